@@ -58,6 +58,7 @@ class QualityProfile:
     max_duplicate_lines: float | None
     max_duplicate_paragraphs: float | None
     max_duplicate_line_characters: float | None
+    max_duplicate_paragraph_characters: float | None
     max_top_ngram: tuple[tuple[int, float], ...]
     max_duplicate_ngrams: tuple[tuple[int, float], ...]
     min_punctuated_lines: float | None
@@ -65,7 +66,8 @@ class QualityProfile:
     max_newline_ratio: float | None
     min_sentences: int | None
     min_words_per_line: int | None
-    drop_phrases: tuple[str, ...]
+    drop_phrases: tuple[str, ...]  # a document with one of them goes
+    drop_line_phrases: tuple[str, ...]  # a line with one of them goes, the document stays
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,9 @@ class DedupRecipe:
 class ContaminationRecipe:
     """A document's span that matches a benchmark sample (paper A.6, on words: the corpus precedes any tokenizer)."""
 
-    ngram_words: int
+    ngram_words: int  # the shortest span that counts; paper A.6: longer than 10
     max_contaminated: float  # share of a sample's words found in one document from which that document goes
-    heldout_ngram_words: int
+    skip_budget: int  # words in which a span may differ after its first `ngram_words` - 1 (paper A.6: 4)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,12 @@ class TokenizerRecipe:
 
 
 @dataclass(frozen=True)
+class TokensRecipe:
+    seed: int
+    shard_tokens: int
+
+
+@dataclass(frozen=True)
 class ModelRecipe:
     layers: int
     heads: int
@@ -116,8 +122,10 @@ class SamplingRecipe:
 class PreferencesRecipe:
     """On-policy pairs a round: two different variants or temperatures (paper 3.2.1)."""
 
+    round: int  # 1 for RLHF-V1; each round takes the next prompts
     annotator: str  # simulated | judge | people | public
     prompts: int
+    safety_share: float  # of the prompts that are adversarial
     test_share: float
     sampling_a: SamplingRecipe
     sampling_b: SamplingRecipe
@@ -127,6 +135,7 @@ class PreferencesRecipe:
 class RewardRecipe:
     """One reward model (paper 3.2.2)."""
 
+    kind: str  # helpfulness | safety
     optimizer: OptimizerRecipe
     context: int
     batch_pairs: int
@@ -139,7 +148,9 @@ class RewardRecipe:
 
 @dataclass(frozen=True)
 class RejectionRecipe:
+    round: int  # 1 for RLHF-V1; each round takes the next prompts
     prompts: int
+    safety_share: float  # of the prompts that are adversarial
     samples: int  # K
     sampling: SamplingRecipe
     safety_threshold: float  # 0.15: below it the safety score is the reward
@@ -160,6 +171,7 @@ class PpoRecipe:
     gamma: float
     gae_lambda: float
     safety_threshold: float
+    truncation_penalty: float  # off the whitened reward of a response without a closing token (the paper is silent)
     evaluate_every: int
     patience: int  # evaluations without a better held-out reward before it stops
     seed: int

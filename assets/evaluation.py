@@ -1,0 +1,57 @@
+"""Evaluation (paper 2.3, 3.4, 4.3): apart from training, so that a failing evaluation never loses a model."""
+
+from assets.corpus import benchmarks, dialogues
+from assets.finetuning import prompts, sft_model
+from assets.pretraining import base_model, mixture
+from assets.rlhf import ppo_policy, rounds, v5
+from assets.safety import chat_model
+from data_cleaning.recipes import SourcesRecipe
+from orchestration.stage import SCALE, Stage
+
+
+def _evaluation(key, module, paper, description, recipe=lambda s: s.evaluation, **inputs) -> Stage:
+    return Stage(key, module, "evaluation", SCALE, recipe, paper, description, tuple(inputs.items()))
+
+
+versions = {f"policy_{i + 1}": r.policy for i, r in enumerate(rounds)}
+
+bits_per_byte = _evaluation(
+    "bits_per_byte", "modeling.bits_per_byte", "2.2, Figure 5",
+    "Bits per byte on held-out text by source, beside general compressors given the same training text.",
+    mixture=mixture, base_model=base_model,
+)  # fmt: skip
+benchmark_scores = _evaluation(
+    "benchmark_scores", "modeling.benchmarks", "2.3",
+    "Academic benchmarks from local files through lm-eval, against chance.",
+    base_model=base_model, sft_model=sft_model, chat_model=chat_model, benchmarks=benchmarks,
+)  # fmt: skip
+judge = _evaluation(
+    "judge", "data_cleaning.fetch", "3.4",
+    "The independent judge's sentence-embedding model, pinned; it shares no signal with the annotator.",
+    recipe=lambda s: SourcesRecipe(s.using("judge")),
+)  # fmt: skip
+generations = _evaluation(
+    "generations", "modeling.generations", "3.4",
+    "Every version's answers to the held-out prompts.",
+    sft_model=sft_model, **versions, ppo_policy=ppo_policy, chat_model=chat_model, prompts=prompts,
+)  # fmt: skip
+win_rates = _evaluation(
+    "win_rates", "modeling.win_rates", "3.4, Figure 11",
+    "Win rate of every version against SFT under the reward models and under the independent judge.",
+    generations=generations, judge=judge, dialogues=dialogues,
+    helpfulness_reward_model=v5.helpfulness_reward_model, safety_reward_model=v5.safety_reward_model,
+)  # fmt: skip
+safety_rates = _evaluation(
+    "safety_rates", "modeling.safety_rates", "4.3, 4.4",
+    "Violations on adversarial prompts and false refusals on harmless ones, by version and risk category.",
+    generations=generations, judge=judge, dialogues=dialogues, safety_reward_model=v5.safety_reward_model,
+)  # fmt: skip
+reward_report = _evaluation(
+    "reward_report", "modeling.reward_report", "3.2.2, Tables 7 and 8, Figure 6",
+    "Accuracy of every round's reward models on held-out pairs, by degree of preference.",
+    **{f"preferences_{i + 1}": r.preferences for i, r in enumerate(rounds)},
+    **{f"helpfulness_reward_model_{i + 1}": r.helpfulness_reward_model for i, r in enumerate(rounds)},
+    **{f"safety_reward_model_{i + 1}": r.safety_reward_model for i, r in enumerate(rounds)},
+)  # fmt: skip
+
+STAGES = [bits_per_byte, benchmark_scores, judge, generations, win_rates, safety_rates, reward_report]

@@ -1,0 +1,45 @@
+"""Pretraining (paper 2): mixture, tokenizer, tokens, base model. One partition a scale, all from one clean corpus."""
+
+from assets.corpus import decontaminated
+from data_cleaning.recipes import SourcesRecipe
+from modeling.recipes import AdoptRecipe
+from orchestration.stage import SCALE, Stage
+
+
+def _pretraining(key, module, recipe, paper, description, **inputs) -> Stage:
+    return Stage(key, module, "pretraining", SCALE, recipe, paper, description, tuple(inputs.items()))
+
+
+def _adopted(settings) -> SourcesRecipe:
+    """The pinned checkpoint where the scale adopts one, else no source at all."""
+    base = settings.base
+    chosen = (s for s in settings.using("checkpoint") if isinstance(base, AdoptRecipe) and s.name == base.source)
+    return SourcesRecipe(tuple(chosen))
+
+
+mixture = _pretraining(
+    "mixture", "data_cleaning.mixture", lambda s: s.mixture, "2.1",
+    "Per-source epochs over every snapshot, the most factual sources up-sampled; held-out documents set apart.",
+    corpus=decontaminated,
+)  # fmt: skip
+adopted_checkpoint = _pretraining(
+    "adopted_checkpoint", "data_cleaning.fetch", _adopted, "departure",
+    "An existing Llama checkpoint, pinned, where the scale adopts one; empty where it pretrains its own.",
+)  # fmt: skip
+tokenizer = _pretraining(
+    "tokenizer", "modeling.tokenizer", lambda s: s.tokenizer, "2.2",
+    "Byte-pair encoding trained on the mixture: single digits, byte fallback, exact round trip.",
+    mixture=mixture, adopted_checkpoint=adopted_checkpoint,
+)  # fmt: skip
+tokens = _pretraining(
+    "tokens", "modeling.tokens", lambda s: s.tokens, "2.2",
+    "The mixture as shuffled token shards.",
+    mixture=mixture, tokenizer=tokenizer,
+)  # fmt: skip
+base_model = _pretraining(
+    "base_model", "modeling.base_model", lambda s: s.base, "2.2, Table 1",
+    "The pretrained Llama: RMSNorm, SwiGLU, RoPE, grouped-query attention; AdamW, cosine schedule.",
+    tokens=tokens, tokenizer=tokenizer, adopted_checkpoint=adopted_checkpoint,
+)  # fmt: skip
+
+STAGES = [mixture, adopted_checkpoint, tokenizer, tokens, base_model]

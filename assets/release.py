@@ -1,0 +1,18 @@
+"""Release (paper A.7): a bundle that transformers loads, with model card and lineage written from the records."""
+
+from assets import evaluation
+from assets.finetuning import prompts, sft_model
+from assets.rlhf import ppo_policy
+from assets.safety import chat_model
+from orchestration.stage import SCALE, Stage
+
+bundle = Stage(
+    "bundle", "release.export", "release", SCALE, lambda s: s.release, "A.7, Table 52",
+    "The released model: safetensors, tokenizer with chat template, model card, lineage, every version to chat with.",
+    (("chat_model", chat_model), ("sft_model", sft_model), *evaluation.versions.items(), ("ppo_policy", ppo_policy),
+     ("prompts", prompts), ("bits_per_byte", evaluation.bits_per_byte),
+     ("benchmark_scores", evaluation.benchmark_scores), ("win_rates", evaluation.win_rates),
+     ("safety_rates", evaluation.safety_rates), ("reward_report", evaluation.reward_report)),
+)  # fmt: skip
+
+STAGES = [bundle]

@@ -1,0 +1,74 @@
+"""Reinforcement learning with human feedback (paper 3.2): five rounds, unrolled. PPO follows rejection sampling in V5."""
+
+from dataclasses import dataclass
+
+from assets.finetuning import demonstrations, prompts, sft_model
+from assets.pretraining import base_model
+from orchestration.stage import SCALE, Stage
+
+
+@dataclass(frozen=True)
+class Round:
+    """The artifacts of one round."""
+
+    preferences: Stage
+    helpfulness_reward_model: Stage
+    safety_reward_model: Stage
+    rejection_samples: Stage
+    policy: Stage
+
+
+def rlhf_round(n: int, earlier: tuple[Round, ...]) -> Round:
+    """Round `n`: pairs from the latest chat model, two reward models on all pairs so far, best of K, a new policy."""
+    group = f"rlhf_v{n}"
+    chat = earlier[-1].policy if earlier else sft_model
+    other = earlier[-2].policy if len(earlier) > 1 else sft_model
+
+    def stage(key, module, recipe, paper, description, **inputs) -> Stage:
+        return Stage(f"{group}/{key}", f"modeling.{module}", group, SCALE, lambda s: recipe(s.rounds[n - 1]), paper,
+                     description, tuple(inputs.items()))  # fmt: skip
+
+    preferences = stage(
+        "preferences", "preferences", lambda r: r.preferences, "3.2.1",
+        "Pairs answered by two variants of the current model, preferred and graded by the annotator.",
+        chat=chat, other=other, prompts=prompts,
+    )  # fmt: skip
+    pairs = {f"preferences_{i + 1}": r.preferences for i, r in enumerate(earlier)} | {f"preferences_{n}": preferences}
+    helpfulness_reward_model = stage(
+        "helpfulness_reward_model", "reward", lambda r: r.helpfulness, "3.2.2",
+        "Scores helpfulness; starts from the chat model, ranking loss with the preference margin.",
+        chat=chat, **pairs,
+    )  # fmt: skip
+    safety_reward_model = stage(
+        "safety_reward_model", "reward", lambda r: r.safety, "3.2.2, A.3.4",
+        "Scores safety; as the other, with an auxiliary loss on the safety labels.",
+        chat=chat, **pairs,
+    )  # fmt: skip
+    before = {f"earlier_{i + 1}": r.rejection_samples for i, r in enumerate(earlier)} if n >= 4 else {}
+    rejection_samples = stage(
+        "rejection_samples", "rejection", lambda r: r.rejection, "3.2.3",
+        "The best of K answers to each prompt by the two reward models; from V4 the best of all rounds so far.",
+        chat=chat, helpfulness_reward_model=helpfulness_reward_model, safety_reward_model=safety_reward_model,
+        prompts=prompts, **before,
+    )  # fmt: skip
+    policy = stage(
+        "policy", "policy", lambda r: r.policy, "3.2.3",
+        "The base model fine-tuned anew on the round's best samples.",
+        base_model=base_model, demonstrations=demonstrations, rejection_samples=rejection_samples,
+    )  # fmt: skip
+    return Round(preferences, helpfulness_reward_model, safety_reward_model, rejection_samples, policy)
+
+
+rounds: tuple[Round, ...] = ()
+for _n in range(1, 6):
+    rounds += (rlhf_round(_n, rounds),)
+v5 = rounds[-1]
+
+ppo_policy = Stage(
+    "rlhf_v5/ppo_policy", "modeling.ppo", "rlhf_v5", SCALE, lambda s: s.ppo, "3.2.3",
+    "Proximal policy optimization on top of the last rejection-sampling policy, with the piecewise reward.",
+    (("policy", v5.policy), ("helpfulness_reward_model", v5.helpfulness_reward_model),
+     ("safety_reward_model", v5.safety_reward_model), ("prompts", prompts)),
+)  # fmt: skip
+
+STAGES = [stage for r in rounds for stage in vars(r).values()] + [ppo_policy]

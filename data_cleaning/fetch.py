@@ -1,0 +1,181 @@
+"""Fetch the sources, each pinned by the sha256 of what is downloaded, and lay out just the files they name.
+
+Downloads are kept by sha256 in $CRIA_CACHE (default: .cache/downloads of the checkout); what is there and verifies is
+never fetched again, so a second run needs no network.
+"""
+
+import dataclasses
+import errno
+import json
+import os
+import re
+import shutil
+import tomllib
+from pathlib import Path
+
+from data_cleaning import archives, transport
+from data_cleaning.recipes import Source, SourcesRecipe
+from data_cleaning.transport import FetchError
+
+USES = ("corpus", "dialogues", "prompts", "benchmarks", "checkpoint", "judge", "language_model")
+READERS = ("auto", "none", "wikipedia_intros", "bible", "chats", "text", "markdown", "jsonl", "csv", "html", "warc")
+DEFAULTS = {
+    "sha256": "",
+    "profile": "web",
+    "use": "corpus",
+    "snapshot": "base",
+    "factual": False,
+    "limit": 0,
+    "opt_in": False,
+}
+UNPACKED = archives.Bounds(total_bytes=1 << 40, member_bytes=1 << 38)  # archives named here are pinned, hence trusted
+
+
+class SourceError(ValueError):
+    """An entry of sources.toml that cannot be used as it stands."""
+
+
+def load_sources(path: Path) -> tuple[Source, ...]:
+    """The entries of a sources.toml, in its order, without those that are opt-in and not named in CRIA_OPT_IN.
+
+    Local paths come back absolute. Raises SourceError, in one line that says what to write, on unknown or missing
+    fields, an unknown reader or use, a missing licence, or a name that is taken.
+    """
+    try:
+        entries = tomllib.loads(path.read_text()).get("source", [])
+    except tomllib.TOMLDecodeError as error:
+        raise SourceError(f"{path}: {error}") from error
+    named = {name.strip() for name in os.environ.get("CRIA_OPT_IN", "").split(",") if name.strip()}
+    sources = [_source(path, number, entry) for number, entry in enumerate(entries, start=1)]
+    names = [source.name for source in sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise SourceError(f"{path}: two sources are named {name!r}; a name is a folder, give one of them another")
+    if unknown := named - {source.name for source in sources if source.opt_in}:
+        raise SourceError(f"CRIA_OPT_IN names {', '.join(sorted(unknown))}: no opt-in source of that name in {path}")
+    return tuple(source for source in sources if not source.opt_in or source.name in named)
+
+
+def _source(path: Path, number: int, entry: dict) -> Source:
+    where = f"{path}: source {entry.get('name', number)!r}"
+    fields = {field.name for field in dataclasses.fields(Source)}
+    if unknown := sorted(set(entry) - fields):
+        raise SourceError(f"{where}: unknown field {unknown[0]!r}; the fields are {', '.join(sorted(fields))}")
+    values = DEFAULTS | entry
+    for field in dataclasses.fields(Source):
+        if field.name == "license" and not values.get("license") and not values["opt_in"]:
+            raise SourceError(f"{where}: state its license, or set opt_in = true where none is known")
+        if field.name not in values:
+            raise SourceError(f"{where}: {field.name!r} is missing")
+        if type(values[field.name]) is not field.type:
+            raise SourceError(f"{where}: {field.name} must be of type {field.type.__name__}")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", values["name"]):
+        raise SourceError(f"{where}: a name is a folder, use a-z 0-9 - _ only")
+    if values["reader"] not in READERS:
+        raise SourceError(f"{where}: no reader {values['reader']!r}; there are {', '.join(READERS)}")
+    if values["use"] not in USES:
+        raise SourceError(f"{where}: no use {values['use']!r}; there are {', '.join(USES)}")
+    if "://" not in values["uri"]:
+        name, mark, member = values["uri"].partition("#")
+        slash = "/" if name.endswith("/") else ""
+        values["uri"] = str((path.parent / name).resolve()) + slash + mark + member
+    return Source(**values)
+
+
+def pin(source: Source) -> Source:
+    """A local source with the digest of what is there now as its sha256, so that changed files make another recipe."""
+    if "://" in source.uri or source.sha256:
+        return source
+    return dataclasses.replace(source, sha256=_digest_local(source, Path(source.uri.partition("#")[0])))
+
+
+def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """`raw/<source name>/<files>` and `sources.json` (name, uri, sha256, license, revision, bytes, files, …) in `out`.
+
+    Raises FetchError in one line that says what to do: no network, another sha256 than stated, a full disk.
+    """
+    marks = out / "_scratch" / "fetched"
+    marks.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for number, source in enumerate(config.sources, start=1):
+        mark = marks / f"{source.name}.json"
+        if not mark.exists():
+            folder = out / "raw" / source.name
+            try:
+                entry = _fetch(source, folder, log)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                free = shutil.disk_usage(out).free
+                raise FetchError(
+                    f"{source.name}: no space left while writing {error.filename or folder} ({free / 1e6:,.0f} MB free "
+                    f"at {out}); make room, or point CRIA_CACHE (downloads) at a larger disk, and run again"
+                ) from error
+            transport.write_text(mark, json.dumps(entry))
+        entries.append(json.loads(mark.read_text()))
+        log.progress(number, len(config.sources), unit="source", megabytes=sum(e["bytes"] for e in entries) / 1e6)
+    transport.write_text(out / "sources.json", json.dumps(entries, indent=1) + "\n")
+    return {
+        "sources": len(entries),
+        "files": sum(len(entry["files"]) for entry in entries),
+        "bytes": sum(entry["bytes"] for entry in entries),
+        "licenses": {entry["name"]: entry["license"] for entry in entries},
+    }
+
+
+def _fetch(source: Source, folder: Path, log) -> dict:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    scheme = source.uri.partition("://")[0] if "://" in source.uri else ""
+    if not scheme:
+        sha256, revision = _take_local(source, folder, log), "local"
+    else:
+        download = transport.obtain(source, log)
+        sha256, revision = download.sha256, download.revision
+        if download.path.is_dir():
+            shutil.copytree(download.path, folder, dirs_exist_ok=True)
+        else:
+            _lay_out(source, download.path, download.member, folder, log)
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    if not files:
+        raise FetchError(f"{source.name}: {source.uri} holds no files")
+    facts = dataclasses.asdict(source) | {"sha256": sha256, "revision": revision}
+    facts["files"] = [str(file.relative_to(folder)) for file in files]
+    facts["bytes"] = sum(file.stat().st_size for file in files)
+    return facts
+
+
+def _lay_out(source: Source, file: Path, member: str, folder: Path, log) -> None:
+    """Put what the URI names of a downloaded or local file into the source's folder."""
+    if not member:
+        with open(file, "rb") as stream:
+            archives.write_stream(stream, folder / file.name)
+        return
+    try:
+        _, links = archives.unpack(file, member, folder, UNPACKED)
+    except (archives.UnsafeArchive, FileNotFoundError) as error:
+        raise FetchError(f"{source.name}: {error}") from error
+    if links:
+        log.info(f"{source.name}: left out {len(links)} links of {file.name}, first {links[0]}")
+
+
+def _take_local(source: Source, folder: Path, log) -> str:
+    """Copy a local file, folder or archive member into the artifact; returns the digest of what was read."""
+    name, _, member = source.uri.partition("#")
+    path = Path(name)
+    digest = _digest_local(source, path)
+    if source.sha256 and source.sha256 != digest:
+        raise FetchError(transport.wrong_sha256(source, digest))
+    if path.is_dir():
+        shutil.copytree(path, folder, dirs_exist_ok=True, symlinks=False, ignore=transport.links_and_hidden)
+    else:
+        _lay_out(source, path, member, folder, log)
+    return digest
+
+
+def _digest_local(source: Source, path: Path) -> str:
+    if path.is_file():
+        return transport.sha256_of(path)
+    if not path.is_dir():
+        raise FetchError(f"{source.name}: {path} does not exist; a local path is relative to the sources file")
+    return transport.folder_sha256(path)

@@ -1,0 +1,207 @@
+"""Personal information: addresses and numbers become placeholders, documents of blocked sites go.
+
+The paper removes sites known to hold much personal information about private individuals (2.1); replacing e-mails and public
+IPs is what FineWeb and Dolma do besides. The placeholders are Dolma's (`|||EMAIL_ADDRESS|||`): they occur in no natural text, so
+they can be counted and found again; they are plain text for every tokenizer and look like no markup or special token (`<EMAIL>`
+does), and a model that writes one shows what it is, where an invented address (FineWeb's) would look like a true one.
+
+Precision comes before recall: a number becomes a placeholder only where its form or its check digit leaves little doubt, so dates,
+verse numbers, ISBNs, years and version numbers stay.
+"""
+
+import functools
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from data_cleaning.documents import add_up, shard_paths, split_shard, text_bytes, write_shard
+from data_cleaning.recipes import PiiRecipe
+from data_cleaning.shards import map_shards
+
+# What was replaced is told by place, never by value: a list of removed addresses would be the leak it is to prevent.
+REPLACEMENT_SCHEMA = pa.schema([("id", pa.string()), ("kind", pa.string()), ("start", pa.int64()), ("length", pa.int64())])
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of personal information: where to look (a fast test, RE2), what it looks like, and whether it truly is."""
+
+    name: str
+    placeholder: str
+    hint: str  # every text with a match also matches this
+    pattern: re.Pattern
+    holds: Callable[[re.Match], bool]
+
+
+def is_email(match: re.Match) -> bool:
+    """A mail address whose last part is no file ending (`icon@2x.png`)."""
+    return match[0].rsplit(".", 1)[1].lower() not in {"png", "jpg", "jpeg", "gif", "svg", "webp", "js", "css", "html", "py"}
+
+
+def is_public_ip(match: re.Match) -> bool:
+    """A global address that no version or section number stands for."""
+    text = match[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if address.version == 6:
+        return address.is_global and address in ipaddress.ip_network("2000::/3")  # "::" alone also stands in code
+    before = match.string[max(match.start() - 12, 0) : match.start()].lower()
+    return address.is_global and not address.is_multicast and not re.search(r"(?:\bv|version|release|section|chapter|§)[ .:]*$", before)
+
+
+def is_phone(match: re.Match) -> bool:
+    """A number that was not announced as another kind of number, and is no row of ones or ninety-nines."""
+    before = match.string[max(match.start() - 16, 0) : match.start()].lower()
+    digits = re.sub(r"\D", "", match[0])
+    return len(set(digits)) > 2 and not re.search(r"(?:isbn|issn|doi|oclc|pmid|arxiv|lccn|no\.|nr\.|#)[-\d\s:.]*$", before)
+
+
+def is_card(match: re.Match) -> bool:
+    """The length and first digits of a card scheme, and the Luhn check digit (ISO/IEC 7812-1)."""
+    digits = re.sub(r"\D", "", match[0])
+    first = int(digits[:4])
+    scheme = (
+        (len(digits) == 16 and (4000 <= first < 5000 or 5100 <= first < 5600 or 2221 <= first <= 2720))  # Visa, Mastercard
+        or (len(digits) == 16 and (first == 6011 or 6440 <= first < 6600 or 3528 <= first <= 3589))  # Discover, JCB
+        or (len(digits) == 15 and first // 100 in (34, 37))  # American Express
+        or (len(digits) == 14 and (3000 <= first <= 3059 or first // 100 in (36, 38)))  # Diners Club
+    )
+    return scheme and luhn(digits) and len(set(digits)) > 2
+
+
+def luhn(digits: str) -> bool:
+    """True where the last digit is the Luhn check digit of the others."""
+    doubled = [int(digit) for digit in reversed(digits)]
+    doubled[1::2] = [2 * digit - 9 * (digit > 4) for digit in doubled[1::2]]
+    return sum(doubled) % 10 == 0
+
+
+_V4 = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_BEFORE = r"(?<![\w.,:/@=$€£%+-])"  # no number that is part of a longer number, a price, a path or an address
+_AFTER = r"(?![\w@%€$£]|[-./:,]\d)"
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "email",
+            "|||EMAIL_ADDRESS|||",
+            r"\w@\w",
+            re.compile(r"(?<![\w.+@-])[A-Za-z0-9][\w.+-]{0,63}(?<![.+-])@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![\w@])"),
+            is_email,
+        ),
+        Kind(
+            "ip",
+            "|||IP_ADDRESS|||",
+            r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]:[0-9A-Fa-f:]*:",
+            re.compile(
+                rf"(?<![\w.:-])(?:{_V4}\.){{3}}{_V4}(?![\w-]|\.\d)"
+                r"|(?<![\w.:])(?:[0-9A-Fa-f]{1,4}:){1,7}(?::|[0-9A-Fa-f]{1,4})(?::?[0-9A-Fa-f]{1,4}){0,7}(?![\w:])"
+            ),
+            is_public_ip,
+        ),
+        Kind(
+            "card",
+            "|||CARD_NUMBER|||",
+            r"\d{4}[ -]?\d{4}",
+            re.compile(rf"{_BEFORE}(?:\d{{4}}([ -]?)\d{{4}}\1\d{{4}}\1\d{{4}}|\d{{4}}([ -]?)\d{{6}}\2\d{{4,5}}){_AFTER}"),
+            is_card,
+        ),
+        Kind(
+            "phone",
+            "|||PHONE_NUMBER|||",
+            r"\d\d[ .)-]{1,2}\d\d|\+\d{6}",
+            re.compile(
+                # +49 30 1234567, +1 (555) 123-4567, +33612345678 (E.164: at most 15 digits)
+                r"(?<![\w.,:/@=$€£%+-])\+[1-9]\d{0,2}(?:[ .-]?\(0?\d{1,4}\))?(?:[ .-]?\d{1,5}){2,6}(?![\w@%]|[-./:,]\d)"
+                # (415) 555-2671, 415-555-2671, 1-800-555-0199: North America, area and exchange begin with 2 to 9
+                rf"|{_BEFORE}(?:1[ .-])?(?:\([2-9]\d\d\)[ -]?|[2-9]\d\d([.-]))[2-9]\d\d(?(1)\1|[ .-])\d{{4}}{_AFTER}"
+                # 01 23 45 67 89: France
+                rf"|{_BEFORE}0[1-9](?:([ .-])\d\d)(?:\2\d\d){{3}}{_AFTER}"
+            ),
+            is_phone,
+        ),
+    )
+}
+
+
+def replace_all(text: str, kinds: Sequence[Kind]) -> tuple[str, list[tuple[str, int, int]]]:
+    """The text with placeholders, and (kind, start in the text as it came to this kind, length) of each replacement."""
+    found: list[tuple[str, int, int]] = []
+    for kind in kinds:
+
+        def placeholder(match: re.Match, kind: Kind = kind) -> str:
+            if not kind.holds(match):
+                return match[0]
+            found.append((kind.name, match.start(), len(match[0])))
+            return kind.placeholder
+
+        text = kind.pattern.sub(placeholder, text)
+    return text, found
+
+
+def site_of(meta: str) -> str:
+    """The host of a document's `url` in its meta (json), in lower case; "" where it has none."""
+    url = json.loads(meta or "{}").get("url", "")
+    return (urlsplit(url if "//" in url else f"//{url}").hostname or "").lower()
+
+
+def blocked_by(site: str, blocked: Sequence[str]) -> str | None:
+    """The blocked site that this one is or belongs to (`people.example.com` belongs to `example.com`)."""
+    return next((name for name in blocked if site == name or site.endswith(f".{name}")), None)
+
+
+def filter_shard(recipe: PiiRecipe, shard: Path, out: Path) -> dict:
+    table = pq.read_table(shard)
+    texts = table["text"].to_pylist()
+    ids = table["id"].to_pylist()
+    details = [None] * len(texts)
+    if recipe.blocked_sites:
+        details = [blocked_by(site_of(meta), recipe.blocked_sites) for meta in table["meta"].to_pylist()]
+    kinds = [KINDS[name] for name in KINDS if name in recipe.kinds]  # cards before phones: a card holds what looks like one
+    suspects: set[int] = set()
+    for kind in kinds:
+        hits = pc.indices_nonzero(pc.match_substring_regex(table["text"], kind.hint))
+        suspects.update(hits.to_pylist())
+    replacements: dict[str, list] = {name: [] for name in REPLACEMENT_SCHEMA.names}
+    figures = {f"replaced_{kind.name}": 0 for kind in kinds} | {"documents_changed": 0}
+    for row in sorted(suspects):
+        if details[row] is not None:
+            continue
+        texts[row], found = replace_all(texts[row], kinds)
+        figures["documents_changed"] += bool(found)
+        for kind, start, length in found:
+            figures[f"replaced_{kind}"] += 1
+            for name, value in zip(REPLACEMENT_SCHEMA.names, (ids[row], kind, start, length), strict=True):
+                replacements[name].append(value)
+    if replacements["id"]:
+        write_shard(pa.table(replacements, schema=REPLACEMENT_SCHEMA), out / "replacements" / shard.name)
+    column = table.schema.get_field_index("text")
+    after = table.set_column(column, table.schema.field(column), pa.array(texts, pa.string()))
+    reasons = ["blocked_site" if detail else None for detail in details]
+    figures |= split_shard(after, reasons, [1.0 if reason else None for reason in reasons], details, out, shard.name)
+    return figures | {"bytes_in": text_bytes(table)}
+
+
+def run(config: PiiRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """documents/ with placeholders, dropped/ (blocked sites), replacements/ (id, kind, start, length: no values).
+
+    Metrics count replaced_<kind> and documents_changed. Raises ValueError for a kind that is not known.
+    """
+    unknown = sorted(set(config.kinds) - set(KINDS))
+    if unknown:
+        raise ValueError(f"PiiRecipe.kinds names {unknown}: known are {sorted(KINDS)}")
+    figures = map_shards(functools.partial(filter_shard, config), shard_paths(inputs["quality"]), out, log)
+    (out / "documents").mkdir(exist_ok=True)
+    (out / "dropped").mkdir(exist_ok=True)
+    zeros = {f"replaced_{kind}": 0 for kind in config.kinds} | {"documents_changed": 0}
+    return zeros | add_up(figures)

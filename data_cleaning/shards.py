@@ -1,0 +1,81 @@
+"""Run one function over many shards: in this process, or in a pool of processes, continuing where a kill left off."""
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import pyarrow as pa
+
+
+def default_workers() -> int:
+    """CRIA_WORKERS, or one worker a core. Where a stage runs is no part of what it makes."""
+    stated = os.environ.get("CRIA_WORKERS", "")
+    if not stated:
+        return os.cpu_count() or 1
+    if not stated.isdigit() or int(stated) < 1:
+        raise ValueError(f"CRIA_WORKERS is {stated!r}: set it to a whole number of processes, 1 or more, or unset it")
+    return int(stated)
+
+
+def map_shards(
+    function: Callable[[Path, Path], dict],
+    shards: Sequence[Path],
+    out: Path,
+    log,
+    workers: int | None = None,
+    step: str = "shards",
+) -> list[dict]:
+    """`function(shard, out)` for every shard; its results (JSON-able dicts of counts) in the order of `shards`.
+
+    `function` is a module-level function or a functools.partial of one (it travels to spawned processes), writes what
+    it makes under `out` by temporary name and os.replace, and depends on nothing but its arguments: a shard that was
+    cut off is made again from the start. A finished shard leaves `out/_scratch/<step>/<name>.json` with its result,
+    and is not made again. Give `step` another value when one stage maps twice. With "documents_in" in the results,
+    progress is reported in documents a second. An exception in a shard ends the stage, once those under way are done.
+    """
+    marks = out / "_scratch" / step
+    marks.mkdir(parents=True, exist_ok=True)
+    names = [shard.stem for shard in shards]
+    if len(set(names)) != len(names):
+        raise ValueError("two shards have the same name: their results would overwrite each other")
+    todo = [shard for shard in shards if not (marks / f"{shard.stem}.json").exists()]
+    if len(todo) < len(shards):
+        log.info(f"{len(shards) - len(todo)} of {len(shards)} shards were finished before, continuing with the others")
+    workers = min(workers or default_workers(), len(todo))
+    started, documents, finished = time.monotonic(), 0, len(shards) - len(todo)
+
+    def tell(result: dict) -> None:
+        nonlocal documents, finished
+        documents, finished = documents + result.get("documents_in", 0), finished + 1
+        rate = documents / max(time.monotonic() - started, 1e-6)
+        log.progress(finished, len(shards), unit="shard", documents_per_s=round(rate))
+
+    if workers <= 1:
+        for shard in todo:
+            tell(_finish(function, shard, out, marks))
+    else:
+        context = multiprocessing.get_context("spawn")  # a fork of a process that has threads can hang
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+            futures = [pool.submit(_finish, function, shard, out, marks) for shard in todo]
+            try:
+                for future in as_completed(futures):
+                    tell(future.result())
+            finally:
+                pool.shutdown(cancel_futures=True)
+    return [json.loads((marks / f"{name}.json").read_text()) for name in names]
+
+
+def _finish(function: Callable[[Path, Path], dict], shard: Path, out: Path, marks: Path) -> dict:
+    result = function(shard, out)
+    temporary = marks / f".{shard.stem}.json.part"
+    temporary.write_text(json.dumps(result))
+    os.replace(temporary, marks / f"{shard.stem}.json")
+    return result
+
+
+def _one_thread() -> None:
+    pa.set_cpu_count(1)  # the pool is the parallelism; nested threads only fight for the same cores

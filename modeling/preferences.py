@@ -1,0 +1,181 @@
+"""On-policy preference pairs of a round (paper 3.2.1, A.3.1): two variants answer, an annotator picks one.
+
+Data always come from the latest model, so that reward models stay on its distribution; an earlier variant answers too,
+which compares the versions for free (3.4.1). One answer of each is shown; the annotator says which is better, by how
+much, and whether each is safe. Pairs whose chosen answer is unsafe and the other safe are left out, as in the paper.
+"""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from modeling import annotator as annotators
+from modeling import answering
+from modeling.recipes import PreferencesRecipe
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("id", "prompt_id", "kind", "category")),
+        ("messages", MESSAGES),
+        *((name, pa.string()) for name in ("chosen", "rejected")),
+        ("degree", pa.int64()),
+        *((name, pa.bool_()) for name in ("chosen_safe", "rejected_safe")),
+        *((name, pa.string()) for name in ("annotator", "chosen_from", "rejected_from")),
+        ("round", pa.int64()),
+        ("split", pa.string()),
+    ]
+)
+LABEL_CHUNK = 32  # pairs between two saves: a judge behind a network takes seconds for each
+
+
+def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """Write pairs.parquet and examples.md. Inputs: chat (current model), other (earlier variant), prompts."""
+    annotator = annotators.create(config.annotator)
+    everything = answering.read_prompts(inputs["prompts"])
+    fitting = answering.fitting(inputs["chat"], everything, max(config.sampling_a, config.sampling_b, key=_room))
+    prompts = answering.select(fitting, config.prompts, config.safety_share, config.round)
+    if not prompts:
+        raise ValueError(f"no prompt of {inputs['prompts']} fits: lower max_new_tokens or add prompts")
+    texts = [row["messages"] for row in prompts]
+    scratch = out / "_scratch"
+    variants = {
+        "a": (inputs["chat"], f"chat T={config.sampling_a.temperature:g}", config.sampling_a),
+        "b": (inputs["other"], f"other T={config.sampling_b.temperature:g}", config.sampling_b),
+    }
+    answers = {}
+    for side, (folder, _, recipe) in variants.items():
+        purpose = f"preferences {config.round} {side}"
+        rows = answering.answer_all(folder, texts, recipe, 1, purpose, scratch / f"answers_{side}", log)
+        answers[side] = [row[0] for row in rows]
+    names = {side: name for side, (_, name, _) in variants.items()}
+
+    pairs, dropped = [], Counter(identical=0, chosen_unsafe=0)
+    for number, part in enumerate(answering.chunks(len(prompts), LABEL_CHUNK)):
+
+        def label(part: range = part) -> list[dict | None]:
+            return [_label(annotator, prompts[index], answers["a"][index], answers["b"][index]) for index in part]
+
+        for index, verdict in zip(part, answering.kept(scratch / "labels" / f"{number:05d}.json", label), strict=True):
+            shown = {side: answers[side][index] for side in names}
+            reason = drop_reason(verdict)
+            if reason:
+                dropped[reason] += 1
+            else:
+                pairs.append(make_pair(config, annotator.name, prompts[index], shown, names, verdict))
+        log.progress(part.stop, len(prompts), unit="pair", pairs=len(pairs))
+
+    _write(pa.Table.from_pylist(pairs, SCHEMA), out / "pairs.parquet")
+    _write_text(out / "examples.md", examples(pairs))
+    return {
+        "prompts": len(prompts),
+        "prompts_too_long": len(everything) - len(fitting),
+        "dropped_identical": dropped["identical"],
+        "dropped_chosen_unsafe": dropped["chosen_unsafe"],
+        **summary(pairs, names["a"]),
+    }
+
+
+def drop_reason(verdict: dict | None) -> str | None:
+    """Why a pair is left out: equal answers, or the chosen one is unsafe and the other safe (A.3.1). None: it stays."""
+    if verdict is None:
+        return "identical"
+    chosen, other = ("a", "b") if verdict["preferred"] == "a" else ("b", "a")
+    return "chosen_unsafe" if verdict[f"safe_{other}"] and not verdict[f"safe_{chosen}"] else None
+
+
+def make_pair(
+    config: PreferencesRecipe, annotator: str, prompt: dict, shown: dict[str, str], names: dict[str, str], verdict: dict
+) -> dict:
+    """One row of pairs.parquet. A prompt is train or test for all rounds, so no test prompt is trained on later."""
+    chosen, other = ("a", "b") if verdict["preferred"] == "a" else ("b", "a")
+    return {
+        "id": f"v{config.round}:{prompt['id']}",
+        "prompt_id": prompt["id"],
+        "kind": prompt["kind"],
+        "category": prompt["category"],
+        "messages": prompt["messages"],
+        "chosen": shown[chosen],
+        "rejected": shown[other],
+        "degree": verdict["degree"],
+        "chosen_safe": verdict[f"safe_{chosen}"],
+        "rejected_safe": verdict[f"safe_{other}"],
+        "annotator": annotator,
+        "chosen_from": names[chosen],
+        "rejected_from": names[other],
+        "round": config.round,
+        "split": "test" if answering.unit_hash("preference split", prompt["id"]) < config.test_share else "train",
+    }
+
+
+def summary(pairs: list[dict], latest: str) -> dict:
+    """Shares that the paper reports: degrees (Figure 25), safety labels (18/47/35, A.3.1), the newer variant's wins."""
+    total = max(len(pairs), 1)
+    adversarial = [pair for pair in pairs if pair["kind"] == "safety"]
+    labels = Counter((pair["chosen_safe"], pair["rejected_safe"]) for pair in adversarial)
+    return {
+        "pairs": len(pairs),
+        "pairs_test": sum(pair["split"] == "test" for pair in pairs),
+        "pairs_safety": len(adversarial),
+        **{
+            f"share_{name.replace(' ', '_')}": round(sum(pair["degree"] == degree for pair in pairs) / total, 4)
+            for degree, name in annotators.DEGREES.items()
+        },
+        "safety_chosen_safe_other_unsafe": round(labels[True, False] / max(len(adversarial), 1), 4),
+        "safety_both_safe": round(labels[True, True] / max(len(adversarial), 1), 4),
+        "safety_both_unsafe": round(labels[False, False] / max(len(adversarial), 1), 4),
+        "chat_preferred": round(sum(pair["chosen_from"] == latest for pair in pairs) / total, 4),
+        "words_chosen": round(sum(len(pair["chosen"].split()) for pair in pairs) / total, 1),
+        "words_rejected": round(sum(len(pair["rejected"].split()) for pair in pairs) / total, 1),
+    }
+
+
+def examples(pairs: list[dict], each: int = 2) -> str:
+    """A few pairs of every kind and degree, to read."""
+    parts = ["# Pairs to read\n"]
+    for kind in sorted({pair["kind"] for pair in pairs}):
+        for degree, name in annotators.DEGREES.items():
+            for pair in [pair for pair in pairs if pair["kind"] == kind and pair["degree"] == degree][:each]:
+                parts.append(f"## {kind}: {name} ({pair['annotator']})\n")
+                parts.append(f"**Prompt**\n{quoted(pair['messages'][-1]['content'])}\n")
+                for side in ("chosen", "rejected"):
+                    safe = "safe" if pair[f"{side}_safe"] else "unsafe"
+                    parts.append(f"**{side.capitalize()}** ({pair[f'{side}_from']}, {safe})\n{quoted(pair[side])}\n")
+    return "\n".join(parts)
+
+
+def quoted(text: str) -> str:
+    """Model output as a Markdown quotation: nothing in it is read as mark-up of the page."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;") or "(nothing)"
+    return "\n" + "\n".join(f"> {line}" for line in escaped.splitlines())
+
+
+def _label(annotator: annotators.Annotator, prompt: dict, answer_a: str, answer_b: str) -> dict | None:
+    if answer_a.strip() == answer_b.strip():
+        return None
+    label = annotator.label(prompt, answer_a, answer_b)
+    return {
+        "preferred": label.preferred,
+        "degree": label.degree,
+        "safe_a": label.safe_a,
+        "safe_b": label.safe_b,
+    }
+
+
+def _room(recipe) -> int:
+    return recipe.max_new_tokens
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    partial = path.with_suffix(".partial")
+    pq.write_table(table, partial, compression="zstd")
+    os.replace(partial, path)
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    os.replace(partial, path)

@@ -1,0 +1,58 @@
+"""Intervals for the figures that evaluations report: proportions, means over prompts, and rankings."""
+
+from statistics import NormalDist
+
+import numpy as np
+
+
+def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a proportion, both ends in [0, 1]; (0, 1) where nothing was counted.
+
+    Unlike p ± z·σ it stays inside [0, 1] and keeps a width at 0 % and 100 %, where safety figures live.
+    """
+    if not 0 <= successes <= total:
+        raise ValueError(f"{successes} successes out of {total}: count again")
+    if total == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = successes / total
+    centre = share + z * z / (2 * total)
+    half = z * (share * (1 - share) / total + z * z / (4 * total * total)) ** 0.5
+    scale = 1 + z * z / total
+    # At 0 and at `total` one end is exactly 0 or 1; rounding would put it a hair inside.
+    low = 0.0 if successes == 0 else (centre - half) / scale
+    high = 1.0 if successes == total else (centre + half) / scale
+    return low, high
+
+
+def bootstrap_interval(values, resamples: int, seed: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of `values`, one value a prompt (prompts are what is resampled).
+
+    For two versions that answered the same prompts pass the differences prompt by prompt: the bootstrap is then paired.
+    """
+    values_N = np.asarray(values, dtype=np.float64)
+    if values_N.ndim != 1 or len(values_N) == 0:
+        raise ValueError("The bootstrap needs at least one value, in one dimension")
+    generator = np.random.default_rng(seed)
+    means_B = np.empty(resamples)
+    step = max(1, 4_000_000 // len(values_N))  # bounds the table of drawn indices
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        means_B[start : start + rows] = values_N[generator.integers(0, len(values_N), (rows, len(values_N)))].mean(1)
+    low, high = np.quantile(means_B, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return float(low), float(high)
+
+
+def area_under_curve(labels, scores) -> float:
+    """Probability that a positive scores above a negative, ties half (area under the ROC curve).
+
+    Raises ValueError where one of the classes is missing.
+    """
+    labels_N, scores_N = np.asarray(labels, dtype=bool), np.asarray(scores, dtype=np.float64)
+    positives, negatives = int(labels_N.sum()), int((~labels_N).sum())
+    if not positives or not negatives:
+        raise ValueError("The area under the curve needs both classes")
+    _, places, counts = np.unique(scores_N, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2  # of each distinct score, ties share their mean rank
+    total = ranks[places][labels_N].sum()
+    return float((total - positives * (positives + 1) / 2) / (positives * negatives))

@@ -1,0 +1,131 @@
+"""Turns declared stages and gates into Dagster assets and checks: partition, record, reuse, launcher, retry in one place."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dagster as dg
+
+from orchestration import execution, metadata, records
+from orchestration.console import StageLog, duration
+from orchestration.launchers import materialize
+from orchestration.partitions import BY_AXIS
+from orchestration.source_code import code_version
+from orchestration.stage import SCALE, SNAPSHOT, Stage, expanded_inputs, settings
+from orchestration.store import artifact
+
+# A killed step is tried again and continues; what a person has to mend is not.
+RETRY = dg.RetryPolicy(max_retries=1)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A blocking check: `function` (module:name) tells (passed, why, figures) of an artifact, from it and its parents."""
+
+    name: str
+    stage: Stage
+    function: str
+    description: str
+
+
+def asset_key(stage: Stage) -> dg.AssetKey:
+    return dg.AssetKey(stage.key.split("/"))
+
+
+def _dependency(parent: Stage, child: Stage) -> dg.AssetDep:
+    mapping = None
+    if parent.axis == SNAPSHOT and child.axis == SCALE:
+        mapping = dg.AllPartitionMapping()
+    return dg.AssetDep(asset_key(parent), partition_mapping=mapping)
+
+
+def _partition(context, stage: Stage) -> str | None:
+    return context.partition_key if stage.axis else None
+
+
+def build_asset(stage: Stage, number: int, total: int) -> dg.AssetsDefinition:
+    """The Dagster asset of a stage; `number` of `total` is its place in the job's order, shown as it runs."""
+
+    @dg.asset(
+        key=asset_key(stage),
+        deps=[_dependency(parent, stage) for parent in dict.fromkeys(parent for _, parent in stage.inputs)],
+        partitions_def=BY_AXIS[stage.axis],
+        group_name=stage.group,
+        description=f"{stage.description}\n\nPaper: {stage.paper}. Made by `{stage.module}.run`.",
+        metadata={"paper": stage.paper, "module": stage.module},
+        code_version=code_version(stage.module),
+        kinds={"python"} | ({"pytorch"} if stage.module.startswith("modeling.") else set()),
+        retry_policy=RETRY,
+    )
+    def made(context: dg.AssetExecutionContext):
+        partition = _partition(context, stage)
+        log = StageLog(f"[{number:2d}/{total}] {stage.key}", context.log.info)
+        try:
+            record, reused = materialize(stage, partition, log)
+        except (execution.StageError, ValueError, FileNotFoundError) as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+        log.info("up to date" if reused else f"done in {duration(record['seconds'])}")
+        return dg.MaterializeResult(
+            metadata=metadata.of(artifact(stage.key, partition), record, reused),
+            data_version=dg.DataVersion(record["content"]),
+        )
+
+    return made
+
+
+def judge_gate(gate: Gate, partition: str | None) -> dict:
+    """Runs the gate on the published artifact and remembers what it said beside it."""
+    folder = artifact(gate.stage.key, partition)
+    inputs = {role: artifact(p.key, where) for role, (p, where) in expanded_inputs(gate.stage, partition).items()}
+    recipe = gate.stage.recipe(settings(gate.stage.axis, partition))
+    module, name = gate.function.split(":")
+    passed, why, figures = getattr(importlib.import_module(module), name)(folder, inputs, recipe)
+    said = {"passed": bool(passed), "why": why, "figures": figures, "content": records.read(folder)["content"]}
+    execution.write_gate(gate.stage.key, partition, gate.name, said)
+    return said
+
+
+def build_check(gate: Gate) -> dg.AssetChecksDefinition:
+    """The blocking asset check of a gate: where it fails, nothing downstream starts, in this run or a later one."""
+
+    @dg.asset_check(
+        asset=asset_key(gate.stage),
+        name=gate.name,
+        description=gate.description,
+        blocking=True,
+        partitions_def=BY_AXIS[gate.stage.axis],
+    )
+    def check(context: dg.AssetCheckExecutionContext):
+        partition = context.partition_key if gate.stage.axis else None
+        said = judge_gate(gate, partition)
+        if not said["passed"]:
+            StageLog(gate.stage.key, context.log.warning).info(f"gate {gate.name} FAILED: {said['why']}")
+        return dg.AssetCheckResult(
+            passed=said["passed"], description=said["why"], metadata=said["figures"], severity=dg.AssetCheckSeverity.ERROR
+        )
+
+    return check
+
+
+def in_order(stages: list[Stage]) -> list[Stage]:
+    """Parents before children, else as declared."""
+    ordered: dict[str, Stage] = {}
+
+    def visit(stage: Stage) -> None:
+        for _, parent in stage.inputs:
+            visit(parent)
+        ordered.setdefault(stage.key, stage)
+
+    for stage in stages:
+        visit(stage)
+    return list(ordered.values())
+
+
+def build_all(stages: list[Stage], job_of: Callable[[Stage], str]) -> list[dg.AssetsDefinition]:
+    """All assets, each with its place in its job."""
+    ordered = in_order(stages)
+    built = []
+    for stage in ordered:
+        job = [other for other in ordered if job_of(other) == job_of(stage)]
+        built.append(build_asset(stage, job.index(stage) + 1, len(job)))
+    return built

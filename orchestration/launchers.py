@@ -1,0 +1,85 @@
+"""Where a stage runs: in this process, in one of its own, or under torchrun. Never part of a recipe.
+
+`CRIA_LAUNCHER` overrides the choice of the scale: inline | subprocess | torchrun.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from orchestration import execution, records
+from orchestration.stage import Stage
+from orchestration.store import CHECKOUT, artifact
+
+# glibc maps and unmaps large tensors at each step and page faults dominate: these made CPU training five times faster.
+# They hold only for processes started after they are set.
+ALLOCATOR = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "GRADIO_ANALYTICS_ENABLED": "False"}
+TRAINERS = {"modeling.base_model", "modeling.sft", "modeling.reward", "modeling.policy", "modeling.chat_model"}
+BY_SCALE = {"gpu": "subprocess", "7b": "torchrun", "13b": "torchrun", "34b": "torchrun", "70b": "torchrun"}
+
+
+def prepare_environment() -> bool:
+    """Sets what child processes need; True where this process itself was started without it."""
+    missing = any(name not in os.environ for name in ALLOCATOR)
+    for name, value in {**ALLOCATOR, **OFFLINE}.items():
+        os.environ.setdefault(name, value)
+    return missing
+
+
+def launcher_name(stage: Stage, partition: str | None) -> str:
+    """Only stages of modeling leave this process; of those, only the ones built on a Trainer use every device."""
+    name = os.environ.get("CRIA_LAUNCHER", BY_SCALE.get(partition or "", "inline"))
+    if name not in ("inline", "subprocess", "torchrun"):
+        raise execution.StageError(f"CRIA_LAUNCHER={name}: use inline, subprocess or torchrun")
+    if not stage.module.startswith("modeling."):
+        return "inline"
+    return "subprocess" if name == "torchrun" and stage.module not in TRAINERS else name
+
+
+def materialize(stage: Stage, partition: str | None, log: Any) -> tuple[dict, bool]:
+    """The artifact's record and whether it was reused. Raises StageError, or what the stage raised."""
+    planned = execution.plan(stage, partition)
+    record = execution.reusable(planned)
+    if record is not None:
+        return record, True
+    name = launcher_name(stage, partition)
+    if name == "inline":
+        return execution.build(planned, log, execution.run_inline), False
+    return _in_a_process(planned, log, torchrun=name == "torchrun"), False
+
+
+def worker_command(stage: Stage, partition: str | None, torchrun: bool) -> list[str]:
+    """What starts the worker: one process, or one a device of the node."""
+    start = [sys.executable, "-m"]
+    if torchrun:
+        start += ["torch.distributed.run", "--standalone", "--nproc-per-node", "gpu", "-m"]
+    return [*start, "orchestration.worker", stage.key, *([partition] if partition else [])]
+
+
+def _in_a_process(planned: execution.Plan, log: Any, torchrun: bool) -> dict:
+    """Runs the worker and trusts only the record it published: an exit code of 0 alone proves nothing."""
+    command = worker_command(planned.stage, planned.partition, torchrun)
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        last = ""
+        for line in process.stdout:
+            last = line.rstrip() or last
+            log.info(line.rstrip())
+    if process.returncode:
+        raise execution.StageError(f"{planned.stage.key}: the worker stopped with {process.returncode}: {last}")
+    record = records.read(_folder(planned))
+    if record is None or record["fingerprint"] != planned.fingerprint:
+        raise execution.StageError(f"{planned.stage.key}: the worker ended without publishing what was asked for")
+    return record
+
+
+def _folder(planned: execution.Plan) -> Path:
+    return artifact(planned.stage.key, planned.partition)

@@ -1,0 +1,63 @@
+"""What a materialization shows in the Dagster UI: the record, readable to a stakeholder."""
+
+import base64
+from pathlib import Path
+
+import dagster as dg
+
+from orchestration.records import RECORD
+
+
+def _picture(path: Path) -> dg.MetadataValue:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{data})")
+
+
+def _parents(record: dict) -> dg.MetadataValue:
+    lines = ["| role | parent | partition | fingerprint | content |", "|---|---|---|---|---|"]
+    for role, parent in record["parents"].items():
+        lines.append(
+            f"| {role} | {parent['asset']} | {parent['partition'] or ''} | `{parent['fingerprint'][:12]}` "
+            f"| `{parent['content'][:12]}` |"
+        )
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def _metric(value) -> dg.MetadataValue:
+    if isinstance(value, bool) or value is None:
+        return dg.MetadataValue.text(str(value))
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    if isinstance(value, float):
+        return dg.MetadataValue.float(value)
+    if isinstance(value, str):
+        return dg.MetadataValue.text(value)
+    return dg.MetadataValue.json(value)
+
+
+def of(folder: Path, record: dict, reused: bool) -> dict[str, dg.MetadataValue]:
+    """Metadata of one materialization, from its record and the plots and report beside it."""
+    size = sum(entry["bytes"] for entry in record["manifest"].values())
+    shown = {f"plot: {path.stem}": _picture(path) for path in sorted(folder.glob("plots/*.png"))}
+    if (folder / "report.md").is_file():
+        shown["report"] = dg.MetadataValue.md((folder / "report.md").read_text(encoding="utf-8"))
+    shown.update({name: _metric(value) for name, value in record["metrics"].items()})
+    git = record["git"]
+    return {
+        **shown,
+        "recipe": dg.MetadataValue.json(record["recipe"]),
+        "parents": _parents(record),
+        "fingerprint": dg.MetadataValue.text(record["fingerprint"]),
+        "content": dg.MetadataValue.text(record["content"]),
+        "git commit": dg.MetadataValue.text(f"{git['commit']}{' + uncommitted changes' if git['dirty'] else ''}"),
+        "reused": dg.MetadataValue.bool(reused),
+        "seconds": dg.MetadataValue.float(float(record["seconds"])),
+        "energy": dg.MetadataValue.json(record["energy"]),
+        "libraries": dg.MetadataValue.json(record["libraries"]),
+        "host": dg.MetadataValue.json(record["host"]),
+        "bytes": dg.MetadataValue.int(size),
+        "folder": dg.MetadataValue.path(str(folder)),
+        "record": dg.MetadataValue.path(str(folder / RECORD)),
+    }
+
+

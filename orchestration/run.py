@@ -1,0 +1,113 @@
+"""`make run`: the whole graph of one scale, in this process, with live progress. Typed again, it continues.
+
+Usage: python -m orchestration.run SCALE
+"""
+
+import os
+import shutil
+import sys
+import time
+
+from orchestration.console import duration
+from orchestration.launchers import prepare_environment
+from orchestration.store import CHECKOUT, store
+
+PID_TAG = "cria/pid"
+FREE_BYTES = {"tiny": 1e9, "laptop": 4e9, "adopted": 12e9}
+
+
+def prepare_dagster_home() -> None:
+    """DAGSTER_HOME, in the checkout unless set, with telemetry off."""
+    home = os.environ.setdefault("DAGSTER_HOME", str(CHECKOUT / ".dagster"))
+    os.makedirs(home, exist_ok=True)
+    settings = os.path.join(home, "dagster.yaml")
+    if not os.path.exists(settings):
+        with open(settings, "w", encoding="utf-8") as file:
+            file.write("telemetry:\n  enabled: false\n")
+
+
+def check_disk(scale: str) -> None:
+    """Exits with a clear line where the store's disk is too full to finish."""
+    folder = store()
+    folder.mkdir(parents=True, exist_ok=True)
+    free, wanted = shutil.disk_usage(folder).free, FREE_BYTES.get(scale, 50e9)
+    if free < wanted:
+        sys.exit(f"{folder} has {free / 1e9:.1f} GB free and scale {scale} needs about {wanted / 1e9:.0f} GB: "
+                 "free some space, or set CRIA_STORE to a folder on another disk")  # fmt: skip
+
+
+def close_dead_runs(instance) -> None:
+    """A run whose process was killed stays 'started' for ever: say that it was canceled."""
+    import dagster as dg
+
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        pid = run.tags.get(PID_TAG)
+        if pid and not os.path.exists(f"/proc/{pid}"):
+            instance.report_run_canceled(run, message="The process that ran it was stopped; its artifacts are kept.")
+
+
+def run_job(name: str, partition: str, instance) -> bool:
+    """Materializes every asset of a job for a partition, checks included; True where all succeeded."""
+    from orchestration.definitions import defs
+
+    job = defs.resolve_job_def(name)
+    result = job.execute_in_process(
+        partition_key=partition,
+        instance=instance,
+        tags={PID_TAG: str(os.getpid())},
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            sys.stderr.write(f"\n{event.step_key} failed: {_cause(data)}\n")
+    return result.success
+
+
+def _cause(data) -> str:
+    """What a person can act on: the failure's own description, else the innermost error."""
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.to_string() if error is not None else "unknown error"
+
+
+def materialize(scale: str) -> int:
+    """Runs the corpus job for every snapshot, then the model job for `scale`; the exit code."""
+    import dagster as dg
+
+    from orchestration import partitions, scales
+
+    scales.scale(scale)
+    check_disk(scale)
+    prepare_dagster_home()
+    started = time.monotonic()
+    with dg.DagsterInstance.get() as instance:
+        close_dead_runs(instance)
+        for snapshot in partitions.declare_snapshots(instance):
+            if not run_job("corpus", snapshot, instance):
+                return 1
+        if not run_job("model", scale, instance):
+            return 1
+    sys.stderr.write(f"\nscale {scale} is up to date after {duration(time.monotonic() - started)}: {store()}/{scale}\n")
+    return 0
+
+
+def main() -> None:
+    if prepare_environment():
+        os.execv(sys.executable, [sys.executable, "-m", "orchestration.run", *sys.argv[1:]])
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m orchestration.run SCALE")
+    try:
+        sys.exit(materialize(sys.argv[1]))
+    except KeyError as error:
+        sys.exit(str(error.args[0]))
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the same command continues where this one was")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Serves what a scale made: the Dagster UI and the chat. `python -m orchestration.serve SCALE`; Ctrl-C stops both.
+
+CRIA_UI_PORT and CRIA_CHAT_PORT choose the ports (3000 and 7860).
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+from orchestration import records
+from orchestration.launchers import prepare_environment
+from orchestration.run import prepare_dagster_home
+from orchestration.store import CHECKOUT, artifact
+
+HOST = "127.0.0.1"
+
+
+def port(variable: str, default: int) -> int:
+    """The port of a variable. Exits with a clear line where it is no number or taken."""
+    text = os.environ.get(variable, str(default))
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        sys.exit(f"{variable}={text} is no port number")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, int(text)))
+        except OSError:
+            sys.exit(f"port {text} is taken: stop what listens there, or choose another with {variable}=…")
+    return int(text)
+
+
+def ui_command(number: int) -> list[str]:
+    """`dagster dev` on this checkout's workspace."""
+    return [sys.executable, "-m", "dagster", "dev", "-w", str(CHECKOUT / "workspace.yaml"), "-h", HOST, "-p", str(number),
+            "--log-level", "warning"]  # fmt: skip
+
+
+def wait_until_up(url: str, process: subprocess.Popen, seconds: float = 90.0) -> bool:
+    """True once the address answers; False where the process ended or time ran out."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    return False
+
+
+def serve(commands: dict[str, tuple[str, list[str]]]) -> None:
+    """Starts each command, prints the addresses once they answer, and stops all when one ends or on Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    children = {}
+    try:
+        for name, (url, command) in commands.items():
+            children[name] = subprocess.Popen(command, cwd=CHECKOUT, start_new_session=True)
+        for name, (url, _) in commands.items():
+            if not wait_until_up(url, children[name]):
+                sys.exit(f"{name} ({url}) did not come up: its messages are above")
+        addresses = "".join(f"\n  {name:<12}{url}" for name, (url, _) in commands.items())
+        print(f"{addresses}\n\n  Ctrl-C stops.", flush=True)
+        while all(process.poll() is None for process in children.values()):
+            time.sleep(1)
+        sys.exit("a server has stopped: its messages are above")
+    except KeyboardInterrupt:
+        print("\nstopped")
+    finally:
+        for process in children.values():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m orchestration.serve SCALE | --ui")
+    prepare_environment()
+    prepare_dagster_home()
+    ui = port("CRIA_UI_PORT", 3000)
+    commands = {"Dagster UI": (f"http://{HOST}:{ui}", ui_command(ui))}
+    if sys.argv[1] != "--ui":
+        bundle = artifact("bundle", sys.argv[1])
+        if records.read(bundle) is None:
+            sys.exit(f"nothing is released at scale {sys.argv[1]} yet: make run SCALE={sys.argv[1]}")
+        chat = port("CRIA_CHAT_PORT", 7860)
+        demo = [sys.executable, "-m", "release.demo", "--bundle", str(bundle), "--port", str(chat)]
+        commands["Chat"] = (f"http://{HOST}:{chat}", demo)
+    serve(commands)
+
+
+if __name__ == "__main__":
+    main()

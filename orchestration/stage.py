@@ -1,0 +1,106 @@
+"""A stage of the graph, declared: what makes it, from what, in which group, on which partition axis. No Dagster in here."""
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data_cleaning.fetch import load_sources
+
+from data_cleaning.recipes import Source
+from orchestration import scales
+from orchestration.store import CHECKOUT
+from orchestration.thresholds import corpus
+
+SNAPSHOT, SCALE = "snapshot", "scale"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`module`.run(recipe, inputs, out, log) makes artifact `key`; `inputs` maps each role to the parent that plays it."""
+
+    key: str
+    module: str
+    group: str
+    axis: str | None  # snapshot, scale, or None for what both axes read
+    recipe: Callable[[Any], Any] = field(compare=False)  # picks this stage's recipe from the partition's settings
+    paper: str  # section
+    description: str
+    inputs: tuple[tuple[str, "Stage"], ...] = ()
+
+    def parent(self, role: str) -> "Stage":
+        return dict(self.inputs)[role]
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """What the recipes of the corpus stages are picked from."""
+
+    corpus: Any
+    sources: tuple[Source, ...]
+
+    def using(self, *uses: str) -> tuple[Source, ...]:
+        return tuple(source for source in self.sources if source.use in uses)
+
+
+@dataclass(frozen=True)
+class ScaleSettings:
+    """What the recipes of the model stages are picked from."""
+
+    scale: scales.Scale
+    sources: tuple[Source, ...]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.scale, name)
+
+    def using(self, *uses: str) -> tuple[Source, ...]:
+        return tuple(source for source in self.sources if source.use in uses)
+
+
+def sources_file() -> Path:
+    """The table of sources: CRIA_SOURCES, or sources.toml of the checkout."""
+    return Path(os.environ.get("CRIA_SOURCES", CHECKOUT / "sources.toml")).absolute()
+
+
+@functools.lru_cache(maxsize=4)
+def _sources(path: Path, modified: float) -> tuple[Source, ...]:
+    return load_sources(path)
+
+
+def sources() -> tuple[Source, ...]:
+    path = sources_file()
+    return _sources(path, path.stat().st_mtime)
+
+
+def snapshots() -> list[str]:
+    """Deliveries of data, oldest first by name."""
+    return sorted({source.snapshot for source in sources() if source.use == "corpus" and not _left_out(source)})
+
+
+def _left_out(source: Source) -> bool:
+    allowed = os.environ.get("CRIA_OPT_IN", "").split(",")
+    return source.opt_in and source.name not in allowed
+
+
+def settings(axis: str | None, partition: str | None) -> CorpusSettings | ScaleSettings:
+    """The values a stage's recipe is picked from. Raises KeyError naming the known scales."""
+    chosen = tuple(source for source in sources() if not _left_out(source))
+    if axis == SCALE:
+        return ScaleSettings(scales.scale(partition), chosen)
+    in_snapshot = tuple(s for s in chosen if s.use != "corpus" or partition is None or s.snapshot == partition)
+    return CorpusSettings(corpus(), in_snapshot)
+
+
+def expanded_inputs(stage: Stage, partition: str | None) -> dict[str, tuple[Stage, str | None]]:
+    """Role → (parent, its partition). A parent on the snapshot axis stands for all snapshots: roles `role/<snapshot>`."""
+    found: dict[str, tuple[Stage, str | None]] = {}
+    for role, parent in stage.inputs:
+        if parent.axis is None:
+            found[role] = (parent, None)
+        elif parent.axis == stage.axis:
+            found[role] = (parent, partition)
+        else:
+            found.update({f"{role}/{snapshot}": (parent, snapshot) for snapshot in snapshots()})
+    return found

@@ -1,0 +1,28 @@
+"""Where artifacts lie: a path is a pure function of (store, partition, asset key). Nothing is ever searched for."""
+
+import os
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+UNPARTITIONED = "shared"
+
+
+def store() -> Path:
+    """The artifact store: CRIA_STORE, or `store` in the checkout."""
+    return Path(os.environ.get("CRIA_STORE", CHECKOUT / "store")).absolute()
+
+
+def artifact(key: str, partition: str | None) -> Path:
+    """The folder of a published artifact, for example store/laptop/rlhf_v1/policy."""
+    return store() / (partition or UNPARTITIONED) / key
+
+
+def gates_file(key: str, partition: str | None) -> Path:
+    """What the gates said of the artifact; beside it, because the artifact itself is sealed by its manifest."""
+    path = artifact(key, partition)
+    return path.with_name(f"{path.name}.gates.json")
+
+
+def work(key: str, partition: str | None, fingerprint: str) -> Path:
+    """Where a stage builds before it is published; it survives a kill, so the same fingerprint continues there."""
+    return store() / ".work" / (partition or UNPARTITIONED) / key.replace("/", "--") / fingerprint[:16]

@@ -1,0 +1,259 @@
+"""MODEL_CARD.md: the rows of the paper's Table 52, written from records alone, under a header that model hubs read."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from release import licenses, lineage
+from release.lineage import Artifact, Lineage
+
+PUE = 1.1
+KG_CO2E_PER_KWH = 0.385
+SIMULATED = "simulated"
+HUB_LANGUAGES = ("en", "fr", "es", "de", "it", "pt", "nl", "ru")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the card is written from."""
+
+    name: str
+    scale: str
+    chain: Lineage
+    parents: dict[str, Artifact]  # by role of the release
+    versions: list[dict]
+    reload: dict  # of the exported model: parameters, dtype, positions compared
+    unlicensed: list[str]  # sources allowed without a licence
+
+
+def render(facts: Facts) -> str:
+    """The card as Markdown with a YAML header."""
+    rows = [
+        ("Model developers", developers(facts)),
+        ("Variations", variations(facts)),
+        ("Input", "Text only."),
+        ("Output", "Generated text only."),
+        ("Model architecture", architecture(facts)),
+        ("Model dates", dates(facts)),
+        ("Status", status(facts)),
+        ("License", "Other: the weights were made from sources under the licences listed below, and passing them on "
+                    "means keeping to all of those."),
+        ("Where to send comments", "To the issue tracker of the repository whose commit is named above."),
+    ]  # fmt: skip
+    parts = [
+        header(facts),
+        f"# {facts.name} · {facts.scale}\n",
+        "Every statement below comes from the records of the run that made this model. Twelve-digit numbers in "
+        "backticks are fingerprints of those records; `LINEAGE.json` holds them whole.\n",
+        "## Model details\n",
+        table(("", ""), rows),
+        "## Intended use\n",
+        INTENDED,
+        "## Hardware, software and carbon\n",
+        factors(facts),
+        "## Training data\n",
+        training_data(facts),
+        "## Evaluation results\n",
+        evaluation(facts),
+        "## Ethical considerations and limitations\n",
+        ethics(facts),
+    ]
+    return "\n".join(parts)
+
+
+INTENDED = """\
+**Intended use cases.** Research on language models, on alignment and on reproducing published work. The final model is
+tuned for assistant-like chat in English; use the chat template that comes with the tokenizer, and encode what people write
+as plain text, never as control tokens. The pretrained base is no part of this bundle.
+
+**Out-of-scope uses.** Any use that breaks laws or the licences of the sources; advice that someone may act on in medical,
+legal, financial or safety matters; decisions about people; languages other than English; any product without the
+developer's own safety tests.
+"""
+
+
+def header(facts: Facts) -> str:
+    """YAML that model hubs read."""
+    listed = sorted({source["name"] for source in lineage.sources(facts.chain) if source["use"] == "corpus"})
+    lines = ["---", "language:"] + [f"- {code}" for code in languages(facts)]
+    lines += ["license: other", "license_name: licences-of-the-sources", "license_link: MODEL_CARD.md"]
+    lines += ["library_name: transformers", "pipeline_tag: text-generation"]
+    lines += ["tags:", "- llama", "- rlhf", "- reproduction", "- research"]
+    lines += [f"model_name: {json.dumps(facts.name + ' ' + facts.scale)}", "source_datasets:"]
+    lines += [f"- {json.dumps(name)}" for name in listed] or ["- none"]
+    return "\n".join([*lines, "---", ""])
+
+
+def languages(facts: Facts) -> list[str]:
+    """Languages the cleaning kept, for the hub; English where it was not asked."""
+    kept = [tuple(a.record["recipe"].get("keep") or ()) for a in facts.chain.find("language")]
+    found = sorted({code for codes in kept for code in codes})
+    return found or ["en"]
+
+
+def mark(artifact: Artifact) -> str:
+    return f"`{artifact.record['fingerprint'][:12]}`"
+
+
+def table(head: tuple[str, ...], rows: list[tuple]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def developers(facts: Facts) -> str:
+    final = facts.parents["chat_model"]
+    text = f"Whoever ran commit {lineage.commit_of(final.record)} of the repository {mark(final)}."
+    if adopted(facts):
+        names = ", ".join(source["name"] for source in adopted(facts))
+        text += f" The base model was not trained here but adopted: {names}, by its own developers."
+    return text
+
+
+def adopted(facts: Facts) -> list[dict]:
+    return [source for source in lineage.sources(facts.chain) if source["use"] == "checkpoint"]
+
+
+def variations(facts: Facts) -> str:
+    named = [
+        f"{version['title']} (`{version['fingerprint'][:12]}`{'' if version['path'] else ', named but not bundled'})"
+        for version in facts.versions
+    ]
+    return f"{facts.reload['parameters']:,} parameters, scale {facts.scale}. Versions: " + ", ".join(named) + "."
+
+
+def architecture(facts: Facts) -> str:
+    final = facts.parents["chat_model"]
+    config = json.loads((final.folder / "config.json").read_text(encoding="utf-8"))
+    return (
+        f"Auto-regressive transformer of the Llama 2 family: {config['num_hidden_layers']} layers, "
+        f"{config['hidden_size']} wide, {config['num_attention_heads']} heads with {config['num_key_value_heads']} "
+        f"key-value heads, context {config['max_position_embeddings']}, vocabulary {config['vocab_size']:,}, "
+        f"{facts.reload['dtype']}. Tuned by supervised fine-tuning and reinforcement learning with preferences given by "
+        f"{annotators(facts)}, for helpfulness and safety."
+    )
+
+
+def annotators(facts: Facts) -> str:
+    """Who labelled the preferences, from the recipes of every round's pairs."""
+    kinds = sorted({a.record["recipe"]["annotator"] for a in preferences(facts)})
+    spelled = {SIMULATED: "a simulated annotator (a program, not people)", "judge": "a judge model (not people)",
+               "people": "people", "public": "a public preference set"}  # fmt: skip
+    return " and ".join(spelled.get(kind, kind) for kind in kinds) or "nobody"
+
+
+def preferences(facts: Facts) -> list[Artifact]:
+    return [a for a in facts.chain.artifacts if a.record["asset"].endswith("/preferences")]
+
+
+def dates(facts: Facts) -> str:
+    days = sorted(a.record["created"][:10] for a in facts.chain.artifacts if a.record.get("created"))
+    return f"Made between {days[0]} and {days[-1]}." if days else "The records hold no dates."
+
+
+def status(facts: Facts) -> str:
+    changed = [a.name for a in facts.chain.artifacts if a.record["git"]["dirty"]]
+    text = "A static model trained on an offline corpus. A new run makes a new release."
+    if changed:
+        text += f" {len(changed)} of its {len(facts.chain.artifacts)} artifacts were made with uncommitted changes."
+    return text
+
+
+def totals(chain: Lineage) -> dict:
+    """Hours, energy and emissions of everything the release was made from, each artifact once."""
+    return {
+        "hours": sum(a.record["seconds"] for a in chain.artifacts) / 3600,
+        "kwh": sum(a.record["energy"]["kwh"] for a in chain.artifacts),
+        "kg_co2e": sum(a.record["energy"]["kg_co2e"] for a in chain.artifacts),
+    }
+
+
+def factors(facts: Facts) -> str:
+    """Table 2 of the paper for this run: one row a group of artifacts."""
+    groups: dict[str, list[Artifact]] = {}
+    for artifact in facts.chain.artifacts:
+        groups.setdefault(artifact.record["asset"].split("/")[0], []).append(artifact)
+    rows = []
+    for name, members in groups.items():
+        hours, kwh, kilograms = totals(Lineage(tuple(members), ())).values()
+        watts = sorted({f"{a.record['energy']['watts']:g}" for a in members})
+        rows.append((name, f"{hours:.3f}", "/".join(watts), f"{kwh:.4f}", f"{kilograms:.4f}"))
+    whole = totals(facts.chain)
+    rows.append(("**All**", f"**{whole['hours']:.3f}**", "", f"**{whole['kwh']:.4f}**", f"**{whole['kg_co2e']:.4f}**"))
+    hosts = sorted({host(a.record["host"]) for a in facts.chain.artifacts})
+    assumptions = sorted({a.record["energy"]["assumption"] for a in facts.chain.artifacts})
+    used = facts.parents["chat_model"].record["libraries"]
+    libraries = ", ".join(f"{name} {used[name]}" for name in ("python", "torch", "transformers", "trl") if name in used)
+    return (
+        f"Made on: {'; '.join(hosts)}. Libraries: {libraries}.\n\n"
+        + table(("Stage", "Hours", "Watts", "kWh", "kg CO2e"), rows)
+        + f"\nkg CO2e = device hours × W / 1000 × PUE {PUE} × {KG_CO2E_PER_KWH} kg/kWh, the factors that reproduce the paper's "
+        f"Table 2. The power is not measured but taken as: {'; '.join(assumptions)}. As in the paper, this excludes "
+        "interconnect, the servers' other power, their cooling beyond the PUE, and the hardware's own making; nominal "
+        "power is an estimate of what is drawn. Attempts that led to no artifact are not counted.\n"
+    )
+
+
+def host(machine: dict) -> str:
+    accelerator = machine.get("accelerator")
+    return f"{machine['cores']} CPU cores ({machine['machine']})" + (f" with {accelerator}" if accelerator else "")
+
+
+def training_data(facts: Facts) -> str:
+    sources = lineage.sources(facts.chain)
+    trained = [source for source in sources if source["use"] in ("corpus", "dialogues", "prompts", "checkpoint")]
+    measured = [source for source in sources if source not in trained]
+    text = (
+        "**Overview.** All training data is publicly available and listed here with its licence. No data of users went "
+        f"into it. Preferences were given by {annotators(facts)}.\n\n"
+    )
+    text += table(("Source", "Use", "Licence", "Asks for", "SHA-256"), [source_row(source) for source in trained])
+    if measured:
+        text += "\nUsed for cleaning and measuring, never trained on:\n\n"
+        text += table(("Source", "Use", "Licence", "Asks for", "SHA-256"), [source_row(s) for s in measured])
+    if facts.unlicensed:
+        text += (
+            f"\n**No licence is stated for {', '.join(facts.unlicensed)}.** Whoever made this release allowed them by name; "
+            "do not pass the weights on without settling that.\n"
+        )
+    snapshots = sorted({a.record["partition"] for a in facts.chain.find("decontaminated") if a.record["partition"]})
+    text += f"\n**Data freshness.** Snapshots of the corpus: {', '.join(snapshots) or 'none'}; the sources' own revisions are "
+    return text + "in `LINEAGE.md`. The model knows nothing later.\n"
+
+
+def source_row(source: dict) -> tuple:
+    stated = source["license"] or "**none stated**"
+    return (source["name"], source["use"], stated, licenses.obligations(source["license"]), f"`{source['sha256'][:12]}`")
+
+
+def evaluation(facts: Facts) -> str:
+    from release import figures
+
+    parts = []
+    for section in figures.sections({role: artifact.record for role, artifact in facts.parents.items()}):
+        parts.append(f"**{section.title}** (`{section.fingerprint[:12]}`)\n\n{table(section.head, section.rows)}")
+        if section.note:
+            parts.append(section.note + "\n")
+    return "\n".join(parts)
+
+
+def ethics(facts: Facts) -> str:
+    shaped = sorted({lineage.name_of(a.record).split("/", 1)[1] for a in preferences(facts)
+                     if a.record["recipe"]["annotator"] == SIMULATED})  # fmt: skip
+    parts = [
+        "This is a research model. It makes statements that are false, repeats biases of its sources, and its refusals are "
+        "neither complete nor always called for: the violation and false-refusal rates above are what is known of its "
+        "safety, measured in English on a limited set of prompts. It was not red-teamed by people.",
+    ]
+    if shaped:
+        parts.append(
+            f"**No person judged its answers.** The preferences of {', '.join(shaped)} were given by the simulated "
+            "annotator, a program with fixed rules. Both reward models, all later versions and every reward-model win rate "
+            "inherit its notion of helpful and safe, which is not that of people."
+        )
+    parts.append("Before any use with people, test it for that use, and keep a person in charge of what it says.")
+    return "\n\n".join(parts) + "\n"
+
+
+def read(bundle: Path) -> str:
+    return (bundle / "MODEL_CARD.md").read_text(encoding="utf-8")

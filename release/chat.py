@@ -1,0 +1,135 @@
+"""A dialogue with a released version: what is read, what is written, token by token.
+
+The loop is ours rather than `generate` with a streamer in a thread: it stops with its reader, and its errors reach it.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, DynamicCache
+
+from modeling import dialog, sampling
+from release.bundle import Bundle
+
+# Paper Table 31. Meta offered it as the default at first and removed it a month later, because it made refusals of
+# harmless questions more frequent; here it is offered and never set by itself.
+DEFAULT_SYSTEM_PROMPT = (
+    "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, while being safe. "
+    "Your answers should not include any harmful, unethical, racist, sexist, toxic, dangerous, or illegal content. "
+    "Please ensure that your responses are socially unbiased and positive in nature. If a question does not make any "
+    "sense, or is not factually coherent, explain why instead of answering something not correct. If you don't know "
+    "the answer to a question, please don't share false information."
+)
+MAX_TEMPERATURE = 2.0
+MAX_CHARACTERS = 20_000  # of one message: longer ones are refused before they cost a tokenizer pass
+ROOM_FOR_ANSWER = 4  # at least 1/4 of the context stays free for the answer, however long the dialogue
+UNFINISHED_CHARACTER = "\ufffd"  # a character whose bytes are not all there yet
+
+
+@dataclass(frozen=True)
+class Settings:
+    temperature: float  # 0 takes the most likely token each time
+    top_p: float
+    max_new_tokens: int
+    seed: int | None = None  # None draws differently each time
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= MAX_TEMPERATURE:
+            raise ValueError(f"temperature is {self.temperature}: choose 0 to {MAX_TEMPERATURE}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top-p is {self.top_p}: choose more than 0, at most 1")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"an answer of {self.max_new_tokens} tokens is none: choose at least 1")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as far as it is written."""
+
+    text: str
+    tokens: int
+    prompt_tokens: int
+    context: int
+    dropped_turns: int  # earliest question-answer pairs of the dialogue that no longer fit and were not read
+    ended: str | None  # None while it is being written; "closed" by the model, cut by "length" or by the "context"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    model: torch.nn.Module
+    tokenizer: object
+
+
+class Versions:
+    """The models of a bundle, loaded when first asked for; `keep` of them stay in memory."""
+
+    def __init__(self, bundle: Bundle, keep: int = 2) -> None:
+        self.bundle, self.keep = bundle, keep
+        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Loaded:
+        """Raises BundleError for a version that is not in the bundle, OSError where its files cannot be read."""
+        path = self.bundle.version(name).path
+        with self._lock:
+            if name not in self._loaded:
+                self._loaded[name] = load(path)
+                while len(self._loaded) > self.keep:
+                    self._loaded.popitem(last=False)
+            self._loaded.move_to_end(name)
+            return self._loaded[name]
+
+
+def load(path: Path) -> Loaded:
+    return Loaded(sampling.load_transformers(path), AutoTokenizer.from_pretrained(path))
+
+
+def read_prompt(loaded: Loaded, messages: list[dict], max_new_tokens: int) -> tuple[list[int], int]:
+    """Ids of the dialogue as the model will read it, and how many of its earliest question-answer pairs were left out.
+
+    What people write is encoded as plain text, whatever control tokens it spells (modeling.dialog). Raises
+    sampling.PromptTooLongError where the last message alone does not fit, ValueError where roles do not alternate.
+    """
+    context = sampling.context_length(loaded.model)
+    limit = context - min(max_new_tokens, context // ROOM_FOR_ANSWER)
+    fitted = sampling.fit_prompt(loaded.tokenizer, messages, limit)
+    return fitted.ids, fitted.dropped_turns
+
+
+def stream(loaded: Loaded, messages: list[dict], settings: Settings) -> Iterator[Answer]:
+    """The answer to a dialogue that ends with a user turn: one value a token, the last with `ended` set.
+
+    To stop early, read no further.
+    """
+    model, tokenizer = loaded.model, loaded.tokenizer
+    ids, dropped = read_prompt(loaded, messages, settings.max_new_tokens)
+    context = sampling.context_length(model)
+    closing = dialog.closing_token_id(tokenizer)
+    generator = torch.Generator()
+    if settings.seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(settings.seed)
+    room = min(settings.max_new_tokens, context - len(ids))
+    cache = DynamicCache(config=model.config)
+    fresh, written, text, ended = ids, [], "", None
+    while ended is None:
+        with torch.inference_mode():
+            inputs_BT = torch.tensor([fresh], device=model.device)
+            logits_BV = model(input_ids=inputs_BT, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
+            uniform_B = torch.rand(1, generator=generator).to(model.device)
+            token = int(sampling.sample_tokens(logits_BV.float(), uniform_B, settings.temperature, settings.top_p))
+        fresh = [token]
+        written.append(token)
+        if token == closing:
+            ended = "closed"
+        elif len(written) == room:
+            ended = "length" if room == settings.max_new_tokens else "context"
+        decoded = dialog.decode_answer(tokenizer, written)
+        if ended or not decoded.endswith(UNFINISHED_CHARACTER):
+            text = decoded
+        yield Answer(text, len(written), len(ids), context, dropped, ended)

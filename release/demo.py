@@ -1,0 +1,273 @@
+"""The chat for people: `python -m release.demo --bundle store/laptop/release/bundle --port 7860`.
+
+It answers with any version of a release, needs no network and sends nothing anywhere.
+"""
+
+import argparse
+import html
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: it reads this once
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from modeling.sampling import PromptTooLongError
+from release import bundle as bundles
+from release import chat, look
+
+SHOW_EVERY = 0.05  # seconds between two updates of the page; a small model writes faster than a page can be redrawn
+WAITING = 16  # people in line before newcomers are told that it is busy
+PLACEHOLDER = "### Say something\nPick an example or write below. Enter sends, Shift+Enter starts a new line."
+CAUTION = "A research model: it makes things up, and its safety was measured only as the model card says. Check answers."
+
+# Blocks what a page could still try to fetch elsewhere: fonts of the framework, an image in an answer's Markdown.
+POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws: wss: data: blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'"
+)
+
+
+class ContentPolicy:
+    """ASGI middleware that adds the policy to every response."""
+
+    def __init__(self, app) -> None:
+        self.app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        async def send_with_policy(message) -> None:
+            if message["type"] == "http.response.start":
+                extra = [(b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"no-referrer")]
+                message = {**message, "headers": [*message["headers"], *extra]}
+            await send(message)
+
+        await self.app(scope, receive, send_with_policy)
+
+
+def plain(text: str) -> str:
+    """What a person wrote, shown as written: no Markdown, no tags."""
+    return f'<div style="white-space: pre-wrap">{html.escape(text)}</div>'
+
+
+def view(bundle: bundles.Bundle, turns: list[dict], unread: int) -> list[dict]:
+    """The dialogue for the page; its first `unread` messages carry a line that says the model no longer reads them."""
+    shown = []
+    for place, turn in enumerate(turns):
+        if unread and place == unread:
+            shown.append({"role": "assistant", "content": '<div class="cut">the messages above no longer fit into the '
+                          "context and are not read</div>"})  # fmt: skip
+        if turn["role"] == "user":
+            content = plain(turn["content"])
+        else:
+            by = f'<div class="by">{html.escape(bundle.version(turn["version"]).title)}</div>'
+            content = f"{turn['content']}\n\n{by}" if turn["content"] else by
+        shown.append({"role": turn["role"], "content": content})
+    return shown
+
+
+def state_line(text: str, kind: str = "") -> str:
+    return f'<div class="state"><span class="{kind}">{html.escape(text)}</span></div>'
+
+
+def progress_line(answer: chat.Answer, seconds: float) -> str:
+    """How much was read, written, left out, and why it ended."""
+    used = answer.prompt_tokens + answer.tokens
+    parts = [f"{answer.tokens} tokens", f"{answer.tokens / max(seconds, 1e-6):.0f} tokens/s",
+             f"context {used} of {answer.context}"]  # fmt: skip
+    warnings = []
+    if answer.dropped_turns:
+        which = "turn was" if answer.dropped_turns == 1 else f"{answer.dropped_turns} turns were"
+        warnings.append(f"the oldest {which} left out: the dialogue is longer than the context")
+    if answer.ended == "length":
+        warnings.append("cut at the longest answer you allow")
+    if answer.ended == "context":
+        warnings.append("cut: the context is full")
+    return state_line(" · ".join(parts + warnings), "warn" if warnings else "")
+
+
+def respond(versions: chat.Versions, text: str, turns: list[dict], name: str, system: str,
+            temperature: float, top_p: float, max_new_tokens: float) -> Iterator[tuple]:  # fmt: skip
+    """One turn of the dialogue: yields (messages shown, dialogue kept, text box, state line) as the answer grows."""
+    bundle = versions.bundle
+    if not text.strip():
+        yield view(bundle, turns, 0), turns, "", state_line("Write something first.", "warn")
+        return
+    if len(text) > chat.MAX_CHARACTERS:
+        told = f"That message has {len(text):,} characters; at most {chat.MAX_CHARACTERS:,} are taken."
+        yield view(bundle, turns, 0), turns, text, state_line(told, "fail")
+        return
+    asked = [*turns, {"role": "user", "content": text}]
+    yield view(bundle, asked, 0), turns, "", state_line(f"Reading with {bundle.version(name).title} …")
+    try:
+        settings = chat.Settings(temperature, top_p, int(max_new_tokens))
+        loaded = versions.get(name)
+        messages = [{"role": "system", "content": system}] if system.strip() else []
+        messages += [{"role": turn["role"], "content": turn["content"]} for turn in asked]
+        begun = shown = time.monotonic()
+        for answer in chat.stream(loaded, messages, settings):
+            now = time.monotonic()
+            if answer.ended is None and answer.tokens > 1 and now - shown < SHOW_EVERY:
+                continue
+            shown = now
+            kept = [*asked, {"role": "assistant", "content": answer.text, "version": name}]
+            yield view(bundle, kept, 2 * answer.dropped_turns), kept, "", progress_line(answer, now - begun)
+    except PromptTooLongError as error:
+        yield view(bundle, turns, 0), turns, text, state_line(f"Too long for this version: {error}", "fail")
+    except (ValueError, RuntimeError, OSError) as error:  # what loading and running a model raise
+        told = f"No answer: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+        yield view(bundle, turns, 0), turns, text, state_line(told, "fail")
+
+
+def describe(bundle: bundles.Bundle, name: str) -> str:
+    version = bundle.version(name)
+    return (
+        f'<div class="about">{html.escape(version.about)} Context: {version.context} tokens.<br>'
+        f"<code>{html.escape(version.artifact)}</code> content <code>{version.content[:12]}</code></div>"
+    )
+
+
+def badge(bundle: bundles.Bundle, name: str) -> str:
+    return f"Research model · {bundle.version(name).title}"
+
+
+def build(bundle: bundles.Bundle) -> gr.Blocks:
+    """The page. One answer is written at a time: two would only slow each other down."""
+    versions = chat.Versions(bundle)
+    title = f"{bundle.name} · {bundle.scale}"
+    first = bundle.offered[0]
+    missing = [version for version in bundle.versions if version.path is None]
+
+    def answer(text, turns, name, system, temperature, top_p, max_new_tokens):
+        yield from respond(versions, text, turns, name, system, temperature, top_p, max_new_tokens)
+
+    def again(turns, name, system, temperature, top_p, max_new_tokens):
+        last = max((place for place, turn in enumerate(turns) if turn["role"] == "user"), default=None)
+        if last is not None:
+            yield from respond(versions, turns[last]["content"], turns[:last], name, system, temperature, top_p,
+                               max_new_tokens)  # fmt: skip
+
+    def stopped(turns):
+        return view(bundle, turns, 0), state_line("Stopped.")
+
+    def cleared():
+        return [], [], "", state_line("")
+
+    with gr.Blocks(title=title, analytics_enabled=False, fill_height=True) as page:
+        top = gr.HTML(look.masthead(title, badge(bundle, first.name)), padding=False)
+        with gr.Tab("Chat"), gr.Row(equal_height=False):
+            with gr.Column(scale=7, min_width=320):
+                messages = gr.Chatbot(
+                    show_label=False, height="62vh", min_height=320, placeholder=PLACEHOLDER, layout="bubble",
+                    buttons=[], latex_delimiters=[], allow_tags=False, group_consecutive_messages=False,
+                    examples=[{"text": example} for example in bundle.examples],
+                )  # fmt: skip
+                state = gr.HTML(state_line(""), padding=False)
+                with gr.Row(equal_height=True):
+                    box = gr.Textbox(show_label=False, container=False, placeholder="Write a message", lines=1,
+                                     max_lines=8, autofocus=True, scale=8, elem_id="message")  # fmt: skip
+                    send = gr.Button("Send", variant="primary", scale=1, min_width=84, elem_id="send")
+                    stop = gr.Button("Stop", variant="stop", scale=1, min_width=84, visible=False, elem_id="stop")
+                gr.HTML(f'<div class="caution">{CAUTION}</div>', padding=False)
+            with gr.Column(scale=3, min_width=260):
+                choice = gr.Dropdown(
+                    [(version.title, version.name) for version in bundle.offered], value=first.name, label="Version",
+                    filterable=False, interactive=True, elem_id="version",
+                )  # fmt: skip
+                about = gr.HTML(describe(bundle, first.name), padding=False)
+                system = gr.Textbox(label="System prompt", lines=3, max_lines=8, placeholder="None", elem_id="system")
+                preset = gr.Button("Use Llama 2's default system prompt", size="sm")
+                temperature = gr.Slider(0, chat.MAX_TEMPERATURE, bundle.sampling.temperature, step=0.05,
+                                        label="Temperature", info="0 always takes the likeliest token")  # fmt: skip
+                top_p = gr.Slider(0.05, 1, bundle.sampling.top_p, step=0.05, label="Top-p")
+                longest = max(version.context for version in bundle.offered)
+                length = gr.Slider(1, longest // 2, min(bundle.sampling.max_new_tokens, longest // 2), step=1,
+                                   label="Longest answer", info="in tokens")  # fmt: skip
+                clear = gr.Button("Clear the dialogue", size="sm", elem_id="clear")
+        with gr.Tab("Model card"):
+            gr.Markdown(bundle.card, elem_classes="paper", latex_delimiters=[])
+        with gr.Tab("Lineage"):
+            if missing:
+                names = ", ".join(f"{version.title} (`{version.content[:12]}`)" for version in missing)
+                gr.Markdown(f"Too large to travel in this bundle, named by content: {names}.", elem_classes="paper")
+            gr.Markdown(bundle.lineage, elem_classes="paper", latex_delimiters=[])
+
+        turns = gr.State([])
+        shown = [messages, turns, box, state]
+        settings = [choice, system, temperature, top_p, length]
+        busy = {"concurrency_limit": 1, "concurrency_id": "answer"}
+
+        def buttons(writing: bool):
+            return gr.Button(visible=not writing), gr.Button(visible=writing)
+
+        asked = gr.on([box.submit, send.click], answer, [box, turns, *settings], shown, api_name="chat",
+                      show_progress="hidden", **busy)  # fmt: skip
+        retried = messages.retry(again, [turns, *settings], shown, api_name="again", show_progress="hidden", **busy)
+        for begin in (box.submit, send.click, messages.retry):
+            begin(lambda: buttons(True), None, [send, stop], api_visibility="private", show_progress="hidden")
+        for event in (asked, retried):
+            event.then(lambda: buttons(False), None, [send, stop], api_visibility="private", show_progress="hidden")
+        stop.click(stopped, turns, [messages, state], cancels=[asked, retried], api_visibility="private").then(
+            lambda: buttons(False), None, [send, stop], api_visibility="private"
+        )
+        clear.click(cleared, None, shown, cancels=[asked, retried], api_name="clear").then(
+            lambda: buttons(False), None, [send, stop], api_visibility="private"
+        )
+        messages.example_select(lambda event: event.value["text"], None, box, api_visibility="private")
+        preset.click(lambda: chat.DEFAULT_SYSTEM_PROMPT, None, system, api_visibility="private")
+        choice.change(
+            lambda name: (look.masthead(title, badge(bundle, name)), describe(bundle, name)), choice, [top, about],
+            api_visibility="private", show_progress="hidden",
+        )  # fmt: skip
+    page.queue(max_size=WAITING, default_concurrency_limit=4)
+    return page
+
+
+def launch(bundle: bundles.Bundle, host: str, port: int, wait: bool) -> gr.Blocks:
+    """Serve the page; returns at once where `wait` is False. Raises OSError where the port is taken."""
+    page = build(bundle)
+    page.launch(
+        server_name=host, server_port=port, prevent_thread_lock=not wait, quiet=True, show_error=True, share=False,
+        footer_links=[], theme=look.theme(), css=look.CSS, head=look.head(), ssr_mode=False, inbrowser=False,
+        app_kwargs={"middleware": [Middleware(ContentPolicy)]},
+    )  # fmt: skip
+    return page
+
+
+def is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m release.demo", description="Chat with a release.")
+    parser.add_argument("--bundle", type=Path, required=True, help="for example store/laptop/release/bundle")
+    parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; there is no password")
+    given = parser.parse_args(arguments)
+    try:
+        opened = bundles.read(given.bundle)
+    except bundles.BundleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if not is_free(given.host, given.port):
+        print(f"error: port {given.port} of {given.host} is taken: end the program that holds it, or choose another "
+              f"with --port {given.port + 1}", file=sys.stderr)  # fmt: skip
+        return 1
+    print(f"{opened.name} · {opened.scale}: http://{given.host}:{given.port}  (Ctrl+C ends it)", flush=True)
+    launch(opened, given.host, given.port, wait=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

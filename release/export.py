@@ -1,0 +1,212 @@
+"""Stage: the release bundle (paper A.7). The final chat model as transformers loads it, the versions before it, prompts to
+begin with, a model card and the lineage, the latter two written from the records alone.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from modeling import dialog, runtime
+from release import bundle, card, licenses, lineage
+from release.recipes import ReleaseRecipe
+
+NAME = "Cria"
+FINAL = "chat_model"
+WEIGHTS = "*.safetensors"
+MODEL_FILES = (WEIGHTS, "model.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json",
+               "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")  # fmt: skip
+LONGEST_EXAMPLE = 120  # characters: an example is a line to click on
+
+
+class ReleaseError(ValueError):
+    """What would be released is not what was made."""
+
+
+def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
+    """Fills `out` (release/bundle.py says with what); metrics: bytes, versions, sources, the reload check.
+
+    Raises LineageError where a parent was replaced since its child was made, UnlicensedError for a source without a
+    licence, ReleaseError where the reloaded model computes other logits.
+    """
+    parents = {role: lineage.read(folder) for role, folder in inputs.items()}
+    chain = lineage.walk(parents.values(), lineage.store_lookup(lineage.store_of(parents[FINAL])))
+    if chain.replaced:
+        raise lineage.LineageError("materialize again what is out of date: " + "; ".join(chain.replaced))
+    sources = lineage.sources(chain)
+    unlicensed = licenses.check(sources, config.allow_unlicensed)
+    log.info(f"{len(chain.artifacts)} artifacts from {len(sources)} sources, {len(unlicensed)} of them without a licence")
+
+    chosen = examples(inputs["prompts"], config.examples)
+    sampling = answer_sampling(chain)
+    check = export_model(inputs[FINAL], out, chosen, sampling)
+    log.info(f"reloaded: logits of {check['positions']} positions equal bit for bit")
+    versions = [describe(role, parents[role]) for role in version_roles(parents)]
+    for version in versions:
+        version["path"] = place_version(inputs[version["name"]], version["name"], out, config.max_version_bytes)
+    scale = parents[FINAL].record["partition"]
+    listed = {"name": NAME, "scale": scale, "sampling": sampling, "versions": versions}
+    write(out / bundle.VERSIONS, json.dumps(listed, indent=1))
+    write(out / bundle.EXAMPLES, json.dumps(chosen, indent=1, ensure_ascii=False))
+
+    facts = card.Facts(NAME, scale, chain, parents, versions, check, unlicensed)
+    text = card.render(facts)
+    write(out / bundle.CARD, text)
+    write(out / "README.md", text)
+    files = origins(out, parents)
+    write(out / bundle.LINEAGE, json.dumps(lineage.as_json(chain, files), indent=1, ensure_ascii=False))
+    write(out / bundle.LINEAGE_MARKDOWN, lineage.as_markdown(chain, files))
+    return {
+        "bytes": sum(entry["bytes"] for entry in files.values()),
+        "versions_bundled": sum(version["path"] is not None for version in versions),
+        "versions_named": len(versions),
+        "artifacts": len(chain.artifacts),
+        "sources": len(sources),
+        "unlicensed_sources": unlicensed,
+        "reload_logits_equal": int(check["equal"]),
+        "reload_positions": check["positions"],
+        "kg_co2e": round(card.totals(chain)["kg_co2e"], 6),
+    }
+
+
+def write(path: Path, text: str) -> None:
+    scratch = path.with_name(path.name + ".part")
+    scratch.write_text(text, encoding="utf-8")
+    os.replace(scratch, path)
+
+
+def version_roles(parents: dict) -> list[str]:
+    """Roles of the versions to chat with, the final one first, then the younger before the older."""
+    rounds = sorted((role for role in parents if role.startswith("policy_")), key=lambda r: -int(r.split("_")[1]))
+    return [role for role in (FINAL, "ppo_policy", *rounds, "sft_model") if role in parents]
+
+
+def describe(role: str, artifact: lineage.Artifact) -> dict:
+    """What versions.json says of a version, but for its path."""
+    number = role.split("_")[-1]
+    title, about = {
+        FINAL: ("Final", "The release: five rounds of RLHF, PPO, then safety context distillation."),
+        "ppo_policy": ("RLHF v5 + PPO", "After PPO against both reward models, before safety context distillation."),
+        "sft_model": ("SFT", "Supervised fine-tuning on demonstrations only, before any preference was learned."),
+    }.get(role, (f"RLHF v{number}", f"After round {number} of RLHF by rejection sampling."))
+    config = json.loads((artifact.folder / "config.json").read_text(encoding="utf-8"))
+    return {
+        "name": role,
+        "title": title,
+        "about": about,
+        "path": None,
+        "artifact": artifact.name,
+        "content": artifact.record["content"],
+        "fingerprint": artifact.record["fingerprint"],
+        "context": config["max_position_embeddings"],
+    }
+
+
+def answer_sampling(chain: lineage.Lineage) -> dict:
+    """Temperature, top-p and length with which the versions were evaluated: the chat begins where the numbers hold."""
+    recorded = chain.find("generations")[0].record["recipe"]["sampling"]
+    return {name: recorded[name] for name in ("temperature", "top_p", "max_new_tokens")}
+
+
+def examples(prompts: Path, wanted: int) -> list[str]:
+    """Single-turn prompts of the test split, none adversarial, one a category before a second of any.
+
+    Order within a category is that of a hash of the id, so the choice is fixed and prefers nothing.
+    """
+    rows = pq.read_table(prompts / "test.parquet", columns=["id", "messages", "kind", "category"]).to_pylist()
+    by_category: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        text = row["messages"][-1]["content"]
+        if row["kind"] == "helpfulness" and len(row["messages"]) == 1 and len(text) <= LONGEST_EXAMPLE:
+            place = hashlib.blake2b(row["id"].encode(), digest_size=8).hexdigest()
+            by_category.setdefault(row["category"], []).append((place, text))
+    queues = [sorted(entries) for _, entries in sorted(by_category.items())]
+    ranked = [queue[depth][1] for depth in range(max(map(len, queues), default=0)) for queue in queues if depth < len(queue)]
+    return list(dict.fromkeys(ranked))[:wanted]
+
+
+def export_model(source: Path, out: Path, prompts: list[str], sampling: dict) -> dict:
+    """Writes the final model to `out`, reloads it and compares the logits on a real dialogue; returns what was compared."""
+    where = runtime.device()
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    model = AutoModelForCausalLM.from_pretrained(source, dtype="auto").to(where).eval()
+    messages = [{"role": "user", "content": prompts[0] if prompts else "Who are you?"}]
+    before, ids = logits(model, tokenizer, messages, where)
+    closing = dialog.closing_token_id(tokenizer)
+    model.generation_config = GenerationConfig(
+        do_sample=sampling["temperature"] > 0,
+        temperature=sampling["temperature"] or None,
+        top_p=sampling["top_p"] if sampling["temperature"] > 0 else None,
+        max_new_tokens=sampling["max_new_tokens"],
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=closing,
+        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else closing,
+    )
+    scratch = out / "_scratch" / "model"
+    shutil.rmtree(scratch, ignore_errors=True)
+    model.save_pretrained(scratch)
+    tokenizer.save_pretrained(scratch)
+    for path in sorted(scratch.iterdir()):
+        os.replace(path, out / path.name)
+    reloaded = AutoModelForCausalLM.from_pretrained(out, dtype="auto").to(where).eval()
+    after, ids_after = logits(reloaded, AutoTokenizer.from_pretrained(out), messages, where)
+    if ids != ids_after:
+        raise ReleaseError(f"the released tokenizer gives other ids: {ids_after[:20]} instead of {ids[:20]}")
+    if not torch.equal(before, after):
+        raise ReleaseError(f"the released model computes other logits, up to {(before - after).abs().max():.3g} apart")
+    return {"equal": True, "positions": len(ids), "ids_sha256": hashlib.sha256(repr(ids).encode()).hexdigest(),
+            "parameters": model.num_parameters(), "dtype": str(model.dtype).removeprefix("torch.")}  # fmt: skip
+
+
+@torch.inference_mode()
+def logits(model, tokenizer, messages: list[dict], where: torch.device) -> tuple[torch.Tensor, list[int]]:
+    """Logits (positions, vocabulary) and ids of the dialogue."""
+    ids = dialog.encode_prompt(tokenizer, messages)
+    return model(input_ids=torch.tensor([ids], device=where)).logits[0].cpu(), ids
+
+
+def place_version(source: Path, name: str, out: Path, max_bytes: int) -> str | None:
+    """Puts a version beside the final one: "." for the final itself, None where its weights are larger than allowed.
+
+    Files are hard-linked where store and bundle share a file system: nobody writes into a published artifact.
+    """
+    if name == FINAL:
+        return "."
+    if sum(path.stat().st_size for path in source.glob(WEIGHTS)) > max_bytes:
+        return None
+    folder = out / "versions" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for path in sorted(path for pattern in MODEL_FILES for path in source.glob(pattern)):
+        try:
+            os.link(path, folder / path.name)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(path, folder / path.name)
+    return f"versions/{name}"
+
+
+def origins(out: Path, parents: dict[str, lineage.Artifact]) -> dict[str, dict]:
+    """Every file of the bundle with size, hash and the artifact it was made from."""
+    written_from_records = {bundle.CARD, "README.md", bundle.VERSIONS}
+    files = {}
+    for path in sorted(path for path in out.rglob("*") if path.is_file() and "_scratch" not in path.parts):
+        name = path.relative_to(out).as_posix()
+        if name in (bundle.LINEAGE, bundle.LINEAGE_MARKDOWN, lineage.RECORD):
+            continue  # these hold this very list
+        if name in written_from_records:
+            origin = "the records below"
+        elif name == bundle.EXAMPLES:
+            origin = parents["prompts"].name
+        else:
+            role = name.split("/")[1] if name.startswith("versions/") else FINAL
+            origin = parents[role].name
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        files[name] = {"bytes": path.stat().st_size, "sha256": digest, "from": origin}
+    return files

@@ -1,0 +1,44 @@
+"""Licences of the sources of a release: what is missing stops it, what they ask for is written down."""
+
+from collections.abc import Iterable
+
+# What a licence asks of whoever passes the material on; matched in order against its lower-case name.
+OBLIGATIONS = (
+    (("by-nc", "noncommercial", "non-commercial"), "no commercial use"),
+    (("research",), "research use only"),
+    (("by-sa", "share-alike", "sharealike"), "attribution; share adaptations alike"),
+    (("agpl", "lgpl", "gpl"), "copyleft: derived works under the same terms"),
+    (("gfdl",), "attribution; share adaptations alike"),
+    (("cc0", "public domain", "pddl", "unlicense"), "none"),
+    (("by-", "by ", "odc-by", "mit", "bsd", "apache", "psf", "wordnet", "isc"), "keep the notice"),
+)
+
+
+class UnlicensedError(ValueError):
+    """A release would contain what its sources do not allow to pass on."""
+
+
+def check(sources: Iterable[dict], allowed: tuple[str, ...]) -> list[str]:
+    """Names of the sources without a licence, all of them allowed by name.
+
+    Raises UnlicensedError for any other source without one.
+    """
+    missing = {source["name"] for source in sources if not (source["license"] or "").strip()}
+    refused = sorted(missing - set(allowed))
+    if refused:
+        raise UnlicensedError(
+            f"no licence is stated for {', '.join(refused)}: state it in sources.toml, leave the source out, or take "
+            "the responsibility by naming it in the release recipe's allow_unlicensed"
+        )
+    return sorted(missing)
+
+
+def obligations(license_name: str) -> str:
+    """What the licence asks for, in a few words; an unknown one says so instead of guessing."""
+    name = license_name.strip().lower()
+    if not name:
+        return "unknown: no licence stated"
+    for parts, asks in OBLIGATIONS:
+        if any(part in name for part in parts):
+            return asks
+    return "see its text"

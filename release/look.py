@@ -1,0 +1,74 @@
+"""How the chat looks: colours, type and spacing. Nothing here is fetched from another host."""
+
+import html
+
+import gradio as gr
+
+FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "DejaVu Sans", "sans-serif")
+MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
+
+FUR = gr.themes.Color(
+    name="fur", c50="#fbf6f1", c100="#f5e9dd", c200="#ead1ba", c300="#dbb08e", c400="#cb8c62", c500="#b96f43",
+    c600="#a25a33", c700="#84472a", c800="#673823", c900="#4d2b1c", c950="#2c1710",
+)  # fmt: skip
+
+ICON = (
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='8' fill='{fill}'/>"
+    "<path d='M10 26V11l-1.5-5 3 2h3l3-2-1 5v3h6a2 2 0 0 1 2 2v10h-3v-5h-8v5z' fill='white'/></svg>"
+)
+
+CSS = """
+:root { --fur: #a25a33; --fur-soft: rgba(162, 90, 51, .10); }
+.dark { --fur: #dbb08e; --fur-soft: rgba(219, 176, 142, .12); }
+.gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
+.masthead { display: flex; align-items: center; gap: 14px; padding: 10px 2px 2px; }
+.masthead svg { width: 42px; height: 42px; flex: none; }
+.masthead h1 { font-size: 1.45rem; font-weight: 650; margin: 0; line-height: 1.2; letter-spacing: -.01em; }
+.masthead p { margin: 3px 0 0; color: var(--body-text-color-subdued); font-size: .92rem; line-height: 1.4; }
+.masthead .badge { margin-left: auto; flex: none; font-size: .78rem; font-weight: 600; padding: 5px 11px;
+  border-radius: 999px; color: var(--fur); background: var(--fur-soft); white-space: nowrap; }
+.about { font-size: .86rem; color: var(--body-text-color-subdued); line-height: 1.45; padding: 0 2px; }
+.about code { font-size: .8rem; }
+.state { min-height: 1.5em; font-size: .84rem; color: var(--body-text-color-subdued); padding: 0 4px; }
+.state .warn { color: #9a5b00; } .dark .state .warn { color: #f0b35a; }
+.state .fail { color: #b42318; } .dark .state .fail { color: #ff8a7a; }
+.caution { font-size: .78rem; text-align: center; color: var(--body-text-color-subdued); }
+.by { font-size: .74rem; color: var(--body-text-color-subdued); margin-top: 6px; }
+.cut { text-align: center; font-size: .78rem; color: var(--body-text-color-subdued);
+  border-top: 1px dashed var(--border-color-primary); padding-top: 5px; }
+.unread { opacity: .45; }
+.paper { max-width: 860px; margin: 0 auto; }
+.paper table { display: block; overflow-x: auto; font-size: .82rem; }
+.paper code { word-break: break-all; }
+@media (max-width: 640px) { .masthead .badge { display: none; } }
+"""
+
+
+def theme() -> gr.themes.Base:
+    return gr.themes.Base(
+        primary_hue=FUR, secondary_hue=FUR, neutral_hue=gr.themes.colors.stone, font=FONT, font_mono=MONO,
+        radius_size=gr.themes.sizes.radius_lg, spacing_size=gr.themes.sizes.spacing_md,
+    ).set(
+        body_background_fill="*neutral_50", body_background_fill_dark="*neutral_950",
+        block_background_fill="white", block_background_fill_dark="*neutral_900",
+        block_border_width="1px", block_border_color="*neutral_200", block_border_color_dark="*neutral_800",
+        block_shadow="none", input_background_fill="white", input_background_fill_dark="*neutral_900",
+        input_border_color_focus="*primary_400", button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700", button_primary_text_color="white",
+        button_primary_background_fill_dark="*primary_600", button_primary_background_fill_hover_dark="*primary_500",
+    )  # fmt: skip
+
+
+def head() -> str:
+    """The icon, inside the page so that nothing is fetched for it."""
+    icon = ICON.format(fill="%23a25a33").replace("<", "%3C").replace(">", "%3E").replace("'", "%27").replace(" ", "%20")
+    return f'<link rel="icon" href="data:image/svg+xml,{icon}">'
+
+
+def masthead(title: str, badge: str) -> str:
+    return (
+        f'<div class="masthead">{ICON.format(fill="#a25a33")}<div><h1>{html.escape(title)}</h1>'
+        "<p>A chat model made from raw text in one graph: cleaned, pretrained, fine-tuned and aligned after the "
+        "Llama 2 paper.</p></div>"
+        f'<span class="badge">{html.escape(badge)}</span></div>'
+    )

@@ -1,0 +1,10 @@
+"""What a release is: one frozen dataclass, no defaults (values live in orchestration/scales.py)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ReleaseRecipe:
+    allow_unlicensed: tuple[str, ...]  # names of sources that may go into a release without a stated licence
+    max_version_bytes: int  # an earlier version with more weights than this is named by its hash, not bundled
+    examples: int  # prompts of the test split offered in the chat

@@ -1,0 +1,151 @@
+"""A world small enough for seconds: a policy that answers with colour words, reward models that like some of them.
+
+Everything is real: a trained tokenizer, a LlamaForCausalLM fitted to dialogues, LlamaForSequenceClassification models
+whose weights are set by hand so that the score is known: it grows with the share of liked words in the dialogue.
+"""
+
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
+
+from modeling import dialog
+from modeling import tokenizer as tokenizers
+from modeling.recipes import OptimizerRecipe, PpoRecipe, SamplingRecipe
+
+COLOURS = ["red", "blue", "green", "white", "black", "grey"]
+CONTEXT = 64
+
+
+def build(folder: Path, prompts: int = 60) -> dict[str, Path]:
+    """Folders by role: policy, helpfulness_reward_model (likes "blue"), safety_reward_model (likes "green"), prompts."""
+    rng = random.Random(0)
+    texts = [f"{question(rng)} {answer(rng)}" for _ in range(400)]
+    tokenizer = tokenizers.train(texts, 600)
+    inputs = {
+        role: folder / role for role in ("policy", "helpfulness_reward_model", "safety_reward_model", "prompts")
+    }
+    save(fit_policy(tokenizer, rng), tokenizer, inputs["policy"])
+    save(reward_model(tokenizer, "blue"), tokenizer, inputs["helpfulness_reward_model"])
+    save(reward_model(tokenizer, "green"), tokenizer, inputs["safety_reward_model"])
+    inputs["prompts"].mkdir(parents=True)
+    rows = [
+        {
+            "id": f"prompt-{index}",
+            "messages": [{"role": "user", "content": f"{question(rng)} {index}"}],
+            "kind": ("helpfulness", "safety")[index % 2],
+            "category": "colours",
+            "reference": "",
+        }
+        for index in range(prompts)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), inputs["prompts"] / "rl.parquet")
+    return inputs
+
+
+def question(rng: random.Random) -> str:
+    return f"Which colours do you see {rng.choice(['today', 'now', 'here', 'there'])}?"
+
+
+def answer(rng: random.Random) -> str:
+    return " ".join(rng.choice(COLOURS) for _ in range(rng.randint(2, 6)))
+
+
+def fit_policy(tokenizer, rng: random.Random, steps: int = 60) -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config(tokenizer, 32))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(steps):
+        rows = []
+        for _ in range(16):
+            messages = [
+                {"role": "user", "content": f"{question(rng)} {rng.randint(0, 99)}"},
+                {"role": "assistant", "content": answer(rng)},
+            ]
+            rows.append(dialog.encode_dialog(tokenizer, messages))
+        width = max(len(ids) for ids, _ in rows)
+        ids = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row, _ in rows])
+        mask = torch.tensor([row + [0] * (width - len(row)) for _, row in rows])
+        model(input_ids=ids, labels=ids.masked_fill(mask == 0, -100)).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model
+
+
+@torch.no_grad()
+def reward_model(tokenizer, liked: str, gain: float = 1.0) -> LlamaForSequenceClassification:
+    """One layer whose attention is an average over the dialogue: the score rises with the share of `liked`."""
+    model = LlamaForSequenceClassification(config(tokenizer, 16, layers=1, num_labels=1))
+    for name, parameter in model.named_parameters():
+        if "norm" not in name:
+            parameter.zero_()
+    liked_ids = [index for token, index in tokenizer.get_vocab().items() if token.strip() == liked]
+    embedding = model.model.embed_tokens.weight
+    embedding[:, 1] = 1.0
+    embedding[liked_ids, 0] = 4.0
+    layer = model.model.layers[0]
+    layer.self_attn.v_proj.weight[0, 0] = 1.0
+    layer.self_attn.o_proj.weight[2, 0] = 1.0
+    model.score.weight[0, 2] = gain
+    return model
+
+
+def config(tokenizer, hidden: int, layers: int = 2, **extra) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=CONTEXT,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **extra,
+    )
+
+
+def save(model, tokenizer, folder: Path) -> None:
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def optimizer(learning_rate: float) -> OptimizerRecipe:
+    return OptimizerRecipe(
+        learning_rate=learning_rate,
+        beta1=0.9,
+        beta2=0.95,
+        epsilon=1e-5,
+        weight_decay=0.1,
+        gradient_clip=1.0,
+        schedule="constant",
+        warmup_steps=0,
+        warmup_ratio=0.0,
+        final_ratio=1.0,
+    )
+
+
+def recipe(**changes) -> PpoRecipe:
+    values = {
+        "optimizer": optimizer(3e-3),
+        "sampling": SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=12, seed=0),
+        "iterations": 12,
+        "batch": 32,
+        "mini_batch": 16,
+        "clip": 0.2,
+        "value_clip": 0.2,
+        "value_coefficient": 0.5,
+        "beta": 0.01,
+        "gamma": 1.0,
+        "gae_lambda": 0.95,
+        "safety_threshold": 0.15,
+        "truncation_penalty": 1.0,
+        "evaluate_every": 3,
+        "patience": 10,
+        "seed": 1,
+    }
+    return PpoRecipe(**{**values, **changes})

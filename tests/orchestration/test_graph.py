@@ -1,0 +1,90 @@
+"""The graph's shape is the paper's figure; the layers hold; the code location loads fast and without torch."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from assets import STAGES
+from orchestration.factory import in_order
+from orchestration.stage import SCALE, SNAPSHOT
+from tests.conftest import ROOT
+
+PURE = ("data_cleaning", "modeling", "release")
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("package", PURE)
+def test_pure_packages_import_no_orchestration(package):
+    for path in (ROOT / package).rglob("*.py"):
+        forbidden = {"dagster", "assets", "orchestration"} & set(imports(path))
+        assert not forbidden, f"{path} imports {forbidden}"
+
+
+def test_data_cleaning_imports_no_torch():
+    for path in (ROOT / "data_cleaning").rglob("*.py"):
+        assert not {"torch", "transformers"} & set(imports(path)), path
+
+
+def test_definitions_load_without_torch_from_any_folder(tmp_path):
+    code = (
+        "import sys, runpy; runpy.run_path(sys.argv[1]);"
+        "print([name for name in ('torch', 'transformers', 'trl', 'gradio') if name in sys.modules])"
+    )
+    script = str(ROOT / "orchestration" / "definitions.py")
+    done = subprocess.run(
+        [sys.executable, "-c", code, script], cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+    )
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def parents(key):
+    return {parent.key for _, parent in STAGES[key].inputs}
+
+
+def test_corpus_is_a_chain_and_models_are_by_scale():
+    chain = ["sources", "documents", "language", "quality", "pii", "deduplicated", "decontaminated"]
+    for before, after in zip(chain, chain[1:], strict=False):
+        assert before in parents(after)
+    assert all(STAGES[key].axis == SNAPSHOT for key in chain)
+    assert all(stage.axis == SCALE for stage in STAGES.values() if stage.group not in ("corpus",))
+
+
+def test_rounds_are_unrolled_as_in_the_paper():
+    for n in range(1, 6):
+        group = f"rlhf_v{n}"
+        chat = "sft_model" if n == 1 else f"rlhf_v{n - 1}/policy"
+        assert chat in parents(f"{group}/preferences"), "pairs come from the latest chat model"
+        assert {f"rlhf_v{i}/preferences" for i in range(1, n + 1)} < parents(f"{group}/helpfulness_reward_model")
+        assert "base_model" in parents(f"{group}/policy"), "every version restarts from the base model (3.2.3)"
+        earlier = {f"rlhf_v{i}/rejection_samples" for i in range(1, n)}
+        assert earlier & parents(f"{group}/rejection_samples") == (earlier if n >= 4 else set())
+        assert (f"{group}/ppo_policy" in STAGES) == (n == 5), "PPO in V5 only"
+    assert parents("chat_model") >= {"rlhf_v5/ppo_policy", "distilled_answers"}
+
+
+def test_evaluation_makes_no_model_depend_on_it():
+    evaluated = {stage.key for stage in STAGES.values() if stage.group == "evaluation"}
+    for stage in STAGES.values():
+        if stage.group not in ("evaluation", "release"):
+            assert not evaluated & {parent.key for _, parent in stage.inputs}
+
+
+def test_every_stage_tells_its_section_and_comes_after_its_parents():
+    ordered = [stage.key for stage in in_order(list(STAGES.values()))]
+    for stage in STAGES.values():
+        assert stage.description.endswith(".") and stage.paper
+        assert all(ordered.index(parent.key) < ordered.index(stage.key) for _, parent in stage.inputs)
+
+
+def test_the_workspace_loads_by_file_so_that_it_works_from_any_folder():
+    assert "python_file" in (ROOT / "workspace.yaml").read_text()
+    assert "[tool.dg]" not in (ROOT / "pyproject.toml").read_text(), "dagster would ignore workspace.yaml"
