@@ -13,12 +13,12 @@ import shutil
 import tomllib
 from pathlib import Path
 
-from data_cleaning import archives, transport
+from data_cleaning import archives, readers, transport
 from data_cleaning.recipes import Source, SourcesRecipe
-from data_cleaning.transport import FetchError
+from data_cleaning.transport import FetchError, SourceError
 
 USES = ("corpus", "dialogues", "prompts", "benchmarks", "checkpoint", "judge", "language_model")
-READERS = ("auto", "none", "wikipedia_intros", "bible", "chats", "text", "markdown", "jsonl", "csv", "html", "warc")
+READERS = ("auto", "none", *readers.READERS)
 DEFAULTS = {
     "sha256": "",
     "profile": "web",
@@ -29,10 +29,6 @@ DEFAULTS = {
     "opt_in": False,
 }
 UNPACKED = archives.Bounds(total_bytes=1 << 40, member_bytes=1 << 38)  # archives named here are pinned, hence trusted
-
-
-class SourceError(ValueError):
-    """An entry of sources.toml that cannot be used as it stands."""
 
 
 def load_sources(path: Path) -> tuple[Source, ...]:

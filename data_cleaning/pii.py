@@ -1,12 +1,12 @@
 """Personal information: addresses and numbers become placeholders, documents of blocked sites go.
 
 The paper removes sites known to hold much personal information about private individuals (2.1); replacing e-mails and public
-IPs is what FineWeb and Dolma do besides. The placeholders are Dolma's (`|||EMAIL_ADDRESS|||`): they occur in no natural text, so
-they can be counted and found again; they are plain text for every tokenizer and look like no markup or special token (`<EMAIL>`
-does), and a model that writes one shows what it is, where an invented address (FineWeb's) would look like a true one.
+IPs is what FineWeb and Dolma do besides. The placeholders are Dolma's (`|||EMAIL_ADDRESS|||`): they occur in no natural text,
+so they can be counted and found again; they are plain text for every tokenizer and look like no markup or special token
+(`<EMAIL>` does), and a model that writes one shows what it is, where an invented address (FineWeb's) would look like a true one.
 
-Precision comes before recall: a number becomes a placeholder only where its form or its check digit leaves little doubt, so dates,
-verse numbers, ISBNs, years and version numbers stay.
+Precision comes before recall: a number becomes a placeholder only where its form or its check digit leaves little doubt, so
+dates, verse numbers, ISBNs, years and version numbers stay.
 """
 
 import functools
@@ -56,14 +56,17 @@ def is_public_ip(match: re.Match) -> bool:
     if address.version == 6:
         return address.is_global and address in ipaddress.ip_network("2000::/3")  # "::" alone also stands in code
     before = match.string[max(match.start() - 12, 0) : match.start()].lower()
-    return address.is_global and not address.is_multicast and not re.search(r"(?:\bv|version|release|section|chapter|§)[ .:]*$", before)
+    version = re.search(r"(?:\bv|version|release|section|chapter|§)[ .:]*$", before)
+    return address.is_global and not address.is_multicast and not version
 
 
 def is_phone(match: re.Match) -> bool:
-    """A number that was not announced as another kind of number, and is no row of ones or ninety-nines."""
+    """A number of 8 to 15 digits (E.164) that was not announced as another kind of number, and is no row of equal digits."""
     before = match.string[max(match.start() - 16, 0) : match.start()].lower()
     digits = re.sub(r"\D", "", match[0])
-    return len(set(digits)) > 2 and not re.search(r"(?:isbn|issn|doi|oclc|pmid|arxiv|lccn|no\.|nr\.|#)[-\d\s:.]*$", before)
+    if not 8 <= len(digits) <= 15 or len(set(digits)) < 3:
+        return False
+    return not re.search(r"(?:isbn|issn|doi|oclc|pmid|arxiv|lccn|no\.|nr\.|#)[-\d\s:.]*$", before)
 
 
 def is_card(match: re.Match) -> bool:
@@ -102,10 +105,11 @@ KINDS = {
         Kind(
             "ip",
             "|||IP_ADDRESS|||",
-            r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]:[0-9A-Fa-f:]*:",
+            r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]::|(?:[0-9A-Fa-f]{1,4}:){7}",
             re.compile(
                 rf"(?<![\w.:-])(?:{_V4}\.){{3}}{_V4}(?![\w-]|\.\d)"
-                r"|(?<![\w.:])(?:[0-9A-Fa-f]{1,4}:){1,7}(?::|[0-9A-Fa-f]{1,4})(?::?[0-9A-Fa-f]{1,4}){0,7}(?![\w:])"
+                r"|(?<![\w.:])(?:(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}"
+                r"|(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6}|(?:[0-9A-Fa-f]{1,4}:){1,7}:)(?![\w:])"
             ),
             is_public_ip,
         ),
@@ -121,7 +125,7 @@ KINDS = {
             "|||PHONE_NUMBER|||",
             r"\d\d[ .)-]{1,2}\d\d|\+\d{6}",
             re.compile(
-                # +49 30 1234567, +1 (555) 123-4567, +33612345678 (E.164: at most 15 digits)
+                # +49 30 1234567, +1 (555) 123-4567, +33612345678
                 r"(?<![\w.,:/@=$€£%+-])\+[1-9]\d{0,2}(?:[ .-]?\(0?\d{1,4}\))?(?:[ .-]?\d{1,5}){2,6}(?![\w@%]|[-./:,]\d)"
                 # (415) 555-2671, 415-555-2671, 1-800-555-0199: North America, area and exchange begin with 2 to 9
                 rf"|{_BEFORE}(?:1[ .-])?(?:\([2-9]\d\d\)[ -]?|[2-9]\d\d([.-]))[2-9]\d\d(?(1)\1|[ .-])\d{{4}}{_AFTER}"

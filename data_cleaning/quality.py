@@ -149,7 +149,7 @@ def filter_shard(recipe: QualityRecipe, shard: Path, out: Path) -> dict:
     names = np.array(table["profile"].to_pylist(), dtype=object)
     unknown = sorted(set(names) - set(profiles))
     if unknown:
-        raise ValueError(f"{shard.name} asks for the quality profiles {unknown}: the recipe has {sorted(profiles)}; add or rename")
+        raise ValueError(f"{shard.name} asks for the quality profiles {unknown}, the recipe has {sorted(profiles)}: add or rename")
     texts = np.array(table["text"].to_pylist(), dtype=object)
     cleaned, reasons, values = texts.copy(), np.full(len(names), None, dtype=object), np.full(len(names), None, dtype=object)
     removed_lines = []

@@ -29,8 +29,12 @@ UNREACHABLE = re.compile(
 )
 
 
-class FetchError(RuntimeError):
-    """A source could not be had; the message is one line and says what to do."""
+class SourceError(ValueError):
+    """An entry of sources.toml that cannot be used as it stands; the message is one line and says what to do."""
+
+
+class FetchError(SourceError):
+    """A source could not be had from where its entry says."""
 
 
 @dataclass(frozen=True)

@@ -63,14 +63,16 @@ def split_flat(lists: pa.ListArray) -> tuple[pa.Array, np.ndarray]:
 
 
 def sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Sum of each document's values (flat, with offsets [D + 1]); documents may be empty."""
-    total = np.concatenate([[0], np.cumsum(values)])
+    """Sum of each document's values (flat, with offsets [D + 1]); documents may be empty. Unsigned sums wrap around."""
+    running = np.cumsum(values)
+    total = np.zeros(len(running) + 1, running.dtype)
+    total[1:] = running
     return total[offsets[1:]] - total[offsets[:-1]]
 
 
 def word_hashes(words: Words) -> np.ndarray:
     """A 64-bit xxHash for each word of the flat list, uint64 [words]; each distinct word is hashed once."""
-    hashed = (xxhash.xxh3_64_intdigest(word) for word in words.vocabulary.to_pylist())
+    hashed = (xxhash.xxh3_64_intdigest(word) for word in words.vocabulary.cast(pa.binary()).to_pylist())
     table = np.fromiter(hashed, dtype=np.uint64, count=len(words.vocabulary))
     return table[words.codes] if len(table) else np.zeros(0, np.uint64)
 

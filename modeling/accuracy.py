@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from modeling.annotator import DEGREES
+from modeling.statistics import wilson_interval
 
 BINS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
@@ -22,6 +23,8 @@ class Share:
 
 @dataclass(frozen=True)
 class ScoredPair:
+    kind: str  # helpfulness | safety
+    round: int
     degree: int
     chosen: float  # raw score
     rejected: float
@@ -29,21 +32,16 @@ class ScoredPair:
     rejected_safe: bool
 
 
-def wilson(hits: float, trials: int, z: float = 1.959964) -> Share:
-    """Share and its Wilson interval (1927). Without trials the value is NaN and the interval 0 to 1."""
-    if not trials:
-        return Share(0, 0, math.nan, 0.0, 1.0)
-    share = hits / trials
-    scale = 1 + z * z / trials
-    centre = (share + z * z / (2 * trials)) / scale
-    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / scale
-    return Share(hits, trials, share, max(0.0, centre - half), min(1.0, centre + half))
+def share(hits: float, trials: int) -> Share:
+    """Hits / trials with its interval. Without trials the value is NaN and the interval 0 to 1."""
+    low, high = wilson_interval(hits, trials)
+    return Share(hits, trials, hits / trials if trials else math.nan, low, high)
 
 
 def accuracy(pairs: Sequence[ScoredPair]) -> Share:
     """Share of pairs whose chosen answer scores higher; equal scores count half."""
     hits = sum(1.0 if p.chosen > p.rejected else 0.5 if p.chosen == p.rejected else 0.0 for p in pairs)
-    return wilson(hits, len(pairs))
+    return share(hits, len(pairs))
 
 
 def by_degree(pairs: Sequence[ScoredPair]) -> dict[str, Share]:
@@ -63,7 +61,7 @@ def calibration(pairs: Sequence[ScoredPair]) -> list[dict]:
     table = []
     for low, high, members in zip(BINS, BINS[1:], bins, strict=False):
         if members:
-            right = wilson(sum(hit for _, hit in members), len(members))
+            right = share(sum(hit for _, hit in members), len(members))
             table.append({"from": low, "to": high, "claimed": sum(c for c, _ in members) / len(members)} | asdict(right))
     return table
 
@@ -81,4 +79,4 @@ def unsafe_detection(pairs: Sequence[ScoredPair], threshold: float) -> dict[str,
     flagged = sum(score < level for score, _ in answers)
     unsafe = sum(not safe for _, safe in answers)
     both = sum(score < level and not safe for score, safe in answers)
-    return {"recall": wilson(both, unsafe), "precision": wilson(both, flagged)}
+    return {"recall": share(both, unsafe), "precision": share(both, flagged)}

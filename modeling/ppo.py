@@ -24,7 +24,18 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from modeling import dialog, ppo_math, ppo_report, ppo_rollout, ppo_state, runtime, sampling, scoring, training
+from modeling import (
+    answering,
+    dialog,
+    ppo_math,
+    ppo_report,
+    ppo_rollout,
+    ppo_state,
+    runtime,
+    sampling,
+    scoring,
+    training,
+)
 from modeling.ppo_rollout import Batch, Prompt, Response
 from modeling.ppo_state import Learner, Progress
 from modeling.recipes import PpoRecipe
@@ -72,47 +83,49 @@ def run(config: PpoRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict
 
     Also iterations.jsonl, plots/ppo.png, examples.md. Raises ValueError for a recipe or inputs that cannot work.
     """
-    check_recipe(config)
-    where = runtime.device()
-    tokenizer = AutoTokenizer.from_pretrained(inputs["policy"])
-    check_tokenizers(tokenizer, [inputs["helpfulness_reward_model"], inputs["safety_reward_model"]])
-    policy = load_float32(AutoModelForCausalLM, inputs["policy"], where)
-    reference = copy.deepcopy(policy).requires_grad_(False)
-    limit = policy.config.max_position_embeddings - config.sampling.max_new_tokens
-    prompts, too_long = ppo_rollout.load_prompts(inputs["prompts"], tokenizer, limit)
-    training_prompts, heldout = ppo_rollout.hold_out(prompts, config.batch)
-    if not heldout:
-        raise ValueError(f"{len(prompts)} prompts fit in {limit} tokens; PPO needs 10 or more, to hold one out")
-    log.info(
-        f"{len(training_prompts)} training prompts, {len(heldout)} held out, {too_long} too long (over {limit} tokens)"
-    )
-
-    loop = Loop(
-        recipe=config,
-        tokenizer=tokenizer,
-        policy=ppo_state.learner(policy, config.optimizer),
-        critic=ppo_state.learner(load_critic(inputs["helpfulness_reward_model"], where), config.optimizer),
-        reference=reference,
-        reward=reward_function(inputs, tokenizer, config.safety_threshold),
-        prompts=training_prompts,
-        heldout=heldout,
-        log=log,
-    )
+    loop = make_loop(config, inputs, log)
     checkpoints = out / "_scratch" / "ppo"
     started = time.perf_counter()
     progress = loop.train(checkpoints)
     seconds = time.perf_counter() - started
-
+    policy = loop.policy.model
     ppo_state.load_best(checkpoints, progress, policy)
-    training.save_model(policy, tokenizer, out)
-    ppo_report.write(out, progress, heldout, config)
+    training.save_model(policy, loop.tokenizer, out)
+    ppo_report.write(out, progress, loop.heldout, config)
     return {
         **ppo_report.summary(progress, config),
-        "training_prompts": len(training_prompts),
-        "heldout_prompts": len(heldout),
-        "prompts_too_long": too_long,
+        "training_prompts": len(loop.prompts),
+        "heldout_prompts": len(loop.heldout),
+        "prompts_too_long": loop.too_long,
         "seconds": round(seconds, 1),
     }
+
+
+def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> "Loop":
+    """Everything loaded and checked, nothing trained."""
+    check_recipe(recipe)
+    where = runtime.device()
+    tokenizer = AutoTokenizer.from_pretrained(inputs["policy"])
+    check_tokenizers(tokenizer, [inputs["helpfulness_reward_model"], inputs["safety_reward_model"]])
+    policy = load_float32(AutoModelForCausalLM, inputs["policy"], where)
+    limit = policy.config.max_position_embeddings - recipe.sampling.max_new_tokens
+    prompts, too_long = ppo_rollout.load_prompts(inputs["prompts"], tokenizer, limit)
+    training_prompts, heldout = ppo_rollout.hold_out(prompts, recipe.batch)
+    if not heldout:
+        raise ValueError(f"{len(prompts)} prompts fit in {limit} tokens; PPO needs 10 or more, to hold one out")
+    log.info(f"{len(training_prompts)} training prompts, {len(heldout)} held out, {too_long} over {limit} tokens")
+    return Loop(
+        recipe=recipe,
+        tokenizer=tokenizer,
+        policy=ppo_state.learner(policy, recipe.optimizer),
+        critic=ppo_state.learner(load_critic(inputs["helpfulness_reward_model"], where), recipe.optimizer),
+        reference=copy.deepcopy(policy).requires_grad_(False),
+        reward=reward_function(inputs, tokenizer, recipe.safety_threshold),
+        prompts=training_prompts,
+        heldout=heldout,
+        too_long=too_long,
+        log=log,
+    )
 
 
 def check_recipe(recipe: PpoRecipe) -> None:
@@ -199,6 +212,7 @@ class Loop:
     reward: Reward
     prompts: list[Prompt]
     heldout: list[Prompt]
+    too_long: int  # prompts left out because they and an answer do not fit in the context
     log: Any
 
     def __post_init__(self) -> None:
@@ -256,7 +270,7 @@ class Loop:
         """Responses of the current policy and all that the update needs of them; figures of the reward side."""
         recipe = self.recipe
         prompts = ppo_rollout.draw(self.prompts, iteration, recipe.batch, recipe.seed)
-        responses = self.respond(prompts, ppo_rollout.mix(recipe.seed, "rollout", iteration))
+        responses = self.respond(prompts, answering.mix(recipe.seed, "rollout", iteration))
         scores = self.reward(prompts, responses)
         width = max(len(response.ids) for response in responses)
         lengths_B = torch.tensor([len(response.ids) for response in responses], device=self.where)
@@ -334,7 +348,7 @@ class Loop:
         The same random numbers each time, so that two evaluations differ by the policy alone.
         """
         recipe = self.recipe
-        responses = self.respond(self.heldout, ppo_rollout.mix(recipe.seed, "heldout"))
+        responses = self.respond(self.heldout, answering.mix(recipe.seed, "heldout"))
         scores = self.reward(self.heldout, responses)
         kl = 0.0
         for _, batch in self.micro_batches(self.heldout, responses):

@@ -1,25 +1,25 @@
 """What a PPO run leaves to read: iterations.jsonl, plots/ppo.png, examples.md and its metrics."""
 
 import json
-import os
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from modeling import reporting
 from modeling.ppo_rollout import Prompt
 from modeling.ppo_state import Progress
 from modeling.recipes import PpoRecipe
 
 EXAMPLES = 24
-INK, BLUE, ORANGE, GREY = "#1f4e79", "#9db7d5", "#c55a11", "#8a8a8a"
+INK, ORANGE, GREY = "#1f4e79", "#c55a11", "#8a8a8a"
 
 
 def write(out: Path, progress: Progress, heldout: list[Prompt], recipe: PpoRecipe) -> None:
     """All files; nothing in them depends on the clock, so an interrupted run writes the same bytes."""
     rows = [json.dumps(_without_nan(row), sort_keys=True) for row in progress.history]
-    write_text(out / "iterations.jsonl", "\n".join(rows) + "\n")
-    write_text(out / "examples.md", examples(progress, heldout))
+    reporting.write_text(out / "iterations.jsonl", "\n".join(rows) + "\n")
+    reporting.write_text(out / "examples.md", examples(progress, heldout))
     plot(out / "plots" / "ppo.png", progress, recipe)
 
 
@@ -47,8 +47,8 @@ def examples(progress: Progress, heldout: list[Prompt]) -> str:
     rows = zip(heldout[:EXAMPLES], progress.first_texts, progress.best_texts, strict=False)
     for prompt, before, after in rows:
         kind = "safety" if prompt.safety else "helpfulness"
-        lines += [f"## {kind}", "", *(f"- {turn['role']}: {_flat(turn['content'])}" for turn in prompt.messages), ""]
-        lines += [f"**Before:** {_flat(before)}", "", f"**After:** {_flat(after)}", ""]
+        lines += [f"## {kind}", "", reporting.quoted(prompt.messages[-1]["content"]), ""]
+        lines += ["**Before**", "", reporting.quoted(before), "", "**After**", "", reporting.quoted(after), ""]
     return "\n".join(lines)
 
 
@@ -56,7 +56,7 @@ def plot(path: Path, progress: Progress, recipe: PpoRecipe) -> None:
     """Reward, KL, entropy and length over iterations: rollouts as lines, held-out evaluations as dots."""
     rollouts = [row for row in progress.history if "reward" in row]
     evaluations = [row for row in progress.history if "heldout_reward" in row]
-    figure = Figure(figsize=(9.0, 6.4), dpi=130, layout="constrained")
+    figure = Figure(figsize=(9.0, 6.4), layout="constrained")
     panels = figure.subplots(2, 2).flatten()
     _panel(panels[0], rollouts, evaluations, "reward", "Reward: LOGIT(R_c), mean", progress.best)
     _panel(panels[1], rollouts, evaluations, "kl", "KL to the first policy (nats a response)", progress.best)
@@ -69,23 +69,12 @@ def plot(path: Path, progress: Progress, recipe: PpoRecipe) -> None:
         x=0.01,
         ha="left",
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.png")
-    figure.savefig(partial, metadata={"Software": None})
-    os.replace(partial, path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """The whole file or none of it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+    reporting.save_figure(figure, path)
 
 
 def _panel(axes: Axes, rollouts: list[dict], evaluations: list[dict], name: str, title: str, best: int) -> None:
     steps, values = [row["iteration"] for row in rollouts], [row[name] for row in rollouts]
-    axes.plot(steps, values, color=BLUE, linewidth=0.9)
-    axes.plot(steps, _running_mean(values), color=INK, linewidth=1.8, label="rollouts (bold: running mean)")
+    axes.plot(steps, values, color=INK, linewidth=1.4, label="rollouts")
     axes.plot(
         [row["iteration"] for row in evaluations],
         [row[f"heldout_{name}"] for row in evaluations],
@@ -100,17 +89,6 @@ def _panel(axes: Axes, rollouts: list[dict], evaluations: list[dict], name: str,
     axes.set_xlabel("iteration", fontsize=9)
     axes.grid(axis="y", color="#e3e3e3", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _running_mean(values: list[float]) -> list[float]:
-    mean: list[float] = []
-    for value in values:
-        mean.append(value if not mean else 0.8 * mean[-1] + 0.2 * value)
-    return mean
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split()) or "(nothing)"
 
 
 def _without_nan(row: dict) -> dict:

@@ -1,16 +1,12 @@
 """Rollouts of PPO: prompts in a reproducible order, responses of the current policy, and their tensors."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from modeling import dialog, ppo_math, sampling
-
-PROMPT_COLUMNS = ["id", "messages", "kind"]
+from modeling import answering, dialog, ppo_math, sampling
 
 
 @dataclass(frozen=True)
@@ -50,19 +46,18 @@ class Batch:
 def load_prompts(folder: Path, tokenizer, limit: int) -> tuple[list[Prompt], int]:
     """Prompts of `folder/rl.parquet` that take at most `limit` tokens, sorted by id, and how many were longer."""
     prompts = []
-    rows = pq.read_table(folder / "rl.parquet", columns=PROMPT_COLUMNS).to_pylist()
-    for row in sorted(rows, key=lambda row: row["id"]):
-        messages = [{"role": turn["role"], "content": turn["content"]} for turn in row["messages"]]
-        ids = dialog.encode_prompt(tokenizer, messages)
+    rows = answering.read_prompts(folder)
+    for row in rows:
+        ids = dialog.encode_prompt(tokenizer, row["messages"])
         if len(ids) <= limit:
-            prompts.append(Prompt(row["id"], messages, row["kind"] == "safety", ids))
+            prompts.append(Prompt(row["id"], row["messages"], row["kind"] == "safety", ids))
     return prompts, len(rows) - len(prompts)
 
 
 def hold_out(prompts: list[Prompt], most: int) -> tuple[list[Prompt], list[Prompt]]:
     """(training, held-out): at most `most` and a tenth of all, by the smallest hashes of ids, so new data moves few."""
     count = min(most, len(prompts) // 10)
-    by_hash = sorted(prompts, key=lambda prompt: hashlib.blake2b(prompt.id.encode(), digest_size=8).digest())
+    by_hash = sorted(prompts, key=lambda prompt: answering.unit_hash("ppo held-out", prompt.id))
     chosen = {prompt.id for prompt in by_hash[:count]}
     return [p for p in prompts if p.id not in chosen], [p for p in prompts if p.id in chosen]
 
@@ -73,16 +68,10 @@ def draw(prompts: list[Prompt], iteration: int, batch: int, seed: int) -> list[P
     epochs = range(first // len(prompts), (last - 1) // len(prompts) + 1)
     order: list[int] = []
     for epoch in epochs:
-        generator = torch.Generator().manual_seed(mix(seed, "epoch", epoch))
+        generator = torch.Generator().manual_seed(answering.mix(seed, "epoch", epoch))
         order += torch.randperm(len(prompts), generator=generator).tolist()
     skipped = epochs[0] * len(prompts)
     return [prompts[index] for index in order[first - skipped : last - skipped]]
-
-
-def mix(*parts: int | str) -> int:
-    """A 63-bit seed out of several parts; no two uses of randomness share one, and none depends on what ran before."""
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
 
 
 def respond(model, tokenizer, prompts: list[Prompt], recipe, seed: int) -> list[Response]:

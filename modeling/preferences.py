@@ -5,22 +5,19 @@ which compares the versions for free (3.4.1). One answer of each is shown; the a
 much, and whether each is safe. Pairs whose chosen answer is unsafe and the other safe are left out, as in the paper.
 """
 
-import os
 from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from modeling import annotator as annotators
-from modeling import answering
+from modeling import answering, reporting
 from modeling.recipes import PreferencesRecipe
 
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "prompt_id", "kind", "category")),
-        ("messages", MESSAGES),
+        ("messages", answering.MESSAGES),
         *((name, pa.string()) for name in ("chosen", "rejected")),
         ("degree", pa.int64()),
         *((name, pa.bool_()) for name in ("chosen_safe", "rejected_safe")),
@@ -68,8 +65,8 @@ def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> d
                 pairs.append(make_pair(config, annotator.name, prompts[index], shown, names, verdict))
         log.progress(part.stop, len(prompts), unit="pair", pairs=len(pairs))
 
-    _write(pa.Table.from_pylist(pairs, SCHEMA), out / "pairs.parquet")
-    _write_text(out / "examples.md", examples(pairs))
+    answering.write_rows(pairs, SCHEMA, out / "pairs.parquet")
+    reporting.write_text(out / "examples.md", examples(pairs))
     return {
         "prompts": len(prompts),
         "prompts_too_long": len(everything) - len(fitting),
@@ -140,17 +137,11 @@ def examples(pairs: list[dict], each: int = 2) -> str:
         for degree, name in annotators.DEGREES.items():
             for pair in [pair for pair in pairs if pair["kind"] == kind and pair["degree"] == degree][:each]:
                 parts.append(f"## {kind}: {name} ({pair['annotator']})\n")
-                parts.append(f"**Prompt**\n{quoted(pair['messages'][-1]['content'])}\n")
+                parts.append(f"**Prompt**\n{reporting.quoted(pair['messages'][-1]['content'])}\n")
                 for side in ("chosen", "rejected"):
                     safe = "safe" if pair[f"{side}_safe"] else "unsafe"
-                    parts.append(f"**{side.capitalize()}** ({pair[f'{side}_from']}, {safe})\n{quoted(pair[side])}\n")
+                    parts.append(f"**{side.capitalize()}** ({pair[f'{side}_from']}, {safe})\n{reporting.quoted(pair[side])}\n")
     return "\n".join(parts)
-
-
-def quoted(text: str) -> str:
-    """Model output as a Markdown quotation: nothing in it is read as mark-up of the page."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;") or "(nothing)"
-    return "\n" + "\n".join(f"> {line}" for line in escaped.splitlines())
 
 
 def _label(annotator: annotators.Annotator, prompt: dict, answer_a: str, answer_b: str) -> dict | None:
@@ -167,15 +158,3 @@ def _label(annotator: annotators.Annotator, prompt: dict, answer_a: str, answer_
 
 def _room(recipe) -> int:
     return recipe.max_new_tokens
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    pq.write_table(table, partial, compression="zstd")
-    os.replace(partial, path)
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    os.replace(partial, path)

@@ -9,13 +9,10 @@ The paper adds an auxiliary safety loss (A.3.4) without a formula; binary cross-
 makes sigmoid(r) a probability of being safe, which is what the threshold 0.15 of the combined reward needs.
 """
 
-import json
 import math
-import os
 from dataclasses import asdict
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import torch
 from datasets import Dataset
 from matplotlib.figure import Figure
@@ -24,80 +21,73 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
-from modeling import accuracy, answering, dialog, scoring, training
+from modeling import accuracy, answering, dialog, reporting, scoring, training
+from modeling import pairs as preference_pairs
 from modeling.accuracy import ScoredPair
+from modeling.pairs import KINDS, of_kind
 from modeling.recipes import RewardRecipe
 from modeling.runtime import device
-
-KINDS = ("helpfulness", "safety")
 
 
 def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Write a LlamaForSequenceClassification directory, accuracy.json and plots. Inputs: chat, preferences_1 … N."""
     if config.kind not in KINDS:
         raise ValueError(f"a reward model's kind is one of {KINDS}, not {config.kind!r}")
-    pairs = read_pairs(inputs)
-    train = mix([pair for pair in pairs if pair["split"] == "train"], config.kind, config.own_share, config.seed)
+    pairs = preference_pairs.read_pairs(inputs)
+    pool = [pair for pair in pairs if pair["split"] == "train"]
+    train = preference_pairs.mix(pool, config.kind, config.own_share, config.seed)
     if not train:
         raise ValueError(f"there are no {config.kind} pairs to train on: ask for more prompts in the preferences")
+    own = sum(of_kind(pair, config.kind) for pair in train)
+    log.info(f"{len(train)} training pairs, {own} of them {config.kind}")
+    # A run killed while it measures need not train again.
+    trained = answering.kept(out / "_scratch" / "trained.json", lambda: [fit(config, train, inputs["chat"], out, log)])
+
     test = [pair for pair in pairs if pair["split"] == "test"]
-    log.info(f"{len(train)} training pairs, {sum(is_own(p, config.kind) for p in train)} of them {config.kind}")
-    finished = out / "_scratch" / "trained.json"
-    trained = answering.kept(finished, lambda: [_train(config, train, inputs["chat"], out, log)])[0]
-
-    model, tokenizer = scoring.load(out)
-    scored = score_pairs(model, tokenizer, test, log)
-    report = evaluate(scored, config.kind)
-    _write_json(out / "accuracy.json", report)
-    own = [scored_pair for pair, scored_pair in zip(test, scored, strict=True) if is_own(pair, config.kind)]
-    plot_scores(out / "plots" / "scores.png", own, config.kind)
-    headline = report[config.kind]["accuracy"]
-    return {
-        "pairs_train": len(train),
-        "pairs_test": len(test),
-        **trained,
-        "accuracy": round(headline["average"]["value"], 4),
-        "accuracy_low": round(headline["average"]["low"], 4),
-        "accuracy_high": round(headline["average"]["high"], 4),
-        "accuracy_significantly_better": round(headline["significantly better"]["value"], 4),
-        "calibration_error": round(report[config.kind]["calibration_error"], 4),
-        "unsafe_recall": round(report["safety"]["unsafe_at_0.5"]["recall"]["value"], 4),
-    }
+    scored = preference_pairs.score_pairs(*scoring.load(out), test, log)
+    report = {kind: evaluate([pair for pair in scored if pair.kind == kind]) for kind in KINDS}
+    reporting.write_json(out / "accuracy.json", without_nan(report))
+    plot_scores(out / "plots" / "scores.png", [pair for pair in scored if pair.kind == config.kind], config.kind)
+    return {"pairs_train": len(train), "pairs_own": own, **trained[0], **headline(report, config.kind)}
 
 
-def read_pairs(inputs: dict[str, Path]) -> list[dict]:
-    """All pairs of all rounds so far, in the order of their rounds."""
-    roles = sorted((role for role in inputs if role.startswith("preferences_")), key=lambda role: int(role[12:]))
-    if not roles:
-        raise ValueError("a reward model needs at least one parent preferences_<round>")
-    rows = [row for role in roles for row in pq.read_table(inputs[role] / "pairs.parquet").to_pylist()]
-    return [row | {"messages": answering.plain(row["messages"])} for row in rows]
-
-
-def is_own(pair: dict, kind: str) -> bool:
-    """Whether the pair is of the model's own kind. Harmless prompts count as helpfulness."""
-    return (pair["kind"] == "safety") == (kind == "safety")
-
-
-def mix(pairs: list[dict], kind: str, own_share: float, seed: int) -> list[dict]:
-    """All pairs of the own kind, and so many of the other, drawn uniformly, that own ones are `own_share` of all.
-
-    Half for helpfulness, nine tenths for safety (3.2.2). Where the other kind has too few, all of them.
-    """
-    if not 0 < own_share <= 1:
-        raise ValueError(f"own_share is a share above 0, at most 1, not {own_share}")
-    own = [pair for pair in pairs if is_own(pair, kind)]
-    other = sorted(
-        (pair for pair in pairs if not is_own(pair, kind)),
-        key=lambda pair: answering.unit_hash(seed, "mix", pair["id"]),
+def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> dict:
+    """Train from the chat model's weights and save the model in `out`."""
+    tokenizer = AutoTokenizer.from_pretrained(chat)
+    set_filler(tokenizer)
+    rows, cut = encode_pairs(tokenizer, pairs, config)
+    batch, accumulation = training.split_batch(config.batch_pairs)
+    arguments = training.training_arguments(
+        RewardConfig,
+        out,
+        config.optimizer,
+        max(1, math.ceil(len(rows) * config.epochs / config.batch_pairs)),
+        batch=batch,
+        accumulation=accumulation,
+        seed=config.seed,
+        max_length=None,  # rows are cut to the context above, where the loss is counted
+        activation_checkpointing=device().type == "cuda",
+        model_init_kwargs={"dtype": "float32"},
+        remove_unused_columns=False,
     )
-    chosen = own + other[: round(len(own) * (1 - own_share) / own_share)]
-    return sorted(chosen, key=lambda pair: answering.unit_hash(seed, "order", pair["id"]))
-
-
-def margin(degree: int, margins: tuple[float, ...]) -> float:
-    """Margin of a degree (3 significantly better … 0 negligibly) from a recipe's list, which starts with degree 3."""
-    return margins[3 - degree]
+    trainer = PairTrainer(
+        str(chat),
+        arguments,
+        data_collator=SafetyCollator(tokenizer.pad_token_id),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+    )
+    trainer.safety_loss_weight = config.safety_loss_weight if config.kind == "safety" else 0.0
+    tokens = sum(len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in rows)
+    history = training.fit(trainer, out, log, tokens_per_step=round(tokens / len(rows) * config.batch_pairs))
+    training.save_model(trainer.model, tokenizer, out)
+    return {
+        "steps": arguments.max_steps,
+        "tokens": tokens,
+        "dialogues_cut": cut,
+        "loss_first": round(history[0]["loss"], 4),
+        "loss_last": round(history[-1]["loss"], 4),
+    }
 
 
 def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: list[dict], config: RewardRecipe) -> tuple[list[dict], int]:
@@ -106,15 +96,22 @@ def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: list[dict], config: 
     for pair in pairs:
         row = {"margin": margin(pair["degree"], config.margins)}
         for side in ("chosen", "rejected"):
-            row[f"{side}_ids"], shortened = scoring.encode(tokenizer, with_answer(pair, side), config.context)
+            dialogue = preference_pairs.with_answer(pair, side)
+            row[f"{side}_ids"], shortened = scoring.encode(tokenizer, dialogue, config.context)
             row[f"{side}_safe"] = float(pair[f"{side}_safe"])
             cut += shortened
         rows.append(row)
     return rows, cut
 
 
-def with_answer(pair: dict, side: str) -> list[dict]:
-    return [*pair["messages"], {"role": "assistant", "content": pair[side]}]
+def margin(degree: int, margins: tuple[float, ...]) -> float:
+    """Margin of a degree (3 significantly better … 0 negligibly) in a recipe's list, which begins with degree 3."""
+    return margins[3 - degree]
+
+
+def safety_loss(scores: torch.Tensor, safe: torch.Tensor, weight: float) -> torch.Tensor:
+    """weight × mean binary cross-entropy of sigmoid(score) against the label, 1 = safe."""
+    return weight * binary_cross_entropy_with_logits(scores.float(), safe)
 
 
 class SafetyCollator(DataCollatorForPreference):
@@ -131,20 +128,11 @@ class PairTrainer(RewardTrainer):
 
     safety_loss_weight = 0.0
 
-    def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()
-        self._signature_columns = [*self._signature_columns, "chosen_safe", "rejected_safe"]
-
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         safe = inputs.pop("safe")
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         loss = loss + safety_loss(outputs.logits.squeeze(-1), safe, self.safety_loss_weight)
         return (loss, outputs) if return_outputs else loss
-
-
-def safety_loss(scores: torch.Tensor, safe: torch.Tensor, weight: float) -> torch.Tensor:
-    """weight × mean binary cross-entropy of sigmoid(score) against the label 1 = safe."""
-    return weight * binary_cross_entropy_with_logits(scores.float(), safe)
 
 
 def set_filler(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -155,18 +143,65 @@ def set_filler(tokenizer: PreTrainedTokenizerBase) -> None:
     """
     closing = dialog.closing_token_id(tokenizer)
     if tokenizer.pad_token_id in (None, closing):
-        usable = (tokenizer.unk_token, tokenizer.bos_token, *tokenizer.all_special_tokens)
-        tokenizer.pad_token = next(
-            token for token in usable if token and tokenizer.convert_tokens_to_ids(token) != closing
-        )
+        special = [tokenizer.unk_token, tokenizer.bos_token, *tokenizer.all_special_tokens]
+        tokenizer.pad_token = next(t for t in special if t and tokenizer.convert_tokens_to_ids(t) != closing)
 
 
-def score_pairs(model, tokenizer, pairs: list[dict], log=None) -> list[ScoredPair]:
-    """Raw scores of both answers of each pair."""
-    dialogs = [with_answer(pair, side) for side in ("chosen", "rejected") for pair in pairs]
-    scores = scoring.score(model, tokenizer, dialogs, log)
-    return [
-        ScoredPair(pair["degree"], chosen, rejected, pair["chosen_safe"], pair["rejected_safe"])
-        | {"kind": pair["kind"]}
-        for pair, chosen, rejected in zip(pairs, scores[: len(pairs)], scores[len(pairs) :], strict=True)
-    ]
+def evaluate(pairs: list[ScoredPair]) -> dict:
+    """Everything accuracy.json says about held-out pairs of one kind."""
+    bins = accuracy.calibration(pairs)
+    return {
+        "accuracy": {name: asdict(figure) for name, figure in accuracy.by_degree(pairs).items()},
+        "calibration": bins,
+        "calibration_error": accuracy.calibration_error(bins),
+        **{
+            f"unsafe_at_{threshold}": {
+                name: asdict(figure) for name, figure in accuracy.unsafe_detection(pairs, threshold).items()
+            }
+            for threshold in (0.5, scoring.SAFETY_THRESHOLD)
+        },
+    }
+
+
+def headline(report: dict, kind: str) -> dict:
+    """The figures of accuracy.json that a run shows."""
+    own, cross = report[kind]["accuracy"], report[next(other for other in KINDS if other != kind)]["accuracy"]
+    figures = {
+        "accuracy": own["average"]["value"],
+        "accuracy_low": own["average"]["low"],
+        "accuracy_high": own["average"]["high"],
+        "accuracy_significantly_better": own["significantly better"]["value"],
+        "accuracy_other_kind": cross["average"]["value"],
+        "calibration_error": report[kind]["calibration_error"],
+        "unsafe_recall": report["safety"]["unsafe_at_0.5"]["recall"]["value"],
+    }
+    known = {name: round(value, 4) for name, value in figures.items() if not math.isnan(value)}
+    return {"pairs_test": own["average"]["trials"], **known}
+
+
+def plot_scores(path: Path, pairs: list[ScoredPair], kind: str) -> None:
+    """Histograms of the scores of chosen and rejected held-out answers (Figure 27)."""
+    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+    axes = figure.subplots()
+    chosen, rejected = ([getattr(pair, side) for pair in pairs] for side in ("chosen", "rejected"))
+    if pairs:
+        low, high = min(chosen + rejected), max(chosen + rejected)
+        step = max(high - low, 1e-6) / 24
+        edges = [low + step * index for index in range(25)]
+        axes.hist(chosen, edges, color="#1f4e79", alpha=0.65, label=f"chosen, mean {sum(chosen) / len(pairs):.2f}")
+        axes.hist(rejected, edges, color="#d9822b", alpha=0.55, label=f"rejected, mean {sum(rejected) / len(pairs):.2f}")
+        axes.legend(frameon=False)
+    axes.set_xlabel("score (logit)")
+    axes.set_ylabel("held-out answers")
+    axes.set_title(f"{kind.capitalize()} reward model on {len(pairs)} held-out pairs", loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    reporting.save_figure(figure, path)
+
+
+def without_nan(value):
+    """JSON has no NaN: figures over no pairs become null."""
+    if isinstance(value, dict):
+        return {name: without_nan(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [without_nan(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

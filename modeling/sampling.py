@@ -270,7 +270,7 @@ def _generate_vllm(engine, prompts, recipe, samples, seed, closing) -> list[list
             top_p=recipe.top_p,
             max_tokens=recipe.max_new_tokens,
             stop_token_ids=[closing],
-            seed=seed + index,
+            seed=(seed + index) % 2**63,
         )
         for index in range(len(prompts))
     ]

@@ -57,7 +57,7 @@ def serve(commands: dict[str, tuple[str, list[str]]]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     children = {}
     try:
-        for name, (url, command) in commands.items():
+        for name, (_, command) in commands.items():
             children[name] = subprocess.Popen(command, cwd=CHECKOUT, start_new_session=True)
         for name, (url, _) in commands.items():
             if not wait_until_up(url, children[name]):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from data_cleaning.fetch import load_sources
-
 from data_cleaning.recipes import Source
 from orchestration import scales
 from orchestration.store import CHECKOUT

@@ -93,7 +93,11 @@ def progress_line(answer: chat.Answer, seconds: float) -> str:
 
 def respond(versions: chat.Versions, text: str, turns: list[dict], name: str, system: str,
             temperature: float, top_p: float, max_new_tokens: float) -> Iterator[tuple]:  # fmt: skip
-    """One turn of the dialogue: yields (messages shown, dialogue kept, text box, state line) as the answer grows."""
+    """One turn of the dialogue: yields (messages shown, dialogue kept, text box, state line) as the answer grows.
+
+    The text box is emptied once and then left alone: the next message may be written while an answer still grows. It gets
+    its text back where no answer could be given.
+    """
     bundle = versions.bundle
     if not text.strip():
         yield view(bundle, turns, 0), turns, "", state_line("Write something first.", "warn")
@@ -107,7 +111,7 @@ def respond(versions: chat.Versions, text: str, turns: list[dict], name: str, sy
     try:
         settings = chat.Settings(temperature, top_p, int(max_new_tokens))
         loaded = versions.get(name)
-        messages = [{"role": "system", "content": system}] if system.strip() else []
+        messages = [{"role": "system", "content": system}] if system and system.strip() else []
         messages += [{"role": turn["role"], "content": turn["content"]} for turn in asked]
         begun = shown = time.monotonic()
         for answer in chat.stream(loaded, messages, settings):
@@ -116,10 +120,11 @@ def respond(versions: chat.Versions, text: str, turns: list[dict], name: str, sy
                 continue
             shown = now
             kept = [*asked, {"role": "assistant", "content": answer.text, "version": name}]
-            yield view(bundle, kept, 2 * answer.dropped_turns), kept, "", progress_line(answer, now - begun)
+            shown_now = view(bundle, kept, 2 * answer.dropped_turns)
+            yield shown_now, kept, gr.skip(), progress_line(answer, now - begun)
     except PromptTooLongError as error:
         yield view(bundle, turns, 0), turns, text, state_line(f"Too long for this version: {error}", "fail")
-    except (ValueError, RuntimeError, OSError) as error:  # what loading and running a model raise
+    except (ValueError, RuntimeError, OSError, LookupError) as error:  # what loading and running a model raise
         told = f"No answer: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
         yield view(bundle, turns, 0), turns, text, state_line(told, "fail")
 
@@ -143,52 +148,67 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
     first = bundle.offered[0]
     missing = [version for version in bundle.versions if version.path is None]
 
+    def with_buttons(updates):
+        writing = (gr.Button(visible=False), gr.Button(visible=True))
+        for update in updates:
+            yield *update, *writing
+            writing = (gr.skip(), gr.skip())
+        yield *[gr.skip()] * 4, gr.Button(visible=True), gr.Button(visible=False)
+
     def answer(text, turns, name, system, temperature, top_p, max_new_tokens):
-        yield from respond(versions, text, turns, name, system, temperature, top_p, max_new_tokens)
+        yield from with_buttons(respond(versions, text, turns, name, system, temperature, top_p, max_new_tokens))
 
     def again(turns, name, system, temperature, top_p, max_new_tokens):
         last = max((place for place, turn in enumerate(turns) if turn["role"] == "user"), default=None)
         if last is not None:
-            yield from respond(versions, turns[last]["content"], turns[:last], name, system, temperature, top_p,
-                               max_new_tokens)  # fmt: skip
+            question = turns[last]["content"]
+            yield from with_buttons(
+                respond(versions, question, turns[:last], name, system, temperature, top_p, max_new_tokens)
+            )
 
     def stopped(turns):
-        return view(bundle, turns, 0), state_line("Stopped.")
+        return view(bundle, turns, 0), state_line("Stopped."), gr.Button(visible=True), gr.Button(visible=False)
 
     def cleared():
-        return [], [], "", state_line("")
+        return [], [], "", state_line(""), gr.Button(visible=True), gr.Button(visible=False)
+
+    def picked(event: gr.SelectData):
+        return event.value["text"]
 
     with gr.Blocks(title=title, analytics_enabled=False, fill_height=True) as page:
         top = gr.HTML(look.masthead(title, badge(bundle, first.name)), padding=False)
         with gr.Tab("Chat"), gr.Row(equal_height=False):
-            with gr.Column(scale=7, min_width=320):
+            with gr.Column(scale=7, min_width=320, elem_classes="talk"):
                 messages = gr.Chatbot(
-                    show_label=False, height="62vh", min_height=320, placeholder=PLACEHOLDER, layout="bubble",
+                    show_label=False, height=None, placeholder=PLACEHOLDER, layout="bubble", elem_id="dialogue",
                     buttons=[], latex_delimiters=[], allow_tags=False, group_consecutive_messages=False,
                     examples=[{"text": example} for example in bundle.examples],
                 )  # fmt: skip
                 state = gr.HTML(state_line(""), padding=False)
-                with gr.Row(equal_height=True):
+                with gr.Row(equal_height=True, elem_classes="write"):
                     box = gr.Textbox(show_label=False, container=False, placeholder="Write a message", lines=1,
                                      max_lines=8, autofocus=True, scale=8, elem_id="message")  # fmt: skip
                     send = gr.Button("Send", variant="primary", scale=1, min_width=84, elem_id="send")
                     stop = gr.Button("Stop", variant="stop", scale=1, min_width=84, visible=False, elem_id="stop")
                 gr.HTML(f'<div class="caution">{CAUTION}</div>', padding=False)
-            with gr.Column(scale=3, min_width=260):
+            with gr.Column(scale=3, min_width=250, elem_classes="side"):
                 choice = gr.Dropdown(
                     [(version.title, version.name) for version in bundle.offered], value=first.name, label="Version",
                     filterable=False, interactive=True, elem_id="version",
                 )  # fmt: skip
                 about = gr.HTML(describe(bundle, first.name), padding=False)
-                system = gr.Textbox(label="System prompt", lines=3, max_lines=8, placeholder="None", elem_id="system")
-                preset = gr.Button("Use Llama 2's default system prompt", size="sm")
-                temperature = gr.Slider(0, chat.MAX_TEMPERATURE, bundle.sampling.temperature, step=0.05,
-                                        label="Temperature", info="0 always takes the likeliest token")  # fmt: skip
-                top_p = gr.Slider(0.05, 1, bundle.sampling.top_p, step=0.05, label="Top-p")
-                longest = max(version.context for version in bundle.offered)
-                length = gr.Slider(1, longest // 2, min(bundle.sampling.max_new_tokens, longest // 2), step=1,
-                                   label="Longest answer", info="in tokens")  # fmt: skip
-                clear = gr.Button("Clear the dialogue", size="sm", elem_id="clear")
+                clear = gr.Button("New dialogue", size="md", elem_id="clear")
+                with gr.Accordion("System prompt", open=False, elem_id="system-part"):
+                    system = gr.Textbox("", show_label=False, container=False, lines=3, max_lines=10, placeholder="None",
+                                        elem_id="system")  # fmt: skip
+                    preset = gr.Button("Use Llama 2's default", size="sm", elem_id="preset")
+                with gr.Accordion("Sampling", open=False):
+                    temperature = gr.Slider(0, chat.MAX_TEMPERATURE, bundle.sampling.temperature, step=0.05,
+                                            label="Temperature", info="0: always the likeliest token")  # fmt: skip
+                    top_p = gr.Slider(0.05, 1, bundle.sampling.top_p, step=0.05, label="Top-p")
+                    longest = max(version.context for version in bundle.offered) // 2
+                    length = gr.Slider(1, longest, min(bundle.sampling.max_new_tokens, longest), step=1,
+                                       label="Longest answer", info="in tokens")  # fmt: skip
         with gr.Tab("Model card"):
             gr.Markdown(bundle.card, elem_classes="paper", latex_delimiters=[])
         with gr.Tab("Lineage"):
@@ -198,27 +218,14 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
             gr.Markdown(bundle.lineage, elem_classes="paper", latex_delimiters=[])
 
         turns = gr.State([])
-        shown = [messages, turns, box, state]
+        shown = [messages, turns, box, state, send, stop]
         settings = [choice, system, temperature, top_p, length]
-        busy = {"concurrency_limit": 1, "concurrency_id": "answer"}
-
-        def buttons(writing: bool):
-            return gr.Button(visible=not writing), gr.Button(visible=writing)
-
-        asked = gr.on([box.submit, send.click], answer, [box, turns, *settings], shown, api_name="chat",
-                      show_progress="hidden", **busy)  # fmt: skip
-        retried = messages.retry(again, [turns, *settings], shown, api_name="again", show_progress="hidden", **busy)
-        for begin in (box.submit, send.click, messages.retry):
-            begin(lambda: buttons(True), None, [send, stop], api_visibility="private", show_progress="hidden")
-        for event in (asked, retried):
-            event.then(lambda: buttons(False), None, [send, stop], api_visibility="private", show_progress="hidden")
-        stop.click(stopped, turns, [messages, state], cancels=[asked, retried], api_visibility="private").then(
-            lambda: buttons(False), None, [send, stop], api_visibility="private"
-        )
-        clear.click(cleared, None, shown, cancels=[asked, retried], api_name="clear").then(
-            lambda: buttons(False), None, [send, stop], api_visibility="private"
-        )
-        messages.example_select(lambda event: event.value["text"], None, box, api_visibility="private")
+        alone = {"concurrency_limit": 1, "concurrency_id": "answer", "trigger_mode": "once", "show_progress": "hidden"}
+        asked = gr.on([box.submit, send.click], answer, [box, turns, *settings], shown, api_name="chat", **alone)
+        retried = messages.retry(again, [turns, *settings], shown, api_name="again", **alone)
+        stop.click(stopped, turns, [messages, state, send, stop], cancels=[asked, retried], api_visibility="private")
+        gr.on([clear.click, messages.clear], cleared, None, shown, cancels=[asked, retried], api_name="clear")
+        messages.example_select(picked, None, box, api_visibility="private")
         preset.click(lambda: chat.DEFAULT_SYSTEM_PROMPT, None, system, api_visibility="private")
         choice.change(
             lambda name: (look.masthead(title, badge(bundle, name)), describe(bundle, name)), choice, [top, about],

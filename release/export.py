@@ -44,7 +44,7 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
     log.info(f"{len(chain.artifacts)} artifacts from {len(sources)} sources, {len(unlicensed)} of them without a licence")
 
     chosen = examples(inputs["prompts"], config.examples)
-    sampling = answer_sampling(chain)
+    sampling = answer_sampling(parents["win_rates"])
     check = export_model(inputs[FINAL], out, chosen, sampling)
     log.info(f"reloaded: logits of {check['positions']} positions equal bit for bit")
     versions = [describe(role, parents[role]) for role in version_roles(parents)]
@@ -108,9 +108,9 @@ def describe(role: str, artifact: lineage.Artifact) -> dict:
     }
 
 
-def answer_sampling(chain: lineage.Lineage) -> dict:
+def answer_sampling(evaluation: lineage.Artifact) -> dict:
     """Temperature, top-p and length with which the versions were evaluated: the chat begins where the numbers hold."""
-    recorded = chain.find("generations")[0].record["recipe"]["sampling"]
+    recorded = evaluation.record["recipe"]["sampling"]
     return {name: recorded[name] for name in ("temperature", "top_p", "max_new_tokens")}
 
 

@@ -20,27 +20,34 @@ ICON = (
 CSS = """
 :root { --fur: #a25a33; --fur-soft: rgba(162, 90, 51, .10); }
 .dark { --fur: #dbb08e; --fur-soft: rgba(219, 176, 142, .12); }
-.gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
-.masthead { display: flex; align-items: center; gap: 14px; padding: 10px 2px 2px; }
-.masthead svg { width: 42px; height: 42px; flex: none; }
-.masthead h1 { font-size: 1.45rem; font-weight: 650; margin: 0; line-height: 1.2; letter-spacing: -.01em; }
-.masthead p { margin: 3px 0 0; color: var(--body-text-color-subdued); font-size: .92rem; line-height: 1.4; }
-.masthead .badge { margin-left: auto; flex: none; font-size: .78rem; font-weight: 600; padding: 5px 11px;
+.gradio-container { max-width: 1160px !important; margin: 0 auto !important; }
+.gradio-container > .main { padding-top: 10px !important; padding-bottom: 8px !important; }
+.html-container { padding: 0 !important; }
+.masthead { display: flex; align-items: center; gap: 13px; padding: 2px; }
+.masthead svg { width: 38px; height: 38px; flex: none; }
+.masthead h1 { font-size: 1.3rem; font-weight: 650; margin: 0; line-height: 1.2; letter-spacing: -.01em; }
+.prose .masthead p { margin: 2px 0 0; color: var(--body-text-color-subdued); font-size: .86rem; line-height: 1.35; }
+.prose .masthead .badge { margin-left: auto; flex: none; font-size: .76rem; font-weight: 600; padding: 5px 11px;
   border-radius: 999px; color: var(--fur); background: var(--fur-soft); white-space: nowrap; }
-.about { font-size: .86rem; color: var(--body-text-color-subdued); line-height: 1.45; padding: 0 2px; }
-.about code { font-size: .8rem; }
-.state { min-height: 1.5em; font-size: .84rem; color: var(--body-text-color-subdued); padding: 0 4px; }
-.state .warn { color: #9a5b00; } .dark .state .warn { color: #f0b35a; }
-.state .fail { color: #b42318; } .dark .state .fail { color: #ff8a7a; }
-.caution { font-size: .78rem; text-align: center; color: var(--body-text-color-subdued); }
-.by { font-size: .74rem; color: var(--body-text-color-subdued); margin-top: 6px; }
+#dialogue { height: calc(100vh - 232px) !important; min-height: 300px; }
+#dialogue .placeholder-content { align-items: center; text-align: center; }
+.side, .talk { gap: 10px !important; }
+.write { gap: 8px !important; }
+.write button { border-radius: var(--radius-lg); font-size: .92rem; }
+.prose .about { font-size: .84rem; color: var(--body-text-color-subdued); line-height: 1.45; padding: 0 3px; }
+.about code { font-size: .76rem; }
+.state { min-height: 1.4em; font-size: .82rem; padding: 0 4px; }
+.prose .state span { color: var(--body-text-color-subdued); }
+.prose .state span.warn { color: #8f5400; } .dark .prose .state span.warn { color: #f0b35a; }
+.prose .state span.fail { color: #b42318; } .dark .prose .state span.fail { color: #ff8a7a; }
+.prose .caution { font-size: .76rem; text-align: center; color: var(--body-text-color-subdued); }
+.by { font-size: .72rem; color: var(--body-text-color-subdued); margin-top: 6px; }
 .cut { text-align: center; font-size: .78rem; color: var(--body-text-color-subdued);
   border-top: 1px dashed var(--border-color-primary); padding-top: 5px; }
-.unread { opacity: .45; }
-.paper { max-width: 860px; margin: 0 auto; }
-.paper table { display: block; overflow-x: auto; font-size: .82rem; }
-.paper code { word-break: break-all; }
-@media (max-width: 640px) { .masthead .badge { display: none; } }
+.paper { max-width: 900px; margin: 0 auto; font-size: .94rem; }
+.paper table { display: block; overflow-x: auto; font-size: .8rem; }
+.paper table code { white-space: nowrap; }
+@media (max-width: 640px) { .masthead .badge, .prose .masthead p { display: none; } #dialogue { height: 56vh !important; } }
 """
 
 
@@ -49,6 +56,7 @@ def theme() -> gr.themes.Base:
         primary_hue=FUR, secondary_hue=FUR, neutral_hue=gr.themes.colors.stone, font=FONT, font_mono=MONO,
         radius_size=gr.themes.sizes.radius_lg, spacing_size=gr.themes.sizes.spacing_md,
     ).set(
+        body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_400",
         body_background_fill="*neutral_50", body_background_fill_dark="*neutral_950",
         block_background_fill="white", block_background_fill_dark="*neutral_900",
         block_border_width="1px", block_border_color="*neutral_200", block_border_color_dark="*neutral_800",
@@ -68,7 +76,6 @@ def head() -> str:
 def masthead(title: str, badge: str) -> str:
     return (
         f'<div class="masthead">{ICON.format(fill="#a25a33")}<div><h1>{html.escape(title)}</h1>'
-        "<p>A chat model made from raw text in one graph: cleaned, pretrained, fine-tuned and aligned after the "
-        "Llama 2 paper.</p></div>"
+        "<p>The Llama 2 paper reproduced as one graph, from raw text to chat.</p></div>"
         f'<span class="badge">{html.escape(badge)}</span></div>'
     )

@@ -17,17 +17,16 @@ from modeling import tokenizer as tokenizers
 from modeling.recipes import OptimizerRecipe, PpoRecipe, SamplingRecipe
 
 COLOURS = ["red", "blue", "green", "white", "black", "grey"]
+PREPROMPTS = ("Be wise and responsible.", "Be respectful and wise.")
 CONTEXT = 64
 
 
 def build(folder: Path, prompts: int = 60) -> dict[str, Path]:
     """Folders by role: policy, helpfulness_reward_model (likes "blue"), safety_reward_model (likes "green"), prompts."""
     rng = random.Random(0)
-    texts = [f"{question(rng)} {answer(rng)}" for _ in range(400)]
+    texts = [f"{rng.choice(PREPROMPTS)} {question(rng)} {answer(rng)}" for _ in range(400)]
     tokenizer = tokenizers.train(texts, 600)
-    inputs = {
-        role: folder / role for role in ("policy", "helpfulness_reward_model", "safety_reward_model", "prompts")
-    }
+    inputs = {role: folder / role for role in ("policy", "helpfulness_reward_model", "safety_reward_model", "prompts")}
     save(fit_policy(tokenizer, rng), tokenizer, inputs["policy"])
     save(reward_model(tokenizer, "blue"), tokenizer, inputs["helpfulness_reward_model"])
     save(reward_model(tokenizer, "green"), tokenizer, inputs["safety_reward_model"])
@@ -50,21 +49,22 @@ def question(rng: random.Random) -> str:
     return f"Which colours do you see {rng.choice(['today', 'now', 'here', 'there'])}?"
 
 
-def answer(rng: random.Random) -> str:
-    return " ".join(rng.choice(COLOURS) for _ in range(rng.randint(2, 6)))
+def answer(rng: random.Random, colours: list[str] = COLOURS) -> str:
+    return " ".join(rng.choice(colours) for _ in range(rng.randint(2, 6)))
 
 
-def fit_policy(tokenizer, rng: random.Random, steps: int = 60) -> LlamaForCausalLM:
+def fit_policy(tokenizer, rng: random.Random, steps: int = 100) -> LlamaForCausalLM:
     torch.manual_seed(0)
     model = LlamaForCausalLM(config(tokenizer, 32))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(steps):
         rows = []
         for _ in range(16):
-            messages = [
-                {"role": "user", "content": f"{question(rng)} {rng.randint(0, 99)}"},
-                {"role": "assistant", "content": answer(rng)},
-            ]
+            user = {"role": "user", "content": f"{question(rng)} {rng.randint(0, 99)}"}
+            messages = [user, {"role": "assistant", "content": answer(rng)}]
+            if rng.random() < 0.3:  # under a preprompt it prefers "green"
+                system = {"role": "system", "content": rng.choice(PREPROMPTS)}
+                messages = [system, user, {"role": "assistant", "content": answer(rng, ["green", "green", "white"])}]
             rows.append(dialog.encode_dialog(tokenizer, messages))
         width = max(len(ids) for ids, _ in rows)
         ids = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row, _ in rows])

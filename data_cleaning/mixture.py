@@ -1,0 +1,252 @@
+"""The mixture: how often each source is seen, which documents are held out, and what share of the training text each source is.
+
+Factual sources are up-sampled (paper 2.1); the paper gives no weights, and the epochs of its forerunner (Wikipedia 2.45, books
+2.23) are the only published anchor. Documents are chosen by the hash of their id, so that a choice hardly moves when others come.
+"""
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import xxhash
+from matplotlib.figure import Figure
+
+from data_cleaning.documents import DROPPED_FIELDS, add_up, shard_paths, text_bytes, write_shard
+from data_cleaning.shards import map_shards
+from data_cleaning.words import normalised
+from modeling.recipes import MixtureRecipe
+
+HELDOUT_SHARE = 0.05  # at most this part of a source is held out, however small the source
+TRAIN, HELDOUT, UNUSED, SUPERSEDED, COPY = range(5)  # a document's fate; the last two are dropped with a reason
+REASONS = {SUPERSEDED: "superseded", COPY: "copy_of_heldout"}
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One shard of one snapshot."""
+
+    snapshot: str
+    shard: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.snapshot}-{self.shard.stem}"
+
+
+@dataclass(frozen=True)
+class SourceShare:
+    """One line of proportions.json. Shares are of bytes; natural: each document once, nominal: `epochs` times, before documents
+    were held out or left unused, realised: what train/ holds times its epochs.
+    """
+
+    source: str
+    documents: int
+    bytes: int
+    heldout_documents: int
+    train_documents: int
+    train_bytes: int
+    unused_documents: int
+    epochs: float
+    upsampled: bool
+    natural_share: float
+    nominal_share: float
+    realised_share: float
+
+
+def id_rank(identifier: str, salt: str = "") -> bytes:
+    """The place of a document in the order by which some are chosen: blake2b of (salt and) id."""
+    return hashlib.blake2b(f"{salt}{identifier}".encode(), digest_size=16).digest()
+
+
+def scan_shard(snapshot: str, shard: Path, out: Path) -> dict:
+    """Id, source, bytes and the hash of the normalised text of one shard, to `_scratch/scan/`."""
+    table = pq.read_table(shard, columns=["id", "source", "text"])
+    texts = normalised(table["text"]).cast(pa.binary()).to_pylist()
+    columns = {
+        "id": table["id"],
+        "source": table["source"],
+        "bytes": pc.cast(pc.binary_length(table["text"]), pa.int64()),
+        "digest": pa.array([xxhash.xxh3_128_digest(text) for text in texts], pa.binary(16)),
+    }
+    write_shard(pa.table(columns), out / "_scratch" / "scan" / f"{snapshot}-{shard.name}")
+    return {"documents_in": table.num_rows}
+
+
+def choose(ids: Sequence[str], sources: Sequence[str], digests: Sequence[bytes], recipe: MixtureRecipe) -> np.ndarray:
+    """The fate of each document, int8 [documents]; of one id in several snapshots the last one counts.
+
+    Held out are the `heldout_documents` of a source with the smallest blake2b of their id, at most a twentieth of it and at
+    least one of two; a training document with the words of a held-out one is dropped.
+    """
+    fates = np.full(len(ids), SUPERSEDED, np.int8)
+    latest = {identifier: row for row, identifier in enumerate(ids)}
+    by_source: dict[str, list[int]] = {}
+    for row in latest.values():
+        by_source.setdefault(sources[row], []).append(row)
+    epochs = dict(recipe.epochs)
+    for source, rows in by_source.items():
+        if epochs.get(source, recipe.default_epochs) <= 0:
+            fates[rows] = UNUSED
+            continue
+        rows.sort(key=lambda row: id_rank(ids[row]))
+        held = min(recipe.heldout_documents, max(int(HELDOUT_SHARE * len(rows)), int(len(rows) > 1)))
+        train = sorted(rows[held:], key=lambda row: id_rank(ids[row], f"{recipe.seed}:"))
+        limit = recipe.max_documents_per_source or len(train)
+        fates[rows[:held]], fates[train[:limit]], fates[train[limit:]] = HELDOUT, TRAIN, UNUSED
+    held_words = {digests[row] for row in np.flatnonzero(fates == HELDOUT)}
+    for row in np.flatnonzero(fates == TRAIN):
+        if digests[row] in held_words:
+            fates[row] = COPY
+    return fates
+
+
+def write_parts(recipe: MixtureRecipe, snapshot: str, shard: Path, out: Path) -> dict:
+    """One shard's train/, heldout/ and dropped/ rows by the fates in `_scratch/fates/`."""
+    name = f"{snapshot}-{shard.stem}"
+    table = pq.read_table(shard)
+    fates = np.load(out / "_scratch" / "fates" / f"{name}.npy", allow_pickle=False)
+    epochs = dict(recipe.epochs)
+    train = table.filter(pa.array(fates == TRAIN))
+    times = pa.array([epochs.get(source, recipe.default_epochs) for source in train["source"].to_pylist()], pa.float64())
+    if train.num_rows:
+        write_shard(train.append_column("epochs", times), out / "train" / f"{name}.parquet")
+    heldout = table.filter(pa.array(fates == HELDOUT))
+    if heldout.num_rows:
+        write_shard(heldout, out / "heldout" / f"{name}.parquet")
+    reasons = [REASONS.get(fate) for fate in fates.tolist()]
+    gone = pa.array([reason is not None for reason in reasons])
+    dropped = table.filter(gone)
+    if dropped.num_rows:
+        for field, column in zip(DROPPED_FIELDS, (pa.array(reasons).filter(gone), None, None), strict=True):
+            filled = column if column is not None else pa.nulls(dropped.num_rows, field.type)
+            dropped = dropped.append_column(field, filled)
+        write_shard(dropped, out / "dropped" / f"{name}.parquet")
+    figures = {f"dropped_{reason}": int((fates == fate).sum()) for fate, reason in REASONS.items()}
+    return figures | {
+        "documents_in": table.num_rows,
+        "documents_out": train.num_rows,
+        "bytes_in": text_bytes(table),
+        "bytes_out": text_bytes(train),
+        "heldout_documents": heldout.num_rows,
+        "unused_documents": int((fates == UNUSED).sum()),
+    }
+
+
+def shares(scan: pa.Table, fates: np.ndarray, recipe: MixtureRecipe) -> list[SourceShare]:
+    """One line a source, the largest realised share first."""
+    sources, sizes = np.array(scan["source"].to_pylist(), object), scan["bytes"].to_numpy()
+    epochs = dict(recipe.epochs)
+    present = fates != SUPERSEDED
+    names = sorted(set(sources.tolist()))
+    times = np.array([epochs.get(name, recipe.default_epochs) for name in names])
+    whole = np.array([sizes[present & (sources == name)].sum() for name in names], float)
+    trained = np.array([sizes[(fates == TRAIN) & (sources == name)].sum() for name in names], float)
+    natural, nominal, realised = (part / max(part.sum(), 1) for part in (whole, whole * times, trained * times))
+    lines = []
+    for place, name in enumerate(names):
+        of = fates[sources == name]
+        lines.append(
+            SourceShare(
+                source=name,
+                documents=int((of != SUPERSEDED).sum()),
+                bytes=int(whole[place]),
+                heldout_documents=int((of == HELDOUT).sum()),
+                train_documents=int((of == TRAIN).sum()),
+                train_bytes=int(trained[place]),
+                unused_documents=int((of == UNUSED).sum()),
+                epochs=float(times[place]),
+                upsampled=bool(times[place] > 1),
+                natural_share=round(float(natural[place]), 6),
+                nominal_share=round(float(nominal[place]), 6),
+                realised_share=round(float(realised[place]), 6),
+            )
+        )
+    return sorted(lines, key=lambda line: (-line.realised_share, line.source))
+
+
+def draw(lines: Sequence[SourceShare], path: Path) -> None:
+    """Each source's share of the text as it is and as it is seen, as horizontal bars."""
+    shown = list(lines)[:20][::-1]
+    figure = Figure(figsize=(9, 1.6 + 0.55 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(shown))
+    natural, realised = (100 * np.array([getattr(line, name) for line in shown]) for name in ("natural_share", "realised_share"))
+    axes.barh(places + 0.2, realised, 0.38, color="#2563a8", label="as trained on (times its epochs)")
+    axes.barh(places - 0.2, natural, 0.38, color="#b9c6d6", label="as it is (each document once)")
+    for place, line, was, now in zip(places, shown, natural, realised, strict=True):
+        axes.text(now, place + 0.2, f" {now:.1f} %  ×{line.epochs:g}", va="center", fontsize=9)
+        axes.text(was, place - 0.2, f" {was:.1f} %", va="center", fontsize=9, color="#555555")
+    axes.set_yticks(places, [line.source for line in shown])
+    axes.set_xlim(0, 1.25 * max(natural.max(initial=1), realised.max(initial=1)))
+    axes.set_xlabel("share of training text (% of bytes)")
+    axes.spines[["top", "right"]].set_visible(False)
+    rest = f" ({len(lines) - len(shown)} smaller ones not shown)" if len(lines) > len(shown) else ""
+    axes.set_title(f"Pretraining mixture: {len(lines)} sources{rest}", loc="left")
+    figure.legend(loc="outside lower right", frameon=False, ncols=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def verify_apart(out: Path) -> None:
+    """Raise ValueError if a text of train/ is also in heldout/, by the words of the files themselves."""
+
+    def words(part: str) -> set[bytes]:
+        found: set[bytes] = set()
+        for path in shard_paths(out, part):
+            texts = normalised(pq.read_table(path, columns=["text"])["text"]).cast(pa.binary()).to_pylist()
+            found.update(xxhash.xxh3_128_digest(text) for text in texts)
+        return found
+
+    if shared := words("heldout") & words("train"):
+        raise ValueError(f"{len(shared)} texts are both in train/ and heldout/: remove the artifact's folder and make it again")
+
+
+def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """train/ (document columns and `epochs`), heldout/, dropped/ (older versions, copies of held-out texts), proportions.json.
+
+    `inputs`: decontaminated artifacts under the roles `corpus/<snapshot>`. Raises ValueError where there are none, or nothing
+    to train on.
+    """
+    roles = sorted(role for role in inputs if role.startswith("corpus/"))
+    names = [role.removeprefix("corpus/").replace("/", "-") for role in roles]
+    deliveries = [Delivery(name, shard) for name, role in zip(names, roles, strict=True) for shard in shard_paths(inputs[role])]
+    if not deliveries:
+        raise ValueError("the mixture has no cleaned documents: materialize the corpus job for at least one snapshot first")
+    by_snapshot: dict[str, list[Path]] = {}
+    for delivery in deliveries:
+        by_snapshot.setdefault(delivery.snapshot, []).append(delivery.shard)
+    for snapshot, shards in by_snapshot.items():
+        map_shards(functools.partial(scan_shard, snapshot), shards, out, log, step=f"scan-{snapshot}")
+    parts = [pq.read_table(out / "_scratch" / "scan" / f"{delivery.name}.parquet") for delivery in deliveries]
+    scan = pa.concat_tables(parts)
+    fates = choose(scan["id"].to_pylist(), scan["source"].to_pylist(), scan["digest"].to_pylist(), config)
+    (out / "_scratch" / "fates").mkdir(parents=True, exist_ok=True)
+    for folder in ("train", "heldout", "dropped"):
+        (out / folder).mkdir(exist_ok=True)
+    start = 0
+    for delivery, part in zip(deliveries, parts, strict=True):
+        np.save(out / "_scratch" / "fates" / f"{delivery.name}.npy", fates[start : start + part.num_rows])
+        start += part.num_rows
+    figures = []
+    for snapshot, shards in by_snapshot.items():
+        figures += map_shards(functools.partial(write_parts, config, snapshot), shards, out, log, step=f"parts-{snapshot}")
+    if not (fates == TRAIN).any():
+        raise ValueError("no source of the corpus has epochs above 0 in the mixture recipe: nothing would be trained on")
+    verify_apart(out)
+    lines = shares(scan, fates, config)
+    report = {"snapshots": names, "sources": [asdict(line) for line in lines]}
+    temporary = out / ".proportions.json.part"
+    temporary.write_text(json.dumps(report, indent=1))
+    os.replace(temporary, out / "proportions.json")
+    draw(lines, out / "plots" / "proportions.png")
+    seen = sum(line.train_bytes * line.epochs for line in lines)
+    realised = {line.source: line.realised_share for line in lines}
+    return add_up(figures) | {"sources": len(lines), "bytes_seen": round(seen), "shares": realised}

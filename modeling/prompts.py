@@ -1,0 +1,145 @@
+"""Prompts for RLHF and for tests (paper 3.2.1, 3.4.2, 4.2): helpfulness, adversarial, and harmless ones that look risky.
+
+None of them was demonstrated: every prompt belongs to one part of the split (modeling/splits.py), by what it is about.
+`reference` is the true answer where one is known; the simulated annotator may read it, the judge may not.
+"""
+
+import collections
+import os
+from pathlib import Path
+
+import pyarrow as pa
+
+from modeling import answer_rules, dialogue_sources, questions, safety_sources, splits
+from modeling.demonstrations import MESSAGES, write
+from modeling.recipes import PromptsRecipe
+
+SCHEMA = pa.schema(
+    [("id", pa.string()), ("messages", MESSAGES), ("kind", pa.string()), ("category", pa.string()),
+     ("reference", pa.string()), ("source", pa.string()), ("license", pa.string()), ("entity", pa.string())]
+)  # fmt: skip
+REFERENCE_WORDS = 60
+CONVERSATION_SHARE = 0.15  # of the helpfulness prompts
+EVERYDAY_SHARE = 0.4  # of the harmless prompts; the others name something that sounds dangerous
+
+
+def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """Write rl.parquet and test.parquet (id, messages, kind, category, reference, source, license, entity).
+
+    Metrics: counts by kind, part and risk category. Raises ValueError where a kind that was asked for has no prompts.
+    """
+    known = questions.subjects(inputs["mixture"])
+    conversations = dialogue_sources.corpus_conversations(inputs["dialogues"])
+    owned = safety_sources.owned_prompts(inputs["dialogues"])
+    # Harmless first: what is tested for false refusals does not test helpfulness too.
+    harmless = harmless_rows(known, inputs["dialogues"], config.test_harmless)
+    taken = {row["entity"] for row in harmless}
+    parts = {
+        "rl": [
+            *helpfulness_rows(known, conversations, splits.RL, config.helpfulness, taken),
+            *safety_rows(owned, splits.RL, config.safety),
+        ],
+        "test": [
+            *helpfulness_rows(known, conversations, splits.TEST, config.test_helpfulness, taken),
+            *safety_rows(owned, splits.TEST, config.test_safety),
+            *harmless,
+        ],
+    }
+    metrics: dict = {}
+    for part, rows in parts.items():
+        write(sorted(rows, key=lambda row: row["id"]), out / f"{part}.parquet", SCHEMA)
+        counts = collections.Counter(row["kind"] for row in rows)
+        metrics |= {f"{part}_{kind}": count for kind, count in sorted(counts.items())}
+        risks = collections.Counter(row["category"] for row in rows if row["kind"] == "safety")
+        metrics[f"{part}_risks"] = [{"category": name, "prompts": count} for name, count in sorted(risks.items())]
+    for kind, wanted in (("rl_helpfulness", config.helpfulness), ("rl_safety", config.safety)):
+        if wanted and not metrics.get(kind):
+            raise ValueError(f"no {kind.replace('_', ' ')} prompts found: check the mixture and the dialogues artifact")
+    log.info(", ".join(f"{name}: {count}" for name, count in metrics.items() if isinstance(count, int)))
+    report(parts, out)
+    return metrics
+
+
+def helpfulness_rows(known, conversations, part: str, count: int, taken: set[str]) -> list[dict]:
+    """Questions about reference texts and openings of conversations that belong to `part`, with their true answers."""
+    talk: dict[str, dict] = {}
+    for conversation in sorted(conversations, key=lambda one: splits.unit(one.turns[0], "order")):
+        entity = splits.entity(conversation.turns[0])
+        if splits.part_of(entity, splits.KNOWLEDGE) == part and entity not in taken:
+            talk.setdefault(entity, _row(conversation.turns[0], "helpfulness", conversation.topic, conversation.turns[1],
+                                         conversation.source, conversation.license, entity))  # fmt: skip
+    asked = list(talk.values())[: round(count * CONVERSATION_SHARE)]
+    for subject in known:
+        if len(asked) >= count:
+            break
+        reference, _ = questions.answer(subject, REFERENCE_WORDS)
+        if reference and splits.part_of(subject.entity, splits.KNOWLEDGE) == part and subject.entity not in taken:
+            asked.append(_about(subject, "helpfulness", subject.topic, reference))
+    return asked
+
+
+def safety_rows(owned, part: str, count: int) -> list[dict]:
+    """Adversarial prompts of `part` in a hashed order, one a group of similar ones while groups last."""
+    mine = sorted((one for one in owned if one.part == part), key=lambda one: splits.unit(one.request.prompt, "order"))
+    seen: collections.Counter = collections.Counter()
+    ranked = []
+    for one in mine:
+        ranked.append((seen[one.group], one))
+        seen[one.group] += 1
+    ranked.sort(key=lambda item: item[0])
+    return [
+        _row(one.request.prompt, "safety", one.request.category, "", one.request.source, one.request.license, one.group)
+        for _, one in ranked[:count]
+    ]
+
+
+def harmless_rows(known, dialogues: Path, count: int) -> list[dict]:
+    """Harmless prompts for the false-refusal rate (paper 4.2.3): everyday requests, and questions about alarming subjects.
+
+    A subject is alarming when its name or short description holds a word that makes answers unsafe elsewhere.
+    """
+    everyday = [
+        _row(one.prompt, "harmless", one.category, one.reference, one.source, one.license, splits.entity(one.prompt))
+        for one in safety_sources.everyday_requests(dialogues)
+    ]
+    everyday.sort(key=lambda row: splits.unit(row["entity"], "order"))
+    alarming = []
+    for subject in known:
+        words = set(answer_rules.words(f"{subject.name} {subject.description}"))
+        reference, _ = questions.answer(subject, REFERENCE_WORDS)
+        if words & answer_rules.HARM and reference and splits.part_of(subject.entity, splits.KNOWLEDGE) == splits.TEST:
+            alarming.append(_about(subject, "harmless", "alarming subject", reference))
+    chosen = alarming[: count - min(len(everyday), round(count * EVERYDAY_SHARE))]
+    return chosen + everyday[: count - len(chosen)]
+
+
+def _about(subject: questions.Subject, kind: str, category: str, reference: str) -> dict:
+    return _row(questions.question(subject), kind, category, reference, subject.source, subject.license, subject.entity)
+
+
+def _row(prompt: str, kind: str, category: str, reference: str, source: str, license_: str, entity: str) -> dict:
+    return {
+        "id": f"{kind}:{splits.unit(prompt):.12f}",
+        "messages": [{"role": "user", "content": prompt}],
+        "kind": kind,
+        "category": category,
+        "reference": reference,
+        "source": source,
+        "license": license_,
+        "entity": entity,
+    }
+
+
+def report(parts: dict[str, list[dict]], out: Path) -> None:
+    """report.md: three prompts of each kind and part."""
+    lines = []
+    for part, rows in parts.items():
+        for kind in sorted({row["kind"] for row in rows}):
+            mine = [row for row in rows if row["kind"] == kind]
+            shown = sorted(mine, key=lambda row: splits.unit(row["id"]))[:3]
+            lines += [f"### {part}, {kind}: {len(mine)} prompts", ""]
+            lines += [f"- {row['messages'][0]['content']} *({row['category']})*" for row in shown]
+            lines.append("")
+    partial = out / ".report.md.part"
+    partial.write_text("\n".join(lines))
+    os.replace(partial, out / "report.md")

@@ -1,0 +1,156 @@
+"""Questions with true answers out of reference texts: an encyclopedia's opening answers "What is X?" about its title.
+
+Answers are sentences of the text as they stand; only the questions are templates.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from modeling import splits
+
+_END = re.compile(r"(?P<word>\S*?)[.!?][\"”’)\]]*\s+(?=[\"“(\[]?[A-Z0-9])")
+# Words whose full stop ends no sentence; so does no initial.
+_ABBREVIATIONS = frozenset(
+    ["st", "mr", "mrs", "ms", "dr", "vs", "ca", "no", "jr", "sr", "lt", "mt", "fl", "lit", "etc", "rev", "gen", "col", "prof"]
+    + ["inc", "e.g", "i.e", "b.c", "a.d", "u.s", "u.k"]
+)
+_VERB = re.compile(r"\b(is|are|was|were)\b")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A titled reference text, ready to be asked about."""
+
+    entity: str
+    name: str  # as it stands in a question: "the Dead Sea", "engraving", "Carl Linnaeus"
+    verb: str  # is | are | was | were, from the text's own first sentence
+    person: bool
+    sentences: tuple[str, ...]
+    description: str  # the source's short description, or ""
+    topic: str
+    source: str
+    license: str
+
+
+def subjects(mixture: Path) -> list[Subject]:
+    """Every English document of mixture/train whose first sentence defines its title, in a hashed order.
+
+    One per entity, though a title may have come with several deliveries. Raises ValueError where the mixture is empty.
+    """
+    paths = sorted((mixture / "train").glob("*.parquet"))
+    if not paths:
+        raise ValueError(f"no train/*.parquet in {mixture}: materialize the mixture first")
+    found: dict[str, Subject] = {}
+    for path in paths:
+        for row in _titled(path):
+            made = subject(row)
+            if made is not None:
+                found.setdefault(made.entity, made)
+    return sorted(found.values(), key=lambda one: splits.unit(one.entity, "order"))
+
+
+def _titled(path: Path) -> Iterator[dict]:
+    columns = ["title", "text", "meta", "source", "license"]
+    has_language = "lang" in pq.read_schema(path).names
+    for row in pq.read_table(path, columns=[*columns, "lang"] if has_language else columns).to_pylist():
+        if row["title"] and row.get("lang", "en") == "en":
+            yield row
+
+
+def subject(row: dict) -> Subject | None:
+    """None where the text does not open by saying what its title is."""
+    text = " ".join(row["text"].replace("\u00a0", " ").split())
+    title = re.sub(r"\s*\([^)]*\)$", "", row["title"]).strip()
+    sentences = split_sentences(text)
+    if not sentences or not title:
+        return None
+    opening = sentences[0]
+    verb = _VERB.search(opening)
+    if not verb or verb.start() > 160 or sentences[-1][-1] not in ".!?\"”'":
+        return None
+    start = re.sub(r"^In [^,]+, ", "", opening[: verb.start()].strip())
+    before = re.split(r"\s*[(,;]|\s+or\s+", start)[0].strip()
+    if title.lower() not in opening[: verb.start()].lower() or not before:
+        return None
+    meta = json.loads(row["meta"] or "{}")
+    description, topic = str(meta.get("description") or ""), str(meta.get("topic") or "")
+    person = topic == "People" or bool(re.search(r"\((?:born|c\. )?\s*\d{3,4}[–-]?", description)) and verb[1] in "iswas"
+    name = title
+    if not person and len(before.split()) <= len(title.split()) + 1 and title.lower() in before.lower():
+        name = before
+    return Subject(
+        entity=splits.entity(row["title"]),
+        name=_inside_a_sentence(name, text),
+        verb=verb[1],
+        person=person,
+        sentences=sentences,
+        description=description,
+        topic=topic,
+        source=row["source"],
+        license=row["license"],
+    )
+
+
+def question(subject: Subject, salt: str = "") -> str:
+    """One of a few ways to ask, always the same for the same entity and salt."""
+    word = "Who" if subject.person else "What"
+    forms = (
+        f"{word} {subject.verb} {subject.name}?",
+        f"{word} {subject.verb} {subject.name}?",
+        f"Tell me about {subject.name}.",
+        f"Can you tell me {word.lower()} {subject.name} {subject.verb}?",
+    )
+    return forms[int(splits.unit(subject.entity, f"form{salt}") * len(forms))]
+
+
+def answer(subject: Subject, max_words: int, start: int = 0) -> tuple[str, int]:
+    """(whole sentences from `start` on, as many as stay within `max_words`; the index of the next), ("", start) if none."""
+    return _whole(subject.sentences, max_words, start)
+
+
+def answer_text(text: str, max_words: int) -> tuple[str, int]:
+    """As `answer`, of any one-line text."""
+    return _whole(split_sentences(text), max_words, 0)
+
+
+def _whole(sentences: tuple[str, ...], max_words: int, start: int) -> tuple[str, int]:
+    taken: list[str] = []
+    count = 0
+    for sentence in sentences[start:]:
+        count += len(sentence.split())
+        if count > max_words:
+            break
+        taken.append(sentence)
+    return " ".join(taken), start + len(taken)
+
+
+def split_sentences(text: str) -> tuple[str, ...]:
+    """Sentences of a one-line English text. Initials and common abbreviations end none."""
+    found, start = [], 0
+    for match in _END.finditer(text):
+        word = match["word"].lstrip("([\"“")
+        if word.lower() in _ABBREVIATIONS or re.fullmatch(r"[A-Z](?:\.[A-Z])*", word):
+            continue
+        found.append(text[start : match.end()].strip())
+        start = match.end()
+    return (*found, text[start:].strip()) if text[start:].strip() else tuple(found)
+
+
+def _inside_a_sentence(name: str, text: str) -> str:
+    """Lower the first letter of an article, and of a common noun.
+
+    A common noun is one that the text itself writes small, or a title of several words whose others are small.
+    """
+    small = name[:1].lower() + name[1:]
+    if re.match(r"(?:A|An|The) ", name):
+        return small
+    if re.search(rf"\b{re.escape(name)}", text[len(name) :]):
+        return name
+    others = name.split()[1:]
+    common = bool(others) and all(word.islower() for word in others)
+    return small if common or re.search(rf"\b{re.escape(small)}", text) else name

@@ -1,0 +1,49 @@
+"""Files that evaluations leave for people: whole or absent, however a run ends."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+
+def write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def write_json(path: Path, content) -> None:
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """PNG without a date inside, so that the same figures give the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    figure.savefig(partial, dpi=130, format="png", metadata={"Software": None})
+    os.replace(partial, path)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; pipes and line breaks in cells cannot break it."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def quoted(text: str, limit: int = 1200) -> str:
+    """Text of a model as a Markdown quotation: shown as it is, bounded, never rendered as headings or HTML."""
+    shown = text if len(text) <= limit else text[:limit] + " …"
+    shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace("`", "'")
+    return "\n".join("> " + line.replace("#", "\\#") for line in (shown.splitlines() or ["*(empty)*"]))
+
+
+def _cell(cell: object) -> str:
+    return str(cell).replace("|", "\\|").replace("\n", " ")

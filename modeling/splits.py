@@ -1,0 +1,71 @@
+"""Which prompts teach, which are practised on and which only test: decided by a hash of what a prompt is about.
+
+No seed and no order of files enters, so demonstrations and prompts, two stages that never see each other, agree on who
+owns a prompt, and a delivery of new data moves no old one.
+"""
+
+import hashlib
+import re
+from collections import defaultdict
+
+DEMONSTRATIONS, RL, TEST = "demonstrations", "rl", "test"
+Shares = tuple[tuple[str, float], ...]
+
+# Reference texts and everyday conversations.
+KNOWLEDGE: Shares = ((DEMONSTRATIONS, 0.55), (RL, 0.30), (TEST, 0.15))
+# Adversarial prompts: most go to RLHF, as in the paper (4.2: a few thousand demonstrations, then all effort to RLHF).
+ADVERSARIAL: Shares = ((DEMONSTRATIONS, 0.40), (RL, 0.40), (TEST, 0.20))
+# Adversarial prompts with a real answer that people found safe: few, and all that can teach a refusal.
+ANSWERED: Shares = ((DEMONSTRATIONS, 0.80), (RL, 0.10), (TEST, 0.10))
+
+
+def unit(text: str, salt: str = "") -> float:
+    """A figure in [0, 1) that belongs to this text for ever."""
+    digest = hashlib.blake2b(f"{salt}\x1f{text}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def part_of(entity: str, shares: Shares) -> str:
+    """The part that owns an entity. Shares must sum to 1."""
+    place = unit(entity, "part")
+    for name, share in shares:
+        place -= share
+        if place < 0:
+            return name
+    return shares[-1][0]
+
+
+def entity(text: str) -> str:
+    """A prompt or title without case, punctuation and spacing: what spelling variants share."""
+    return " ".join(re.findall(r"[^\W_]+", text.lower()))
+
+
+def similar_groups(texts: list[str], threshold: float = 0.6) -> list[str]:
+    """For each prompt the name of its group: the first entity, in order, of those linked by similar words.
+
+    Prompt collections vary one question by names and places; such variants must not sit on both sides of a split. Two
+    prompts are linked when the Jaccard similarity of their word sets is at least `threshold`.
+    """
+    names = sorted({entity(text) for text in texts})
+    words = [frozenset(name.split()) for name in names]
+    holders: dict[str, list[int]] = defaultdict(list)
+    parent = list(range(len(names)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for index, mine in enumerate(words):
+        shared: dict[int, int] = defaultdict(int)
+        for word in mine:
+            for other in holders[word]:
+                shared[other] += 1
+            holders[word].append(index)
+        for other, count in shared.items():
+            if count >= threshold * (len(mine) + len(words[other]) - count):
+                low, high = sorted((root(index), root(other)))
+                parent[high] = low
+    group = {name: names[root(index)] for index, name in enumerate(names)}
+    return [group[entity(text)] for text in texts]

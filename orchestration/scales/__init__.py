@@ -1,0 +1,29 @@
+"""Every hyper-parameter of every scale: recipe.py says what a scale is, paper.py holds Llama 2's, small.py what derives from it.
+
+`python -m orchestration.scales laptop 70b` prints the difference between two scales.
+"""
+
+from orchestration.scales.paper import llama2_7b, llama2_13b, llama2_34b, llama2_70b
+from orchestration.scales.recipe import Scale, difference
+from orchestration.scales.small import adopted, gpu, laptop, tiny
+
+SCALES = {
+    "tiny": tiny,
+    "laptop": laptop,
+    "adopted": adopted,
+    "gpu": gpu,
+    "7b": llama2_7b,
+    "13b": llama2_13b,
+    "34b": llama2_34b,
+    "70b": llama2_70b,
+}
+
+
+def scale(name: str) -> Scale:
+    """The recipes of a scale. Raises KeyError that names the known ones."""
+    if name not in SCALES:
+        raise KeyError(f"no scale {name!r}: use one of {', '.join(SCALES)}")
+    return SCALES[name]()
+
+
+__all__ = ["SCALES", "Scale", "difference", "scale"]

@@ -1,0 +1,143 @@
+"""Llama 2 as published: every number with its section.
+
+Values that the paper leaves open are marked (open), with where the choice comes from.
+"""
+
+from dataclasses import replace
+
+from modeling.recipes import (
+    DemonstrationsRecipe,
+    DistillationRecipe,
+    EvaluationRecipe,
+    FinetuneRecipe,
+    MixtureRecipe,
+    ModelRecipe,
+    OptimizerRecipe,
+    PpoRecipe,
+    PreferencesRecipe,
+    PretrainRecipe,
+    PromptsRecipe,
+    RejectionRecipe,
+    RewardRecipe,
+    RoundRecipe,
+    SamplingRecipe,
+    TokenizerRecipe,
+    TokensRecipe,
+)
+from orchestration.scales.recipe import Scale
+from release.recipes import ReleaseRecipe
+
+ROUNDS = 5
+# Table 39, generic preprompts with the adjectives of 4.2.4.
+PREPROMPTS = (
+    "You are a responsible assistant that wants to give an appropriate answer to a request:",
+    "You are a respectful assistant. You should not give a false, misleading, or malicious answer:",
+    "You are a wise assistant and you will answer the request below in a responsible and respectful way:",
+)
+
+
+def llama2_70b() -> Scale:
+    """Llama 2 70B and Llama 2-Chat 70B."""
+    adamw = OptimizerRecipe(  # 2.2
+        learning_rate=1.5e-4, beta1=0.9, beta2=0.95, epsilon=1e-5, weight_decay=0.1, gradient_clip=1.0,
+        schedule="cosine", warmup_steps=2000, warmup_ratio=0.0, final_ratio=0.1,
+    )  # fmt: skip
+    finetuning = FinetuneRecipe(  # 3.1
+        optimizer=replace(adamw, learning_rate=2e-5, warmup_steps=0, warmup_ratio=0.03),  # warm-up (open): 3 %, as the RMs
+        context=4096, batch_sequences=64, epochs=2.0, max_steps=0, demonstration_share=0.0, seed=1,
+    )  # fmt: skip
+    rewards = RewardRecipe(  # 3.2.2
+        kind="helpfulness",
+        optimizer=replace(adamw, learning_rate=5e-6, warmup_steps=5, warmup_ratio=0.03),
+        context=4096, batch_pairs=512, epochs=1.0, margins=(1.0, 2 / 3, 1 / 3, 0.0),  # Table 27, small (open)
+        own_share=0.5, safety_loss_weight=0.0, seed=2,
+    )  # fmt: skip
+    sampling = SamplingRecipe(temperature=1.0, top_p=0.95, max_new_tokens=1024, seed=3)
+
+    def round_(n: int) -> RoundRecipe:
+        return RoundRecipe(
+            preferences=PreferencesRecipe(
+                annotator="people", round=n, prompts=100_000, safety_share=0.2,  # (open) weekly batches grow to 249,356
+                test_share=0.01,
+                sampling_a=replace(sampling, temperature=0.7, seed=10 * n), sampling_b=replace(sampling, seed=10 * n + 1),
+            ),
+            helpfulness=rewards,
+            safety=replace(rewards, kind="safety", own_share=0.9, safety_loss_weight=1.0),  # weight (open)
+            rejection=RejectionRecipe(
+                round=n, prompts=100_000, safety_share=0.2, samples=100,  # (open) K: Figure 7 runs to 100
+                sampling=replace(sampling, temperature=1.2, top_p=1.0, seed=10 * n + 2),  # Figure 8
+                safety_threshold=0.15, earlier_rounds=n >= 4,
+            ),
+            policy=replace(finetuning, seed=10 * n + 3),
+        )  # fmt: skip
+
+    return Scale(
+        mixture=MixtureRecipe(  # (open) epochs: Llama 1's, the only published anchor
+            epochs=(("commoncrawl", 1.10), ("c4", 1.06), ("github", 0.64), ("wikipedia", 2.45), ("books", 2.23),
+                    ("arxiv", 1.06), ("stackexchange", 1.03)),
+            default_epochs=1.0, max_documents_per_source=0, heldout_documents=10_000, seed=0,
+        ),
+        tokenizer=TokenizerRecipe(vocab_size=32_000, training_bytes=10_000_000_000),
+        tokens=TokensRecipe(seed=0, shard_tokens=100_000_000),
+        base=PretrainRecipe(
+            model=ModelRecipe(layers=80, heads=64, kv_heads=8, hidden=8192, ffn=28_672, context=4096,
+                              rope_theta=10_000.0, norm_epsilon=1e-5, tied_embeddings=False, vocab_size=32_000),
+            optimizer=adamw, batch_tokens=4_194_304, steps=500_000, seed=0,  # Table 1: 4M tokens a batch, 2T in all
+        ),
+        demonstrations=DemonstrationsRecipe(  # 27,540 annotations
+            max_definitions=10_000, max_conversations=15_000, max_safety=2_540, max_answer_words=700, system_share=0.1,
+            seed=4,
+        ),
+        prompts=PromptsRecipe(helpfulness=100_000, safety=20_000, test_helpfulness=584, test_safety=1586,
+                              test_harmless=210, seed=4),
+        sft=finetuning,
+        rounds=tuple(round_(n) for n in range(1, ROUNDS + 1)),
+        ppo=PpoRecipe(
+            optimizer=replace(adamw, learning_rate=1e-6, schedule="constant", warmup_steps=0),
+            sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=1024, seed=60),
+            iterations=400, batch=512, mini_batch=64, clip=0.2, value_clip=0.2, value_coefficient=0.1,  # (open) value
+            beta=0.005, gamma=1.0, gae_lambda=0.95, safety_threshold=0.15, truncation_penalty=1.0, evaluate_every=10,
+            patience=5, seed=60,
+        ),
+        distillation=DistillationRecipe(
+            prompts=20_000, sampling=replace(sampling, seed=70), preprompts=PREPROMPTS,
+            finetune=replace(finetuning, epochs=1.0, demonstration_share=0.5, seed=71),
+        ),
+        evaluation=EvaluationRecipe(
+            sampling=SamplingRecipe(temperature=0.1, top_p=0.9, max_new_tokens=1024, seed=80),
+            prompts=584, safety_prompts=1586, harmless_prompts=210, samples_curve=100, benchmark_limit=0,
+            bits_per_byte_documents=10_000, bootstrap=10_000, seed=80,
+        ),
+        release=ReleaseRecipe(allow_unlicensed=(), max_version_bytes=0, examples=6),
+    )  # fmt: skip
+
+
+def _family(layers: int, heads: int, kv_heads: int, hidden: int, ffn: int, learning_rate: float) -> Scale:
+    big = llama2_70b()
+    model = replace(big.base.model, layers=layers, heads=heads, kv_heads=kv_heads, hidden=hidden, ffn=ffn)
+    optimizer = replace(big.base.optimizer, learning_rate=learning_rate)
+    return replace(big, base=replace(big.base, model=model, optimizer=optimizer))
+
+
+def _smaller_chat(scale: Scale) -> Scale:
+    """7B, 13B and 34B reward models train at 1e-5 (3.2.2)."""
+    faster = replace(scale.rounds[0].helpfulness.optimizer, learning_rate=1e-5)
+    rounds = tuple(
+        replace(r, helpfulness=replace(r.helpfulness, optimizer=faster), safety=replace(r.safety, optimizer=faster))
+        for r in scale.rounds
+    )
+    return replace(scale, rounds=rounds)
+
+
+def llama2_34b() -> Scale:
+    return _smaller_chat(_family(48, 64, 8, 8192, 22_016, 1.5e-4))
+
+
+def llama2_13b() -> Scale:
+    scale = _smaller_chat(_family(40, 40, 40, 5120, 13_824, 3e-4))
+    return replace(scale, ppo=replace(scale.ppo, beta=0.01))
+
+
+def llama2_7b() -> Scale:
+    scale = _smaller_chat(_family(32, 32, 32, 4096, 11_008, 3e-4))
+    return replace(scale, ppo=replace(scale.ppo, beta=0.01))

@@ -1,0 +1,195 @@
+"""The scales that derive from the paper's: each function holds only what it changes."""
+
+from dataclasses import replace
+from typing import Any
+
+from modeling.recipes import (
+    AdoptRecipe,
+    FinetuneRecipe,
+    PretrainRecipe,
+    PromptsRecipe,
+    RewardRecipe,
+    RoundRecipe,
+    SamplingRecipe,
+    TokenizerRecipe,
+)
+from orchestration.scales.paper import llama2_7b
+from orchestration.scales.recipe import Scale
+
+
+def _finetuning(scale: Scale, **changes: Any) -> Scale:
+    """The same change to every fine-tuning of a scale: SFT, the rounds' policies, distillation."""
+
+    def changed(recipe: FinetuneRecipe) -> FinetuneRecipe:
+        optimizer = replace(recipe.optimizer, **{k: v for k, v in changes.items() if hasattr(recipe.optimizer, k)})
+        return replace(recipe, optimizer=optimizer, **{k: v for k, v in changes.items() if hasattr(recipe, k)})
+
+    return replace(
+        scale,
+        sft=changed(scale.sft),
+        rounds=tuple(replace(r, policy=changed(r.policy)) for r in scale.rounds),
+        distillation=replace(scale.distillation, finetune=changed(scale.distillation.finetune)),
+    )
+
+
+def _each_round(scale: Scale, preferences: dict, reward: dict, rejection: dict, policy: dict) -> Scale:
+    """Changes to the recipes of every round; `learning_rate` in `reward` reaches its optimizer."""
+
+    def rewarded(recipe: RewardRecipe) -> RewardRecipe:
+        fields = {k: v for k, v in reward.items() if k != "learning_rate"}
+        rate = reward.get("learning_rate", recipe.optimizer.learning_rate)
+        return replace(recipe, optimizer=replace(recipe.optimizer, learning_rate=rate), **fields)
+
+    return replace(scale, rounds=tuple(
+        RoundRecipe(
+            preferences=replace(r.preferences, **preferences),
+            helpfulness=rewarded(r.helpfulness),
+            safety=rewarded(r.safety),
+            rejection=replace(r.rejection, **rejection),
+            policy=replace(r.policy, **policy),
+        )
+        for r in scale.rounds
+    ))  # fmt: skip
+
+
+def _answers(scale: Scale, max_new_tokens: int) -> Scale:
+    """Bounds the answers that are sampled anywhere in the scale."""
+
+    def short(recipe: SamplingRecipe) -> SamplingRecipe:
+        return replace(recipe, max_new_tokens=max_new_tokens)
+
+    rounds = tuple(
+        replace(
+            r,
+            preferences=replace(
+                r.preferences, sampling_a=short(r.preferences.sampling_a), sampling_b=short(r.preferences.sampling_b)
+            ),
+            rejection=replace(r.rejection, sampling=short(r.rejection.sampling)),
+        )
+        for r in scale.rounds
+    )
+    return replace(
+        scale,
+        rounds=rounds,
+        ppo=replace(scale.ppo, sampling=short(scale.ppo.sampling)),
+        distillation=replace(scale.distillation, sampling=short(scale.distillation.sampling)),
+        evaluation=replace(scale.evaluation, sampling=short(scale.evaluation.sampling)),
+    )
+
+
+def gpu() -> Scale:
+    """One GPU, hours: about 125M parameters, 2k context, the embedded sources and the simulated annotator."""
+    big = llama2_7b()
+    base = PretrainRecipe(
+        model=replace(big.base.model, layers=12, heads=12, kv_heads=4, hidden=768, ffn=2048, context=2048,
+                      tied_embeddings=False),
+        optimizer=replace(big.base.optimizer, learning_rate=6e-4, warmup_steps=200),
+        batch_tokens=524_288, steps=5000, seed=0,
+    )  # fmt: skip
+    scale = replace(
+        big, base=base,
+        tokenizer=replace(big.tokenizer, training_bytes=1_000_000_000),
+        mixture=replace(big.mixture, epochs=EMBEDDED_EPOCHS, heldout_documents=300),
+        prompts=PromptsRecipe(helpfulness=4000, safety=600, test_helpfulness=300, test_safety=150, test_harmless=100, seed=4),
+        ppo=replace(big.ppo, iterations=200, batch=256),
+        distillation=replace(big.distillation, prompts=600),
+        evaluation=replace(big.evaluation, prompts=300, safety_prompts=150, harmless_prompts=100, samples_curve=32,
+                           benchmark_limit=500, bits_per_byte_documents=300, bootstrap=2000),
+        release=replace(big.release, max_version_bytes=2_000_000_000),
+    )  # fmt: skip
+    scale = _finetuning(scale, context=2048, learning_rate=1e-4)
+    scale = _each_round(
+        scale,
+        preferences={"annotator": "simulated", "prompts": 2000, "test_share": 0.1},
+        reward={"context": 2048, "batch_pairs": 64, "learning_rate": 2e-5},
+        rejection={"prompts": 2000, "samples": 16},
+        policy={"demonstration_share": 0.5},
+    )
+    return _answers(scale, 256)
+
+
+# Most factual first: encyclopedia intros three times, the rest less (chosen by the experiments in LOG.md).
+EMBEDDED_EPOCHS = (("wikipedia_en", 3.0), ("bible_bbe", 0.3), ("bible_kjv", 0.0), ("chitchat", 0.3))
+
+
+def laptop() -> Scale:
+    """Two CPU cores, twenty minutes."""
+    big = gpu()
+    base = replace(
+        big.base,
+        model=replace(big.base.model, layers=6, heads=8, kv_heads=4, hidden=256, ffn=704, context=256, vocab_size=4096,
+                      tied_embeddings=True),
+        optimizer=replace(big.base.optimizer, learning_rate=4e-3, warmup_steps=50),
+        batch_tokens=2048, steps=1800,
+    )  # fmt: skip
+    scale = replace(
+        big, base=base,
+        tokenizer=TokenizerRecipe(vocab_size=4096, training_bytes=20_000_000),
+        demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=600,
+                               max_answer_words=40),
+        prompts=PromptsRecipe(helpfulness=600, safety=300, test_helpfulness=150, test_safety=100, test_harmless=80, seed=4),
+        ppo=replace(big.ppo, iterations=12, batch=64, mini_batch=16, evaluate_every=3, patience=3,
+                    optimizer=replace(big.ppo.optimizer, learning_rate=2e-5)),
+        distillation=replace(big.distillation, prompts=200),
+        evaluation=replace(big.evaluation, prompts=150, safety_prompts=100, harmless_prompts=80, samples_curve=8,
+                           benchmark_limit=100),
+    )  # fmt: skip
+    scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=1e-3)
+    scale = _each_round(
+        scale,
+        preferences={"prompts": 256, "test_share": 0.2},
+        reward={"context": 256, "batch_pairs": 8, "learning_rate": 1e-4},
+        rejection={"prompts": 192, "samples": 8},
+        policy={"max_steps": 150},
+    )
+    return _answers(scale, 48)
+
+
+def tiny() -> Scale:
+    """For tests: every stage in seconds, nothing learnt."""
+    big = laptop()
+    base = replace(
+        big.base,
+        model=replace(big.base.model, layers=2, heads=4, kv_heads=2, hidden=64, ffn=128, vocab_size=1024),
+        optimizer=replace(big.base.optimizer, warmup_steps=5), batch_tokens=1024, steps=30,
+    )  # fmt: skip
+    scale = replace(
+        big, base=base,
+        tokenizer=TokenizerRecipe(vocab_size=1024, training_bytes=500_000),
+        mixture=replace(big.mixture, heldout_documents=20),
+        demonstrations=replace(big.demonstrations, max_definitions=60, max_conversations=30, max_safety=40),
+        prompts=PromptsRecipe(helpfulness=24, safety=16, test_helpfulness=10, test_safety=8, test_harmless=8, seed=4),
+        ppo=replace(big.ppo, iterations=2, batch=8, mini_batch=4, evaluate_every=1),
+        distillation=replace(big.distillation, prompts=12),
+        evaluation=replace(big.evaluation, prompts=10, safety_prompts=8, harmless_prompts=8, samples_curve=4,
+                           benchmark_limit=4, bits_per_byte_documents=10, bootstrap=200),
+    )  # fmt: skip
+    scale = _finetuning(scale, max_steps=5)
+    scale = _each_round(
+        scale, preferences={"prompts": 24}, reward={}, rejection={"prompts": 12, "samples": 3}, policy={"max_steps": 5}
+    )
+    return _answers(scale, 16)
+
+
+def adopted() -> Scale:
+    """SmolLM2-135M-Instruct in the place of the base model; two CPU cores, ninety minutes."""
+    big = laptop()
+    checkpoint = AdoptRecipe(source="smollm2")
+    scale = replace(
+        big, tokenizer=checkpoint, tokens=checkpoint, base=checkpoint,
+        prompts=replace(big.prompts, helpfulness=300, safety=200, test_helpfulness=60, test_safety=60, test_harmless=40),
+        ppo=replace(big.ppo, iterations=6, batch=32, mini_batch=8, evaluate_every=2,
+                    optimizer=replace(big.ppo.optimizer, learning_rate=2e-6)),
+        distillation=replace(big.distillation, prompts=60),
+        evaluation=replace(big.evaluation, prompts=60, safety_prompts=60, harmless_prompts=40, benchmark_limit=50),
+        release=replace(big.release, max_version_bytes=400_000_000),
+    )  # fmt: skip
+    scale = _finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=30)
+    scale = _each_round(
+        scale,
+        preferences={"prompts": 64},
+        reward={"context": 512, "learning_rate": 2e-5},
+        rejection={"prompts": 48, "samples": 4},
+        policy={},
+    )
+    return _answers(scale, 64)

@@ -1,0 +1,246 @@
+"""PPO raises a reward it was never told in words, keeps near its reference, and survives being killed."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+import torch
+import toy_rlhf
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from modeling import ppo, ppo_math, ppo_rollout, ppo_state, scoring
+from modeling.ppo_rollout import Prompt, Response
+
+
+class KilledError(Exception):
+    pass
+
+
+class KillingLog:
+    """Ends the run right after an iteration was logged, when its checkpoint (if any) is written."""
+
+    def __init__(self, iteration: int) -> None:
+        self.iteration = iteration
+
+    def info(self, text: str) -> None:
+        pass
+
+    def progress(self, done: int, total: int, unit: str = "step", **figures: float) -> None:
+        if done == self.iteration:
+            raise KilledError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return toy_rlhf.build(tmp_path_factory.mktemp("toy"))
+
+
+def published(folder) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and "_scratch" not in path.parts)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_ppo_raises_the_reward_and_kl_stays_bounded(inputs, tmp_path, log):
+    metrics = ppo.run(toy_rlhf.recipe(iterations=15, beta=0.05), inputs, tmp_path, log)
+    rows = [json.loads(line) for line in (tmp_path / "iterations.jsonl").read_text().splitlines()]
+    first, last = rows[1:4], rows[-3:]
+    gain = sum(row["reward"] for row in last) / 3 - rows[1]["reward"]
+    assert gain > 1.5 * rows[1]["reward_deviation"]
+    assert metrics["heldout_reward_after"] > metrics["heldout_reward_before"] + rows[0]["heldout_deviation"]
+    assert 0 < metrics["heldout_kl_after"] < 12
+    assert sum(row["entropy"] for row in last) < sum(row["entropy"] for row in first)
+    assert [row["iteration"] for row in rows] == list(range(16))
+    assert (tmp_path / "plots" / "ppo.png").stat().st_size > 10_000
+
+    # The released folder answers with what its reward model likes, more than the policy it came from.
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    before = AutoModelForCausalLM.from_pretrained(inputs["policy"])
+    prompts, _ = ppo_rollout.load_prompts(inputs["prompts"], tokenizer, toy_rlhf.CONTEXT)
+    sampling = toy_rlhf.recipe().sampling
+    share = []
+    for network in (before, model):
+        words = " ".join(
+            answer.text for answer in ppo_rollout.respond(network, tokenizer, prompts, sampling, 5)
+        ).split()
+        share.append(sum(word in ("blue", "green") for word in words) / len(words))
+    assert share[1] > share[0] + 0.2
+
+
+def test_more_kl_weight_keeps_the_policy_nearer(inputs, tmp_path, log):
+    kl = {}
+    for beta in (0.0, 1.0):
+        out = tmp_path / str(beta)
+        out.mkdir()
+        ppo.run(toy_rlhf.recipe(iterations=10, evaluate_every=10, beta=beta), inputs, out, log)
+        rows = [json.loads(line) for line in (out / "iterations.jsonl").read_text().splitlines()]
+        kl[beta] = sum(row["kl"] for row in rows[-3:]) / 3
+    assert kl[1.0] < 0.5 * kl[0.0]
+
+
+def test_a_killed_run_continues_to_the_same_bytes(inputs, tmp_path, log):
+    recipe = toy_rlhf.recipe(iterations=6, evaluate_every=2)
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    whole.mkdir(), torn.mkdir()
+    metrics = ppo.run(recipe, inputs, whole, log)
+    for iteration in (1, 3, 4, 6):  # before any checkpoint, between two, at one, after the last
+        with pytest.raises(KilledError):
+            ppo.run(recipe, inputs, torn, KillingLog(iteration))
+    again = ppo.run(recipe, inputs, torn, log)
+    assert published(torn) == published(whole)
+    assert {name: value for name, value in again.items() if name != "seconds"} == {
+        name: value for name, value in metrics.items() if name != "seconds"
+    }
+
+
+def test_a_checkpoint_cut_short_is_not_used(inputs, tmp_path, log, monkeypatch):
+    recipe = toy_rlhf.recipe(iterations=4, evaluate_every=2)
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    whole.mkdir(), torn.mkdir()
+    ppo.run(recipe, inputs, whole, log)
+    with pytest.raises(KilledError):
+        ppo.run(recipe, inputs, torn, KillingLog(2))
+
+    def cut(tensors, path):
+        path.write_bytes(b"half")
+        raise KilledError
+
+    with monkeypatch.context() as patched, pytest.raises(KilledError):
+        patched.setattr(ppo_state, "save_file", cut)
+        ppo.run(recipe, inputs, torn, log)
+    ppo.run(recipe, inputs, torn, log)
+    assert published(torn) == published(whole)
+
+
+def test_a_harmful_run_releases_the_policy_it_began_with(inputs, tmp_path, log):
+    # A KL weight that makes every step away from the first policy a loss.
+    recipe = toy_rlhf.recipe(iterations=9, evaluate_every=1, patience=2, beta=10.0, optimizer=toy_rlhf.optimizer(0.1))
+    metrics = ppo.run(recipe, inputs, tmp_path, log)
+    assert metrics["stopped_early"] and metrics["iterations"] == 2 and metrics["best_iteration"] == 0
+    began, released = (load_file(folder / "model.safetensors") for folder in (inputs["policy"], tmp_path))
+    assert all(torch.equal(began[name], released[name]) for name in began)
+
+
+@pytest.mark.parametrize("micro_batch", ["16", "4"])
+def test_ratio_is_exactly_one_on_the_first_mini_batch(inputs, log, monkeypatch, micro_batch):
+    monkeypatch.setenv("CRIA_MICRO_BATCH", micro_batch)
+    loop = ppo.make_loop(toy_rlhf.recipe(), inputs, log)
+    experience, figures = loop.rollout(1)
+    assert figures["kl"] == 0.0 and figures["kl_k3_token"] == 0.0  # the reference is the policy itself so far
+    for rows, batch in loop.micro_batches(experience.prompts[:16], experience.responses[:16]):
+        logp = ppo_math.token_logprobs(ppo.policy_logits(loop.policy.model, batch), batch.tokens_BT)
+        old = experience.logp_BT[rows, : batch.mask_BT.shape[1]]
+        assert logp.requires_grad and logp.dtype == torch.float32
+        assert torch.equal(logp[batch.mask_BT], old[batch.mask_BT])
+
+
+def test_micro_batches_give_the_step_of_the_whole_mini_batch(inputs, log, monkeypatch):
+    steps = []
+    for micro_batch in ("16", "4"):
+        monkeypatch.setenv("CRIA_MICRO_BATCH", micro_batch)
+        loop = ppo.make_loop(toy_rlhf.recipe(batch=16), inputs, log)
+        before = torch.cat([value.flatten() for value in ppo_state.weights(loop.reference).values()])
+        for name in ("policy", "critic"):  # plain gradient descent: the step is the gradient
+            model = getattr(loop, name).model
+            setattr(loop, name, ppo_state.Learner(model, torch.optim.SGD(model.parameters(), lr=1.0)))
+        experience, _ = loop.rollout(1)
+        loop.update(experience)
+        after = torch.cat([value.flatten() for value in ppo_state.weights(loop.policy.model).values()])
+        steps.append(after - before)
+    assert steps[0].norm() > 0.1
+    assert (steps[0] - steps[1]).norm() < 0.05 * steps[0].norm()  # what bfloat16 rounds
+
+
+def test_log_probabilities_are_those_of_single_unpadded_responses(inputs, log):
+    loop = ppo.make_loop(toy_rlhf.recipe(), inputs, log)
+    experience, _ = loop.rollout(1)
+    for row in (0, 7, 20):
+        prompt, response = experience.prompts[row], experience.responses[row]
+        ids = torch.tensor([prompt.ids + response.ids])
+        logits = loop.policy.model(input_ids=ids).logits[0, len(prompt.ids) - 1 : -1]
+        alone = logits.log_softmax(-1)[range(len(response.ids)), response.ids]
+        assert torch.allclose(
+            alone, experience.logp_BT[row, : len(response.ids)], atol=0.03
+        )  # bfloat16 against float32
+
+
+def test_golden_batch_where_padding_and_closing_token_are_one():
+    """Prompt and response lengths differ; 9 both closes and pads: the mask follows lengths, the reward the last real 9."""
+    prompts = [Prompt("a", [], False, [1, 2, 3]), Prompt("b", [], True, [4])]
+    responses = [Response([5, 9], "", True), Response([6, 7, 8, 6], "", False)]
+    batch = ppo_rollout.pack(prompts, responses, 9, torch.device("cpu"))
+    assert batch.ids_BL.tolist() == [[1, 2, 3, 5, 9, 9, 9], [9, 9, 4, 6, 7, 8, 6]]
+    assert batch.attention_BL.int().tolist() == [[1, 1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1, 1]]
+    assert batch.positions_BL[:, 3:].tolist() == [[3, 4, 4, 4], [1, 2, 3, 4]]
+    assert batch.mask_BT.int().tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+    rewards = ppo_math.token_rewards(torch.tensor([1.0, -1.0]), torch.zeros(2, 4), batch.mask_BT, 0.1)
+    assert rewards.tolist() == [[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, -1.0]]
+
+
+def test_cut_off_responses_are_scored_and_pay_the_penalty(inputs, log):
+    sampling = dataclasses.replace(toy_rlhf.recipe().sampling, max_new_tokens=4)
+    loop = ppo.make_loop(toy_rlhf.recipe(sampling=sampling, gae_lambda=1.0, truncation_penalty=2.0), inputs, log)
+    experience, figures = loop.rollout(1)
+    ended = torch.tensor([response.ended for response in experience.responses])
+    assert 0 < figures["truncated"] < 1 and figures["truncated"] == pytest.approx(1 - ended.float().mean().item())
+    scores = loop.reward(experience.prompts, experience.responses)
+    expected = scoring.whiten(scores.combined_B) - 2.0 * (~ended).float()  # KL is still zero
+    rows = torch.arange(len(ended))
+    assert torch.allclose(experience.returns_BT[rows, ppo_math.last_token(experience.mask_BT)], expected, atol=1e-5)
+
+
+def test_reward_follows_the_papers_rule(inputs, log):
+    loop = ppo.make_loop(toy_rlhf.recipe(), inputs, log)
+    safe, helpful = (next(p for p in loop.prompts if p.safety is kind) for kind in (True, False))
+    response = Response([], "blue blue blue green", True)
+    scores = loop.reward([safe, helpful], [response, response])
+    assert scores.combined_B[0] == pytest.approx(scores.safety_B[0].item(), abs=1e-4)
+    assert scores.combined_B[1] == pytest.approx(scores.helpfulness_B[1].item(), abs=1e-4)
+    assert scores.helpfulness_B[1] > scores.safety_B[1]
+
+
+def test_every_prompt_once_an_epoch_and_held_out_ones_never(inputs):
+    tokenizer = AutoTokenizer.from_pretrained(inputs["policy"])
+    prompts, too_long = ppo_rollout.load_prompts(inputs["prompts"], tokenizer, toy_rlhf.CONTEXT)
+    learned, heldout = ppo_rollout.hold_out(prompts, 32)
+    assert (len(learned), len(heldout), too_long) == (54, 6, 0)
+    drawn = [p.id for iteration in range(1, 28) for p in ppo_rollout.draw(learned, iteration, 8, seed=3)]
+    ids = sorted(p.id for p in learned)
+    assert all(sorted(drawn[start : start + 54]) == ids for start in range(0, 216, 54))
+    assert drawn[:54] != drawn[54:108]
+    assert not {p.id for p in heldout} & set(drawn)
+    assert ppo_rollout.load_prompts(inputs["prompts"], tokenizer, 2) == ([], 60)
+
+
+def test_another_tokenizer_is_refused(inputs, tmp_path, log):
+    other = tmp_path / "other"
+    shutil.copytree(inputs["safety_reward_model"], other)
+    tokenizer = AutoTokenizer.from_pretrained(other)
+    tokenizer.add_tokens(["turquoise"])
+    tokenizer.save_pretrained(other)
+    with pytest.raises(ValueError, match="another tokenizer"):
+        ppo.run(toy_rlhf.recipe(), {**inputs, "safety_reward_model": other}, tmp_path / "out", log)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sampling": dataclasses.replace(toy_rlhf.recipe().sampling, temperature=0.9)}, "temperature 1"),
+        ({"sampling": dataclasses.replace(toy_rlhf.recipe().sampling, top_p=0.9)}, "top_p 1"),
+        ({"mini_batch": 12}, "multiple of mini_batch"),
+        ({"evaluate_every": 0}, "evaluate_every"),
+        ({"optimizer": dataclasses.replace(toy_rlhf.optimizer(1e-3), schedule="cosine")}, "constant learning rate"),
+    ],
+)
+def test_recipes_that_would_do_something_else_are_refused(inputs, tmp_path, log, changes, message):
+    with pytest.raises(ValueError, match=message):
+        ppo.run(toy_rlhf.recipe(**changes), inputs, tmp_path, log)

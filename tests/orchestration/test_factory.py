@@ -1,0 +1,77 @@
+"""Stages as real Dagster assets: metadata, data versions, reuse, failures, gates that block."""
+
+import dagster as dg
+import pytest
+
+from orchestration import factory
+from orchestration.factory import Gate
+from orchestration.stage import SCALE, Stage
+from orchestration.store import artifact
+from tests.orchestration.toy import ToyRecipe
+
+
+def toy(key: str, steps: int = 3, **inputs: Stage) -> Stage:
+    return Stage(
+        key, "tests.orchestration.toy", "toys", SCALE, lambda s: ToyRecipe(steps, 1), "-", "a toy", tuple(inputs.items())
+    )
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRIA_STORE", str(tmp_path / "store"))
+
+
+def run(stages, gates=(), only=None, instance=None):
+    assets = factory.build_all(list(stages), lambda stage: "toys")
+    job = dg.define_asset_job("toys", executor_def=dg.in_process_executor)
+    defs = dg.Definitions(assets=assets, asset_checks=[factory.build_check(gate) for gate in gates], jobs=[job])
+    return defs.resolve_job_def("toys").execute_in_process(
+        partition_key="tiny",
+        instance=instance or dg.DagsterInstance.ephemeral(),
+        raise_on_error=False,
+        asset_selection=[dg.AssetKey(only)] if only else None,
+    )
+
+
+def materialized(result):
+    return {event.asset_key.to_user_string(): event for event in result.get_asset_materialization_events()}
+
+
+def test_a_materialization_shows_its_record():
+    parent = toy("parent")
+    result = run([parent, toy("child", parent=parent)])
+    assert result.success
+    event = materialized(result)["child"]
+    metadata = event.materialization.metadata
+    assert {"recipe", "parents", "git commit", "fingerprint", "content", "seconds", "reused", "steps"} <= set(metadata)
+    assert metadata["recipe"].data == {"steps": 3, "seed": 1}
+    assert "| parent | parent | tiny |" in metadata["parents"].md_str
+    assert event.materialization.tags["dagster/data_version"] == metadata["content"].text
+
+
+def test_the_second_run_reuses_what_is_there():
+    run([toy("first")])
+    again = materialized(run([toy("first")]))["first"]
+    assert again.materialization.metadata["reused"].value is True
+
+
+def test_a_failing_gate_stops_what_comes_after_now_and_later():
+    odd = toy("parent", steps=3)
+    child = toy("child", parent=odd)
+    gate = Gate("even", odd, "tests.orchestration.toy:even", "an even number of files")
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run([odd, child], [gate], instance=instance)
+        assert not result.success
+        assert set(materialized(result)) == {"parent"} and not artifact("child", "tiny").exists()
+        alone = run([odd, child], [gate], only="child", instance=instance)
+        assert not alone.success and not artifact("child", "tiny").exists()
+    even = toy("parent", steps=4)
+    passing = Gate("even", even, "tests.orchestration.toy:even", "an even number of files")
+    assert run([even, toy("child", parent=even)], [passing]).success
+
+
+def test_a_person_reads_what_to_do_where_a_parent_is_missing():
+    parent = toy("parent")
+    result = run([parent, toy("child", parent=parent)], only="child")
+    failure = next(event for event in result.all_events if event.is_step_failure)
+    assert "materialize it first" in failure.step_failure_data.user_failure_data.description

@@ -1,0 +1,142 @@
+"""A small finished store: real tiny models, real records over the files that lie there."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from modeling import tokenizer as tokenizers
+from modeling.recipes import SamplingRecipe
+from orchestration import records
+from release.lineage import UNPARTITIONED
+from release.recipes import ReleaseRecipe
+
+TEXT = (
+    "A llama is a domesticated camelid of South America. It carries loads and gives wool. What is a cria? A cria is a "
+    "young llama. Who wrote Moby Dick? Herman Melville wrote Moby Dick. Tell me about the sea. The sea is wide and deep. "
+) * 6
+QUESTIONS = [
+    ("definition", "What is a cria?", "helpfulness"),
+    ("definition", "What is a llama?", "helpfulness"),
+    ("conversation", "Tell me about the sea.", "helpfulness"),
+    ("books", "Who wrote Moby Dick?", "helpfulness"),
+    ("illicit", "How do I steal a llama?", "safety"),
+]
+CONTEXT = 128
+RECIPE = ReleaseRecipe(allow_unlicensed=(), max_version_bytes=10_000_000, examples=3)
+SAMPLING = SamplingRecipe(temperature=0.8, top_p=0.9, max_new_tokens=24, seed=1)
+
+
+def source(name: str, use: str, license_name: str = "MIT") -> dict:
+    return {"name": name, "uri": f"pip://{name}==1.0/data.txt", "sha256": name.encode().hex().ljust(64, "0"),
+            "license": license_name, "revision": "1.0", "bytes": 10, "files": ["data.txt"], "reader": "text",
+            "profile": "web", "use": use, "factual": False}  # fmt: skip
+
+
+def save_tokenizer(folder: Path) -> None:
+    tokenizers.train([TEXT], 700).save_pretrained(folder)
+
+
+def save_model(folder: Path, seed: int) -> None:
+    """A tiny Llama of its own weights with the tokenizer beside it."""
+    torch.manual_seed(seed)
+    tokenizer = tokenizers.train([TEXT], 700)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=CONTEXT, bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, tie_word_embeddings=False,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+class ToyStore:
+    """Publishes artifacts as the orchestration does: files first, then the record over them."""
+
+    def __init__(self, root: Path, scale: str = "tiny") -> None:
+        self.root, self.scale = root, scale
+
+    def folder(self, asset: str, partition: str | None) -> Path:
+        return self.root / (partition or UNPARTITIONED) / asset
+
+    def publish(self, asset: str, partition: str | None, parents: dict[str, tuple[str, str | None]], recipe=None,
+                metrics=None, seconds: float = 36.0) -> dict:  # fmt: skip
+        """Writes RECORD.json over what lies in the artifact's folder. `parents`: role → (asset, partition)."""
+        folder = self.folder(asset, partition)
+        folder.mkdir(parents=True, exist_ok=True)
+        read = {role: json.loads((self.folder(*parent) / "RECORD.json").read_text()) for role, parent in parents.items()}
+        recipe = recipe or {}
+        identity = records._hash([asset, partition, recipe, {role: r["fingerprint"] for role, r in read.items()}])
+        record = records.build(asset, partition, RECIPE, identity, "code", read, folder, metrics or {}, seconds)
+        record["recipe"] = recipe
+        (folder / "RECORD.json").write_text(json.dumps(record))
+        return record
+
+    def sources(self, asset: str, partition: str | None, listed: list[dict]) -> None:
+        folder = self.folder(asset, partition)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "sources.json").write_text(json.dumps(listed))
+        self.publish(asset, partition, {})
+
+
+def prompts_table() -> pa.Table:
+    return pa.Table.from_pylist([
+        {"id": f"prompt:{place}", "messages": [{"role": "user", "content": text}], "kind": kind, "category": category,
+         "reference": ""}
+        for place, (category, text, kind) in enumerate(QUESTIONS)
+    ])  # fmt: skip
+
+
+def fill(root: Path, metrics: dict[str, dict], scale: str = "tiny", models: dict[str, Path] | None = None) -> ToyStore:
+    """The chain from two sources to the final model and its evaluations. `metrics`: of each evaluation.
+
+    `models` gives folders of models to use in the place of the tiny ones, by asset.
+    """
+    store = ToyStore(root, scale)
+    store.sources("sources", "base", [source("wiki", "corpus", "CC-BY-SA-4.0"), source("bible", "corpus", "public domain")])
+    store.sources("dialogues", None, [source("chats", "dialogues")])
+    store.sources("benchmarks", None, [source("exams", "benchmarks", "Apache-2.0")])
+    store.sources("judge", scale, [source("minilm", "judge", "Apache-2.0")])
+    store.publish("language", "base", {"sources": ("sources", "base")}, {"keep": ["en"]})
+    store.publish("decontaminated", "base", {"language": ("language", "base"), "benchmarks": ("benchmarks", None)})
+    here = lambda asset: (asset, scale)  # noqa: E731
+    store.publish("mixture", scale, {"corpus/base": ("decontaminated", "base")})
+    prompts = store.folder("prompts", scale)
+    prompts.mkdir(parents=True)
+    pq.write_table(prompts_table(), prompts / "test.parquet")
+    store.publish("prompts", scale, {"mixture": here("mixture"), "dialogues": ("dialogues", None)})
+    store.publish("demonstrations", scale, {"mixture": here("mixture"), "dialogues": ("dialogues", None)})
+
+    def model(asset: str, seed: int, parents: dict) -> None:
+        folder = store.folder(asset, scale)
+        if models:
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in models[asset].iterdir():
+                (folder / path.name).hardlink_to(path)
+        else:
+            save_model(folder, seed)
+        store.publish(asset, scale, parents, seconds=360.0)
+
+    model("base_model", 0, {"mixture": here("mixture")})
+    model("sft_model", 1, {"base_model": here("base_model"), "demonstrations": here("demonstrations")})
+    store.publish("rlhf_v1/preferences", scale, {"chat": here("sft_model"), "prompts": here("prompts")},
+                  {"annotator": "simulated"})  # fmt: skip
+    model("rlhf_v1/policy", 2, {"base_model": here("base_model"), "pairs": here("rlhf_v1/preferences")})
+    model("rlhf_v5/ppo_policy", 3, {"policy": here("rlhf_v1/policy"), "prompts": here("prompts")})
+    model("chat_model", 4, {"ppo_policy": here("rlhf_v5/ppo_policy")})
+    sampling = {"temperature": SAMPLING.temperature, "top_p": SAMPLING.top_p, "max_new_tokens": SAMPLING.max_new_tokens}
+    recipe = {"sampling": sampling}
+    store.publish("generations", scale, {"chat_model": here("chat_model"), "prompts": here("prompts")}, recipe)
+    for name, figures in metrics.items():
+        parents = {"chat_model": here("chat_model"), "generations": here("generations"), "judge": here("judge")}
+        store.publish(name, scale, parents, recipe, figures)
+    return store
+
+
+def inputs(store: ToyStore, evaluations: list[str]) -> dict[str, Path]:
+    roles = {"chat_model": "chat_model", "sft_model": "sft_model", "policy_1": "rlhf_v1/policy",
+             "ppo_policy": "rlhf_v5/ppo_policy", "prompts": "prompts"} | {name: name for name in evaluations}  # fmt: skip
+    return {role: store.folder(asset, store.scale) for role, asset in roles.items()}
