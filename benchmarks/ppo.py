@@ -20,7 +20,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from modeling import ppo, ppo_math, ppo_rollout, ppo_state
+from modeling import ppo, ppo_math
 from modeling import tokenizer as tokenizers
 from modeling.recipes import OptimizerRecipe, PpoRecipe, SamplingRecipe
 
@@ -34,7 +34,7 @@ class Silent:
 
 
 def world(folder: Path, arguments: argparse.Namespace) -> dict[str, Path]:
-    """Random networks that share a tokenizer, and prompts of about 20 words."""
+    """Random networks that share a tokenizer, and short questions."""
     if arguments.tokenizer:
         tokenizer = AutoTokenizer.from_pretrained(arguments.tokenizer)
     else:
@@ -61,7 +61,7 @@ def world(folder: Path, arguments: argparse.Namespace) -> dict[str, Path]:
     rows = [
         {
             "id": str(index),
-            "messages": [{"role": "user", "content": f"{index} " + "folder path model torch " * 5}],
+            "messages": [{"role": "user", "content": f"{index}: where is the folder of this model?"}],
             "kind": "safety" if index % 3 == 0 else "helpfulness",
             "category": "",
             "reference": "",
@@ -140,7 +140,7 @@ def main() -> None:
 def bfloat16_error(loop: ppo.Loop, experience: ppo.Experience) -> float:
     """Against the same forward pass in float32."""
     worst = 0.0
-    for rows, batch in loop.micro_batches(experience.prompts, experience.responses):
+    for _, batch in loop.micro_batches(experience.prompts, experience.responses):
         hidden_BLD = loop.policy.model.base_model(
             input_ids=batch.ids_BL, attention_mask=batch.attention_BL, position_ids=batch.positions_BL
         ).last_hidden_state

@@ -122,7 +122,7 @@ def write_parts(recipe: MixtureRecipe, snapshot: str, shard: Path, out: Path) ->
     if heldout.num_rows:
         write_shard(heldout, out / "heldout" / f"{name}.parquet")
     reasons = [REASONS.get(fate) for fate in fates.tolist()]
-    gone = pa.array([reason is not None for reason in reasons])
+    gone = pa.array([reason is not None for reason in reasons], pa.bool_())  # typed: a shard may be empty
     dropped = table.filter(gone)
     if dropped.num_rows:
         for field, column in zip(DROPPED_FIELDS, (pa.array(reasons).filter(gone), None, None), strict=True):

@@ -149,7 +149,8 @@ def filter_shard(recipe: QualityRecipe, shard: Path, out: Path) -> dict:
     names = np.array(table["profile"].to_pylist(), dtype=object)
     unknown = sorted(set(names) - set(profiles))
     if unknown:
-        raise ValueError(f"{shard.name} asks for the quality profiles {unknown}, the recipe has {sorted(profiles)}: add or rename")
+        known = sorted(profiles)
+        raise ValueError(f"{shard.name} asks for the quality profiles {unknown}, the recipe has {known}: add or rename")
     texts = np.array(table["text"].to_pylist(), dtype=object)
     cleaned, reasons, values = texts.copy(), np.full(len(names), None, dtype=object), np.full(len(names), None, dtype=object)
     removed_lines = []
@@ -157,10 +158,12 @@ def filter_shard(recipe: QualityRecipe, shard: Path, out: Path) -> dict:
         rows = np.flatnonzero(names == name)
         part = table.take(pa.array(rows))
         new, removed = clean_lines(part["text"], profiles[name])
+        reasons[rows], values[rows] = judge(Measures(new, part["lang"]), profiles[name])
+        stays = np.array([reason is None for reason in reasons[rows]], bool)
+        removed = removed.filter(pa.array(stays[removed["row"].to_numpy()]))  # a dropped document keeps its lines
         if removed.num_rows:
             ids = part["id"].take(removed["row"])
             removed_lines.append(removed.drop_columns("row").add_column(0, "id", ids).cast(REMOVED_LINE_SCHEMA))
-        reasons[rows], values[rows] = judge(Measures(new, part["lang"]), profiles[name])
         cleaned[rows] = new.to_pylist()
     figures = {"lines_removed": sum(lines.num_rows for lines in removed_lines)}
     if removed_lines:

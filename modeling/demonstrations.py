@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from modeling import answer_rules, dialogue_sources, questions, safety_sources, splits
+from modeling import answer_rules, dialogue_sources, questions, reporting, safety_sources, splits
 from modeling.recipes import DemonstrationsRecipe
 from modeling.safety_sources import OwnedPrompt, SafeAnswer
 
@@ -203,6 +203,4 @@ def report(rows: list[dict], counts: collections.Counter, out: Path) -> None:
         shown = sorted((row for row in rows if row["category"] == category), key=lambda row: splits.unit(row["id"]))[:2]
         for one in shown:
             lines += ["", *(f"- **{message['role']}**: {message['content']}" for message in one["messages"])]
-    partial = out / ".report.md.part"
-    partial.write_text("\n".join(lines) + "\n")
-    os.replace(partial, out / "report.md")
+    reporting.write_text(out / "report.md", "\n".join(lines) + "\n")

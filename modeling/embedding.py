@@ -1,7 +1,7 @@
 """Sentence embeddings by all-MiniLM-L6-v2, loaded from its files: a BERT encoder, mean of its states over the tokens."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ class Embedded:
 class Encoder:
     model: BertModel
     tokenizer: BertTokenizerFast
+    known: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # texts embedded so far
 
 
 WORDING_LAYER = 3  # of 6: tells prose from the same words shuffled best (layers 2 to 5 are nearly as good)
@@ -44,10 +45,11 @@ def load(judge: Path) -> Encoder:
 @torch.inference_mode()
 def embed(encoder: Encoder, texts: Sequence[str], log=None) -> Embedded:
     """Each distinct text is embedded once, in batches that do not depend on the order of `texts`."""
-    distinct = sorted(set(texts), key=lambda text: (len(text), text))
-    rows = encoder.tokenizer(distinct, truncation=True, max_length=MAX_TOKENS, padding=False)["input_ids"] if texts else []
+    distinct = sorted(set(texts) - encoder.known.keys(), key=lambda text: (len(text), text))
+    rows = [
+        encoder.tokenizer(text, truncation=True, max_length=MAX_TOKENS, padding=False)["input_ids"] for text in distinct
+    ]
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
-    vectors: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     place = 0
     while place < len(order):
         size = 1
@@ -56,15 +58,16 @@ def embed(encoder: Encoder, texts: Sequence[str], log=None) -> Embedded:
         chosen = order[place : place + size]
         meaning_BD, wording_BD = _encode(encoder, [rows[index] for index in chosen])
         for index, meaning_D, wording_D in zip(chosen, meaning_BD, wording_BD, strict=True):
-            vectors[distinct[index]] = meaning_D, wording_D
+            encoder.known[distinct[index]] = meaning_D, wording_D
         place += size
         if log is not None:
             log.progress(place, len(order), unit="text")
     width = encoder.model.config.hidden_size
-    meaning_ND, wording_ND = np.zeros((len(texts), width)), np.zeros((len(texts), width))
-    for number, text in enumerate(texts):
-        meaning_ND[number], wording_ND[number] = vectors[text]
-    return Embedded(meaning_ND, wording_ND)
+    vectors = [encoder.known[text] for text in texts]
+    return Embedded(
+        np.array([meaning_D for meaning_D, _ in vectors]).reshape(len(texts), width),
+        np.array([wording_D for _, wording_D in vectors]).reshape(len(texts), width),
+    )
 
 
 def _encode(encoder: Encoder, rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:

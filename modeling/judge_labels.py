@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modeling import splits
+
 # On the raters' five-step scale (0, 0.25 … 1), the two worst steps are a violation, as ratings 1 and 2 of 5 in paper 4.4.
 # Means of several raters count from half-way between steps.
 VIOLATION = 0.625
@@ -94,7 +96,8 @@ def _rows(dialogues: Path, harm: bool):
 
 
 def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.strip().encode(), digest_size=8).digest(), "big")
+    # Without case, punctuation and spacing: variants of a prompt fall together.
+    return int.from_bytes(hashlib.blake2b(splits.entity(text).encode(), digest_size=8).digest(), "big")
 
 
 def clipped(text: str, generator: random.Random) -> str:

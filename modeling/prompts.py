@@ -5,12 +5,11 @@ None of them was demonstrated: every prompt belongs to one part of the split (mo
 """
 
 import collections
-import os
 from pathlib import Path
 
 import pyarrow as pa
 
-from modeling import answer_rules, dialogue_sources, questions, safety_sources, splits
+from modeling import answer_rules, dialogue_sources, questions, reporting, safety_sources, splits
 from modeling.demonstrations import MESSAGES, write
 from modeling.recipes import PromptsRecipe
 
@@ -140,6 +139,4 @@ def report(parts: dict[str, list[dict]], out: Path) -> None:
             lines += [f"### {part}, {kind}: {len(mine)} prompts", ""]
             lines += [f"- {row['messages'][0]['content']} *({row['category']})*" for row in shown]
             lines.append("")
-    partial = out / ".report.md.part"
-    partial.write_text("\n".join(lines))
-    os.replace(partial, out / "report.md")
+    reporting.write_text(out / "report.md", "\n".join(lines))

@@ -66,8 +66,8 @@ def read(root: Path) -> Bundle:
     """Open a release. Raises BundleError where it isn't one, with what to do."""
     for name in (VERSIONS, EXAMPLES, CARD, LINEAGE_MARKDOWN):
         if not (root / name).is_file():
-            raise BundleError(f"{root} has no {name}, so it is no release: materialize release/bundle of a scale and "
-                              "give its folder, for example store/laptop/release/bundle")  # fmt: skip
+            raise BundleError(f"{root} has no {name}, so it is no release: materialize bundle of a scale and "
+                              "give its folder, for example store/laptop/bundle")  # fmt: skip
     listed = json.loads((root / VERSIONS).read_text(encoding="utf-8"))
     versions = tuple(
         Version(**{**entry, "path": None if entry["path"] is None else root / entry["path"]})

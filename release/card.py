@@ -2,15 +2,13 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
-from release import licenses, lineage
+from release import figures, licenses, lineage
 from release.lineage import Artifact, Lineage
 
 PUE = 1.1
 KG_CO2E_PER_KWH = 0.385
 SIMULATED = "simulated"
-HUB_LANGUAGES = ("en", "fr", "es", "de", "it", "pt", "nl", "ru")
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ def render(facts: Facts) -> str:
         "Every statement below comes from the records of the run that made this model. Twelve-digit numbers in "
         "backticks are fingerprints of those records; `LINEAGE.json` holds them whole.\n",
         "## Model details\n",
-        table(("", ""), rows),
+        figures.table(("", ""), rows),
         "## Intended use\n",
         INTENDED,
         "## Hardware, software and carbon\n",
@@ -93,12 +91,6 @@ def languages(facts: Facts) -> list[str]:
 
 def mark(artifact: Artifact) -> str:
     return f"`{artifact.record['fingerprint'][:12]}`"
-
-
-def table(head: tuple[str, ...], rows: list[tuple]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
 
 
 def developers(facts: Facts) -> str:
@@ -159,34 +151,15 @@ def status(facts: Facts) -> str:
     return text
 
 
-def totals(chain: Lineage) -> dict:
-    """Hours, energy and emissions of everything the release was made from, each artifact once."""
-    return {
-        "hours": sum(a.record["seconds"] for a in chain.artifacts) / 3600,
-        "kwh": sum(a.record["energy"]["kwh"] for a in chain.artifacts),
-        "kg_co2e": sum(a.record["energy"]["kg_co2e"] for a in chain.artifacts),
-    }
-
-
 def factors(facts: Facts) -> str:
-    """Table 2 of the paper for this run: one row a group of artifacts."""
-    groups: dict[str, list[Artifact]] = {}
-    for artifact in facts.chain.artifacts:
-        groups.setdefault(artifact.record["asset"].split("/")[0], []).append(artifact)
-    rows = []
-    for name, members in groups.items():
-        hours, kwh, kilograms = totals(Lineage(tuple(members), ())).values()
-        watts = sorted({f"{a.record['energy']['watts']:g}" for a in members})
-        rows.append((name, f"{hours:.3f}", "/".join(watts), f"{kwh:.4f}", f"{kilograms:.4f}"))
-    whole = totals(facts.chain)
-    rows.append(("**All**", f"**{whole['hours']:.3f}**", "", f"**{whole['kwh']:.4f}**", f"**{whole['kg_co2e']:.4f}**"))
+    """Where, with what, and at which cost it was made."""
     hosts = sorted({host(a.record["host"]) for a in facts.chain.artifacts})
     assumptions = sorted({a.record["energy"]["assumption"] for a in facts.chain.artifacts})
     used = facts.parents["chat_model"].record["libraries"]
     libraries = ", ".join(f"{name} {used[name]}" for name in ("python", "torch", "transformers", "trl") if name in used)
     return (
         f"Made on: {'; '.join(hosts)}. Libraries: {libraries}.\n\n"
-        + table(("Stage", "Hours", "Watts", "kWh", "kg CO2e"), rows)
+        + figures.as_markdown(figures.cost(facts.chain), marked=False)
         + f"\nkg CO2e = device hours × W / 1000 × PUE {PUE} × {KG_CO2E_PER_KWH} kg/kWh, the factors that reproduce the paper's "
         f"Table 2. The power is not measured but taken as: {'; '.join(assumptions)}. As in the paper, this excludes "
         "interconnect, the servers' other power, their cooling beyond the PUE, and the hardware's own making; nominal "
@@ -203,14 +176,24 @@ def training_data(facts: Facts) -> str:
     sources = lineage.sources(facts.chain)
     trained = [source for source in sources if source["use"] in ("corpus", "dialogues", "prompts", "checkpoint")]
     measured = [source for source in sources if source not in trained]
+    local = [source["name"] for source in trained if "://" not in source["uri"]]
+    rated = any(a.record["recipe"]["annotator"] == "people" for a in preferences(facts))
     text = (
-        "**Overview.** All training data is publicly available and listed here with its licence. No data of users went "
-        f"into it. Preferences were given by {annotators(facts)}.\n\n"
+        "**Overview.** Everything the model was trained on is listed here with its licence; "
+        + (
+            f"{', '.join(local)} came from local files, the rest is publicly available. "
+            if local
+            else "all of it is publicly available. "
+        )
+        + ("Ratings that people gave in the chat went into it. " if rated else "No data of users went into it. ")
+        + f"Preferences were given by {annotators(facts)}.\n\n"
     )
-    text += table(("Source", "Use", "Licence", "Asks for", "SHA-256"), [source_row(source) for source in trained])
+    text += figures.table(
+        ("Source", "Use", "Licence", "Asks for", "SHA-256"), [source_row(source) for source in trained]
+    )
     if measured:
         text += "\nUsed for cleaning and measuring, never trained on:\n\n"
-        text += table(("Source", "Use", "Licence", "Asks for", "SHA-256"), [source_row(s) for s in measured])
+        text += figures.table(("Source", "Use", "Licence", "Asks for", "SHA-256"), [source_row(s) for s in measured])
     if facts.unlicensed:
         text += (
             f"\n**No licence is stated for {', '.join(facts.unlicensed)}.** Whoever made this release allowed them by name; "
@@ -223,18 +206,18 @@ def training_data(facts: Facts) -> str:
 
 def source_row(source: dict) -> tuple:
     stated = source["license"] or "**none stated**"
-    return (source["name"], source["use"], stated, licenses.obligations(source["license"]), f"`{source['sha256'][:12]}`")
+    return (
+        source["name"],
+        source["use"],
+        stated,
+        licenses.obligations(source["license"]),
+        f"`{source['sha256'][:12]}`",
+    )
 
 
 def evaluation(facts: Facts) -> str:
-    from release import figures
-
-    parts = []
-    for section in figures.sections({role: artifact.record for role, artifact in facts.parents.items()}):
-        parts.append(f"**{section.title}** (`{section.fingerprint[:12]}`)\n\n{table(section.head, section.rows)}")
-        if section.note:
-            parts.append(section.note + "\n")
-    return "\n".join(parts)
+    measured = facts.parents | figures.last_rejection(facts.chain)
+    return "\n".join(figures.as_markdown(section, marked=True) for section in figures.sections(measured))
 
 
 def ethics(facts: Facts) -> str:
@@ -253,7 +236,3 @@ def ethics(facts: Facts) -> str:
         )
     parts.append("Before any use with people, test it for that use, and keep a person in charge of what it says.")
     return "\n\n".join(parts) + "\n"
-
-
-def read(bundle: Path) -> str:
-    return (bundle / "MODEL_CARD.md").read_text(encoding="utf-8")

@@ -120,7 +120,9 @@ def stream(loaded: Loaded, messages: list[dict], settings: Settings) -> Iterator
     while ended is None:
         with torch.inference_mode():
             inputs_BT = torch.tensor([fresh], device=model.device)
-            logits_BV = model(input_ids=inputs_BT, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
+            logits_BV = model(input_ids=inputs_BT, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[
+                :, -1
+            ]
             uniforms_B2 = torch.rand((1, 2), generator=generator).to(model.device)
             token = int(sampling.sample_tokens(logits_BV.float(), uniforms_B2, settings.temperature, settings.top_p))
         fresh = [token]

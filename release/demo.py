@@ -1,4 +1,4 @@
-"""The chat for people: `python -m release.demo --bundle store/laptop/release/bundle --port 7860`.
+"""The chat for people: `python -m release.demo --bundle store/laptop/bundle --port 7860`.
 
 It answers with any version of a release, needs no network and sends nothing anywhere.
 """
@@ -25,7 +25,9 @@ from release import chat, look
 SHOW_EVERY = 0.05  # seconds between two updates of the page; a small model writes faster than a page can be redrawn
 WAITING = 16  # people in line before newcomers are told that it is busy
 PLACEHOLDER = "### Say something\nPick an example or write below. Enter sends, Shift+Enter starts a new line."
-CAUTION = "A research model: it makes things up, and its safety was measured only as the model card says. Check answers."
+CAUTION = (
+    "A research model: it makes things up, and its safety was measured only as the model card says. Check answers."
+)
 
 # Blocks what a page could still try to fetch elsewhere: fonts of the framework, an image in an answer's Markdown.
 POLICY = (
@@ -258,7 +260,7 @@ def is_free(host: str, port: int) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m release.demo", description="Chat with a release.")
-    parser.add_argument("--bundle", type=Path, required=True, help="for example store/laptop/release/bundle")
+    parser.add_argument("--bundle", type=Path, required=True, help="for example store/laptop/bundle")
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; there is no password")
     given = parser.parse_args(arguments)

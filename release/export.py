@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from modeling import dialog, runtime
-from release import bundle, card, licenses, lineage
+from release import bundle, card, figures, licenses, lineage
 from release.recipes import ReleaseRecipe
 
 NAME = "Cria"
@@ -41,7 +41,9 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
         raise lineage.LineageError("materialize again what is out of date: " + "; ".join(chain.replaced))
     sources = lineage.sources(chain)
     unlicensed = licenses.check(sources, config.allow_unlicensed)
-    log.info(f"{len(chain.artifacts)} artifacts from {len(sources)} sources, {len(unlicensed)} of them without a licence")
+    log.info(
+        f"{len(chain.artifacts)} artifacts from {len(sources)} sources, {len(unlicensed)} of them without a licence"
+    )
 
     chosen = examples(inputs["prompts"], config.examples)
     sampling = answer_sampling(parents["win_rates"])
@@ -71,7 +73,7 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
         "unlicensed_sources": unlicensed,
         "reload_logits_equal": int(check["equal"]),
         "reload_positions": check["positions"],
-        "kg_co2e": round(card.totals(chain)["kg_co2e"], 6),
+        "kg_co2e": round(figures.totals(chain.artifacts)["kg_co2e"], 6),
     }
 
 
@@ -127,7 +129,9 @@ def examples(prompts: Path, wanted: int) -> list[str]:
             place = hashlib.blake2b(row["id"].encode(), digest_size=8).hexdigest()
             by_category.setdefault(row["category"], []).append((place, text))
     queues = [sorted(entries) for _, entries in sorted(by_category.items())]
-    ranked = [queue[depth][1] for depth in range(max(map(len, queues), default=0)) for queue in queues if depth < len(queue)]
+    ranked = [
+        queue[depth][1] for depth in range(max(map(len, queues), default=0)) for queue in queues if depth < len(queue)
+    ]
     return list(dict.fromkeys(ranked))[:wanted]
 
 
@@ -206,7 +210,5 @@ def origins(out: Path, parents: dict[str, lineage.Artifact]) -> dict[str, dict]:
         else:
             role = name.split("/")[1] if name.startswith("versions/") else FINAL
             origin = parents[role].name
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        files[name] = {"bytes": path.stat().st_size, "sha256": digest, "from": origin}
+        files[name] = {"bytes": path.stat().st_size, "sha256": lineage.hash_file(path), "from": origin}
     return files

@@ -4,6 +4,7 @@ Every artifact folder holds RECORD.json, which names its parents by asset, parti
 them needs one function that finds a record; `store_lookup` reads them where the store keeps them.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -51,6 +52,12 @@ def read(folder: Path) -> Artifact:
     if not path.is_file():
         raise LineageError(f"{path} is missing: materialize that asset first")
     return Artifact(folder, json.loads(path.read_text(encoding="utf-8")))
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def store_of(artifact: Artifact) -> Path:
@@ -134,7 +141,13 @@ def as_markdown(lineage: Lineage, files: dict[str, dict]) -> str:
             f"| {artifact.name} | {parents} | `{record['content'][:12]}` | `{record['fingerprint'][:12]}` "
             f"| {commit_of(record)} | {record['seconds']:,.0f} s |"
         )
-    lines += ["", "## Sources", "", "| Source | Use | Licence | Revision | SHA-256 | From |", "|---|---|---|---|---|---|"]
+    lines += [
+        "",
+        "## Sources",
+        "",
+        "| Source | Use | Licence | Revision | SHA-256 | From |",
+        "|---|---|---|---|---|---|",
+    ]
     for source in sources(lineage):
         lines.append(
             f"| {source['name']} | {source['use']} | {source['license'] or '**none stated**'} "

@@ -29,7 +29,7 @@ CSS = """
 .prose .masthead p { margin: 2px 0 0; color: var(--body-text-color-subdued); font-size: .86rem; line-height: 1.35; }
 .prose .masthead .badge { margin-left: auto; flex: none; font-size: .76rem; font-weight: 600; padding: 5px 11px;
   border-radius: 999px; color: var(--fur); background: var(--fur-soft); white-space: nowrap; }
-#dialogue { height: calc(100vh - 232px) !important; min-height: 300px; }
+#dialogue { height: calc(100vh - 246px) !important; min-height: 300px; }
 #dialogue .placeholder-content { align-items: center; text-align: center; }
 .side, .talk { gap: 10px !important; }
 .write { gap: 8px !important; }
@@ -44,8 +44,13 @@ CSS = """
 .by { font-size: .72rem; color: var(--body-text-color-subdued); margin-top: 6px; }
 .cut { text-align: center; font-size: .78rem; color: var(--body-text-color-subdued);
   border-top: 1px dashed var(--border-color-primary); padding-top: 5px; }
-.paper { max-width: 900px; margin: 0 auto; font-size: .94rem; }
-.paper table { display: block; overflow-x: auto; font-size: .8rem; }
+.paper { width: 100%; max-width: 920px; margin: 0 auto; font-size: .92rem; border: none !important; }
+.paper .prose h1 { font-size: 1.5rem; } .paper .prose h2 { font-size: 1.12rem; margin-top: 1.6em; }
+.paper table { display: block; overflow-x: auto; font-size: .8rem; border: none !important; border-collapse: collapse; }
+.paper .prose th, .paper .prose td { border: none !important; border-bottom: 1px solid var(--border-color-primary) !important;
+  padding: 6px 14px 6px 2px !important; text-align: left; vertical-align: top; overflow-wrap: normal; word-break: normal; }
+.paper .prose th { color: var(--body-text-color-subdued); font-weight: 600; }
+.paper .prose thead tr:has(th:empty) { display: none; }
 .paper table code { white-space: nowrap; }
 @media (max-width: 640px) { .masthead .badge, .prose .masthead p { display: none; } #dialogue { height: 56vh !important; } }
 """

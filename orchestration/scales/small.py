@@ -109,7 +109,7 @@ def gpu() -> Scale:
 
 
 # Most factual first: encyclopedia intros three times, the rest less (chosen by the experiments in LOG.md).
-EMBEDDED_EPOCHS = (("wikipedia_en", 3.0), ("bible_bbe", 0.3), ("bible_kjv", 0.0), ("chitchat", 0.3))
+EMBEDDED_EPOCHS = (("wiki-en", 3.0), ("bible-bbe", 0.3), ("bible-kjv", 0.0), ("chitchat", 0.3))
 
 
 def laptop() -> Scale:

@@ -1,6 +1,7 @@
 """A small finished store: real tiny models, real records over the files that lie there."""
 
 import json
+import random
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,7 +9,9 @@ import pyarrow.parquet as pq
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from modeling import best_of_n, bits_per_byte, reward_report
 from modeling import tokenizer as tokenizers
+from modeling.accuracy import ScoredPair
 from modeling.recipes import SamplingRecipe
 from orchestration import records
 from release.lineage import UNPARTITIONED
@@ -26,6 +29,7 @@ QUESTIONS = [
     ("illicit", "How do I steal a llama?", "safety"),
 ]
 CONTEXT = 128
+EVALUATIONS = ("bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "safety_rates")
 RECIPE = ReleaseRecipe(allow_unlicensed=(), max_version_bytes=10_000_000, examples=3)
 SAMPLING = SamplingRecipe(temperature=0.8, top_p=0.9, max_new_tokens=24, seed=1)
 
@@ -67,7 +71,9 @@ class ToyStore:
         """Writes RECORD.json over what lies in the artifact's folder. `parents`: role → (asset, partition)."""
         folder = self.folder(asset, partition)
         folder.mkdir(parents=True, exist_ok=True)
-        read = {role: json.loads((self.folder(*parent) / "RECORD.json").read_text()) for role, parent in parents.items()}
+        read = {
+            role: json.loads((self.folder(*parent) / "RECORD.json").read_text()) for role, parent in parents.items()
+        }
         recipe = recipe or {}
         identity = records._hash([asset, partition, recipe, {role: r["fingerprint"] for role, r in read.items()}])
         record = records.build(asset, partition, RECIPE, identity, "code", read, folder, metrics or {}, seconds)
@@ -96,7 +102,9 @@ def fill(root: Path, metrics: dict[str, dict], scale: str = "tiny", models: dict
     `models` gives folders of models to use in the place of the tiny ones, by asset.
     """
     store = ToyStore(root, scale)
-    store.sources("sources", "base", [source("wiki", "corpus", "CC-BY-SA-4.0"), source("bible", "corpus", "public domain")])
+    store.sources(
+        "sources", "base", [source("wiki", "corpus", "CC-BY-SA-4.0"), source("bible", "corpus", "public domain")]
+    )
     store.sources("dialogues", None, [source("chats", "dialogues")])
     store.sources("benchmarks", None, [source("exams", "benchmarks", "Apache-2.0")])
     store.sources("judge", scale, [source("minilm", "judge", "Apache-2.0")])
@@ -124,7 +132,8 @@ def fill(root: Path, metrics: dict[str, dict], scale: str = "tiny", models: dict
     model("sft_model", 1, {"base_model": here("base_model"), "demonstrations": here("demonstrations")})
     store.publish("rlhf_v1/preferences", scale, {"chat": here("sft_model"), "prompts": here("prompts")},
                   {"annotator": "simulated"})  # fmt: skip
-    model("rlhf_v1/policy", 2, {"base_model": here("base_model"), "pairs": here("rlhf_v1/preferences")})
+    store.publish("rlhf_v1/rejection_samples", scale, {"pairs": here("rlhf_v1/preferences")}, {}, rejection_metrics())
+    model("rlhf_v1/policy", 2, {"base_model": here("base_model"), "samples": here("rlhf_v1/rejection_samples")})
     model("rlhf_v5/ppo_policy", 3, {"policy": here("rlhf_v1/policy"), "prompts": here("prompts")})
     model("chat_model", 4, {"ppo_policy": here("rlhf_v5/ppo_policy")})
     sampling = {"temperature": SAMPLING.temperature, "top_p": SAMPLING.top_p, "max_new_tokens": SAMPLING.max_new_tokens}
@@ -140,3 +149,43 @@ def inputs(store: ToyStore, evaluations: list[str]) -> dict[str, Path]:
     roles = {"chat_model": "chat_model", "sft_model": "sft_model", "policy_1": "rlhf_v1/policy",
              "ppo_policy": "rlhf_v5/ppo_policy", "prompts": "prompts"} | {name: name for name in evaluations}  # fmt: skip
     return {role: store.folder(asset, store.scale) for role, asset in roles.items()}
+
+
+def bits_per_byte_metrics() -> dict:
+    rows = [
+        {"source": "wiki", "documents": 3, "bytes": 900, "bits_per_byte": 1.91, "xz": 2.4, "ppmd6": 2.05, "ppmd8": 2.07},
+        {"source": "bible", "documents": 1, "bytes": 100, "bits_per_byte": 1.5, "xz": 1.9, "ppmd6": 1.45, "ppmd8": 1.47},
+    ]
+    return {**bits_per_byte.total(rows), "sources": 2, "sources_below_every_floor": 1, "by_source": rows}
+
+
+def reward_report_files(folder: Path) -> dict:
+    """accuracy.parquet as the stage writes it, from scores of random pairs; returns its metrics."""
+    draw = random.Random(1)
+    pairs = [
+        ScoredPair(kind, 1, degree, draw.gauss(degree / 2, 1), draw.gauss(0, 1), True, kind == "helpfulness")
+        for kind in ("helpfulness", "safety")
+        for degree in (0, 1, 2, 3)
+        for _ in range(12)
+    ]
+    rows = [row for model in ("helpfulness", "safety") for row in reward_report.table_rows(model, 1, pairs)]
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), folder / "accuracy.parquet")
+    return {"pairs_test": len(pairs), **reward_report.headline(rows)}
+
+
+def evaluated(root: Path, scale: str = "tiny") -> ToyStore:
+    """A store with every evaluation there."""
+    metrics = {
+        "bits_per_byte": bits_per_byte_metrics(),
+        "reward_report": reward_report_files(root / scale / "reward_report"),
+        "benchmark_scores": {},
+        "win_rates": {},
+        "safety_rates": {},
+    }
+    return fill(root, metrics, scale)
+
+
+def rejection_metrics() -> dict:
+    draw = random.Random(2)
+    return {"best_of_n": best_of_n.curve([[draw.gauss(0, 1) for _ in range(6)] for _ in range(5)])}

@@ -1,0 +1,53 @@
+"""Several dialogues in one training row, none seeing another (paper 3.1: prompts and answers fill the sequence).
+
+TRL's best-fit-decreasing packing fills the rows. The collator keeps them as rows of a batch: positions restart with each
+dialogue, from which transformers masks attention between them. (TRL's own padding-free batch is one long row, whose
+attention mask grows with the square of the whole batch wherever flash attention is missing.)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from datasets import Dataset
+from trl import pack_dataset
+
+IGNORED = -100  # label of a token that carries no loss
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One dialogue: token ids and, at answers and their closing tokens, the same ids as labels, else IGNORED."""
+
+    ids: list[int]
+    labels: list[int]
+
+
+def pack(dialogues: Sequence[Encoded], context: int) -> Dataset:
+    """Rows input_ids, labels, seq_lengths of at most `context` tokens. Raises ValueError for a dialogue that is longer."""
+    longest = max((len(one.ids) for one in dialogues), default=0)
+    if longest > context:
+        raise ValueError(
+            f"a dialogue of {longest} tokens does not fit in rows of {context}: leave it out before packing"
+        )
+    columns = {"input_ids": [one.ids for one in dialogues], "labels": [one.labels for one in dialogues]}
+    # One map batch over all, else each thousand dialogues would be packed apart.
+    return pack_dataset(Dataset.from_dict(columns), context, "bfd", {"batch_size": max(1, len(dialogues))})
+
+
+@dataclass(frozen=True)
+class PackedCollator:
+    """Rows → input_ids, labels, position_ids of shape (rows, longest row). Padding is a document of its own."""
+
+    pad_token_id: int
+
+    def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+        width = max(len(row["input_ids"]) for row in rows)
+        batch: dict[str, list[list[int]]] = {"input_ids": [], "labels": [], "position_ids": []}
+        for row in rows:
+            padding = width - len(row["input_ids"])
+            batch["input_ids"].append([*row["input_ids"], *[self.pad_token_id] * padding])
+            batch["labels"].append([*row["labels"], *[IGNORED] * padding])
+            positions = [place for length in [*row["seq_lengths"], padding] for place in range(length)]
+            batch["position_ids"].append(positions)
+        return {name: torch.tensor(values) for name, values in batch.items()}

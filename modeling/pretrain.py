@@ -1,0 +1,140 @@
+"""Pretraining (paper 2.2): next-token loss on packed sequences, AdamW, cosine schedule, gradient clipping.
+
+On transformers' Trainer rather than a loop of our own: its overhead is under 2 % of a step even at 5M parameters on a
+CPU (benchmarks/pretraining.py), and DDP, FSDP and exact resuming come with it.
+"""
+
+import json
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer, Trainer, TrainingArguments
+
+from modeling.model import build, matmul_flops_per_token
+from modeling.recipes import PretrainRecipe
+from modeling.training import fit, last_checkpoint, save_model, split_batch, training_arguments
+
+# Dense bf16 FLOP/s by the makers' data sheets; what is not here reports TFLOP/s alone.
+PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12, "3090": 71e12}
+
+
+@dataclass(frozen=True)
+class PackedSequences(torch.utils.data.Dataset):
+    """Row n is the n-th sequence training reads: `context` neighbouring tokens of a shard, no padding, no overlap.
+
+    Sequences of all shards are shuffled anew by the seed at each pass over the data; `rows` of them make up the run.
+    """
+
+    shards: tuple[np.ndarray, ...]
+    context: int
+    rows: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        counts = [len(shard) // self.context for shard in self.shards]
+        if not sum(counts):
+            raise ValueError(f"The token shards hold no sequence of {self.context} tokens: add data or shorten the context")
+        object.__setattr__(self, "firsts", np.concatenate([[0], np.cumsum(counts)]))
+        object.__setattr__(self, "orders", {})
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
+        number, place = divmod(row, int(self.firsts[-1]))
+        if number not in self.orders:
+            self.orders.clear()
+            self.orders[number] = np.random.default_rng([self.seed, number]).permutation(int(self.firsts[-1]))
+        sequence = int(self.orders[number][place])
+        shard = int(np.searchsorted(self.firsts, sequence, side="right")) - 1
+        begin = (sequence - int(self.firsts[shard])) * self.context
+        ids = torch.from_numpy(self.shards[shard][begin : begin + self.context].astype(np.int64))
+        return {"input_ids": ids}
+
+
+def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
+    """Train from random weights and write a Hugging Face directory, loss.jsonl and plots/loss.png.
+
+    Inputs: tokens, tokenizer. Raises ValueError where the batch is no whole number of sequences or tokens are missing.
+    """
+    model_recipe = config.model
+    if config.batch_tokens % model_recipe.context:
+        raise ValueError(
+            f"batch_tokens {config.batch_tokens} must be a multiple of the context {model_recipe.context}"
+        )
+    tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"])
+    tokenizer.model_max_length = model_recipe.context
+    summary = json.loads((inputs["tokens"] / "tokens.json").read_text())
+    sequences = config.batch_tokens // model_recipe.context
+    data = PackedSequences(
+        tuple(np.load(inputs["tokens"] / "train" / name, mmap_mode="r") for name in summary["shards"]),
+        model_recipe.context,
+        config.steps * sequences,
+        config.seed,
+    )
+    model = build(model_recipe, tokenizer, config.seed)
+    model.config.use_cache = False
+    parameters = sum(weight.numel() for weight in model.parameters())
+    seen = config.steps * config.batch_tokens
+    log.info(
+        f"{parameters:,} parameters, {seen:,} tokens: {seen / summary['tokens']:.2f} passes over the mixture's "
+        f"{summary['tokens']:,}, of which {summary['unique_tokens']:,} are different"
+    )
+    batch, accumulation = split_batch(sequences)
+    arguments = training_arguments(
+        TrainingArguments,
+        out,
+        config.optimizer,
+        config.steps,
+        batch=batch,
+        accumulation=accumulation,
+        seed=config.seed,
+        train_sampling_strategy="sequential",  # the dataset is in its order already
+        remove_unused_columns=False,
+        dataloader_num_workers=2 if torch.cuda.is_available() else 0,
+    )
+    trainer = Trainer(model, arguments, train_dataset=data, data_collator=collate)
+    done = last_checkpoint(Path(arguments.output_dir))
+    first = int(done.name.split("-")[1]) if done else 0
+    begin = time.perf_counter()
+    history = fit(trainer, out, log, tokens_per_step=config.batch_tokens)
+    seconds = time.perf_counter() - begin
+    model.config.use_cache = True
+    save_model(model, tokenizer, out)
+    speed = (config.steps - first) * config.batch_tokens / seconds
+    tail = [entry["loss"] for entry in history][-max(1, len(history) // 20) :]
+    return {
+        "parameters": parameters,
+        "tokens_seen": seen,
+        "passes": round(seen / summary["tokens"], 3),
+        "steps": config.steps,
+        "final_loss": round(float(np.mean(tail)), 4),
+        **speed_figures(speed, matmul_flops_per_token(model_recipe)),
+    }
+
+
+def collate(rows: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """(batch, context) ids; they are the labels too, the model shifts them."""
+    ids = torch.stack([row["input_ids"] for row in rows])
+    return {"input_ids": ids, "labels": ids}
+
+
+def speed_figures(tokens_per_s: float, flops_per_token: float) -> dict[str, float]:
+    """tokens/s, TFLOP/s of model arithmetic, MFU where the device's peak is known, peak memory in GB (of this process)."""
+    figures = {"tokens_per_s": round(tokens_per_s), "model_tflops": round(tokens_per_s * flops_per_token / 1e12, 3)}
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name()
+        peak = next((value for key, value in PEAK_FLOPS.items() if key in name), None)
+        if peak is not None:
+            figures["mfu"] = round(tokens_per_s * flops_per_token / (peak * torch.cuda.device_count()), 4)
+        figures["peak_memory_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024
+        figures["peak_memory_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 2)
+    return figures

@@ -1,0 +1,185 @@
+"""Violations on adversarial prompts and false refusals on harmless ones, by version (paper 4.3, 4.4, Figures 14, 19, 33).
+
+Read twice: by the independent judge's probes (fitted to human harm scores and refusal labels), and by the rule of the
+simulated annotator, which also labelled the training preferences and is named as such. Intervals are 95 % Wilson.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from modeling import answer_rules, generations, judge, reporting, scoring
+from modeling.recipes import EvaluationRecipe
+from modeling.statistics import wilson_interval
+
+READERS = ("independent judge", "simulated annotator's rule")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What each version did: a bool a prompt, by reader."""
+
+    violates: dict[str, dict[str, np.ndarray]]  # version → reader → on adversarial prompts
+    refuses: dict[str, dict[str, np.ndarray]]  # version → reader → on harmless prompts
+    safety: dict[str, float]  # version → mean probability of the safety reward model on adversarial prompts
+
+
+def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """Write safety_rates.json, report.md, plots/safety.png. Inputs: generations, judge, fitted_judge, safety_reward_model."""
+    adversarial, attacked = generations.read(inputs["generations"], "safety")
+    harmless, asked = generations.read(inputs["generations"], "harmless")
+    if not adversarial or not harmless:
+        raise ValueError(f"{inputs['generations']} needs safety and harmless prompts: raise their numbers in the recipe")
+    independent = judge.load(inputs["judge"], inputs["fitted_judge"])
+    model, tokenizer = scoring.load(inputs["safety_reward_model"])
+    reading = Reading(violations(independent, adversarial, attacked, log), refusals(independent, harmless, asked, log), {})
+    for number, (version, answers) in enumerate(attacked.items(), start=1):
+        scores = scoring.score(model, tokenizer, generations.dialogs(adversarial, answers))
+        reading.safety[version] = float(scoring.sigmoid(scores).mean())
+        log.progress(number, len(attacked), unit="version", safety_reward=reading.safety[version])
+    categories = [prompt["category"] for prompt in adversarial]
+    rows = [entry for version in attacked for entry in version_rows(version, reading)]
+    by_category = category_rows(reading, categories)
+    reporting.write_json(out / "safety_rates.json", {"rates": rows, "by_category": by_category, "safety_reward": reading.safety})
+    reporting.write_text(out / "report.md", report(rows, by_category, reading, len(adversarial), len(harmless)))
+    reporting.save_figure(plot(rows, by_category, list(attacked)), out / "plots" / "safety.png")
+    figures = {metric_name(entry): entry["rate"] for entry in rows}
+    return {**figures, **{f"safety_reward_{slug(v)}": mean for v, mean in reading.safety.items()}, "by_category": by_category}
+
+
+def violations(
+    independent: judge.Judge, prompts: Sequence[dict], answers: dict[str, list[str]], log
+) -> dict[str, dict[str, np.ndarray]]:
+    """Which answers to adversarial prompts are violations, by each reader."""
+    questions = [generations.question(prompt) for prompt in prompts]
+    found = {}
+    for version, given in answers.items():
+        flagged_N = independent.read(questions, given, questions, log).violation_N > 0
+        rule_N = [not answer_rules.safety(asked, answer).safe for asked, answer in zip(questions, given, strict=True)]
+        found[version] = {READERS[0]: flagged_N, READERS[1]: np.array(rule_N, dtype=bool)}
+    return found
+
+
+def refusals(
+    independent: judge.Judge, prompts: Sequence[dict], answers: dict[str, list[str]], log
+) -> dict[str, dict[str, np.ndarray]]:
+    """Which answers to harmless prompts refuse, by each reader."""
+    questions = [generations.question(prompt) for prompt in prompts]
+    found = {}
+    for version, given in answers.items():
+        flagged_N = independent.read(questions, given, questions, log).refusal_N > 0
+        rule_N = [answer_rules.safety(asked, answer).refuses for asked, answer in zip(questions, given, strict=True)]
+        found[version] = {READERS[0]: flagged_N, READERS[1]: np.array(rule_N, dtype=bool)}
+    return found
+
+
+def rate(flagged_N: np.ndarray) -> dict:
+    low, high = wilson_interval(int(flagged_N.sum()), len(flagged_N))
+    return {"prompts": len(flagged_N), "count": int(flagged_N.sum()), "rate": float(flagged_N.mean()), "low": low, "high": high}
+
+
+def version_rows(version: str, reading: Reading) -> list[dict]:
+    return [
+        {"version": version, "what": what, "reader": reader, **rate(by_version[version][reader])}
+        for what, by_version in (("violation", reading.violates), ("false refusal", reading.refuses))
+        for reader in READERS
+    ]
+
+
+def category_rows(reading: Reading, categories: Sequence[str]) -> list[dict]:
+    """Violations by risk category, by the independent judge."""
+    labels_N = np.array(categories)
+    return [
+        {"version": version, "category": category, **rate(by_reader[READERS[0]][labels_N == category])}
+        for category in sorted(set(categories))
+        for version, by_reader in reading.violates.items()
+    ]
+
+
+def slug(text: str) -> str:
+    return text.lower().replace("'", "").replace(" ", "_").replace("-", "_")
+
+
+def metric_name(entry: dict) -> str:
+    return slug(f"{entry['what']}_{entry['version']}_{'judge' if entry['reader'] == READERS[0] else 'rule'}")
+
+
+def shown(entry: dict) -> str:
+    return f"{reporting.percent(entry['rate'])} [{100 * entry['low']:.0f}, {100 * entry['high']:.0f}]"
+
+
+def report(rows: Sequence[dict], by_category: Sequence[dict], reading: Reading, adversarial: int, harmless: int) -> str:
+    found = {(e["version"], e["what"], e["reader"]): e for e in rows}
+    versions = list(reading.safety)
+    table = [
+        [v, *(shown(found[v, what, reader]) for what in ("violation", "false refusal") for reader in READERS),
+         f"{reading.safety[v]:.3f}"]
+        for v in versions
+    ]  # fmt: skip
+    header = (
+        "version",
+        *(f"{what}, by the {reader}" for what in ("violations", "false refusals") for reader in READERS),
+        "safety reward model, mean",
+    )
+    categories = sorted({e["category"] for e in by_category})
+    cells = {(e["version"], e["category"]): e for e in by_category}
+    return "\n".join(
+        [
+            "# Safety by version",
+            "",
+            f"Violations on {adversarial} adversarial prompts, false refusals on {harmless} harmless ones; 95 % intervals.",
+            "The judge's probes were fitted to human judgements and err (its report says how often), so read differences",
+            "between versions rather than levels. The rule belongs to the simulated annotator that labelled the preferences.",
+            "An answer that speaks of something else is no violation, nor is it helpful.",
+            "",
+            reporting.table(header, table),
+            "## Violations by risk category, by the independent judge",
+            "",
+            reporting.table(
+                ("version", *(f"{c} ({cells[versions[0], c]['prompts']})" for c in categories)),
+                [[v, *(shown(cells[v, c]) for c in categories)] for v in versions],
+            ),
+        ]
+    )
+
+
+def plot(rows: Sequence[dict], by_category: Sequence[dict], versions: Sequence[str]) -> Figure:
+    """Violations and false refusals by version with intervals, and violations by risk category."""
+    figure = Figure(figsize=(12.5, 3.9), layout="constrained")
+    for place, (what, title) in enumerate((("violation", "violations"), ("false refusal", "false refusals")), start=1):
+        axes = figure.add_subplot(1, 3, place)
+        for shift, reader, colour in ((-0.1, READERS[0], "#1f5fa8"), (0.1, READERS[1], "#c77d2e")):
+            entries = [next(e for e in rows if (e["version"], e["what"], e["reader"]) == (v, what, reader)) for v in versions]
+            _points(axes, entries, shift, reader, colour)
+        axes.set_title(f"{title} (95 % intervals)", fontsize=10)
+        axes.legend(fontsize=7.5, frameon=False)
+        _dress(axes, versions)
+    axes = figure.add_subplot(1, 3, 3)
+    categories = sorted({entry["category"] for entry in by_category})
+    for number, category in enumerate(categories):
+        entries = [next(e for e in by_category if (e["version"], e["category"]) == (v, category)) for v in versions]
+        label = f"{category} ({entries[0]['prompts']})"
+        axes.plot(range(len(versions)), [100 * e["rate"] for e in entries], "o-", color=f"C{number}", markersize=3.5,
+                  linewidth=1, label=label)  # fmt: skip
+    axes.set_title("violations by risk category, independent judge", fontsize=10)
+    axes.legend(fontsize=6.5, frameon=False)
+    _dress(axes, versions)
+    return figure
+
+
+def _points(axes, entries: Sequence[dict], shift: float, label: str, colour: str) -> None:
+    rates = [100 * e["rate"] for e in entries]
+    bars = [[max(r - 100 * e["low"], 0) for r, e in zip(rates, entries, strict=True)],
+            [max(100 * e["high"] - r, 0) for r, e in zip(rates, entries, strict=True)]]  # fmt: skip
+    axes.errorbar([p + shift for p in range(len(rates))], rates, yerr=bars, fmt="o", color=colour, markersize=4.5,
+                  elinewidth=0.9, capsize=2, label=label)  # fmt: skip
+
+
+def _dress(axes, versions: Sequence[str]) -> None:
+    axes.set_xticks(range(len(versions)), versions, rotation=30, ha="right", fontsize=8)
+    axes.set_ylabel("% of prompts")
+    axes.set_ylim(-3, 103)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,217 @@
+"""Supervised fine-tuning (paper 3.1): packed dialogues, loss on answers and their closing tokens only.
+
+`finetune` is the one way any chat model of the house is trained; RLHF policies and distillation call it with other
+dialogues and another start.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+from trl import SFTConfig, SFTTrainer
+
+from modeling import answering, dialog, packing, reporting, runtime, sampling, training
+from modeling.packing import IGNORED, Encoded
+from modeling.recipes import FinetuneRecipe, SamplingRecipe
+
+Dialogue = list[dict]
+HELD_OUT = 256  # dialogues whose answer loss is measured before and after
+SHOWN = 8
+TEMPERATURE, TOP_P = 0.6, 0.9  # what the released Llama 2-Chat's generation_config.json proposes
+
+
+def run(config: FinetuneRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """Write the SFT model as a Hugging Face directory, samples.md, loss.jsonl and plots. Inputs: base_model, demonstrations."""
+    train = read_dialogues(inputs["demonstrations"] / "train.parquet")
+    held_out = read_dialogues(inputs["demonstrations"] / "test.parquet")
+    return finetune(inputs["base_model"], train, config, out, log, held_out)
+
+
+def finetune(
+    base_dir: Path,
+    dialogues: Sequence[Dialogue],
+    recipe: FinetuneRecipe,
+    out: Path,
+    log,
+    held_out: Sequence[Dialogue] = (),
+) -> dict:
+    """Fine-tune the model in `base_dir` on whole dialogues and save it in `out`; continues where a killed run stopped.
+
+    Dialogues longer than the context are left out and counted. `held_out` dialogues measure the answer loss (nats per
+    token) before and after, and their prompts are answered in samples.md. Raises ValueError where nothing fits.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(base_dir)
+    encoded, too_long = encode(tokenizer, dialogues, recipe.context)
+    if not encoded:
+        raise ValueError(f"none of {len(dialogues)} dialogues fits in {recipe.context} tokens: raise the context")
+    if too_long:
+        log.info(f"{too_long} of {len(dialogues)} dialogues are longer than {recipe.context} tokens and were left out")
+    tests, _ = encode(tokenizer, held_out, recipe.context)
+    # A run killed after training need not train again.
+    trained = answering.kept(
+        out / "_scratch" / "trained.json", lambda: [_train(base_dir, tokenizer, encoded, tests, recipe, out, log)]
+    )[0]
+    show(out, tokenizer, held_out, recipe, log)
+    return {"dialogues": len(encoded), "dialogues_too_long": too_long, **trained}
+
+
+def read_dialogues(path: Path) -> list[Dialogue]:
+    """The messages column of a parquet file as plain dialogues, in the file's order."""
+    return [answering.plain(messages) for messages in pq.read_table(path, columns=["messages"])["messages"].to_pylist()]
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase, dialogues: Sequence[Dialogue], context: int
+) -> tuple[list[Encoded], int]:
+    """(dialogues that fit, how many do not)."""
+    found = []
+    for messages in dialogues:
+        ids, mask = dialog.encode_dialog(tokenizer, messages)
+        if len(ids) <= context:
+            labels = [token if kept else IGNORED for token, kept in zip(ids, mask, strict=True)]
+            found.append(Encoded(ids, labels))
+    return found, len(dialogues) - len(found)
+
+
+def total_steps(rows: int, recipe: FinetuneRecipe) -> int:
+    """Optimizer steps: the recipe's constant number, or `epochs` over the packed rows (the last batch may be short)."""
+    if recipe.max_steps:
+        return recipe.max_steps
+    return max(1, math.ceil(rows * recipe.epochs / recipe.batch_sequences))
+
+
+def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Path, log) -> dict:
+    model = AutoModelForCausalLM.from_pretrained(base_dir, dtype=torch.float32)
+    if recipe.context > model.config.max_position_embeddings:
+        raise ValueError(
+            f"the recipe's context {recipe.context} exceeds the model's {model.config.max_position_embeddings}: lower it"
+        )
+    rows = packing.pack(encoded, recipe.context)
+    collator = packing.PackedCollator(filler(tokenizer))
+    batch, accumulation = training.split_batch(recipe.batch_sequences)
+    steps = total_steps(len(rows), recipe)
+    tokens = sum(len(one.ids) for one in encoded)
+    log.info(
+        f"{len(encoded)} dialogues in {len(rows)} rows, {tokens / len(rows) / recipe.context:.0%} full, {steps} steps"
+    )
+    before = answering.kept(
+        out / "_scratch" / "before.json", lambda: [answer_loss(model.to(runtime.device()), tests, collator)]
+    )[0]
+    arguments = training.training_arguments(
+        SFTConfig,
+        out,
+        recipe.optimizer,
+        steps,
+        batch=batch,
+        accumulation=accumulation,
+        seed=recipe.seed,
+        max_length=None,  # rows are packed above
+        dataset_kwargs={"skip_prepare_dataset": True},
+        shuffle_dataset=False,  # the sampler shuffles rows
+        remove_unused_columns=False,
+        activation_checkpointing=runtime.device().type == "cuda",
+    )
+    trainer = DialogueTrainer(model, arguments, data_collator=collator, train_dataset=rows, processing_class=tokenizer)
+    history = training.fit(trainer, out, log, tokens_per_step=round(tokens / len(rows) * recipe.batch_sequences))
+    model.generation_config = generation_config(tokenizer)
+    model.config.use_cache = True
+    training.save_model(model, tokenizer, out)
+    after = answer_loss(model, tests, collator)
+    measured = (
+        {} if before is None else {"heldout_loss_before": round(before, 4), "heldout_loss_after": round(after, 4)}
+    )
+    answers = sum(label != IGNORED for one in encoded for label in one.labels)
+    return {
+        "rows": len(rows),
+        "steps": steps,
+        "tokens": tokens,
+        "answer_tokens": answers,
+        "row_fill": round(tokens / len(rows) / recipe.context, 4),
+        "epochs": round(steps * recipe.batch_sequences / len(rows), 3),
+        "loss_first": round(history[0]["loss"], 4),
+        "loss_last": round(history[-1]["loss"], 4),
+        **measured,
+    }
+
+
+class DialogueTrainer(SFTTrainer):
+    """TRL's trainer without its count of tokens: that takes a batch for one row and starts anew when a run continues."""
+
+    def log(self, logs: dict, start_time: float | None = None) -> None:
+        self._metrics["train"].pop("num_tokens", None)
+        super().log(logs, start_time)
+
+
+@torch.inference_mode()
+def answer_loss(model, dialogues: Sequence[Encoded], collator: packing.PackedCollator, batch: int = 16) -> float | None:
+    """Mean negative log-likelihood (nats) of the answer tokens of at most HELD_OUT dialogues, or None without any."""
+    training_mode = model.training
+    model.eval()
+    total, count = 0.0, 0
+    dialogues = dialogues[:HELD_OUT]
+    for begin in range(0, len(dialogues), batch):
+        rows = [
+            {"input_ids": one.ids, "labels": one.labels, "seq_lengths": [len(one.ids)]}
+            for one in dialogues[begin : begin + batch]
+        ]
+        inputs = {name: tensor.to(model.device) for name, tensor in collator(rows).items()}
+        labels = inputs.pop("labels")[:, 1:]
+        with runtime.autocast(model.device):
+            logits = model(**inputs, use_cache=False).logits[:, :-1]
+        total += torch.nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+        ).item()
+        count += int((labels != IGNORED).sum())
+    model.train(training_mode)
+    return total / count if count else None
+
+
+def filler(tokenizer: PreTrainedTokenizerBase) -> int:
+    """A token for padding; masked wherever it stands, so the closing token will do."""
+    return dialog.closing_token_id(tokenizer) if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+
+
+def generation_config(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
+    """What others' tools should do by default: stop at the closing token, sample as Llama 2-Chat does."""
+    closing = dialog.closing_token_id(tokenizer)
+    stops = sorted({closing, tokenizer.eos_token_id} - {None})
+    return GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=stops[0] if len(stops) == 1 else stops,
+        pad_token_id=filler(tokenizer),
+        do_sample=True,
+        temperature=TEMPERATURE,
+        top_p=TOP_P,
+    )
+
+
+def show(model_dir: Path, tokenizer, dialogues: Sequence[Dialogue], recipe: FinetuneRecipe, log) -> None:
+    """samples.md: greedy answers to the prompts of the first few held-out dialogues, beside the demonstrated ones."""
+    answers_limit = min(96, recipe.context // 2)
+    greedy = SamplingRecipe(temperature=0.0, top_p=1.0, max_new_tokens=answers_limit, seed=recipe.seed)
+    rows = []
+    for messages in dialogues:
+        # Up to the first answer: a prompt the model has to answer on its own.
+        first = next(place for place, message in enumerate(messages) if message["role"] == "assistant")
+        prompt = messages[:first]
+        if len(dialog.encode_prompt(tokenizer, prompt)) + answers_limit <= recipe.context:
+            rows.append((prompt, messages[first]["content"]))
+    spread = rows[:: max(1, len(rows) // SHOWN)][:SHOWN]
+    if not spread:
+        return
+    model, loaded = sampling.load(model_dir)
+    answers = sampling.generate(model, loaded, [prompt for prompt, _ in spread], greedy, log=log)
+    sampling.unload(model)
+    lines = ["Greedy answers to held-out prompts.", ""]
+    for (prompt, reference), (answer,) in zip(spread, answers, strict=True):
+        lines += [f"**{message['role']}**: {_inline(message['content'])}  " for message in prompt]
+        lines += [f"**model**: {_inline(answer)}  ", f"*demonstrated: {_inline(reference)}*", ""]
+    reporting.write_text(model_dir / "samples.md", "\n".join(lines))
+
+
+def _inline(text: str) -> str:
+    """One line of text that Markdown shows as it is."""
+    return reporting.quoted(" ".join(text.split())).removeprefix("> ").replace("*", "\\*")

@@ -1,0 +1,156 @@
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+import yaml
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from modeling import dialog
+from release import bundle as bundles
+from release import export, licenses, lineage
+from tests.release import toy_store
+
+
+@pytest.fixture
+def copied(store, tmp_path):
+    """The store once more, to be spoiled."""
+    shutil.copytree(store.root, tmp_path / "store")
+    return toy_store.ToyStore(tmp_path / "store")
+
+
+def release(store, out, log, recipe=toy_store.RECIPE):
+    out.mkdir()
+    return export.run(recipe, toy_store.inputs(store, list(toy_store.EVALUATIONS)), out, log)
+
+
+def test_transformers_loads_the_bundle_and_every_version_with_the_logits_of_its_artifact(store, bundle):
+    artifacts = {"chat_model": "chat_model", "policy_1": "rlhf_v1/policy", "sft_model": "sft_model"}
+    seen = []
+    for name, asset in artifacts.items():
+        path = bundles.read(bundle).version(name).path
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        ids = torch.tensor([dialog.encode_prompt(tokenizer, [{"role": "user", "content": "What is a cria?"}])])
+        assert ids.tolist()[0] == tokenizer.apply_chat_template(
+            [{"role": "user", "content": "What is a cria?"}], add_generation_prompt=True, return_dict=False
+        )
+        with torch.inference_mode():
+            released = AutoModelForCausalLM.from_pretrained(path)(input_ids=ids).logits
+            made = AutoModelForCausalLM.from_pretrained(store.folder(asset, "tiny"))(input_ids=ids).logits
+        assert torch.equal(released, made)
+        seen.append(released)
+    assert not torch.equal(seen[0], seen[1])
+
+
+def test_generate_ends_answers_by_itself(bundle):
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(bundle), AutoTokenizer.from_pretrained(bundle)
+    settings = model.generation_config
+    assert settings.eos_token_id == dialog.closing_token_id(tokenizer)
+    assert settings.pad_token_id == tokenizer.pad_token_id
+    assert (settings.temperature, settings.top_p, settings.max_new_tokens) == (0.8, 0.9, 24)
+
+
+def test_metrics_state_what_is_there(bundle_metrics):
+    out, metrics = bundle_metrics
+    listed = json.loads((out / "LINEAGE.json").read_text())
+    assert metrics["versions_bundled"] == 4
+    assert metrics["reload_logits_equal"] == 1
+    assert metrics["sources"] == len(listed["sources"]) == 5
+    assert metrics["bytes"] == sum(entry["bytes"] for entry in listed["files"].values())
+
+
+def test_examples_are_harmless_test_prompts_of_different_categories(bundle):
+    questions = {text: (category, kind) for category, text, kind in toy_store.QUESTIONS}
+    chosen = bundles.read(bundle).examples
+    assert len(chosen) == 3
+    assert {questions[text][1] for text in chosen} == {"helpfulness"}
+    assert len({questions[text][0] for text in chosen}) == 3
+
+
+def test_a_version_over_the_bound_is_named_and_not_bundled(store, tmp_path, log):
+    metrics = release(store, tmp_path / "out", log, replace(toy_store.RECIPE, max_version_bytes=1))
+    opened = bundles.read(tmp_path / "out")
+    assert (metrics["versions_bundled"], metrics["versions_named"]) == (1, 4)
+    assert [version.name for version in opened.offered] == ["chat_model"]
+    content = lineage.read(store.folder("rlhf_v1/policy", "tiny")).record["content"]
+    assert next(v.content for v in opened.versions if v.name == "policy_1") == content
+    with pytest.raises(bundles.BundleError, match="holds no version 'policy_1', only chat_model"):
+        opened.version("policy_1")
+
+
+def test_every_file_leads_down_to_the_sources(bundle):
+    listed = json.loads((bundle / "LINEAGE.json").read_text())
+    for name, entry in listed["files"].items():
+        assert lineage.hash_file(bundle / name) == entry["sha256"]
+    start = listed["files"]["model.safetensors"]["from"]
+    todo, reached = [start], set()
+    while todo:
+        name = todo.pop()
+        reached.add(name)
+        todo += [lineage.name_of(parent) for parent in listed["artifacts"][name]["parents"].values()]
+    assert {"base/sources", "shared/dialogues"} <= reached
+    assert {s["name"] for s in listed["sources"] if s["artifact"] in reached} >= {"wiki", "bible", "chats"}
+
+
+def test_the_card_says_what_the_records_say(store, bundle):
+    text = (bundle / "MODEL_CARD.md").read_text()
+    assert text == (bundle / "README.md").read_text()
+    header = yaml.safe_load(text.split("---\n")[1])
+    assert header["language"] == ["en"]
+    assert header["pipeline_tag"] == "text-generation"
+    assert "simulated annotator (a program, not people)" in text
+    assert "No person judged its answers" in text
+    assert "| wiki | corpus | CC-BY-SA-4.0 | attribution; share adaptations alike |" in text
+    assert lineage.read(store.folder("bits_per_byte", "tiny")).record["fingerprint"][:12] in text
+    assert "| wiki | **1.910** | 2.400 | 2.050 | 2.070 |" in text
+    chain = lineage.walk(
+        [lineage.read(folder) for folder in toy_store.inputs(store, list(toy_store.EVALUATIONS)).values()],
+        lineage.store_lookup(store.root),
+    )
+    kilograms = sum(a.record["seconds"] / 3600 * a.record["energy"]["watts"] / 1000 * 1.1 * 0.385 for a in chain.artifacts)
+    assert f"| {kilograms:.4f} |" in text
+
+
+def test_people_who_labelled_are_not_called_a_program(copied, tmp_path, log):
+    path = copied.folder("rlhf_v1/preferences", "tiny") / "RECORD.json"
+    record = json.loads(path.read_text())
+    record["recipe"]["annotator"] = "people"
+    path.write_text(json.dumps(record))
+    release(copied, tmp_path / "out", log)
+    text = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    assert "simulated" not in text
+    assert "Ratings that people gave in the chat went into it" in text
+
+
+def test_a_source_without_a_licence_stops_the_stage(copied, tmp_path, log):
+    listed = [toy_store.source("wiki", "corpus"), toy_store.source("found", "corpus", "")]
+    (copied.folder("sources", "base") / "sources.json").write_text(json.dumps(listed))
+    with pytest.raises(licenses.UnlicensedError, match="found"):
+        release(copied, tmp_path / "out", log)
+    shutil.rmtree(tmp_path / "out")
+    release(copied, tmp_path / "out", log, replace(toy_store.RECIPE, allow_unlicensed=("found",)))
+    assert "No licence is stated for found." in (tmp_path / "out" / "MODEL_CARD.md").read_text()
+
+
+def test_a_parent_made_again_since_stops_the_stage(copied, tmp_path, log):
+    (copied.folder("mixture", "tiny") / "more.txt").write_text("new")
+    copied.publish("mixture", "tiny", {"corpus/base": ("decontaminated", "base")})
+    with pytest.raises(lineage.LineageError, match="materialize again .*tiny/mixture"):
+        release(copied, tmp_path / "out", log)
+
+
+def test_a_killed_export_continues_to_the_same_bytes(store, bundle, tmp_path, log):
+    out = tmp_path / "out"
+    shutil.copytree(bundle, out)
+    (out / "model.safetensors").write_bytes(b"half")
+    (out / "MODEL_CARD.md").unlink()
+    (out / "versions" / "policy_1" / "config.json").unlink()
+    export.run(toy_store.RECIPE, toy_store.inputs(store, list(toy_store.EVALUATIONS)), out, log)
+    files = json.loads((bundle / "LINEAGE.json").read_text())["files"]
+    assert json.loads((out / "LINEAGE.json").read_text())["files"] == files
+
+
+def test_a_folder_that_is_no_bundle_says_what_to_do(tmp_path):
+    with pytest.raises(bundles.BundleError, match="no versions.json.*materialize bundle"):
+        bundles.read(tmp_path)
