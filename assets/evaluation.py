@@ -30,6 +30,11 @@ judge = _evaluation(
     "The independent judge's sentence-embedding model, pinned; it shares no signal with the annotator.",
     recipe=lambda s: SourcesRecipe(s.using("judge")),
 )  # fmt: skip
+fitted_judge = _evaluation(
+    "fitted_judge", "modeling.judge", "3.4",
+    "The independent judge: probes on human harm and refusal labels, and how far to trust them.",
+    judge=judge, dialogues=dialogues, prompts=prompts,
+)  # fmt: skip
 generations = _evaluation(
     "generations", "modeling.generations", "3.4",
     "Every version's answers to the held-out prompts.",
@@ -38,13 +43,13 @@ generations = _evaluation(
 win_rates = _evaluation(
     "win_rates", "modeling.win_rates", "3.4, Figure 11",
     "Win rate of every version against SFT under the reward models and under the independent judge.",
-    generations=generations, judge=judge, dialogues=dialogues,
+    generations=generations, judge=judge, fitted_judge=fitted_judge,
     helpfulness_reward_model=v5.helpfulness_reward_model, safety_reward_model=v5.safety_reward_model,
 )  # fmt: skip
 safety_rates = _evaluation(
     "safety_rates", "modeling.safety_rates", "4.3, 4.4",
     "Violations on adversarial prompts and false refusals on harmless ones, by version and risk category.",
-    generations=generations, judge=judge, dialogues=dialogues, safety_reward_model=v5.safety_reward_model,
+    generations=generations, judge=judge, fitted_judge=fitted_judge, safety_reward_model=v5.safety_reward_model,
 )  # fmt: skip
 reward_report = _evaluation(
     "reward_report", "modeling.reward_report", "3.2.2, Tables 7 and 8, Figure 6",
@@ -54,4 +59,4 @@ reward_report = _evaluation(
     **{f"safety_reward_model_{i + 1}": r.safety_reward_model for i, r in enumerate(rounds)},
 )  # fmt: skip
 
-STAGES = [bits_per_byte, benchmark_scores, judge, generations, win_rates, safety_rates, reward_report]
+STAGES = [bits_per_byte, benchmark_scores, judge, fitted_judge, generations, win_rates, safety_rates, reward_report]

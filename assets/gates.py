@@ -1,5 +1,40 @@
-"""Gates: blocking checks that stop bad data and bad models. Each compares an artifact with its parents."""
+"""Gates: blocking checks that stop bad data and bad models. Each compares an artifact with what it was made from."""
 
-from orchestration.factory import Gate
+from assets import corpus, finetuning, pretraining, release, rlhf, safety
+from assets import evaluation as evaluated
+from orchestration.stage import Gate, Stage
 
-GATES: list[Gate] = []
+
+def _gate(stage: Stage, name: str, description: str) -> Gate:
+    """The gate `name` lives in gates.py of the package that makes the stage."""
+    return Gate(name, stage, f"{stage.module.split('.')[0]}.gates:{name}", description)
+
+
+GATES = [
+    _gate(corpus.documents, "every_source_read", "Every fetched source gave documents; most records were readable."),
+    *(
+        _gate(step, "nothing_lost", "Kept and dropped documents are exactly the parent's, and most were not dropped.")
+        for step in (corpus.language, corpus.quality, corpus.pii, corpus.deduplicated, corpus.decontaminated)
+    ),
+    _gate(pretraining.mixture, "heldout_apart", "No held-out document is trained on; all come from the clean corpus."),
+    Gate("exact_round_trip", pretraining.tokenizer, "modeling.gates:exact_round_trip", "Held-out text comes back exactly."),
+    _gate(pretraining.base_model, "better_than_unigram", "Predicts its tokens better than their frequencies do."),
+    _gate(finetuning.prompts, "prompts_apart", "No test prompt is among the RL prompts."),
+    _gate(finetuning.sft_model, "answers_better_than_base", "Unseen demonstrations are likelier than under the base."),
+    *(
+        gate
+        for r in rlhf.rounds
+        for gate in (
+            _gate(r.preferences, "pairs_are_sound", "Pairs answer the parent's prompts and never prefer unsafe to safe."),
+            _gate(r.helpfulness_reward_model, "ranks_pairs", "Finite, differing scores; not worse than a coin."),
+            _gate(r.safety_reward_model, "ranks_pairs", "Finite, differing scores; not worse than a coin."),
+            _gate(r.rejection_samples, "best_of_k", "What was kept is the best candidate of each prompt."),
+            _gate(r.policy, "learned_its_samples", "Likelier to give the best samples than the base model."),
+        )
+    ),
+    _gate(rlhf.ppo_policy, "not_below_its_start", "No lower on held-out prompts than the policy it began with."),
+    _gate(safety.distilled_answers, "kept_only_the_safer", "Every kept answer scores safer than the one it replaces."),
+    _gate(safety.chat_model, "learned_the_distilled", "The kept safe answers became likelier."),
+    _gate(evaluated.win_rates, "every_version_judged", "Every version of the generations was judged on every prompt."),
+    _gate(release.bundle, "loads_as_released", "transformers loads the bundle and its logits equal the chat model's."),
+]

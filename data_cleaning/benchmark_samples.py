@@ -50,7 +50,10 @@ def read_samples(folder: Path) -> Iterator[Sample]:
                 if not line.strip():
                     continue
                 try:
-                    background, question = verbalise(json.loads(line))
+                    row = json.loads(line)
+                    if not isinstance(row, dict):
+                        raise TypeError(f"a {type(row).__name__}")
+                    background, question = verbalise(row)
                 except (json.JSONDecodeError, KeyError, TypeError) as error:
                     where = f"{file} line {number + 1} is no benchmark sample ({error})"
                     raise ValueError(f"{where}: a JSON object with a question is needed") from error

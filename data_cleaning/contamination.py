@@ -27,7 +27,13 @@ REASON = "contaminated"
 SPAN_LENGTHS = (11, 20, 30, 40, 50)  # least span lengths at which the paper measures (A.6); 11 is "longer than 10"
 CLEAN, DIRTY = 0.2, 0.8  # a sample below the one is clean, from the other on dirty (A.6)
 SPAN_SCHEMA = pa.schema(
-    [("id", pa.string()), ("sample", pa.int32()), ("start", pa.int32()), ("length", pa.int32()), ("dropped", pa.bool_())]
+    [
+        ("id", pa.string()),
+        ("sample", pa.int32()),
+        ("start", pa.int32()),
+        ("length", pa.int32()),
+        ("dropped", pa.bool_()),
+    ]
 )
 
 
@@ -100,7 +106,11 @@ def filter_shard(recipe: ContaminationRecipe, index_path: Path, shard: Path, out
             worst[document] = (share, str(index.names[sample]))
     gone = {row: found for row, found in worst.items() if found[0] >= recipe.max_contaminated}
     ids = table["id"].to_pylist()
-    rows = [(ids[row], sample, *span, row in gone) for (row, sample), spans in sorted(pairs.items()) for span in sorted(spans)]
+    rows = [
+        (ids[row], sample, *span, row in gone)
+        for (row, sample), spans in sorted(pairs.items())
+        for span in sorted(spans)
+    ]
     columns = list(zip(*rows, strict=True)) or [[] for _ in SPAN_SCHEMA]
     write_shard(pa.table([*map(list, columns)], schema=SPAN_SCHEMA), out / "spans" / shard.name)
     found = [gone.get(row, (None, None)) for row in range(table.num_rows)]
@@ -171,12 +181,16 @@ def run(config: ContaminationRecipe, inputs: dict[str, Path], out: Path, log) ->
     """
     samples = list(read_samples(inputs["benchmarks"]))
     if not samples:
-        raise ValueError(f"{inputs['benchmarks']} holds no benchmark: name sources with use = 'benchmarks' in sources.toml")
+        raise ValueError(
+            f"{inputs['benchmarks']} holds no benchmark: name sources with use = 'benchmarks' in sources.toml"
+        )
     scratch = out / "_scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     index = index_samples(samples, config.ngram_words - 1)
     index.save(scratch / "index.npz")
-    log.info(f"{len(samples):,} samples of {len(set(index.benchmarks.tolist()))} benchmarks, {index.offsets[-1]:,} words")
+    log.info(
+        f"{len(samples):,} samples of {len(set(index.benchmarks.tolist()))} benchmarks, {index.offsets[-1]:,} words"
+    )
     for folder in ("documents", "dropped", "spans"):
         (out / folder).mkdir(exist_ok=True)
     work = functools.partial(filter_shard, config, scratch / "index.npz")
@@ -189,7 +203,11 @@ def run(config: ContaminationRecipe, inputs: dict[str, Path], out: Path, log) ->
     temporary = out / ".contamination.json.part"
     temporary.write_text(json.dumps(report, indent=1))
     os.replace(temporary, out / "contamination.json")
-    columns = {"benchmark": index.benchmarks.tolist(), "sample": [sample.number for sample in samples], "words": index.counts}
+    columns = {
+        "benchmark": index.benchmarks.tolist(),
+        "sample": [sample.number for sample in samples],
+        "words": index.counts,
+    }
     columns |= {"share_before": before[SPAN_LENGTHS[0]]} | {f"share_{least}": share for least, share in after.items()}
     write_shard(pa.table(columns), out / "samples.parquet")
     totals = {

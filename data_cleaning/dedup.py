@@ -24,7 +24,9 @@ from data_cleaning.shards import map_shards
 from data_cleaning.words import normalised
 
 EXACT, NEAR = "exact_duplicate", "near_duplicate"
-CLUSTER_SCHEMA = pa.schema([("cluster", pa.int64()), ("id", pa.string()), ("kept", pa.bool_()), ("jaccard", pa.float64())])
+CLUSTER_SCHEMA = pa.schema(
+    [("cluster", pa.int64()), ("id", pa.string()), ("kept", pa.bool_()), ("jaccard", pa.float64())]
+)
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,13 @@ def load_signed(shards: Sequence[tuple[Path, Path]]) -> Signed:
             parts.append(dict(file))
     starts = np.cumsum([0] + [len(part["values"]) for part in parts])
     offsets = [part["offsets"][:-1] + start for part, start in zip(parts, starts, strict=False)]
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in ("sizes", "exact", "signatures", "values")}
+    joined = {
+        name: np.concatenate([part[name] for part in parts]) for name in ("sizes", "exact", "signatures", "values")
+    }
     sets = Shingles(joined["values"], np.concatenate([*offsets, starts[-1:]]))
-    return Signed(np.array(ids, object), np.array(numbers), joined["sizes"], joined["exact"], joined["signatures"], sets)
+    return Signed(
+        np.array(ids, object), np.array(numbers), joined["sizes"], joined["exact"], joined["signatures"], sets
+    )
 
 
 def preference(signed: Signed, earlier_shards: int) -> np.ndarray:
@@ -99,7 +105,9 @@ def exact_duplicates(signed: Signed, order: np.ndarray) -> dict[int, int]:
     return {int(row): int(kept) for row, kept in zip(order, head, strict=True) if row != kept}
 
 
-def decide(signed: Signed, recipe: DedupRecipe, earlier_shards: int, log) -> tuple[dict[int, Verdict], list[list[int]], Pairs]:
+def decide(
+    signed: Signed, recipe: DedupRecipe, earlier_shards: int, log
+) -> tuple[dict[int, Verdict], list[list[int]], Pairs]:
     """Steps 2 and 3: what goes and for which row, the clusters (rows in order of preference) and the similarities computed."""
     order = preference(signed, earlier_shards)
     copies = exact_duplicates(signed, order)
@@ -114,7 +122,9 @@ def decide(signed: Signed, recipe: DedupRecipe, earlier_shards: int, log) -> tup
     for group in groups:
         for row, (kept, value) in keep_from(group, similarity, recipe.min_jaccard).items():
             verdicts[row] = Verdict(NEAR, kept, value)
-    log.info(f"near: {len(similarity.known):,} pairs compared, {len(groups):,} clusters, {len(verdicts):,} documents go")
+    log.info(
+        f"near: {len(similarity.known):,} pairs compared, {len(groups):,} clusters, {len(verdicts):,} documents go"
+    )
     for row, kept in copies.items():  # a copy of what goes itself has its words kept where that one's are
         final = verdicts.get(kept)
         verdicts[row] = Verdict(EXACT, final.kept, final.jaccard) if final else Verdict(EXACT, kept, 1.0)
@@ -174,7 +184,9 @@ def run(config: DedupRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         "bands": config.bands,
         "rows": config.rows,
         "min_jaccard": config.min_jaccard,
-        "found_at": {str(s): round(candidate_probability(s, config.bands, config.rows), 4) for s in (0.5, 0.6, 0.7, 0.8, 0.9)},
+        "found_at": {
+            str(s): round(candidate_probability(s, config.bands, config.rows), 4) for s in (0.5, 0.6, 0.7, 0.8, 0.9)
+        },
     }
     mine = len(work[-1][1])
     if not mine:

@@ -36,7 +36,9 @@ def shingles(texts: pa.Array, n: int) -> Shingles:
     starts = ngram_starts(words.offsets, n)
     values, owners = ngram_hashes(hashes, n)[starts], words.owners[: len(starts)][starts]
     places = np.arange(len(hashes), dtype=np.uint64) - np.repeat(words.offsets[:-1], counts).astype(np.uint64)
-    whole = mix(sums(mix(hashes + mix(places)), words.offsets))  # as uint64 wraps around, differences of running sums are exact
+    whole = mix(
+        sums(mix(hashes + mix(places)), words.offsets)
+    )  # as uint64 wraps around, differences of running sums are exact
     short = np.flatnonzero(counts < n)
     values, owners = np.concatenate([values, whole[short]]), np.concatenate([owners, short])
     order = np.lexsort((values, owners))

@@ -115,7 +115,9 @@ def write_parts(recipe: MixtureRecipe, snapshot: str, shard: Path, out: Path) ->
     fates = np.load(out / "_scratch" / "fates" / f"{name}.npy", allow_pickle=False)
     epochs = dict(recipe.epochs)
     train = table.filter(pa.array(fates == TRAIN))
-    times = pa.array([epochs.get(source, recipe.default_epochs) for source in train["source"].to_pylist()], pa.float64())
+    times = pa.array(
+        [epochs.get(source, recipe.default_epochs) for source in train["source"].to_pylist()], pa.float64()
+    )
     if train.num_rows:
         write_shard(train.append_column("epochs", times), out / "train" / f"{name}.parquet")
     heldout = table.filter(pa.array(fates == HELDOUT))
@@ -178,7 +180,9 @@ def draw(lines: Sequence[SourceShare], path: Path) -> None:
     figure = Figure(figsize=(9, 1.6 + 0.55 * len(shown)), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(shown))
-    natural, realised = (100 * np.array([getattr(line, name) for line in shown]) for name in ("natural_share", "realised_share"))
+    natural, realised = (
+        100 * np.array([getattr(line, name) for line in shown]) for name in ("natural_share", "realised_share")
+    )
     axes.barh(places + 0.2, realised, 0.38, color="#2563a8", label="as trained on (times its epochs)")
     axes.barh(places - 0.2, natural, 0.38, color="#b9c6d6", label="as it is (each document once)")
     for place, line, was, now in zip(places, shown, natural, realised, strict=True):
@@ -206,7 +210,9 @@ def verify_apart(out: Path) -> None:
         return found
 
     if shared := words("heldout") & words("train"):
-        raise ValueError(f"{len(shared)} texts are both in train/ and heldout/: remove the artifact's folder and make it again")
+        raise ValueError(
+            f"{len(shared)} texts are both in train/ and heldout/: remove the artifact's folder and make it again"
+        )
 
 
 def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
@@ -217,9 +223,13 @@ def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """
     roles = sorted(role for role in inputs if role.startswith("corpus/"))
     names = [role.removeprefix("corpus/").replace("/", "-") for role in roles]
-    deliveries = [Delivery(name, shard) for name, role in zip(names, roles, strict=True) for shard in shard_paths(inputs[role])]
+    deliveries = [
+        Delivery(name, shard) for name, role in zip(names, roles, strict=True) for shard in shard_paths(inputs[role])
+    ]
     if not deliveries:
-        raise ValueError("the mixture has no cleaned documents: materialize the corpus job for at least one snapshot first")
+        raise ValueError(
+            "the mixture has no cleaned documents: materialize the corpus job for at least one snapshot first"
+        )
     by_snapshot: dict[str, list[Path]] = {}
     for delivery in deliveries:
         by_snapshot.setdefault(delivery.snapshot, []).append(delivery.shard)
@@ -237,9 +247,13 @@ def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         start += part.num_rows
     figures = []
     for snapshot, shards in by_snapshot.items():
-        figures += map_shards(functools.partial(write_parts, config, snapshot), shards, out, log, step=f"parts-{snapshot}")
+        figures += map_shards(
+            functools.partial(write_parts, config, snapshot), shards, out, log, step=f"parts-{snapshot}"
+        )
     if not (fates == TRAIN).any():
-        raise ValueError("no source of the corpus has epochs above 0 in the mixture recipe: nothing would be trained on")
+        raise ValueError(
+            "no source of the corpus has epochs above 0 in the mixture recipe: nothing would be trained on"
+        )
     verify_apart(out)
     lines = shares(scan, fates, config)
     report = {"snapshots": names, "sources": [asdict(line) for line in lines]}

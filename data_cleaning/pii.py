@@ -27,7 +27,9 @@ from data_cleaning.recipes import PiiRecipe
 from data_cleaning.shards import map_shards
 
 # What was replaced is told by place, never by value: a list of removed addresses would be the leak it is to prevent.
-REPLACEMENT_SCHEMA = pa.schema([("id", pa.string()), ("kind", pa.string()), ("start", pa.int64()), ("length", pa.int64())])
+REPLACEMENT_SCHEMA = pa.schema(
+    [("id", pa.string()), ("kind", pa.string()), ("start", pa.int64()), ("length", pa.int64())]
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,18 @@ class Kind:
 
 def is_email(match: re.Match) -> bool:
     """A mail address whose last part is no file ending (`icon@2x.png`)."""
-    return match[0].rsplit(".", 1)[1].lower() not in {"png", "jpg", "jpeg", "gif", "svg", "webp", "js", "css", "html", "py"}
+    return match[0].rsplit(".", 1)[1].lower() not in {
+        "png",
+        "jpg",
+        "jpeg",
+        "gif",
+        "svg",
+        "webp",
+        "js",
+        "css",
+        "html",
+        "py",
+    }
 
 
 def is_public_ip(match: re.Match) -> bool:
@@ -74,7 +87,9 @@ def is_card(match: re.Match) -> bool:
     digits = re.sub(r"\D", "", match[0])
     first = int(digits[:4])
     scheme = (
-        (len(digits) == 16 and (4000 <= first < 5000 or 5100 <= first < 5600 or 2221 <= first <= 2720))  # Visa, Mastercard
+        (
+            len(digits) == 16 and (4000 <= first < 5000 or 5100 <= first < 5600 or 2221 <= first <= 2720)
+        )  # Visa, Mastercard
         or (len(digits) == 16 and (first == 6011 or 6440 <= first < 6600 or 3528 <= first <= 3589))  # Discover, JCB
         or (len(digits) == 15 and first // 100 in (34, 37))  # American Express
         or (len(digits) == 14 and (3000 <= first <= 3059 or first // 100 in (36, 38)))  # Diners Club
@@ -99,7 +114,9 @@ KINDS = {
             "email",
             "|||EMAIL_ADDRESS|||",
             r"\w@\w",
-            re.compile(r"(?<![\w.+@-])[A-Za-z0-9][\w.+-]{0,63}(?<![.+-])@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![\w@])"),
+            re.compile(
+                r"(?<![\w.+@-])[A-Za-z0-9][\w.+-]{0,63}(?<![.+-])@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![\w@])"
+            ),
             is_email,
         ),
         Kind(
@@ -117,7 +134,9 @@ KINDS = {
             "card",
             "|||CARD_NUMBER|||",
             r"\d{4}[ -]?\d{4}",
-            re.compile(rf"{_BEFORE}(?:\d{{4}}([ -]?)\d{{4}}\1\d{{4}}\1\d{{4}}|\d{{4}}([ -]?)\d{{6}}\2\d{{4,5}}){_AFTER}"),
+            re.compile(
+                rf"{_BEFORE}(?:\d{{4}}([ -]?)\d{{4}}\1\d{{4}}\1\d{{4}}|\d{{4}}([ -]?)\d{{6}}\2\d{{4,5}}){_AFTER}"
+            ),
             is_card,
         ),
         Kind(
@@ -171,7 +190,9 @@ def filter_shard(recipe: PiiRecipe, shard: Path, out: Path) -> dict:
     details = [None] * len(texts)
     if recipe.blocked_sites:
         details = [blocked_by(site_of(meta), recipe.blocked_sites) for meta in table["meta"].to_pylist()]
-    kinds = [KINDS[name] for name in KINDS if name in recipe.kinds]  # cards before phones: a card holds what looks like one
+    kinds = [
+        KINDS[name] for name in KINDS if name in recipe.kinds
+    ]  # cards before phones: a card holds what looks like one
     suspects: set[int] = set()
     for kind in kinds:
         hits = pc.indices_nonzero(pc.match_substring_regex(table["text"], kind.hint))

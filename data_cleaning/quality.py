@@ -20,7 +20,9 @@ from data_cleaning.shards import map_shards
 from data_cleaning.text_measures import LINE_END, SHORT_LINE, Measures, numbers
 from data_cleaning.words import flat, split_flat
 
-REMOVED_LINE_SCHEMA = pa.schema([("id", pa.string()), ("line", pa.int32()), ("text", pa.string()), ("reason", pa.string())])
+REMOVED_LINE_SCHEMA = pa.schema(
+    [("id", pa.string()), ("line", pa.int32()), ("text", pa.string()), ("reason", pa.string())]
+)
 Verdict = tuple[str, np.ndarray, np.ndarray]  # reason, value [D], breaks the rule [D]
 
 
@@ -52,7 +54,9 @@ def gopher_repetition(measures: Measures, profile: QualityProfile) -> Iterator[V
         ("duplicate_paragraph_characters", paragraphs, profile.max_duplicate_paragraph_characters),
     ):
         if limit is not None:
-            repeated = np.bincount(owners_of(pieces.offsets), pieces.lengths * pieces.repeated, len(measures.characters))
+            repeated = np.bincount(
+                owners_of(pieces.offsets), pieces.lengths * pieces.repeated, len(measures.characters)
+            )
             yield above(reason, repeated / np.maximum(measures.characters, 1), limit)
     for n, limit in profile.max_top_ngram:
         yield above(f"top_{n}_gram", measures.top_ngram(n), limit)
@@ -82,7 +86,12 @@ def fineweb(measures: Measures, profile: QualityProfile) -> Iterator[Verdict]:
         yield above("newlines", measures.newline_ratio, profile.max_newline_ratio)
 
 
-RULES: tuple[Callable[[Measures, QualityProfile], Iterator[Verdict]], ...] = (gopher_quality, gopher_repetition, c4, fineweb)
+RULES: tuple[Callable[[Measures, QualityProfile], Iterator[Verdict]], ...] = (
+    gopher_quality,
+    gopher_repetition,
+    c4,
+    fineweb,
+)
 
 
 def above(reason: str, values: np.ndarray, limit: float) -> Verdict:
@@ -152,7 +161,11 @@ def filter_shard(recipe: QualityRecipe, shard: Path, out: Path) -> dict:
         known = sorted(profiles)
         raise ValueError(f"{shard.name} asks for the quality profiles {unknown}, the recipe has {known}: add or rename")
     texts = np.array(table["text"].to_pylist(), dtype=object)
-    cleaned, reasons, values = texts.copy(), np.full(len(names), None, dtype=object), np.full(len(names), None, dtype=object)
+    cleaned, reasons, values = (
+        texts.copy(),
+        np.full(len(names), None, dtype=object),
+        np.full(len(names), None, dtype=object),
+    )
     removed_lines = []
     for name in sorted(set(names)):
         rows = np.flatnonzero(names == name)

@@ -5,8 +5,6 @@ dimensions where transformers rotates its two halves, so the rows of the query a
 The tokenizer is rebuilt from the file's tokens, merges and chat template; its control tokens become special tokens.
 """
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from transformers import (
 )
 
 from modeling.dialog import LLAMA2_TEMPLATE
+from modeling.directories import filling
 from modeling.recipes import AdoptRecipe
 
 # llama.cpp's names of the splitting rules of byte-level BPE tokenizers (tokenizer.ggml.pre).
@@ -54,12 +53,9 @@ def run(config: AdoptRecipe, inputs: dict[str, Path], out: Path, log: Any) -> di
     tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"])
     if len(tokenizer) > model.config.vocab_size:
         raise ValueError(f"The tokenizer has {len(tokenizer)} tokens, the checkpoint {model.config.vocab_size}")
-    scratch = out / "_scratch" / "model"
-    shutil.rmtree(scratch, ignore_errors=True)
-    model.save_pretrained(scratch)
-    tokenizer.save_pretrained(scratch)
-    for path in sorted(scratch.iterdir()):
-        os.replace(path, out / path.name)
+    with filling(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return {
         "source": config.source,
         "checkpoint": found.name,

@@ -34,15 +34,8 @@ def run(config: FinetuneRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
         )
     log.info(f"{len(mixed)} samples, {sum(row['kind'] == 'safety' for row in mixed)} of them distilled safety answers")
     dialogues = [row["messages"] for row in mixed]
-    # A run killed while it compares need not train again.
-    trained = answering.kept(
-        out / "_scratch" / "trained.json", lambda: [sft.finetune(config, inputs["ppo_policy"], dialogues, out, log)]
-    )
-    metrics = {
-        "distilled_samples": len(distilled),
-        "rejection_samples": len(mixed) - len(distilled),
-        **trained[0],
-    }
+    figures = sft.finetune(inputs["ppo_policy"], dialogues, config, out, log)
+    metrics = {"distilled_samples": len(distilled), "rejection_samples": len(mixed) - len(distilled), **figures}
     if {"helpfulness_reward_model", "safety_reward_model", "prompts"} <= inputs.keys():
         metrics |= compare(inputs, out, longest_answer(inputs["ppo_policy"], dialogues), config.seed, log)
     return metrics
@@ -85,7 +78,7 @@ def compare(inputs: dict[str, Path], out: Path, max_new_tokens: int, seed: int, 
             scores = scoring.sigmoid(scoring.score(*loaded, dialogs)).tolist()
             for row, score in zip(rows, scores, strict=True):
                 row[f"{name}_{version}"] = score
-    table, metrics = figures(rows)
+    table, metrics = measure(rows)
     reporting.write_text(out / "heldout.md", table)
     reporting.write_text(out / "examples.md", examples(rows))
     return metrics
@@ -97,7 +90,7 @@ def heldout(rows: list[dict]) -> list[dict]:
     return [row for kind in KINDS for row in [row for row in order if row["kind"] == kind][:REPORTED]]
 
 
-def figures(rows: list[dict]) -> tuple[str, dict]:
+def measure(rows: list[dict]) -> tuple[str, dict]:
     """Means before and after for each kind of prompt, as a table and as metrics."""
     lines, metrics = [], {}
     for kind in KINDS:

@@ -138,7 +138,8 @@ def safety_rows(config: DemonstrationsRecipe, dialogues: Path) -> tuple[list[dic
     for prompt in sorted(owned.values(), key=lambda one: splits.unit(one.request.prompt, "order")):
         if len(rows) >= config.max_safety or not generic:
             break
-        if prompt.part == splits.DEMONSTRATIONS and prompt.group not in demonstrated:
+        mine = prompt.part == splits.DEMONSTRATIONS and prompt.group not in demonstrated
+        if mine and prompt.request.refusable:
             chosen = generic[int(splits.unit(prompt.request.prompt, f"answer{config.seed}") * len(generic))]
             rows.append(_safety_row(config, prompt, chosen.answer, "safety-paired", prompt.request.source,
                                     prompt.request.license))  # fmt: skip

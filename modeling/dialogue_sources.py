@@ -86,14 +86,21 @@ def _best_exchange(turns: list[str]) -> tuple[str, ...]:
     return ()
 
 
-_LAUGHTER = re.compile(r"\b(?:a*(?:ha){2,}h?|lo+l|lmao|omg|wtf|idk|btw|gonna|wanna|u|ur|yeah|byu|survey|chat ?bot)\b", re.I)
+_LAUGHTER = re.compile(
+    r"\b(?:a*(?:ha){2,}h?|lo+l|lmao|omg|wtf|idk|btw|gonna|wanna|u|ur|yeah|byu|survey|chat ?bot)\b", re.I
+)
 
 
 def _proper(text: str, least: int) -> bool:
     """Readable on its own: neither a grunt nor a rant, no slang, no links, nothing rude."""
     count = len(text.split())
     rude = set(answer_rules.words(text)) & answer_rules.HARM
-    return least <= count <= 40 and not rude and not _LAUGHTER.search(text) and not re.search(r"https?:|[<>@#_]|\d{4}", text)
+    return (
+        least <= count <= 40
+        and not rude
+        and not _LAUGHTER.search(text)
+        and not re.search(r"https?:|[<>@#_]|\d{4}", text)
+    )
 
 
 def _sentence(text: str) -> str:

@@ -8,7 +8,7 @@ import json
 import resource
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,38 +24,32 @@ from modeling.training import fit, last_checkpoint, save_model, split_batch, tra
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12, "3090": 71e12}
 
 
-@dataclass(frozen=True)
 class PackedSequences(torch.utils.data.Dataset):
     """Row n is the n-th sequence training reads: `context` neighbouring tokens of a shard, no padding, no overlap.
 
     Sequences of all shards are shuffled anew by the seed at each pass over the data; `rows` of them make up the run.
     """
 
-    shards: tuple[np.ndarray, ...]
-    context: int
-    rows: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        counts = [len(shard) // self.context for shard in self.shards]
-        if not sum(counts):
-            raise ValueError(f"The token shards hold no sequence of {self.context} tokens: add data or shorten the context")
-        object.__setattr__(self, "firsts", np.concatenate([[0], np.cumsum(counts)]))
-        object.__setattr__(self, "orders", {})
+    def __init__(self, shards: Sequence[np.ndarray], context: int, rows: int, seed: int) -> None:
+        self.shards, self.context, self.rows, self.seed = shards, context, rows, seed
+        self.firsts = np.cumsum([0] + [len(shard) // context for shard in shards])  # each shard's first sequence
+        self.sequences = int(self.firsts[-1])
+        if not self.sequences:
+            raise ValueError(f"The token shards hold no sequence of {context} tokens: add data or shorten the context")
+        self.number, self.order = -1, np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
         return self.rows
 
-    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
-        number, place = divmod(row, int(self.firsts[-1]))
-        if number not in self.orders:
-            self.orders.clear()
-            self.orders[number] = np.random.default_rng([self.seed, number]).permutation(int(self.firsts[-1]))
-        sequence = int(self.orders[number][place])
+    def __getitem__(self, row: int) -> torch.Tensor:
+        number, place = divmod(row, self.sequences)
+        if number != self.number:
+            self.number = number
+            self.order = np.random.default_rng([self.seed, number]).permutation(self.sequences)
+        sequence = int(self.order[place])
         shard = int(np.searchsorted(self.firsts, sequence, side="right")) - 1
         begin = (sequence - int(self.firsts[shard])) * self.context
-        ids = torch.from_numpy(self.shards[shard][begin : begin + self.context].astype(np.int64))
-        return {"input_ids": ids}
+        return torch.from_numpy(self.shards[shard][begin : begin + self.context].astype(np.int64))
 
 
 def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
@@ -73,7 +67,7 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
     summary = json.loads((inputs["tokens"] / "tokens.json").read_text())
     sequences = config.batch_tokens // model_recipe.context
     data = PackedSequences(
-        tuple(np.load(inputs["tokens"] / "train" / name, mmap_mode="r") for name in summary["shards"]),
+        [np.load(inputs["tokens"] / "train" / name, mmap_mode="r") for name in summary["shards"]],
         model_recipe.context,
         config.steps * sequences,
         config.seed,
@@ -119,9 +113,9 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
     }
 
 
-def collate(rows: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def collate(rows: list[torch.Tensor]) -> dict[str, torch.Tensor]:
     """(batch, context) ids; they are the labels too, the model shifts them."""
-    ids = torch.stack([row["input_ids"] for row in rows])
+    ids = torch.stack(rows)
     return {"input_ids": ids, "labels": ids}
 
 

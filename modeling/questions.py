@@ -5,7 +5,8 @@ Answers are sentences of the text as they stand; only the questions are template
 
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,27 @@ from modeling import splits
 _END = re.compile(r"(?P<word>\S*?)[.!?][\"”’)\]]*\s+(?=[\"“(\[]?[A-Z0-9])")
 # Words whose full stop ends no sentence; so does no initial.
 _ABBREVIATIONS = frozenset(
-    ["st", "mr", "mrs", "ms", "dr", "vs", "ca", "no", "jr", "sr", "lt", "mt", "fl", "lit", "etc", "rev", "gen", "col", "prof"]
+    [
+        "st",
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "vs",
+        "ca",
+        "no",
+        "jr",
+        "sr",
+        "lt",
+        "mt",
+        "fl",
+        "lit",
+        "etc",
+        "rev",
+        "gen",
+        "col",
+        "prof",
+    ]
     + ["inc", "e.g", "i.e", "b.c", "a.d", "u.s", "u.k"]
 )
 _VERB = re.compile(r"\b(is|are|was|were)\b")
@@ -45,12 +66,13 @@ def subjects(mixture: Path) -> list[Subject]:
     paths = sorted((mixture / "train").glob("*.parquet"))
     if not paths:
         raise ValueError(f"no train/*.parquet in {mixture}: materialize the mixture first")
+    rows = [row for path in paths for row in _titled(path)]
+    common = common_words(row["text"] for row in rows)
     found: dict[str, Subject] = {}
-    for path in paths:
-        for row in _titled(path):
-            made = subject(row)
-            if made is not None:
-                found.setdefault(made.entity, made)
+    for row in rows:
+        made = subject(row, common)
+        if made is not None:
+            found.setdefault(made.entity, made)
     return sorted(found.values(), key=lambda one: splits.unit(one.entity, "order"))
 
 
@@ -62,8 +84,18 @@ def _titled(path: Path) -> Iterator[dict]:
             yield row
 
 
-def subject(row: dict) -> Subject | None:
-    """None where the text does not open by saying what its title is."""
+def common_words(texts: Iterable[str]) -> frozenset[str]:
+    """Words written small at least three times, and more often than with a capital inside a sentence."""
+    small: Counter[str] = Counter()
+    large: Counter[str] = Counter()
+    for text in texts:
+        small.update(re.findall(r"\b[a-z][a-z'-]+\b", text))
+        large.update(word.lower() for word in re.findall(r"(?<=[a-z,;] )[A-Z][a-z'-]+\b", text))
+    return frozenset(word for word, count in small.items() if count >= 3 and count > large[word])
+
+
+def subject(row: dict, common: frozenset[str]) -> Subject | None:
+    """None where the text does not open by saying what its title is. `common` are words that begin small in sentences."""
     text = " ".join(row["text"].replace("\u00a0", " ").split())
     title = re.sub(r"\s*\([^)]*\)$", "", row["title"]).strip()
     sentences = split_sentences(text)
@@ -79,13 +111,15 @@ def subject(row: dict) -> Subject | None:
         return None
     meta = json.loads(row["meta"] or "{}")
     description, topic = str(meta.get("description") or ""), str(meta.get("topic") or "")
-    person = topic == "People" or bool(re.search(r"\((?:born|c\. )?\s*\d{3,4}[–-]?", description)) and verb[1] in "iswas"
+    person = (
+        topic == "People" or bool(re.search(r"\((?:born|c\. )?\s*\d{3,4}[–-]?", description)) and verb[1] in "iswas"
+    )
     name = title
     if not person and len(before.split()) <= len(title.split()) + 1 and title.lower() in before.lower():
         name = before
     return Subject(
         entity=splits.entity(row["title"]),
-        name=_inside_a_sentence(name, text),
+        name=name if person else _inside_a_sentence(name, common),
         verb=verb[1],
         person=person,
         sentences=sentences,
@@ -99,6 +133,8 @@ def subject(row: dict) -> Subject | None:
 def question(subject: Subject, salt: str = "") -> str:
     """One of a few ways to ask, always the same for the same entity and salt."""
     word = "Who" if subject.person else "What"
+    if not subject.person and subject.verb in ("are", "were") and not subject.name.endswith("s"):
+        return f"Tell me about {subject.name}."  # the text speaks of many, the title of one
     forms = (
         f"{word} {subject.verb} {subject.name}?",
         f"{word} {subject.verb} {subject.name}?",
@@ -133,7 +169,7 @@ def split_sentences(text: str) -> tuple[str, ...]:
     """Sentences of a one-line English text. Initials and common abbreviations end none."""
     found, start = [], 0
     for match in _END.finditer(text):
-        word = match["word"].lstrip("([\"“")
+        word = match["word"].lstrip('(["“')
         if word.lower() in _ABBREVIATIONS or re.fullmatch(r"[A-Z](?:\.[A-Z])*", word):
             continue
         found.append(text[start : match.end()].strip())
@@ -141,16 +177,11 @@ def split_sentences(text: str) -> tuple[str, ...]:
     return (*found, text[start:].strip()) if text[start:].strip() else tuple(found)
 
 
-def _inside_a_sentence(name: str, text: str) -> str:
-    """Lower the first letter of an article, and of a common noun.
-
-    A common noun is one that the text itself writes small, or a title of several words whose others are small.
-    """
+def _inside_a_sentence(name: str, common: frozenset[str]) -> str:
+    """Lower the first letter of an article and of a common noun, and leave names alone."""
+    first, *others = name.split()
     small = name[:1].lower() + name[1:]
-    if re.match(r"(?:A|An|The) ", name):
+    if first in ("A", "An", "The"):
         return small
-    if re.search(rf"\b{re.escape(name)}", text[len(name) :]):
-        return name
-    others = name.split()[1:]
-    common = bool(others) and all(word.islower() for word in others)
-    return small if common or re.search(rf"\b{re.escape(small)}", text) else name
+    # Titles are in sentence case: one whose other words are small is no name, unless its first word is ("Dead sea").
+    return small if first.lower() in common and all(word.islower() for word in others) else name

@@ -216,9 +216,7 @@ def _generate_batch(model, prompts, uniforms_RT2, recipe, samples, closing, pad)
     return answers
 
 
-def sample_tokens(
-    logits_RV: torch.Tensor, uniforms_R2: torch.Tensor, temperature: float, top_p: float
-) -> torch.Tensor:
+def sample_tokens(logits_RV: torch.Tensor, uniforms_R2: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
     """One token a row from the smallest set of most likely tokens that holds `top_p`, drawn by inverse transform.
 
     Temperature acts before the cut, as in Llama 2's own generation; 0 takes the most likely token. A token is drawn from

@@ -8,19 +8,19 @@ text exactly, `▁`, tabs and `<0x41>` included. The tags of the chat format are
 import hashlib
 import json
 import math
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from modeling.adopt import adopt_tokenizer
 from modeling.dialog import LLAMA2_TEMPLATE
+from modeling.directories import filling
 from modeling.recipes import AdoptRecipe, TokenizerRecipe
 
 SPECIALS = ("<pad>", "<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")
@@ -44,11 +44,8 @@ def run(config: TokenizerRecipe | AdoptRecipe, inputs: dict[str, Path], out: Pat
         tokenizer = adopt_tokenizer(inputs["adopted_checkpoint"])
     else:
         tokenizer = train(mixture_texts(inputs["mixture"], config.training_bytes), config.vocab_size)
-    scratch = out / "_scratch" / "tokenizer"
-    shutil.rmtree(scratch, ignore_errors=True)
-    tokenizer.save_pretrained(scratch)
-    for path in sorted(scratch.iterdir()):
-        os.replace(path, out / path.name)
+    with filling(out) as folder:
+        tokenizer.save_pretrained(folder)
     reloaded = AutoTokenizer.from_pretrained(out)
     table = compression(reloaded, inputs["mixture"])
     for row in table:
@@ -103,27 +100,32 @@ def copies(identifier: str, epochs: float, salt: str = "") -> int:
 
 
 def mixture_texts(mixture: Path, limit_bytes: int) -> Iterator[str]:
-    """Texts of the mixture in a hashed order, each as often as its epochs say, until `limit_bytes` of UTF-8."""
+    """Texts of the mixture, each as often as its epochs say: a hashed choice of at most `limit_bytes` of UTF-8 in all.
+
+    Memory: one shard of text, and some 100 bytes for each document of the mixture.
+    """
     keys = []
     for shard, path in enumerate(_shards(mixture)):
-        table = pq.read_table(path, columns=["id", "epochs"])
-        for row, (identifier, epochs) in enumerate(
-            zip(table["id"].to_pylist(), table["epochs"].to_pylist(), strict=True)
+        table = pq.read_table(path, columns=["id", "epochs", "text"])
+        sizes = pc.binary_length(table["text"].cast("large_binary")).to_pylist()
+        for row, (identifier, epochs, size) in enumerate(
+            zip(table["id"].to_pylist(), table["epochs"].to_pylist(), sizes, strict=True)
         ):
             for copy in range(copies(identifier, epochs)):
                 key = hashlib.blake2b(f"tokenizer:{copy}:{identifier}".encode(), digest_size=8).digest()
-                keys.append((key, shard, row))
-    chosen: dict[int, list[int]] = {}
+                keys.append((key, shard, row, size))
     keys.sort()
-    seen = 0
-    columns = [pq.read_table(path, columns=["text"])["text"] for path in _shards(mixture)]
-    for _, shard, row in keys:
-        text = columns[shard][row].as_py()
-        seen += len(text.encode())
-        if seen > limit_bytes and chosen:
-            return
+    chosen: dict[int, list[int]] = {}
+    room = limit_bytes
+    for _, shard, row, size in keys:
+        room -= size
+        if room < 0 and chosen:
+            break
         chosen.setdefault(shard, []).append(row)
-        yield text
+    for shard, path in enumerate(_shards(mixture)):
+        if shard in chosen:
+            texts = pq.read_table(path, columns=["text"])["text"]
+            yield from (texts[row].as_py() for row in sorted(chosen[shard]))
 
 
 def compression(tokenizer: PreTrainedTokenizerBase, mixture: Path, sample_bytes: int = 200_000) -> list[dict]:

@@ -26,6 +26,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from modeling.directories import filling
 from modeling.recipes import OptimizerRecipe
 from modeling.runtime import device
 
@@ -141,12 +142,9 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
     """Write model and tokenizer as a Hugging Face directory (safetensors) at the root of `out`, each file atomically."""
-    scratch = out / "_scratch" / "model"
-    shutil.rmtree(scratch, ignore_errors=True)
-    model.save_pretrained(scratch)
-    tokenizer.save_pretrained(scratch)
-    for path in sorted(scratch.iterdir()):
-        os.replace(path, out / path.name)
+    with filling(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 def write_history(history: Sequence[dict], out: Path) -> None:

@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import dagster as dg
 
@@ -11,21 +10,11 @@ from orchestration.console import StageLog, duration
 from orchestration.launchers import materialize
 from orchestration.partitions import BY_AXIS
 from orchestration.source_code import code_version
-from orchestration.stage import SCALE, SNAPSHOT, Stage, expanded_inputs, settings
+from orchestration.stage import SCALE, SNAPSHOT, Gate, Stage, expanded_inputs, settings
 from orchestration.store import artifact
 
 # A killed step is tried again and continues; what a person has to mend is not.
 RETRY = dg.RetryPolicy(max_retries=1)
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A blocking check: `function` (module:name) tells (passed, why, figures) of an artifact, from it and its parents."""
-
-    name: str
-    stage: Stage
-    function: str
-    description: str
 
 
 def asset_key(stage: Stage) -> dg.AssetKey:

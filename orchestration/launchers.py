@@ -20,7 +20,7 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
-OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "GRADIO_ANALYTICS_ENABLED": "False"}
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
 TRAINERS = {"modeling.base_model", "modeling.sft", "modeling.reward", "modeling.policy", "modeling.chat_model"}
 BY_SCALE = {"gpu": "subprocess", "7b": "torchrun", "13b": "torchrun", "34b": "torchrun", "70b": "torchrun"}
 

@@ -8,6 +8,9 @@ import dagster as dg
 from orchestration.records import RECORD
 
 
+MAX_TEXT = 40_000  # characters of a Markdown file shown in the UI
+
+
 def _picture(path: Path) -> dg.MetadataValue:
     data = base64.b64encode(path.read_bytes()).decode()
     return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{data})")
@@ -39,8 +42,9 @@ def of(folder: Path, record: dict, reused: bool) -> dict[str, dg.MetadataValue]:
     """Metadata of one materialization, from its record and the plots and report beside it."""
     size = sum(entry["bytes"] for entry in record["manifest"].values())
     shown = {f"plot: {path.stem}": _picture(path) for path in sorted(folder.glob("plots/*.png"))}
-    if (folder / "report.md").is_file():
-        shown["report"] = dg.MetadataValue.md((folder / "report.md").read_text(encoding="utf-8"))
+    for path in sorted(folder.glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        shown[path.stem.lower()] = dg.MetadataValue.md(text[:MAX_TEXT] + ("\n\n…" if len(text) > MAX_TEXT else ""))
     shown.update({name: _metric(value) for name, value in record["metrics"].items()})
     git = record["git"]
     return {

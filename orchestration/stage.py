@@ -34,6 +34,16 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """A blocking check: `function` (module:name) tells (passed, why, figures) of an artifact, from it and its parents."""
+
+    name: str
+    stage: Stage
+    function: str
+    description: str
+
+
+@dataclass(frozen=True)
 class CorpusSettings:
     """What the recipes of the corpus stages are picked from."""
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoTokenizer, DynamicCache
 
 from modeling import dialog, sampling
-from release.bundle import Bundle
+from release.bundle import Bundle, BundleError
 
 # Paper Table 31. Meta offered it as the default at first and removed it a month later, because it made refusals of
 # harmless questions more frequent; here it is offered and never set by itself.
@@ -85,7 +86,13 @@ class Versions:
 
 
 def load(path: Path) -> Loaded:
-    return Loaded(sampling.load_transformers(path), AutoTokenizer.from_pretrained(path))
+    """Raises BundleError where the weights are damaged."""
+    try:
+        return Loaded(sampling.load_transformers(path), AutoTokenizer.from_pretrained(path))
+    except SafetensorError as error:
+        raise BundleError(
+            f"the weights in {path} cannot be read ({error}): copy or materialize the bundle again"
+        ) from error
 
 
 def read_prompt(loaded: Loaded, messages: list[dict], max_new_tokens: int) -> tuple[list[int], int]:

@@ -32,7 +32,9 @@ def licences() -> list[str]:
     return sorted(found)
 
 
-def table(texts: list[str], source: str = "manual", profile: str = "web", lang: str = "en", meta: str = "{}") -> pa.Table:
+def table(
+    texts: list[str], source: str = "manual", profile: str = "web", lang: str = "en", meta: str = "{}"
+) -> pa.Table:
     """Documents as the language stage leaves them; ids are `<source>:<number>`."""
     rows = [
         {

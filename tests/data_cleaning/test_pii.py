@@ -23,7 +23,10 @@ REPLACED = [
     ("(jane@example.org), or <bob_1@x-y.io>", "(|||EMAIL_ADDRESS|||), or <|||EMAIL_ADDRESS|||>"),
     ("mailto:jane@example.org.", "mailto:|||EMAIL_ADDRESS|||."),
     ("from 8.8.8.8, then 93.184.216.34.", "from |||IP_ADDRESS|||, then |||IP_ADDRESS|||."),
-    ("host 2606:4700:4700::1111 and 2a00:1450:4001:0800:0000:0000:0000:200e", "host |||IP_ADDRESS||| and |||IP_ADDRESS|||"),
+    (
+        "host 2606:4700:4700::1111 and 2a00:1450:4001:0800:0000:0000:0000:200e",
+        "host |||IP_ADDRESS||| and |||IP_ADDRESS|||",
+    ),
     ("(808) 782-1557", "|||PHONE_NUMBER|||"),
     ("call 415-555-2671, or 1-800-555-0199!", "call |||PHONE_NUMBER|||, or |||PHONE_NUMBER|||!"),
     ("call 415.555.2671 now", "call |||PHONE_NUMBER||| now"),
@@ -50,6 +53,9 @@ KEPT = [
     "https://example.org/415-555-2671/x and path/4111111111111111/y",
     "UUID 123e4567-e89b-12d3-a456-426614174000, sha 0123456789abcdef0123456789abcdef",
 ]
+
+
+PIECES = ["4", "11", "415", "2671", " ", "-", ".", ":", "::", "@", "ab", "+", "(", ")", "2606", "x.org"]
 
 
 @pytest.mark.parametrize(("text", "expected"), REPLACED)
@@ -86,14 +92,20 @@ def test_only_addresses_and_a_telephone_change_in_real_licences():
 
 @pytest.mark.parametrize(
     ("digits", "valid"),
-    [("79927398713", True), ("79927398710", False), ("4111111111111111", True), ("4111111111111121", False), ("0", True)],
+    [
+        ("79927398713", True),
+        ("79927398710", False),
+        ("4111111111111111", True),
+        ("4111111111111121", False),
+        ("0", True),
+    ],
 )
 def test_luhn(digits, valid):
     assert pii.luhn(digits) is valid
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from("4 11 415 2671 - . : :: @ ab + ( ) 2606 x.org".split() + [" "]), max_size=14))
+@given(st.lists(st.sampled_from(PIECES), max_size=14))
 def test_the_hint_never_hides_a_match(parts):
     text = "".join(parts)
     for kind in KINDS:
@@ -101,7 +113,9 @@ def test_the_hint_never_hides_a_match(parts):
             assert pc.match_substring_regex(pa.array([text]), kind.hint)[0].as_py(), kind.name
 
 
-@pytest.mark.parametrize("text", ["1" * 20_000, "a." * 10_000 + "@", "+1" + " 1" * 10_000, "1:" * 10_000, "x@" + "a." * 10_000])
+@pytest.mark.parametrize(
+    "text", ["1" * 20_000, "a." * 10_000 + "@", "+1" + " 1" * 10_000, "1:" * 10_000, "x@" + "a." * 10_000]
+)
 def test_no_text_takes_long(text):
     pii.replace_all(text, KINDS)  # the suite's time limit is the assertion: quadratic backtracking takes minutes
 

@@ -72,7 +72,9 @@ def test_measures_equal_the_slow_ones_on_real_documents(real):
     np.testing.assert_allclose(found.mean_word_length, [np.mean([len(word) for word in words]) for words in solid])
     letters = [np.mean([any(c.isalpha() for c in word) for word in text.split()]) for text in real]
     np.testing.assert_allclose(found.alphabetic_words, letters)
-    stops = [len({re.sub(r"[\W\d_]+", "", word).lower() for word in text.split()} & set(STOP_WORDS["en"])) for text in real]
+    stops = [
+        len({re.sub(r"[\W\d_]+", "", word).lower() for word in text.split()} & set(STOP_WORDS["en"])) for text in real
+    ]
     assert found.stop_words.tolist() == stops
     lines = [[line.strip() for line in text.split("\n") if line.strip()] for text in real]
     short = [np.mean([len(line) <= 30 for line in each]) for each in lines]
@@ -152,7 +154,9 @@ def test_encyclopedic_stub_goes_and_introduction_stays():
 
 
 def test_stop_words_are_those_of_the_language():
-    french = " ".join(["La rivière prend sa source dans les collines et traverse une vallée que le chemin de fer longe."] * 4)
+    french = " ".join(
+        ["La rivière prend sa source dans les collines et traverse une vallée que le chemin de fer longe."] * 4
+    )
     assert measures([french], "fr").stop_words[0] >= 5
     assert measures([french], "en").stop_words[0] == 0
     assert measures([french], "xx").stop_words[0] == np.inf
@@ -164,7 +168,8 @@ def test_hardly_any_text_goes_without_an_error(text):
 
 
 def test_lines_of_menus_go_and_paragraphs_stay():
-    text = "Home\n" + GOOD.replace("\n", "\n\n", 1) + "\nPlease enable JavaScript to see the map of it.\nWe use cookies on this site."
+    notices = "\nPlease enable JavaScript to see the map of it.\nWe use cookies on this site."
+    text = "Home\n" + GOOD.replace("\n", "\n\n", 1) + notices
     cleaned, removed = quality.clean_lines(pa.array([text, GOOD]), PROFILES["web"])
     assert cleaned.to_pylist() == [GOOD.replace("\n", "\n\n", 1), GOOD]
     assert removed["line"].to_pylist() == [0, 7, 8] and removed["row"].to_pylist() == [0, 0, 0]
@@ -175,7 +180,8 @@ def test_lines_of_menus_go_and_paragraphs_stay():
 
 @pytest.fixture
 def parent(tmp_path):
-    mixed = pa.concat_tables([table([GOOD, GOOD + "\nMenu", "too short"], "a"), table(["A mill is a place to grind."], "b", "reference")])
+    stub = table(["A mill is a place to grind."], "b", "reference")
+    mixed = pa.concat_tables([table([GOOD, GOOD + "\nMenu", "too short"], "a"), stub])
     return artifact(tmp_path / "language", one=mixed, two=table(manual()[:20], "manual", "prose"))
 
 

@@ -5,11 +5,11 @@ import dataclasses
 import pyarrow.parquet as pq
 import pytest
 import torch
-import toy_rlhf
 from transformers import AutoTokenizer
 
 from modeling import distill, scoring
 from modeling.recipes import DistillationRecipe, FinetuneRecipe, SamplingRecipe
+from tests.modeling import toy_rlhf
 
 
 class KilledError(Exception):

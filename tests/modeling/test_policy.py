@@ -55,7 +55,9 @@ def test_demonstration_share_is_of_the_whole(inputs, share, expected):
 def test_demonstrations_change_with_the_seed_and_not_otherwise(inputs):
     path = inputs["demonstrations"] / "train.parquet"
     assert policy.demonstrations(path, 12, RECIPE) == policy.demonstrations(path, 12, RECIPE)
-    assert policy.demonstrations(path, 12, RECIPE) != policy.demonstrations(path, 12, dataclasses.replace(RECIPE, seed=9))
+    assert policy.demonstrations(path, 12, RECIPE) != policy.demonstrations(
+        path, 12, dataclasses.replace(RECIPE, seed=9)
+    )
 
 
 def test_what_cannot_be_mixed_is_refused(inputs, tmp_path, log):

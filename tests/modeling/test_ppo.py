@@ -6,12 +6,12 @@ import shutil
 
 import pytest
 import torch
-import toy_rlhf
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling import ppo, ppo_math, ppo_rollout, ppo_state, scoring
 from modeling.ppo_rollout import Prompt, Response
+from tests.modeling import toy_rlhf
 
 
 class KilledError(Exception):

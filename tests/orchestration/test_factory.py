@@ -4,8 +4,7 @@ import dagster as dg
 import pytest
 
 from orchestration import factory
-from orchestration.factory import Gate
-from orchestration.stage import SCALE, Stage
+from orchestration.stage import SCALE, Gate, Stage
 from orchestration.store import artifact
 from tests.orchestration.toy import ToyRecipe
 

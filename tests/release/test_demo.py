@@ -155,7 +155,7 @@ def test_a_version_that_cannot_be_read_gives_a_clear_line_and_keeps_the_text(bun
     last = list(demo.respond(versions, "hello", [], "chat_model", "", 0, 1, 5))[-1]
     assert last[0] == last[1] == []
     assert last[2] == "hello"
-    assert "No answer: " in last[3]
+    assert "cannot be read" in last[3]
 
 
 def test_settings_out_of_bounds_are_refused_with_a_line(opened):
@@ -200,7 +200,7 @@ def test_release_needs_no_dagster():
     code = (
         "import sys, release.export, release.demo, release.results\n"
         "bad = [m for m in sys.modules if m.split('.')[0] in ('dagster', 'assets', 'orchestration')]\n"
-        "sys.exit(', '.join(bad))"
+        "sys.exit(', '.join(bad) or 0)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

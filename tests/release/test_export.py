@@ -108,7 +108,9 @@ def test_the_card_says_what_the_records_say(store, bundle):
         [lineage.read(folder) for folder in toy_store.inputs(store, list(toy_store.EVALUATIONS)).values()],
         lineage.store_lookup(store.root),
     )
-    kilograms = sum(a.record["seconds"] / 3600 * a.record["energy"]["watts"] / 1000 * 1.1 * 0.385 for a in chain.artifacts)
+    kilograms = sum(
+        a.record["seconds"] / 3600 * a.record["energy"]["watts"] / 1000 * 1.1 * 0.385 for a in chain.artifacts
+    )
     assert f"| {kilograms:.4f} |" in text
 
 

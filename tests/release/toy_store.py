@@ -153,8 +153,24 @@ def inputs(store: ToyStore, evaluations: list[str]) -> dict[str, Path]:
 
 def bits_per_byte_metrics() -> dict:
     rows = [
-        {"source": "wiki", "documents": 3, "bytes": 900, "bits_per_byte": 1.91, "xz": 2.4, "ppmd6": 2.05, "ppmd8": 2.07},
-        {"source": "bible", "documents": 1, "bytes": 100, "bits_per_byte": 1.5, "xz": 1.9, "ppmd6": 1.45, "ppmd8": 1.47},
+        {
+            "source": "wiki",
+            "documents": 3,
+            "bytes": 900,
+            "bits_per_byte": 1.91,
+            "xz": 2.4,
+            "ppmd6": 2.05,
+            "ppmd8": 2.07,
+        },
+        {
+            "source": "bible",
+            "documents": 1,
+            "bytes": 100,
+            "bits_per_byte": 1.5,
+            "xz": 1.9,
+            "ppmd6": 1.45,
+            "ppmd8": 1.47,
+        },
     ]
     return {**bits_per_byte.total(rows), "sources": 2, "sources_below_every_floor": 1, "by_source": rows}
 

@@ -1,0 +1,190 @@
+"""Benchmark files into lm-eval tasks: one JSON file and one YAML definition a task, with absolute paths, no hub.
+
+The files are the labelled ones of the `benchmarks` artifact. Choices are scored by the likelihood of their full text after
+the question, except MMLU, which asks for the letter as is usual. Formats follow lm-eval's own tasks where it has one.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+CHOICE = re.compile(r"\n(?=[A-F]\.\s?)")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark: where its rows are, how a row becomes a question, and what the paper reports for 7B."""
+
+    name: str
+    pattern: str  # of its file under raw/ in the artifact
+    convert: Callable[[dict], dict | None]  # a row of the file → {"prompt", "choices", "gold"} or {"prompt", "answers"}
+    metric: str  # acc | acc_norm (likelihood per byte) | greedy (is the answer the likeliest text?) | exact_match
+    shots: int  # the paper's number where its context allows, 0 in a context under LONG_CONTEXT
+    paper_7b: float | None  # Llama 2 7B, per cent, Table 20; formats and subsets differ
+    note: str = ""
+
+
+LONG_CONTEXT = 2048
+
+
+def choices_of(row: dict) -> tuple[list[str], int] | None:
+    """(texts without letters, index of the right one), or None where the right answer is not among them."""
+    options = [option.strip() for option in CHOICE.split(row["options"].strip())]
+    if row["answer"].strip() not in options:
+        return None
+    return [re.sub(r"^[A-F]\.\s?", "", option).strip() for option in options], options.index(row["answer"].strip())
+
+
+def multiple(template: str) -> Callable[[dict], dict | None]:
+    """A question whose choices are continuations of `template`."""
+
+    def convert(row: dict) -> dict | None:
+        found = choices_of(row)
+        if found is None or not all(found[0]):
+            return None
+        fields = {name: row.get(name, "").strip() for name in ("passage", "question")}
+        return {"prompt": template.format(**fields), "choices": found[0], "gold": found[1]}
+
+    return convert
+
+
+def mmlu(row: dict) -> dict | None:
+    """Options are shown with their letters; the model is asked for the letter."""
+    found = choices_of(row)
+    if found is None:
+        return None
+    letters = "ABCDEF"[: len(found[0])]
+    shown = "\n".join(f"{letter}. {text}" for letter, text in zip(letters, found[0], strict=True))
+    prompt = f"{row['question'].strip()}\n{shown}\nAnswer:"
+    return {"prompt": prompt, "choices": list(letters), "gold": found[1]}
+
+
+def boolq(row: dict) -> dict | None:
+    prompt = f"{row['passage'].strip()}\nQuestion: {row['question'].strip().rstrip('?')}?\nAnswer:"
+    return {"prompt": prompt, "choices": ["no", "yes"], "gold": int(str(row["answer"]).strip().lower() == "true")}
+
+
+def open_question(row: dict) -> dict | None:
+    answers = [answer for answer in row["answer"] if answer.strip()]
+    return {"prompt": f"Q: {row['question'].strip().rstrip('?')}?\nA:", "answers": answers} if answers else None
+
+
+def arithmetic(row: dict) -> dict | None:
+    """The number alone, as in the paper's tool-use table (Table 15)."""
+    number = re.match(r"-?\d[\d,]*(?:\.\d+)?", row["answer"].strip())
+    if number is None:
+        return None
+    prompt = f"{row['passage'].strip()}\nQuestion: {row['question'].strip()}\nAnswer:"
+    return {"prompt": prompt, "answers": [number.group()]}
+
+
+def true_answer(row: dict) -> dict | None:
+    return {"prompt": f"Q: {row['question'].strip()}\nA:", "answers": [row["answer"][0]]} if row["answer"] else None
+
+
+def with_foreign_answers(docs: Sequence[dict], count: int = 3) -> list[dict]:
+    """TruthfulQA's file has right answers only: tell each from those of `count` other questions."""
+    found = []
+    for place, doc in enumerate(docs):
+        wrong, step = [], 1
+        while len(wrong) < count and step < len(docs):
+            other = docs[(place + step * 37) % len(docs)]["answers"][0]
+            if other not in (doc["answers"][0], *wrong):
+                wrong.append(other)
+            step += 1
+        gold = digest(doc["prompt"]) % (len(wrong) + 1)
+        choices = [*wrong[:gold], doc["answers"][0], *wrong[gold:]]
+        found.append({"prompt": doc["prompt"], "choices": choices, "gold": gold})
+    return found
+
+
+ANSWER = "Question: {question}\nAnswer:"
+PASSAGE = "{passage}\nQuestion: {question}\nAnswer:"
+BENCHMARKS = (
+    Benchmark("mmlu", "mmlu/*.jsonl", mmlu, "acc", 5, 45.3, "2,850 of its 14,042 questions"),
+    Benchmark("boolq", "boolq/*.jsonl", boolq, "acc", 0, 77.4),
+    Benchmark("openbookqa", "openbookqa/*.jsonl", multiple("{question}"), "acc_norm", 0, 58.6),
+    Benchmark("piqa", "piqa/*.jsonl", multiple(ANSWER), "acc_norm", 0, 78.8, "1,500 of its 1,838 questions"),
+    Benchmark("siqa", "siqa/*.jsonl", multiple("Q: {passage} {question}\nA:"), "acc", 0, 48.3),
+    Benchmark("commonsenseqa", "commonsenseqa/*.jsonl", multiple(ANSWER), "acc", 7, 57.8),
+    Benchmark("logiqa", "logiqa/*.jsonl", multiple(PASSAGE), "acc_norm", 0, None),
+    Benchmark("medqa", "medqa/*.jsonl", multiple(ANSWER), "acc_norm", 0, None),
+    Benchmark("truthfulqa_match", "truthfulqa/*.jsonl", true_answer, "acc_norm", 0, None,
+              "the true answer among true answers to other questions; not the paper's metric"),
+    Benchmark("nq_open", "nq-open/*.jsonl", open_question, "exact_match", 5, None),
+    Benchmark("asdiv", "asdiv/*.jsonl", arithmetic, "greedy", 0, None, "without a calculator"),
+)  # fmt: skip
+
+
+def read_docs(benchmark: Benchmark, folder: Path, limit: int) -> tuple[list[dict], int]:
+    """(questions, rows left out because their answer is not among the choices); `limit` by a hash, 0 = all."""
+    paths = sorted((folder / "raw").glob(benchmark.pattern))
+    if not paths:
+        raise ValueError(f"{folder} has no raw/{benchmark.pattern}: keep the source in sources.toml with use = benchmarks")
+    rows = [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    converted = [benchmark.convert(row) for row in rows]
+    docs = [doc for doc in converted if doc is not None]
+    if benchmark.convert is true_answer:
+        docs = with_foreign_answers(docs)
+    docs.sort(key=lambda doc: (digest(doc["prompt"]), doc["prompt"]))
+    return docs[: limit or len(docs)], converted.count(None)
+
+
+def digest(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def chance(benchmark: Benchmark, docs: Sequence[dict]) -> float:
+    """Accuracy of a blind guess; 0 where the answer is free text."""
+    if benchmark.metric in ("greedy", "exact_match"):
+        return 0.0
+    return sum(1 / len(doc["choices"]) for doc in docs) / len(docs)
+
+
+def write_task(benchmark: Benchmark, docs: Sequence[dict], folder: Path, shots: int) -> None:
+    """`<name>.json` and `<name>.yaml` in `folder`; the definition names the file by its absolute path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = (folder / f"{benchmark.name}.json").resolve()
+    data.write_text("\n".join(json.dumps(doc, ensure_ascii=False) for doc in docs), encoding="utf-8")
+    task: dict = {
+        "task": f"cria_{benchmark.name}",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(data)}, "cache_dir": str(data.parent / "cache")},
+        "test_split": "test",
+        "fewshot_split": "test",
+        "num_fewshot": shots,
+        "doc_to_text": "{{prompt}}",
+        "target_delimiter": " ",
+        "metadata": {"version": 1},
+    }
+    if benchmark.metric == "exact_match":
+        task |= {
+            "output_type": "generate_until",
+            "doc_to_target": "answers",
+            "generation_kwargs": {"until": ["\n", ".", ","], "do_sample": False, "max_gen_toks": 16},
+            "filter_list": [{"name": "none", "filter": [{"function": "remove_whitespace"}, {"function": "take_first"}]}],
+            "metric_list": [
+                {
+                    "metric": "exact_match",
+                    "aggregation": "mean",
+                    "higher_is_better": True,
+                    "ignore_case": True,
+                    "ignore_punctuation": True,
+                    "regexes_to_ignore": [r"\b(?:The |the |An |A |The |a |an )"],
+                }
+            ],
+        }
+    elif benchmark.metric == "greedy":
+        metric = [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}]
+        task |= {"output_type": "loglikelihood", "doc_to_target": "{{answers[0]}}", "metric_list": metric}
+    else:
+        names = sorted({"acc", benchmark.metric})
+        metric = [{"metric": name, "aggregation": "mean", "higher_is_better": True} for name in names]
+        task |= {"output_type": "multiple_choice", "doc_to_choice": "choices", "doc_to_target": "gold"}
+        task["metric_list"] = metric
+    (folder / f"{benchmark.name}.yaml").write_text(yaml.safe_dump(task, sort_keys=False), encoding="utf-8")

@@ -1,0 +1,119 @@
+"""Academic benchmarks of base, SFT and chat model through lm-eval, in process and from local files (paper 2.3, Table 20)."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from modeling import answering, reporting, runtime
+from modeling.benchmark_tasks import BENCHMARKS, LONG_CONTEXT, Benchmark, chance, read_docs, write_task
+from modeling.recipes import EvaluationRecipe
+
+MODELS = ("base_model", "sft_model", "chat_model")
+BATCH = 64
+
+
+def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """Write benchmarks.json and report.md. Inputs: base_model, sft_model, chat_model, benchmarks."""
+    scratch = out / "_scratch"
+    shutil.rmtree(scratch / "tasks", ignore_errors=True)
+    context = AutoConfig.from_pretrained(inputs["base_model"]).max_position_embeddings
+    docs, dropped = {}, {}
+    for benchmark in BENCHMARKS:
+        docs[benchmark.name], dropped[benchmark.name] = read_docs(benchmark, inputs["benchmarks"], config.benchmark_limit)
+        write_task(benchmark, docs[benchmark.name], scratch / "tasks", shots(benchmark, context))
+    results = {}
+    for number, name in enumerate(MODELS, start=1):
+        results[name] = answering.kept(
+            scratch / f"{name}.json", lambda name=name: evaluate(load(inputs[name]), scratch / "tasks", BENCHMARKS)
+        )
+        log.progress(number, len(MODELS), unit="model", **{row["benchmark"]: row["accuracy"] for row in results[name]})
+    rows = []
+    for benchmark in BENCHMARKS:
+        of_benchmark = {name: next(r for r in results[name] if r["benchmark"] == benchmark.name) for name in MODELS}
+        rows.append(
+            {
+                "benchmark": benchmark.name,
+                "metric": benchmark.metric,
+                "shots": shots(benchmark, context),
+                "questions": len(docs[benchmark.name]),
+                "rows_without_a_valid_answer": dropped[benchmark.name],
+                "chance": chance(benchmark, docs[benchmark.name]),
+                "paper_7b": benchmark.paper_7b,
+                "note": benchmark.note,
+                **{f"{name}_{key}": row[key] for name, row in of_benchmark.items() for key in ("accuracy", "stderr")},
+            }
+        )
+    reporting.write_json(out / "benchmarks.json", rows)
+    reporting.write_text(out / "report.md", report(rows))
+    figures = {f"{row['benchmark']}_{name}": row[f"{name}_accuracy"] for row in rows for name in MODELS}
+    return {**figures, "questions": sum(row["questions"] for row in rows), "rows": rows}
+
+
+def shots(benchmark: Benchmark, context: int) -> int:
+    """Solved examples before a question: the paper's number, or none where they would push the question out."""
+    return benchmark.shots if context >= LONG_CONTEXT else 0
+
+
+def load(folder: Path):
+    """The model behind lm-eval's own Hugging Face adapter, matrix products in bfloat16."""
+    from lm_eval.models.huggingface import HFLM
+
+    where = runtime.device()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(where).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return HFLM(
+        pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=BATCH, mixed_precision_dtype="bfloat16",
+        max_length=model.config.max_position_embeddings, add_bos_token=tokenizer.bos_token_id is not None,
+    )  # fmt: skip
+
+
+def evaluate(lm, tasks: Path, benchmarks: Sequence[Benchmark]) -> list[dict]:
+    """Accuracy of every benchmark with its standard error √(p(1−p)/(n−1)), from lm-eval's own figure for each question."""
+    # lm-eval looks for metrics and data at a hub unless told that there is none.
+    os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = os.environ["HF_EVALUATE_OFFLINE"] = "1"
+    import lm_eval.evaluator
+    import lm_eval.tasks
+
+    manager = lm_eval.tasks.TaskManager(include_path=str(tasks), include_defaults=False)
+    loaded = manager.load([f"cria_{benchmark.name}" for benchmark in benchmarks])
+    outcome = lm_eval.evaluator.evaluate(lm, loaded, bootstrap_iters=0, log_samples=True)
+    return [_row(benchmark, outcome["samples"][f"cria_{benchmark.name}"]) for benchmark in benchmarks]
+
+
+def _row(benchmark: Benchmark, samples: Sequence[dict]) -> dict:
+    name = "acc" if benchmark.metric == "greedy" else benchmark.metric
+    right = [float(sample[name]) for sample in samples]
+    share, count = sum(right) / len(right), len(right)
+    stderr = (share * (1 - share) / (count - 1)) ** 0.5 if count > 1 else 0.0
+    return {"benchmark": benchmark.name, "accuracy": share, "stderr": stderr, "questions": count}
+
+
+def report(rows: Sequence[dict]) -> str:
+    table = []
+    for row in rows:
+        cells = [row["benchmark"], row["questions"], row["shots"], row["metric"], f"{100 * row['chance']:.1f}"]
+        for name in MODELS:
+            accuracy, stderr = row[f"{name}_accuracy"], row[f"{name}_stderr"]
+            above = accuracy - row["chance"] > 2 * stderr and accuracy > row["chance"]
+            cells.append(f"{'**' if above else ''}{100 * accuracy:.1f} ± {100 * stderr:.1f}{'**' if above else ''}")
+        paper = "" if row["paper_7b"] is None else f"{row['paper_7b']:.1f}"
+        table.append([*cells, paper, row["note"]])
+    header = ("benchmark", "questions", "shots", "metric", "chance %", *(n.replace("_", " ") for n in MODELS),
+              "Llama 2 7B (paper)", "note")  # fmt: skip
+    return "\n".join(
+        [
+            "# Benchmarks against chance",
+            "",
+            "Per cent ± standard error; bold: more than two standard errors above a blind guess. The paper's figures (Table 20)",
+            "are for scale only: its formats are not public and the question sets differ. acc_norm: likelihood per byte of the",
+            "choice; greedy: the answer is the likeliest continuation. Plain text for all models, no chat template.",
+            "",
+            reporting.table(header, table),
+        ]
+    )
+
+

@@ -1,0 +1,218 @@
+"""Gates of the models and of the data they learn from: each tells (passed, why, figures) of an artifact and its parents.
+
+They compare with the parent where there is one to compare with, so that they mean the same at every scale.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from modeling import accuracy, packing, pairs, runtime, scoring, sft
+from modeling.recipes import AdoptRecipe
+
+Verdict = tuple[bool, str, dict]
+DOCUMENTS, WINDOWS, DIALOGUES, PAIRS = 300, 32, 64, 400
+
+
+def _weights_finite(folder: Path) -> str | None:
+    """None where every weight is a number, else the first that is not."""
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 (not a dict)
+                if not torch.isfinite(file.get_tensor(name)).all():
+                    return f"{path.name}: {name} holds values that are not finite"
+    return None
+
+
+def exact_round_trip(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """Held-out documents of the mixture come back to the letter, in fewer tokens than bytes."""
+    tokenizer = AutoTokenizer.from_pretrained(artifact)
+    texts = pq.read_table(inputs["mixture"] / "heldout", columns=["text"])["text"].to_pylist()[:DOCUMENTS]
+    tokens = size = 0
+    for text in texts:
+        ids = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        if tokenizer.decode(ids, clean_up_tokenization_spaces=False) != text:
+            return False, f"a held-out document does not survive encoding and decoding: {text[:80]!r}", {}
+        tokens, size = tokens + len(ids), size + len(text.encode())
+    ratio = size / max(tokens, 1)
+    return ratio > 1, f"{len(texts)} documents come back exactly, {ratio:.2f} bytes a token", {"bytes_per_token": ratio}
+
+
+def better_than_unigram(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """The base model predicts its training tokens better than their frequencies do; adopted weights fit their tokenizer."""
+    if broken := _weights_finite(artifact):
+        return False, broken, {}
+    model = AutoModelForCausalLM.from_pretrained(artifact).to(runtime.device()).eval()
+    if isinstance(recipe, AdoptRecipe):
+        rows, size = model.get_input_embeddings().num_embeddings, len(AutoTokenizer.from_pretrained(inputs["tokenizer"]))
+        return rows >= size, f"{rows} embeddings for {size} tokens", {"embeddings": rows, "vocabulary": size}
+    shard = np.load(sorted((inputs["tokens"] / "train").glob("*.npy"))[0], mmap_mode="r", allow_pickle=False)
+    length = min(recipe.model.context, len(shard) // WINDOWS)
+    counts = np.bincount(np.asarray(shard), minlength=recipe.model.vocab_size)
+    shares = counts[counts > 0] / counts.sum()
+    unigram = float(-(shares * np.log(shares)).sum())
+    starts = np.linspace(0, len(shard) - length, WINDOWS).astype(int)
+    windows = torch.from_numpy(np.stack([shard[start : start + length] for start in starts]).astype(np.int64))
+    windows = windows.to(model.device)
+    with torch.inference_mode(), runtime.autocast(model.device):
+        loss = float(np.mean([model(input_ids=row[None], labels=row[None]).loss.item() for row in windows]))
+    figures = {"loss": loss, "unigram_entropy": unigram}
+    return loss < unigram, f"{loss:.2f} nats a token; by frequency alone {unigram:.2f}", figures
+
+
+def _answer_loss(model_dir: Path, dialogues: list, context: int) -> float:
+    tokenizer = AutoTokenizer.from_pretrained(model_dir)
+    model = AutoModelForCausalLM.from_pretrained(model_dir).to(runtime.device())
+    encoded, _ = sft.encode(tokenizer, dialogues, context)
+    loss = sft.answer_loss(model, encoded[:DIALOGUES], packing.PackedCollator(sft.filler(tokenizer)))
+    return math.nan if loss is None else loss
+
+
+def _learned(artifact: Path, start: Path, path: Path, context: int, of: str) -> Verdict:
+    if broken := _weights_finite(artifact):
+        return False, broken, {}
+    dialogues = sft.read_dialogues(path)
+    before, after = (_answer_loss(folder, dialogues, context) for folder in (start, artifact))
+    figures = {"loss_before": before, "loss_after": after}
+    return after < before, f"{of}: {before:.3f} nats an answer token before, {after:.3f} after", figures
+
+
+def answers_better_than_base(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """Demonstrations it never saw are likelier under the SFT model than under the base model."""
+    path = inputs["demonstrations"] / "test.parquet"
+    return _learned(artifact, inputs["base_model"], path, recipe.context, "held-out demonstrations")
+
+
+def learned_its_samples(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """The round's best samples are likelier under the policy than under the base model it restarted from."""
+    path = inputs["rejection_samples"] / "samples.parquet"
+    return _learned(artifact, inputs["base_model"], path, recipe.context, "best samples")
+
+
+def learned_the_distilled(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """The kept safe answers are likelier under the chat model than under the policy it began with."""
+    path = inputs["distilled_answers"] / "samples.parquet"
+    if pq.read_metadata(path).num_rows == 0:
+        broken = _weights_finite(artifact)
+        return broken is None, broken or "no distilled answer was kept: nothing to learn", {}
+    return _learned(artifact, inputs["ppo_policy"], path, recipe.context, "distilled answers")
+
+
+def prompts_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """No test prompt is among the prompts of RLHF, by id or by its words."""
+    train, test = (pq.read_table(artifact / f"{name}.parquet").to_pylist() for name in ("rl", "test"))
+
+    def asked(row: dict) -> str:
+        return row["messages"][-1]["content"]
+
+    shared = {r["id"] for r in train} & {r["id"] for r in test} | {asked(r) for r in train} & {asked(r) for r in test}
+    figures = {"rl": len(train), "test": len(test)}
+    if not train or not test:
+        return False, "there are no prompts to train on, or none to test on", figures
+    return not shared, f"{len(shared)} test prompts stand among the RL prompts", figures
+
+
+def pairs_are_sound(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """Pairs answer prompts of the parent, name their annotator, and never prefer an unsafe answer to a safe one."""
+    rows = pq.read_table(artifact / "pairs.parquet").to_pylist()
+    known = set(pq.read_table(inputs["prompts"] / "rl.parquet", columns=["id"])["id"].to_pylist())
+    train = {row["prompt_id"] for row in rows if row["split"] == "train"}
+    test = {row["prompt_id"] for row in rows if row["split"] == "test"}
+    wrong = {
+        "prompts that are not the parent's": sum(row["prompt_id"] not in known for row in rows),
+        "pairs that prefer an unsafe answer to a safe one": sum(
+            row["rejected_safe"] and not row["chosen_safe"] for row in rows
+        ),
+        "pairs with two equal answers": sum(row["chosen"] == row["rejected"] for row in rows),
+        "pairs without an annotator": sum(not row["annotator"] for row in rows),
+        "prompts both trained and tested on": len(train & test),
+    }
+    bad = [f"{count} {what}" for what, count in wrong.items() if count]
+    if not train or not test:
+        bad.append("no pairs to train on, or none to test on")
+    return not bad, "; ".join(bad) or f"{len(rows)} sound pairs", {"pairs": len(rows)}
+
+
+def ranks_pairs(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """The reward model's scores are finite and differ, and on held-out pairs it is not reliably worse than a coin."""
+    if broken := _weights_finite(artifact):
+        return False, broken, {}
+    held_out = [row for row in pairs.read_pairs(inputs) if row["split"] == "test" and pairs.of_kind(row, recipe.kind)]
+    if not held_out:
+        return True, "this round held out no pairs of its kind", {"pairs": 0}
+    model, tokenizer = scoring.load(artifact)
+    scored = pairs.score_pairs(model, tokenizer, held_out[:PAIRS])
+    values = [value for pair in scored for value in (pair.chosen, pair.rejected)]
+    share = accuracy.accuracy(scored)
+    figures = {"accuracy": share.value, "low": share.low, "high": share.high, "pairs": share.trials}
+    if not all(math.isfinite(value) for value in values):
+        return False, "some scores are not finite", figures
+    if max(values) == min(values):
+        return False, "every answer scores the same", figures
+    return share.high >= 0.5, f"{share.value:.2f} of {share.trials} pairs (95 %: {share.low:.2f}–{share.high:.2f})", figures
+
+
+def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """What was kept of each prompt is its best candidate, so on average it beats them."""
+    candidates = pq.read_table(artifact / "candidates.parquet").to_pylist()
+    best: dict[str, float] = {}
+    for row in candidates:
+        best[row["prompt_id"]] = max(row["reward"], best.get(row["prompt_id"], -math.inf))
+    top = {row["prompt_id"]: row["reward"] for row in candidates if row["rank"] == 0}
+    mean, chosen = float(np.mean([row["reward"] for row in candidates])), float(np.mean(list(top.values())))
+    figures = {"mean_reward": mean, "best_reward": chosen, "prompts": len(best)}
+    if best.keys() != top.keys() or any(not math.isclose(top[prompt], best[prompt]) for prompt in best):
+        return False, "the first-ranked answer of a prompt is not its best", figures
+    return chosen > mean, f"best of K {chosen:.3f}, all candidates {mean:.3f}", figures
+
+
+def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """The released PPO weights are finite and score no lower on held-out prompts than the policy they began with."""
+    if broken := _weights_finite(artifact):
+        return False, broken, {}
+    lines = (artifact / "iterations.jsonl").read_text(encoding="utf-8").splitlines()
+    scores = [row["heldout_objective"] for row in map(json.loads, lines) if row.get("heldout_objective") is not None]
+    figures = {"start": scores[0], "best": max(scores)}
+    return max(scores) >= scores[0], f"held-out objective {scores[0]:.3f} before, {max(scores):.3f} after", figures
+
+
+def kept_only_the_safer(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """Every kept answer scores higher than the one it replaces, and stands for an adversarial prompt of the parent."""
+    rows = pq.read_table(artifact / "answers.parquet").to_pylist()
+    known = pq.read_table(inputs["prompts"] / "rl.parquet", columns=["id", "kind"]).to_pylist()
+    adversarial = {row["id"] for row in known if row["kind"] == "safety"}
+    kept = [row for row in rows if row["kept"]]
+    worse = sum(row["distilled_score"] <= row["original_score"] for row in kept)
+    strangers = sum(row["prompt_id"] not in adversarial for row in rows)
+    written = pq.read_metadata(artifact / "samples.parquet").num_rows
+    figures = {"answers": len(rows), "kept": len(kept)}
+    if worse or strangers or written != len(kept):
+        why = f"{worse} kept answers score no higher, {strangers} prompts are not adversarial, {written} samples written"
+        return False, why, figures
+    return True, f"{len(kept)} of {len(rows)} answers kept", figures
+
+
+def every_version_judged(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """Win rates of every version of the generations, on every prompt, and a judge that its own validation trusts."""
+    rows = json.loads((artifact / "win_rates.json").read_text(encoding="utf-8"))
+    answers = pq.read_table(inputs["generations"] / "answers.parquet", columns=["version", "prompt_id", "kind"]).to_pylist()
+    wanted = {row["version"] for row in answers} - {"SFT"}
+    bad = []
+    for axis in ("helpfulness", "safety"):
+        prompts = len({row["prompt_id"] for row in answers if row["kind"] == axis})
+        for judge_name in {row["judge"] for row in rows}:
+            judged = {row["version"]: row for row in rows if row["axis"] == axis and row["judge"] == judge_name}
+            bad += [f"{judge_name} did not judge {version} for {axis}" for version in sorted(wanted - judged.keys())]
+            bad += [
+                f"{judge_name} judged {row['prompts']} of {prompts} {axis} prompts of {version}"
+                for version, row in judged.items()
+                if row["prompts"] != prompts
+            ]
+    return not bad, "; ".join(bad[:5]) or f"{len(wanted)} versions judged on every prompt", {"versions": len(wanted)}

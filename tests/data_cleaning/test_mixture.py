@@ -1,0 +1,152 @@
+"""Who is held out, what is trained on how often, and that the two never meet."""
+
+import hashlib
+import json
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from data_cleaning import mixture
+from data_cleaning.documents import read_documents, text_bytes
+from modeling.recipes import MixtureRecipe
+from tests.data_cleaning.samples import artifact, contents, manual, table
+
+RECIPE = MixtureRecipe(
+    epochs=(("facts", 2.5), ("noise", 0.0)), default_epochs=1.0, max_documents_per_source=0, heldout_documents=4, seed=3
+)
+
+
+def passages(count: int, start: int = 0) -> list[str]:
+    """Different real passages."""
+    text = " ".join(manual())
+    return [text[400 * number : 400 * number + 400] for number in range(start, start + count)]
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    mixed = pa.concat_tables([table(passages(100, 60), "prose"), table(["n"] * 9, "noise")])
+    first = artifact(tmp_path / "2024-01", a=table(passages(60), "facts"), b=mixed)
+    second = artifact(tmp_path / "2024-02", a=table(passages(40, 200), "other"), c=table(passages(3, 300), "few"))
+    return {"corpus/2024-01": first, "corpus/2024-02": second}
+
+
+def held_by_hand(ids: list[str], count: int) -> set[str]:
+    return set(sorted(ids, key=lambda one: hashlib.blake2b(one.encode(), digest_size=16).digest())[:count])
+
+
+def test_held_out_are_the_smallest_hashes_and_never_trained_on(corpus, tmp_path, log):
+    out = tmp_path / "out"
+    figures = mixture.run(RECIPE, corpus, out, log)
+    train, heldout = read_documents(out, "train"), read_documents(out, "heldout")
+    ids = heldout["id"].to_pylist()
+    expected = held_by_hand([f"facts:{n}" for n in range(60)], 3)  # a twentieth of 60
+    expected |= held_by_hand([f"prose:{n}" for n in range(100)], 4) | held_by_hand([f"other:{n}" for n in range(40)], 2)
+    expected |= held_by_hand([f"few:{n}" for n in range(3)], 1)
+    assert set(ids) == expected and len(ids) == 10
+    assert not set(ids) & set(train["id"].to_pylist())
+    assert not set(heldout["text"].to_pylist()) & set(train["text"].to_pylist())
+    assert train.num_rows == 203 - 10 == figures["documents_out"]
+    assert figures["heldout_documents"] == 10 and figures["unused_documents"] == 9 and figures["documents_in"] == 212
+    times = dict(zip(train["source"].to_pylist(), train["epochs"].to_pylist(), strict=True))
+    assert times == {"facts": 2.5, "prose": 1.0, "other": 1.0, "few": 1.0}
+    assert "epochs" not in heldout.column_names
+
+
+def test_proportions_add_up(corpus, tmp_path, log):
+    out = tmp_path / "out"
+    figures = mixture.run(RECIPE, corpus, out, log)
+    report = json.loads((out / "proportions.json").read_text())
+    lines = {line["source"]: line for line in report["sources"]}
+    assert report["snapshots"] == ["2024-01", "2024-02"] and set(lines) == {"facts", "prose", "noise", "other", "few"}
+    for share in ("natural_share", "nominal_share", "realised_share"):
+        assert sum(line[share] for line in lines.values()) == pytest.approx(1, abs=1e-5)
+    train = read_documents(out, "train")
+    seen = {}
+    for name in ("facts", "prose", "other", "few"):
+        rows = train.filter(pc.equal(train["source"], name))
+        seen[name] = text_bytes(rows) * (2.5 if name == "facts" else 1)
+        assert lines[name]["train_bytes"] == text_bytes(rows) and lines[name]["train_documents"] == rows.num_rows
+    assert figures["bytes_seen"] == sum(seen.values())
+    for name, size in seen.items():
+        assert (
+            lines[name]["realised_share"]
+            == pytest.approx(size / sum(seen.values()), abs=1e-5)
+            == figures["shares"][name]
+        )
+    assert [name for name, line in lines.items() if line["upsampled"]] == ["facts"]
+    assert lines["facts"]["nominal_share"] > lines["facts"]["natural_share"]
+    assert lines["noise"]["unused_documents"] == 9 and lines["noise"]["realised_share"] == 0
+    assert (out / "plots" / "proportions.png").stat().st_size > 5000
+
+
+def test_training_copies_of_held_out_texts_are_dropped_with_a_reason(tmp_path, log):
+    texts = passages(40)
+    held = held_by_hand([f"facts:{n}" for n in range(40)], 2)
+    copied = texts[int(min(held).split(":")[1])].upper() + "!"
+    rows = pa.concat_tables([table(texts, "facts"), table([copied, *passages(60, 100)], "prose")])
+    assert "prose:0" not in held_by_hand([f"prose:{n}" for n in range(61)], 3)
+    out = tmp_path / "out"
+    figures = mixture.run(RECIPE, {"corpus/one": artifact(tmp_path / "one", a=rows)}, out, log)
+    dropped = read_documents(out, "dropped").to_pylist()
+    assert [(row["id"], row["reason"]) for row in dropped] == [("prose:0", "copy_of_heldout")]
+    assert figures["dropped_copy_of_heldout"] == 1
+    whole = [read_documents(out, part).num_rows for part in ("train", "heldout", "dropped")]
+    assert sum(whole) == rows.num_rows
+
+
+def test_the_last_snapshot_counts_where_an_id_comes_again(tmp_path, log):
+    older, newer = table(passages(30), "facts"), table(passages(10, 500), "facts")
+    out = tmp_path / "out"
+    inputs = {"corpus/2024-01": artifact(tmp_path / "a", x=older), "corpus/2024-02": artifact(tmp_path / "b", x=newer)}
+    figures = mixture.run(RECIPE, inputs, out, log)
+    assert figures["dropped_superseded"] == 10
+    parts = [read_documents(out, part, ["id", "text"]).to_pylist() for part in ("train", "heldout")]
+    everything = parts[0] + parts[1]
+    found = {row["id"]: row["text"] for row in everything}
+    assert len(everything) == len(found) == 30
+    assert [found[f"facts:{n}"] for n in range(10)] == newer["text"].to_pylist()
+
+
+def test_a_limit_chooses_by_seed_and_counts_what_is_unused(corpus, tmp_path, log):
+    chosen = []
+    for seed in (1, 1, 2):
+        recipe = MixtureRecipe((), 1.0, 20, 4, seed)
+        out = tmp_path / f"out{len(chosen)}"
+        figures = mixture.run(recipe, corpus, out, log)
+        train = read_documents(out, "train")
+        assert pc.value_counts(train["source"]).to_pylist()[0]["counts"] == 20
+        others = ("unused_documents", "heldout_documents", "dropped_copy_of_heldout")
+        assert train.num_rows + sum(figures[name] for name in others) == 212
+        chosen.append(set(train["id"].to_pylist()))
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert read_documents(tmp_path / "out0", "heldout").equals(read_documents(tmp_path / "out2", "heldout"))
+
+
+def test_stage_continues_to_the_same_bytes(corpus, tmp_path, log):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    figures = mixture.run(RECIPE, corpus, whole, log)
+    mixture.run(RECIPE, corpus, cut, log)
+    (cut / "train" / "2024-01-a.parquet").unlink()
+    (cut / "_scratch" / "parts-2024-01" / "a.json").unlink()
+    (cut / "proportions.json").unlink()
+    assert mixture.run(RECIPE, corpus, cut, log) == figures
+    assert contents(cut) == contents(whole)
+
+
+def test_meeting_parts_are_refused(tmp_path):
+    for part in ("train", "heldout"):
+        (tmp_path / part).mkdir()
+    pq.write_table(table(["One text."]), tmp_path / "train" / "a.parquet")
+    pq.write_table(table(["one TEXT"]), tmp_path / "heldout" / "a.parquet")
+    with pytest.raises(ValueError, match="both in train/ and heldout/"):
+        mixture.verify_apart(tmp_path)
+
+
+def test_nothing_to_train_on_is_an_error(tmp_path, log):
+    with pytest.raises(ValueError, match="materialize the corpus job"):
+        mixture.run(RECIPE, {}, tmp_path / "none", log)
+    inputs = {"corpus/a": artifact(tmp_path / "a", x=table(passages(5), "noise"))}
+    with pytest.raises(ValueError, match="epochs above 0"):
+        mixture.run(RECIPE, inputs, tmp_path / "out", log)
