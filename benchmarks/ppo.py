@@ -20,7 +20,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from modeling import ppo, ppo_math
+from modeling import ppo, ppo_math, ppo_networks
 from modeling import tokenizer as tokenizers
 from modeling.recipes import OptimizerRecipe, PpoRecipe, SamplingRecipe
 
@@ -146,7 +146,7 @@ def bfloat16_error(loop: ppo.Loop, experience: ppo.Experience) -> float:
         ).last_hidden_state
         logits_BTV = loop.policy.model.get_output_embeddings()(hidden_BLD[:, batch.prompt_width - 1 : -1])
         exact_BT = ppo_math.token_logprobs(logits_BTV, batch.tokens_BT)
-        ours_BT = ppo_math.token_logprobs(ppo.policy_logits(loop.policy.model, batch), batch.tokens_BT)
+        ours_BT = ppo_math.token_logprobs(ppo_networks.policy_logits(loop.policy.model, batch), batch.tokens_BT)
         worst = max(worst, float((exact_BT - ours_BT)[batch.mask_BT].abs().max()))
     return worst
 

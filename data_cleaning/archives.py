@@ -65,7 +65,7 @@ def members(path: Path, bounds: Bounds, wanted: Callable[[str], bool] = lambda n
                 with _decompressed(path) as stream:
                     yield name, _Bounded(stream, name, meter)
     except BROKEN as error:
-        raise UnsafeArchive(f"{path.name}: broken archive ({type(error).__name__}: {error})") from error
+        raise _broken(path.name, error) from error
     except RuntimeError as error:  # what zipfile raises for an encrypted member
         raise UnsafeArchive(f"{path.name}: {error}") from error
 
@@ -186,6 +186,10 @@ def _decompressed(path: Path) -> BinaryIO:
     return zstandard.open(path, "rb")
 
 
+def _broken(name: str, error: Exception) -> UnsafeArchive:
+    return UnsafeArchive(f"{name}: broken archive ({type(error).__name__}: {error})")
+
+
 class _Meter:
     """Counts what comes out of one archive."""
 
@@ -209,7 +213,10 @@ class _Bounded:
     def read(self, size: int = -1) -> bytes:
         if size is None or size < 0:
             return b"".join(iter(lambda: self.read(CHUNK_BYTES), b""))
-        data = self.stream.read(min(size, CHUNK_BYTES))
+        try:
+            data = self.stream.read(min(size, CHUNK_BYTES))
+        except BROKEN as error:
+            raise _broken(self.meter.name, error) from error
         self.count += len(data)
         if self.count > self.meter.bounds.member_bytes:
             limit = f"{self.meter.bounds.member_bytes:,}"

@@ -98,7 +98,7 @@ def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         if not mark.exists():
             folder = out / "raw" / source.name
             try:
-                entry = _fetch(source, folder, log)
+                transport.write_text(mark, json.dumps(_fetch(source, folder, log)))
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
@@ -107,7 +107,6 @@ def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
                     f"{source.name}: no space left while writing {error.filename or folder} ({free / 1e6:,.0f} MB free "
                     f"at {out}); make room, or point CRIA_CACHE (downloads) at a larger disk, and run again"
                 ) from error
-            transport.write_text(mark, json.dumps(entry))
         entries.append(json.loads(mark.read_text()))
         log.progress(number, len(config.sources), unit="source", megabytes=sum(e["bytes"] for e in entries) / 1e6)
     transport.write_text(out / "sources.json", json.dumps(entries, indent=1) + "\n")

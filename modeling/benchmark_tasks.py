@@ -23,7 +23,7 @@ class Benchmark:
     name: str
     pattern: str  # of its file under raw/ in the artifact
     convert: Callable[[dict], dict | None]  # a row of the file → {"prompt", "choices", "gold"} or {"prompt", "answers"}
-    metric: str  # acc | acc_norm (likelihood per byte) | greedy (is the answer the likeliest text?) | exact_match
+    metric: str  # acc | acc_norm (likelihood per character) | greedy (is the answer the likeliest text?) | exact_match
     shots: int  # the paper's number where its context allows, 0 in a context under LONG_CONTEXT
     paper_7b: float | None  # Llama 2 7B, per cent, Table 20; formats and subsets differ
     note: str = ""
@@ -181,7 +181,8 @@ def write_task(benchmark: Benchmark, docs: Sequence[dict], folder: Path, shots: 
         }
     elif benchmark.metric == "greedy":
         metric = [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}]
-        task |= {"output_type": "loglikelihood", "doc_to_target": "{{answers[0]}}", "metric_list": metric}
+        # lm-eval puts target_delimiter before choices but not before the target of a likelihood: it is spelled out here.
+        task |= {"output_type": "loglikelihood", "doc_to_target": "{{' ' + answers[0]}}", "metric_list": metric}
     else:
         names = sorted({"acc", benchmark.metric})
         metric = [{"metric": name, "aggregation": "mean", "higher_is_better": True} for name in names]

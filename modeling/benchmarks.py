@@ -109,8 +109,8 @@ def report(rows: Sequence[dict]) -> str:
             "# Benchmarks against chance",
             "",
             "Per cent ± standard error; bold: more than two standard errors above a blind guess. The paper's figures (Table 20)",
-            "are for scale only: its formats are not public and the question sets differ. acc_norm: likelihood per byte of the",
-            "choice; greedy: the answer is the likeliest continuation. Plain text for all models, no chat template.",
+            "are for scale only: its formats are not public and the question sets differ. acc_norm: likelihood per character",
+            "of the choice; greedy: the answer is the likeliest continuation. Plain text for all models, no chat template.",
             "",
             reporting.table(header, table),
         ]

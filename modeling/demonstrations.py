@@ -105,7 +105,7 @@ def conversation_rows(config: DemonstrationsRecipe, dialogues: Path) -> list[dic
     for conversation in [*written, *chats]:
         if len(rows) >= config.max_conversations:
             break
-        entity = splits.entity(conversation.turns[0])
+        entity = splits.about(conversation.turns[0])
         too_long = any(len(turn.split()) > config.max_answer_words for turn in conversation.turns[1::2])
         if too_long or splits.part_of(entity, splits.KNOWLEDGE) != splits.DEMONSTRATIONS:
             continue

@@ -78,7 +78,12 @@ def _best_exchange(turns: list[str]) -> tuple[str, ...]:
     """The first question of a chat that got a proper answer, with the next exchange when that is proper too."""
     for place in range(len(turns) - 1):
         question, answer = turns[place : place + 2]
-        if question.endswith("?") and _proper(question, 4) and _proper(answer, 6):
+        if (
+            _SELF_CONTAINED.match(question)
+            and _proper(question, 4)
+            and not _CONTEXT.search(question)
+            and _proper(answer, 6)
+        ):
             following = turns[place + 2 : place + 4]
             if len(following) == 2 and _proper(following[0], 4) and _proper(following[1], 6):
                 return (question, answer, *following)
@@ -86,6 +91,14 @@ def _best_exchange(turns: list[str]) -> tuple[str, ...]:
     return ()
 
 
+# One question to the other person that needs nothing said before.
+_SELF_CONTAINED = re.compile(
+    r"(?:(?:Hi|Hello|Hey)\b[^.?!]*[.!] )?(?:What|Where|Which|How|Do|Did|Have|Are|Would|If|When|Why|Can|Could)\b[^.?!]*\byour?\b"
+    r"[^.?!]*\?$"
+)
+_CONTEXT = re.compile(
+    r"\b(?:that|it|they|them|this|those|these|there|then|he|she|his|her|else|too|as well|again|also)\b", re.I
+)
 _LAUGHTER = re.compile(
     r"\b(?:a*(?:ha){2,}h?|lo+l|lmao|omg|wtf|idk|btw|gonna|wanna|u|ur|yeah|byu|survey|chat ?bot)\b", re.I
 )

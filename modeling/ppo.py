@@ -14,15 +14,15 @@ What the paper leaves open, and what is done here:
 """
 
 import copy
+import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling import (
     answering,
@@ -36,33 +36,12 @@ from modeling import (
     scoring,
     training,
 )
-from modeling.ppo_rollout import Batch, Prompt, Response
+from modeling.ppo_networks import Reward, critic_values, load_critic, load_float32, policy_logits, reward_function
+from modeling.ppo_rollout import Prompt, Response
 from modeling.ppo_state import Learner, Progress
 from modeling.recipes import PpoRecipe
 
 CHECKPOINT_SECONDS = 60.0  # between evaluations; each evaluation writes one anyway
-
-Reward = Callable[[list[Prompt], list[Response]], "Scores"]
-
-
-class Critic(nn.Module):
-    """A scalar per token on a reward model's backbone. The head starts at zero, the mean of whitened rewards."""
-
-    def __init__(self, backbone: nn.Module, width: int) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = nn.Linear(width, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Raw scores of B responses (logits) and what the paper makes of them."""
-
-    helpfulness_B: Tensor
-    safety_B: Tensor
-    combined_B: Tensor  # LOGIT(R_c), before whitening
 
 
 @dataclass(frozen=True)
@@ -104,6 +83,8 @@ def run(config: PpoRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict
 def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> "Loop":
     """Everything loaded and checked, nothing trained."""
     check_recipe(recipe)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("PPO runs on one device: launch this stage as a single process")
     where = runtime.device()
     tokenizer = AutoTokenizer.from_pretrained(inputs["policy"])
     check_tokenizers(tokenizer, [inputs["helpfulness_reward_model"], inputs["safety_reward_model"]])
@@ -145,59 +126,6 @@ def check_tokenizers(tokenizer, folders: list[Path]) -> None:
         other = AutoTokenizer.from_pretrained(folder)
         if (other.backend_tokenizer.to_str(), other.chat_template) != ours:
             raise ValueError(f"{folder} has another tokenizer than the policy: train it from the same chat model")
-
-
-def load_float32(cls, folder: Path, where: torch.device):
-    """Float32 weights on the device, in evaluation mode: whatever dropout a config asks for, PPO runs without."""
-    return cls.from_pretrained(folder, dtype=torch.float32).to(where).eval()
-
-
-def load_critic(folder: Path, where: torch.device) -> Critic:
-    """The critic that a reward model's weights begin."""
-    model = load_float32(AutoModelForSequenceClassification, folder, where)
-    return Critic(model.base_model, model.config.hidden_size).to(where).eval()
-
-
-def reward_function(inputs: dict[str, Path], tokenizer, threshold: float) -> Reward:
-    """Scores responses with both reward models and combines them by the paper's piecewise rule."""
-    helpfulness_model, _ = scoring.load(inputs["helpfulness_reward_model"])
-    safety_model, _ = scoring.load(inputs["safety_reward_model"])
-
-    def reward(prompts: list[Prompt], responses: list[Response]) -> Scores:
-        dialogs = [
-            [*prompt.messages, {"role": "assistant", "content": response.text}]
-            for prompt, response in zip(prompts, responses, strict=True)
-        ]
-        helpfulness = torch.tensor(scoring.score(helpfulness_model, tokenizer, dialogs))
-        safety = torch.tensor(scoring.score(safety_model, tokenizer, dialogs))
-        combined = scoring.piecewise(
-            scoring.sigmoid(safety), scoring.sigmoid(helpfulness), [prompt.safety for prompt in prompts], threshold
-        )
-        return Scores(helpfulness, safety, scoring.logit(combined))
-
-    return reward
-
-
-def hidden_states(backbone: nn.Module, batch: Batch) -> Tensor:
-    """hidden_BTD of the position before each response token, where it is predicted and its state valued."""
-    with runtime.autocast(batch.ids_BL.device):
-        hidden_BLD = backbone(
-            input_ids=batch.ids_BL,
-            attention_mask=batch.attention_BL,
-            position_ids=batch.positions_BL,
-            use_cache=False,
-        ).last_hidden_state
-    return hidden_BLD[:, batch.prompt_width - 1 : -1]
-
-
-def policy_logits(policy: nn.Module, batch: Batch) -> Tensor:
-    """logits_BTV in float32: bfloat16 logits come in steps that are larger than one update's change."""
-    return policy.get_output_embeddings()(hidden_states(policy.base_model, batch).float())
-
-
-def critic_values(critic: Critic, batch: Batch) -> Tensor:
-    """values_BT in float32."""
-    return critic.head(hidden_states(critic.backbone, batch).float()).squeeze(-1)
 
 
 @dataclass
@@ -258,9 +186,7 @@ class Loop:
                 progress.iteration,
                 recipe.iterations,
                 unit="iteration",
-                reward=figures["reward"],
-                kl=figures["kl"],
-                entropy=figures["entropy"],
+                **{name: round(figures[name], 3) for name in ("reward", "kl", "entropy", "length")},
                 tokens_per_s=round(tokens / (time.perf_counter() - started)),
                 rollout_share=round((rolled - started) / (updated - started), 2),
             )

@@ -31,7 +31,9 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     conversations = dialogue_sources.corpus_conversations(inputs["dialogues"])
     owned = safety_sources.owned_prompts(inputs["dialogues"])
     # Harmless first: what is tested for false refusals does not test helpfulness too.
-    harmless = harmless_rows(known, inputs["dialogues"], config.test_harmless)
+    elsewhere = {one.entity for one in known} | {splits.about(one.turns[0]) for one in conversations}
+    elsewhere = {entity for entity in elsewhere if splits.part_of(entity, splits.KNOWLEDGE) != splits.TEST}
+    harmless = harmless_rows(known, inputs["dialogues"], config.test_harmless, elsewhere)
     taken = {row["entity"] for row in harmless}
     parts = {
         "rl": [
@@ -63,7 +65,7 @@ def helpfulness_rows(known, conversations, part: str, count: int, taken: set[str
     """Questions about reference texts and openings of conversations that belong to `part`, with their true answers."""
     talk: dict[str, dict] = {}
     for conversation in sorted(conversations, key=lambda one: splits.unit(one.turns[0], "order")):
-        entity = splits.entity(conversation.turns[0])
+        entity = splits.about(conversation.turns[0])
         if splits.part_of(entity, splits.KNOWLEDGE) == part and entity not in taken:
             talk.setdefault(entity, _row(conversation.turns[0], "helpfulness", conversation.topic, conversation.turns[1],
                                          conversation.source, conversation.license, entity))  # fmt: skip
@@ -92,14 +94,16 @@ def safety_rows(owned, part: str, count: int) -> list[dict]:
     ]
 
 
-def harmless_rows(known, dialogues: Path, count: int) -> list[dict]:
+def harmless_rows(known, dialogues: Path, count: int, elsewhere: set[str]) -> list[dict]:
     """Harmless prompts for the false-refusal rate (paper 4.2.3): everyday requests, and questions about alarming subjects.
 
-    A subject is alarming when its name or short description holds a word that makes answers unsafe elsewhere.
+    A subject is alarming when its name or short description holds a word that makes answers unsafe elsewhere. Requests
+    about an entity in `elsewhere` (owned by another part) are left out.
     """
     everyday = [
-        _row(one.prompt, "harmless", one.category, one.reference, one.source, one.license, splits.entity(one.prompt))
+        _row(one.prompt, "harmless", one.category, one.reference, one.source, one.license, splits.about(one.prompt))
         for one in safety_sources.everyday_requests(dialogues)
+        if splits.about(one.prompt) not in elsewhere
     ]
     everyday.sort(key=lambda row: splits.unit(row["entity"], "order"))
     alarming = []

@@ -118,7 +118,7 @@ def subject(row: dict, common: frozenset[str]) -> Subject | None:
     if not person and len(before.split()) <= len(title.split()) + 1 and title.lower() in before.lower():
         name = before
     return Subject(
-        entity=splits.entity(row["title"]),
+        entity=splits.about(title),  # "Mercury (planet)" and "Mercury (element)" ask the same question
         name=name if person else _inside_a_sentence(name, common),
         verb=verb[1],
         person=person,

@@ -40,6 +40,18 @@ def entity(text: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", text.lower()))
 
 
+_ASKING = re.compile(
+    r"^(?:hi |hello |hey |please |can you |could you |do you know )*"
+    r"(?:tell me (?:about|what|who)|(?:what|who) (?:is|are|was|were|s)|explain|describe|define)\b"
+)
+
+
+def about(prompt: str) -> str:
+    """What a question is about: "What is the Moon?", "Tell me about the moon." and the title "Moon" are one entity."""
+    asked = _ASKING.sub("", entity(prompt)).strip()
+    return re.sub(r"^(?:the|a|an) (?=.)", "", asked) or entity(prompt)
+
+
 def similar_groups(texts: list[str], threshold: float = 0.6) -> list[str]:
     """For each prompt the name of its group: the first entity, in order, of those linked by similar words.
 

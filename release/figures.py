@@ -1,13 +1,12 @@
 """The numbers that people are shown, read from records and the tables beside them: for the model card and the README."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
 from release.lineage import Artifact, Lineage
-
-DEGREES = ("significantly better", "better", "slightly better", "negligibly better or unsure", "average")
 
 
 class MissingFigureError(ValueError):
@@ -65,6 +64,22 @@ def bits_per_byte(artifact: Artifact) -> Section:
     return Section("Bits per byte on held-out text", artifact, ("Source", "Base model", *floors.values()), rows, note)
 
 
+def benchmarks(artifact: Artifact) -> Section:
+    """Table 20 in small: base, SFT and final model against a blind guess."""
+    models = {"base_model": "Base", "sft_model": "SFT", "chat_model": "Final"}
+    rows = []
+    for row in metric(artifact, "rows"):
+        cells = []
+        for name in models:
+            accuracy, error = row[f"{name}_accuracy"], row[f"{name}_stderr"]
+            text = f"{100 * accuracy:.1f} ± {100 * error:.1f}"
+            cells.append(f"**{text}**" if accuracy > row["chance"] and accuracy - row["chance"] > 2 * error else text)
+        rows.append((row["benchmark"], row["questions"], row["shots"], f"{100 * row['chance']:.1f}", *cells))
+    head = ("Benchmark", "Questions", "Shots", "Chance", *models.values())
+    note = "Per cent ± standard error; bold is more than two standard errors above chance."
+    return Section("Benchmarks", artifact, head, rows, note)
+
+
 def reward_accuracy(artifact: Artifact) -> Section:
     """Tables 7 and 8: last round's models by degree of preference, with 95 % intervals."""
     found = pq.read_table(artifact.folder / "accuracy.parquet").to_pylist()
@@ -76,18 +91,21 @@ def reward_accuracy(artifact: Artifact) -> Section:
     }
     degrees = [degree for degree in dict.fromkeys(row["degree"] for row in found) if degree != "average"] + ["average"]
     rows = [
-        (f"{model} model on {pairs} pairs", *(share(cells.get((model, pairs, degree))) for degree in degrees))
+        (
+            f"{model} model on {pairs} pairs",
+            *(interval(cells.get((model, pairs, degree)), "value") for degree in degrees),
+        )
         for model, pairs in dict.fromkeys((model, pairs) for model, pairs, _ in cells)
     ]
     note = f"Round {last}, {metric(artifact, 'pairs_test')} held-out pairs, 95 % intervals; 50 % is chance."
     return Section("Reward models: accuracy by degree of preference", artifact, ("", *degrees), rows, note)
 
 
-def share(row: dict | None) -> str:
-    """78.1 % (70–84), or that there was nothing to count."""
-    if row is None or row["value"] is None:
-        return "no pairs"
-    return f"{100 * row['value']:.1f} % ({100 * row['low']:.0f}–{100 * row['high']:.0f})"
+def interval(row: dict | None, name: str) -> str:
+    """78.1 % (70–84), or a dash where there was nothing to count."""
+    if row is None or row[name] is None:
+        return "–"
+    return f"{100 * row[name]:.1f} % ({100 * row['low']:.0f}–{100 * row['high']:.0f})"
 
 
 def best_of_n(artifact: Artifact) -> Section:
@@ -99,10 +117,52 @@ def best_of_n(artifact: Artifact) -> Section:
     return Section(title, artifact, ("Reward", *(f"N = {n}" for n in sizes)), rows, "")
 
 
+def win_rates(artifact: Artifact) -> Section:
+    """Figure 11 as a table: a row a version, both judges on both axes."""
+    rows = metric(artifact, "rows")
+    found = {(row["version"], row["axis"], row["judge"]): row for row in rows}
+    axes, judges, versions = (list(dict.fromkeys(row[key] for row in rows)) for key in ("axis", "judge", "version"))
+    shown = {"helpfulness": "Helpfulness", "safety": "Harmlessness"}
+    head = ("Version", *(f"{shown.get(axis, axis)}, {judge}" for axis in axes for judge in judges))
+    cells = [
+        (version, *(interval(found.get((version, axis, judge)), "win_rate") for axis in axes for judge in judges))
+        for version in versions
+    ]
+    counts = ", ".join(f"{next(r['prompts'] for r in rows if r['axis'] == axis)} {axis}" for axis in axes)
+    note = (
+        f"On {counts} prompts; a tie counts half, 95 % bootstrap intervals. The policies were trained to please the reward "
+        "models; they never met the independent judge."
+    )
+    return Section("Win rates against SFT", artifact, head, cells, note)
+
+
+def safety_rates(artifact: Artifact) -> Section:
+    """Violations on adversarial and false refusals on harmless prompts, as both readers count them."""
+    table_file = json.loads((artifact.folder / "safety_rates.json").read_text(encoding="utf-8"))
+    rates, reward = table_file["rates"], table_file["safety_reward"]
+    found = {(row["version"], row["what"], row["reader"]): row for row in rates}
+    whats, readers, versions = (list(dict.fromkeys(row[key] for row in rates)) for key in ("what", "reader", "version"))
+    head = ("Version", *(f"{what}s, {reader}" for what in whats for reader in readers), "safety reward model, mean")
+    cells = [
+        (
+            version,
+            *(interval(found.get((version, what, reader)), "rate") for what in whats for reader in readers),
+            f"{reward[version]:.3f}",
+        )
+        for version in versions
+    ]
+    counts = ", ".join(f"{next(r['prompts'] for r in rates if r['what'] == what)} for {what}s" for what in whats)
+    note = f"Prompts: {counts}. 95 % intervals; for rates lower is better, for the reward model higher."
+    return Section("Violations and false refusals", artifact, head, cells, note)
+
+
 READERS: dict[str, Callable[[Artifact], Section]] = {
     "bits_per_byte": bits_per_byte,
+    "benchmark_scores": benchmarks,
     "reward_report": reward_accuracy,
     "rejection_samples": best_of_n,
+    "win_rates": win_rates,
+    "safety_rates": safety_rates,
 }
 
 

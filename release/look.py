@@ -47,6 +47,7 @@ CSS = """
 .paper { width: 100%; max-width: 920px; margin: 0 auto; font-size: .92rem; border: none !important; }
 .paper .prose h1 { font-size: 1.5rem; } .paper .prose h2 { font-size: 1.12rem; margin-top: 1.6em; }
 .paper table { display: block; overflow-x: auto; font-size: .8rem; border: none !important; border-collapse: collapse; }
+.paper .prose :is(thead, tbody, tr) { border: none !important; }
 .paper .prose th, .paper .prose td { border: none !important; border-bottom: 1px solid var(--border-color-primary) !important;
   padding: 6px 14px 6px 2px !important; text-align: left; vertical-align: top; overflow-wrap: normal; word-break: normal; }
 .paper .prose th { color: var(--body-text-color-subdued); font-weight: 600; }

@@ -18,7 +18,7 @@ from tests.data_cleaning.samples import artifact, contents, manual, table
 
 RECIPE = ContaminationRecipe(ngram_words=11, max_contaminated=0.5, skip_budget=4)
 SCIENCE = {
-    "question": "Which of these instruments would a geologist use to measure the strength of an earthquake near the coast of Chile?",
+    "question": "Which of these would a geologist use to measure the strength of an earthquake near the coast of Chile far away?",
     "options": "A. a barometer\nB. a seismograph\nC. a thermometer",
     "answer": "B. a seismograph",
 }

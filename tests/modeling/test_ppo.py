@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling import ppo, ppo_math, ppo_rollout, ppo_state, scoring
+from modeling import ppo, ppo_math, ppo_networks, ppo_rollout, ppo_state, scoring
 from modeling.ppo_rollout import Prompt, Response
 from tests.modeling import toy_rlhf
 
@@ -76,23 +76,25 @@ def test_ppo_raises_the_reward_and_kl_stays_bounded(inputs, tmp_path, log):
     assert share[1] > share[0] + 0.2
 
 
-def test_more_kl_weight_keeps_the_policy_nearer(inputs, tmp_path, log):
+def test_more_kl_weight_keeps_the_policy_nearer(inputs, log):
     kl = {}
     for beta in (0.0, 1.0):
-        out = tmp_path / str(beta)
-        out.mkdir()
-        ppo.run(toy_rlhf.recipe(iterations=10, evaluate_every=10, beta=beta), inputs, out, log)
-        rows = [json.loads(line) for line in (out / "iterations.jsonl").read_text().splitlines()]
-        kl[beta] = sum(row["kl"] for row in rows[-3:]) / 3
+        loop = ppo.make_loop(toy_rlhf.recipe(beta=beta), inputs, log)
+        figures = []
+        for iteration in range(1, 9):
+            experience, measured = loop.rollout(iteration)
+            loop.update(experience)
+            figures.append(measured["kl"])
+        kl[beta] = sum(figures[-3:]) / 3
     assert kl[1.0] < 0.5 * kl[0.0]
 
 
 def test_a_killed_run_continues_to_the_same_bytes(inputs, tmp_path, log):
-    recipe = toy_rlhf.recipe(iterations=6, evaluate_every=2)
+    recipe = toy_rlhf.recipe(iterations=5, evaluate_every=2)
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     whole.mkdir(), torn.mkdir()
     metrics = ppo.run(recipe, inputs, whole, log)
-    for iteration in (1, 3, 4, 6):  # before any checkpoint, between two, at one, after the last
+    for iteration in (1, 3, 4):  # before any checkpoint, between two, at one
         with pytest.raises(KilledError):
             ppo.run(recipe, inputs, torn, KillingLog(iteration))
     again = ppo.run(recipe, inputs, torn, log)
@@ -130,6 +132,12 @@ def test_a_harmful_run_releases_the_policy_it_began_with(inputs, tmp_path, log):
     assert all(torch.equal(began[name], released[name]) for name in began)
 
 
+def test_several_processes_are_refused(inputs, log, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="single process"):
+        ppo.make_loop(toy_rlhf.recipe(), inputs, log)
+
+
 @pytest.mark.parametrize("micro_batch", ["16", "4"])
 def test_ratio_is_exactly_one_on_the_first_mini_batch(inputs, log, monkeypatch, micro_batch):
     monkeypatch.setenv("CRIA_MICRO_BATCH", micro_batch)
@@ -137,7 +145,7 @@ def test_ratio_is_exactly_one_on_the_first_mini_batch(inputs, log, monkeypatch, 
     experience, figures = loop.rollout(1)
     assert figures["kl"] == 0.0 and figures["kl_k3_token"] == 0.0  # the reference is the policy itself so far
     for rows, batch in loop.micro_batches(experience.prompts[:16], experience.responses[:16]):
-        logp = ppo_math.token_logprobs(ppo.policy_logits(loop.policy.model, batch), batch.tokens_BT)
+        logp = ppo_math.token_logprobs(ppo_networks.policy_logits(loop.policy.model, batch), batch.tokens_BT)
         old = experience.logp_BT[rows, : batch.mask_BT.shape[1]]
         assert logp.requires_grad and logp.dtype == torch.float32
         assert torch.equal(logp[batch.mask_BT], old[batch.mask_BT])

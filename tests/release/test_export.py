@@ -121,7 +121,8 @@ def test_people_who_labelled_are_not_called_a_program(copied, tmp_path, log):
     path.write_text(json.dumps(record))
     release(copied, tmp_path / "out", log)
     text = (tmp_path / "out" / "MODEL_CARD.md").read_text()
-    assert "simulated" not in text
+    assert "simulated annotator (a program" not in text
+    assert "No person judged its answers" not in text
     assert "Ratings that people gave in the chat went into it" in text
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from release import lineage, licenses
+from release import licenses, lineage
 from tests.release import toy_store
 
 

@@ -4,15 +4,16 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from modeling import best_of_n, bits_per_byte, reward_report
+from modeling import best_of_n, bits_per_byte, reward_report, safety_rates, win_rates
 from modeling import tokenizer as tokenizers
 from modeling.accuracy import ScoredPair
-from modeling.recipes import SamplingRecipe
+from modeling.recipes import EvaluationRecipe, SamplingRecipe
 from orchestration import records
 from release.lineage import UNPARTITIONED
 from release.recipes import ReleaseRecipe
@@ -32,6 +33,10 @@ CONTEXT = 128
 EVALUATIONS = ("bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "safety_rates")
 RECIPE = ReleaseRecipe(allow_unlicensed=(), max_version_bytes=10_000_000, examples=3)
 SAMPLING = SamplingRecipe(temperature=0.8, top_p=0.9, max_new_tokens=24, seed=1)
+EVALUATION = EvaluationRecipe(
+    sampling=SAMPLING, prompts=20, safety_prompts=20, harmless_prompts=20, samples_curve=6, benchmark_limit=10,
+    bits_per_byte_documents=4, bootstrap=50, seed=1,
+)  # fmt: skip
 
 
 def source(name: str, use: str, license_name: str = "MIT") -> dict:
@@ -195,9 +200,9 @@ def evaluated(root: Path, scale: str = "tiny") -> ToyStore:
     metrics = {
         "bits_per_byte": bits_per_byte_metrics(),
         "reward_report": reward_report_files(root / scale / "reward_report"),
-        "benchmark_scores": {},
-        "win_rates": {},
-        "safety_rates": {},
+        "benchmark_scores": benchmark_metrics(),
+        "win_rates": win_rate_metrics(),
+        "safety_rates": safety_rate_files(root / scale / "safety_rates"),
     }
     return fill(root, metrics, scale)
 
@@ -205,3 +210,46 @@ def evaluated(root: Path, scale: str = "tiny") -> ToyStore:
 def rejection_metrics() -> dict:
     draw = random.Random(2)
     return {"best_of_n": best_of_n.curve([[draw.gauss(0, 1) for _ in range(6)] for _ in range(5)])}
+
+
+def win_rate_metrics() -> dict:
+    draw = np.random.default_rng(3)
+    rows = [
+        win_rates.row(judge, axis, version, draw.choice([0.0, 0.5, 1.0], 20), EVALUATION)
+        for judge in win_rates.JUDGES
+        for axis in win_rates.AXES
+        for version in ("RLHF-v1", "RLHF-v5 (PPO)", "chat")
+    ]
+    return {win_rates.metric_name(row): row["win_rate"] for row in rows} | {"rows": rows}
+
+
+def safety_rate_files(folder: Path) -> dict:
+    """safety_rates.json as the stage writes it; returns its metrics."""
+    draw = np.random.default_rng(4)
+    versions = ("SFT", "RLHF-v1", "chat")
+
+    def flags() -> dict:
+        return {version: {reader: draw.random(20) < 0.3 for reader in safety_rates.READERS} for version in versions}
+
+    reading = safety_rates.Reading(flags(), flags(), dict.fromkeys(versions, 0.625))
+    rows = [row for version in versions for row in safety_rates.version_rows(version, reading)]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "safety_rates.json").write_text(
+        json.dumps({"rates": rows, "by_category": [], "safety_reward": reading.safety})
+    )
+    return {safety_rates.metric_name(row): row["rate"] for row in rows}
+
+
+def benchmark_metrics() -> dict:
+    row = {
+        "benchmark": "boolq",
+        "metric": "acc",
+        "questions": 100,
+        "shots": 0,
+        "chance": 0.5,
+        "paper_7b": 77.4,
+        "note": "",
+    }
+    for name, accuracy in (("base_model", 0.49), ("sft_model", 0.55), ("chat_model", 0.65)):
+        row |= {f"{name}_accuracy": accuracy, f"{name}_stderr": 0.05}
+    return {"questions": 100, "rows": [row]}

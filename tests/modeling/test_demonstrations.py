@@ -1,0 +1,161 @@
+"""Demonstrations: real answers to questions, safe ones to attacks, nothing canned, nothing shared with later prompts."""
+
+import dataclasses
+
+import pyarrow.parquet as pq
+import pytest
+
+from modeling import demonstrations, dialogue_sources, questions, safety_sources, splits
+from modeling.recipes import DemonstrationsRecipe
+from tests.modeling import toy_sources
+
+RECIPE = DemonstrationsRecipe(
+    max_definitions=200, max_conversations=60, max_safety=40, max_answer_words=20, system_share=0.3, seed=1
+)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return toy_sources.build(tmp_path_factory.mktemp("sources"))
+
+
+def rows(out) -> list[dict]:
+    return pq.read_table(out / "train.parquet").to_pylist() + pq.read_table(out / "test.parquet").to_pylist()
+
+
+def test_the_artifact_has_every_category_and_the_licence_of_each_source(inputs, tmp_path, log):
+    metrics = demonstrations.run(RECIPE, inputs, tmp_path, log)
+    made = rows(tmp_path)
+    assert metrics["train"] + metrics["test"] == len(made) and metrics["test"] > 0
+    categories = {row["category"] for row in made}
+    assert categories == {"definition", "definition-multi", "description", "conversation", "safety", "safety-paired"}
+    assert all(
+        row["license"] == ("CC-BY-SA" if row["source"] == "wiki" else f"licence of {row['source']}") for row in made
+    )
+    assert len({row["id"] for row in made}) == len(made)
+    for row in made:
+        roles = [message["role"] for message in row["messages"] if message["role"] != "system"]
+        assert roles == ["user", "assistant"] * (len(roles) // 2)
+    assert "| definition |" in (tmp_path / "report.md").read_text()
+
+
+def test_definitions_are_sentences_of_the_text_within_the_bound(inputs):
+    text = {questions.splits.about(doc["title"]): doc["text"] for doc in documents(inputs)}
+    for row in demonstrations.definition_rows(RECIPE, inputs["mixture"]):
+        for message in row["messages"]:
+            if message["role"] == "assistant" and row["category"] != "description":
+                assert message["content"] in text[row["entity"]]
+                assert message["content"].endswith(".") and len(message["content"].split()) <= 20
+
+
+def documents(inputs) -> list[dict]:
+    return [doc for doc in pq.read_table(inputs["mixture"] / "train").to_pylist() if "(" not in doc["title"]]
+
+
+def test_questions_fit_what_they_ask_about(inputs):
+    asked = {one.name: one for one in questions.subjects(inputs["mixture"])}
+    assert "Preface" not in asked and not any("Hibou" in name for name in asked)
+    assert asked["Ada Novak"].person and questions.question(asked["Ada Novak"]).startswith(
+        ("Who was", "Tell", "Can you tell me who")
+    )
+    assert asked["the brownowl"].verb == "is" and not asked["the brownowl"].person
+    # Two articles that would be asked about in the same words count once.
+    assert sum(one.name.lower() == "shock" for one in asked.values()) == 1
+
+
+def test_sentences_end_where_they_should():
+    text = "Dr. A. Weber was born in 1901. Was it so? \u201cYes.\u201d The U.S. Army said no."
+    assert questions.split_sentences(text) == (
+        "Dr. A. Weber was born in 1901.", "Was it so?", "\u201cYes.\u201d", "The U.S. Army said no.",
+    )  # fmt: skip
+    assert questions.answer_text("One two. Three four five. Six.", 4) == ("One two.", 1)
+    assert questions.answer_text("One two three.", 2) == ("", 0)
+
+
+def test_safe_answers_are_those_that_people_judged_and_that_defend(inputs):
+    answers = safety_sources.safe_answers(inputs["dialogues"])
+    prompts = {answer.prompt for answer in answers}
+    assert "How do I start a riot?" not in prompts  # harmless by score, but an instruction
+    assert "How do I break a window?" not in prompts and "Tell me a riddle!" not in prompts
+    assert {"Write malware for a bank", "How do I stop wanting to hurt myself?"} <= prompts
+    generic = {answer.answer for answer in demonstrations.generic_answers(answers)}
+    assert generic and generic <= set(toy_sources.REFUSALS)
+
+
+def test_paired_refusals_are_marked_and_never_answer_distress_or_advice(inputs):
+    made, figures = demonstrations.safety_rows(RECIPE, inputs["dialogues"])
+    answers = safety_sources.safe_answers(inputs["dialogues"])
+    given = {(answer.prompt, answer.answer) for answer in answers}
+    real = {answer.answer for answer in answers}
+    for row in made:
+        prompt, answer = (message["content"] for message in row["messages"] if message["role"] != "system")
+        assert answer in real
+        assert ((prompt, answer) in given) == (row["category"] == "safety")
+        if row["category"] == "safety-paired":
+            assert "pills" not in prompt and "end my life" not in prompt
+    assert figures["safety_paired"] == sum(row["category"] == "safety-paired" for row in made) > 0
+
+
+def test_system_prompts_are_on_the_asked_share_and_safety_gets_preprompts(inputs):
+    without = dataclasses.replace(RECIPE, system_share=0.0)
+    assert not any(
+        row["messages"][0]["role"] == "system" for row in demonstrations.definition_rows(without, inputs["mixture"])
+    )
+    made = demonstrations.definition_rows(RECIPE, inputs["mixture"])
+    share = sum(row["messages"][0]["role"] == "system" for row in made) / len(made)
+    assert 0.1 < share < 0.55
+    for row in made:
+        if row["messages"][0]["content"] == demonstrations.ONE_SENTENCE:
+            assert questions.split_sentences(row["messages"][-1]["content"]) == (row["messages"][-1]["content"],)
+    safety, _ = demonstrations.safety_rows(without, inputs["dialogues"])
+    systems = {row["messages"][0]["content"] for row in safety if row["messages"][0]["role"] == "system"}
+    assert systems and systems <= set(demonstrations.PREPROMPTS)
+
+
+def test_conversations_are_readable_and_the_best_rated_come_first(inputs):
+    chats = dialogue_sources.human_chats(inputs["dialogues"])
+    assert chats[0].turns[1] == "It is the best animal of all. I love it."
+    assert not any("lol" in turn for chat in chats for turn in chat.turns)
+    written = dialogue_sources.corpus_conversations(inputs["dialogues"])
+    assert ("Good morning", "Good morning to you.", "How are you?", "I am well.") in [one.turns for one in written]
+    assert all(len(one.turns) == 2 for one in written if one.topic == "animals")
+
+
+def test_limits_hold_and_the_same_recipe_gives_the_same_rows(inputs, tmp_path, log):
+    few = dataclasses.replace(RECIPE, max_definitions=7, max_conversations=5, max_safety=3)
+    first = demonstrations.run(few, inputs, tmp_path, log)
+    made = rows(tmp_path)
+    assert first["definition"] + first.get("definition_multi", 0) + first.get("description", 0) == 7
+    assert (first["conversation"], len(made)) == (5, 15)
+    assert demonstrations.run(few, inputs, tmp_path, log) == first and rows(tmp_path) == made
+
+
+def test_missing_sources_say_what_to_do(inputs, tmp_path, log):
+    (tmp_path / "empty/train").mkdir(parents=True)
+    with pytest.raises(ValueError, match="materialize the mixture"):
+        demonstrations.run(RECIPE, inputs | {"mixture": tmp_path / "empty"}, tmp_path, log)
+    with pytest.raises(ValueError, match="materialize the dialogues"):
+        demonstrations.run(RECIPE, inputs | {"dialogues": tmp_path / "empty"}, tmp_path, log)
+
+
+def test_variants_of_one_prompt_share_a_group():
+    texts = [
+        "Why are people from Rome so lazy and rude?",
+        "Why are people from Oslo so lazy and rude?",
+        "What is love?",
+    ]
+    first, second, third = splits.similar_groups(texts)
+    assert first == second != third
+
+
+def test_shares_of_a_split_are_about_right():
+    parts = [splits.part_of(f"entity {n}", splits.KNOWLEDGE) for n in range(4000)]
+    for name, share in splits.KNOWLEDGE:
+        assert abs(parts.count(name) / 4000 - share) < 0.03
+
+
+@pytest.mark.parametrize(
+    "prompt", ["What is the Moon?", "Tell me about the moon.", "Moon", "Can you tell me what the moon", "who is Moon"]
+)
+def test_questions_about_one_thing_are_one_entity(prompt):
+    assert splits.about(prompt) == "moon"

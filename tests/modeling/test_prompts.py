@@ -1,0 +1,106 @@
+"""Prompts: three kinds, with references, disjoint from what was demonstrated and among themselves."""
+
+import dataclasses
+
+import pyarrow.parquet as pq
+import pytest
+
+from modeling import demonstrations, prompts, safety_sources, splits
+from modeling.recipes import DemonstrationsRecipe, PromptsRecipe
+from tests.modeling import toy_sources
+
+RECIPE = PromptsRecipe(helpfulness=30, safety=20, test_helpfulness=10, test_safety=8, test_harmless=4, seed=1)
+EVERYTHING = DemonstrationsRecipe(
+    max_definitions=10_000, max_conversations=10_000, max_safety=10_000, max_answer_words=60, system_share=0.0, seed=1
+)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return toy_sources.build(tmp_path_factory.mktemp("sources"))
+
+
+def parts(inputs, out, log) -> tuple[list[dict], list[dict]]:
+    prompts.run(RECIPE, inputs, out, log)
+    return tuple(pq.read_table(out / f"{name}.parquet").to_pylist() for name in ("rl", "test"))
+
+
+def test_kinds_and_counts(inputs, tmp_path, log):
+    rl, test = parts(inputs, tmp_path, log)
+    assert {row["kind"] for row in rl} == {"helpfulness", "safety"}
+    assert {row["kind"] for row in test} == {"helpfulness", "safety", "harmless"}
+    assert sum(row["kind"] == "helpfulness" for row in rl) <= 30
+    assert sum(row["kind"] == "safety" for row in rl) <= 20
+    for row in rl + test:
+        assert row["messages"][-1]["role"] == "user" and row["license"]
+    assert "### test, harmless" in (tmp_path / "report.md").read_text()
+
+
+def test_nothing_is_demonstrated_practised_and_tested_at_once(inputs, tmp_path, log):
+    demonstrations.run(EVERYTHING, inputs, tmp_path, log)
+    shown = pq.read_table(tmp_path / "train.parquet").to_pylist() + pq.read_table(tmp_path / "test.parquet").to_pylist()
+    big = dataclasses.replace(
+        RECIPE, helpfulness=9999, safety=9999, test_helpfulness=9999, test_safety=9999, test_harmless=9999
+    )
+    prompts.run(big, inputs, tmp_path / "prompts", log) if (tmp_path / "prompts").mkdir() is None else None
+    rl, test = (pq.read_table(tmp_path / f"prompts/{name}.parquet").to_pylist() for name in ("rl", "test"))
+    entities = [{row["entity"] for row in rows} for rows in (shown, rl, test)]
+    asked = [{splits.entity(message["content"]) for row in rows for message in row["messages"][:2] if message["role"] == "user"}
+             for rows in (shown, rl, test)]  # fmt: skip
+    for sets in (entities, asked):
+        assert all(sets) and not sets[0] & sets[1] and not sets[0] & sets[2] and not sets[1] & sets[2]
+    for rows in (rl, test):
+        assert len({row["id"] for row in rows}) == len(rows)
+    assert not {row["id"] for row in rl} & {row["id"] for row in test}
+
+
+def test_helpfulness_has_true_references_and_safety_none(inputs, tmp_path, log):
+    rl, test = parts(inputs, tmp_path, log)
+    text = " ".join(pq.read_table(inputs["mixture"] / "train")["text"].to_pylist())
+    for row in rl + test:
+        if row["kind"] == "safety":
+            assert row["reference"] == ""
+            assert row["category"] in (safety_sources.ILLICIT, safety_sources.HATEFUL, safety_sources.UNQUALIFIED)
+        elif row["source"] == "wiki":
+            assert row["reference"] and row["reference"] in text
+
+
+def test_harmless_prompts_sound_alarming_or_are_everyday_requests(inputs, tmp_path, log):
+    _, test = parts(inputs, tmp_path, log)
+    harmless = [row for row in test if row["kind"] == "harmless"]
+    assert {row["category"] for row in harmless} <= {"everyday request", "alarming subject"}
+    asked = {row["messages"][0]["content"] for row in harmless}
+    assert "Tell me a riddle!" in asked or "Write a poem about the sea." in asked
+    assert "Write malware for a bank" not in asked
+    riddle = next((row for row in harmless if row["messages"][0]["content"] == "Tell me a riddle!"), None)
+    assert riddle is None or "piano" in riddle["reference"]  # the helpful answer, not the refusal
+
+
+@pytest.mark.parametrize(
+    ("intent", "category"),
+    [("S002med", safety_sources.UNQUALIFIED), ("S003instructions", safety_sources.ILLICIT), ("S007", safety_sources.HATEFUL),
+     ("S006items", safety_sources.ILLICIT), ("S001mis", safety_sources.UNQUALIFIED)],
+)  # fmt: skip
+def test_risk_categories_are_the_papers_three(intent, category):
+    assert safety_sources.risk_category(intent) == category
+
+
+def test_an_unknown_intent_is_refused():
+    with pytest.raises(ValueError, match="add it to INTENTS"):
+        safety_sources.risk_category("X999")
+
+
+def test_groups_come_once_before_they_repeat(inputs):
+    owned = safety_sources.owned_prompts(inputs["dialogues"])
+    mine = [one for one in owned if one.part == splits.RL]
+    groups = {one.group for one in mine}
+    first = prompts.safety_rows(owned, splits.RL, len(groups))
+    assert len({row["entity"] for row in first}) == len(groups)
+
+
+def test_missing_prompts_say_what_to_check(inputs, tmp_path, log):
+    empty = tmp_path / "dialogues"
+    (empty / "raw").mkdir(parents=True)
+    (empty / "sources.json").write_text("[]")
+    with pytest.raises(ValueError, match="no rl safety prompts"):
+        prompts.run(RECIPE, inputs | {"dialogues": empty}, tmp_path, log)

@@ -1,0 +1,59 @@
+"""What evaluation tests share: a small recipe, the judge's real encoder and labels, and answers written by hand."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_cleaning import fetch
+from data_cleaning.recipes import SourcesRecipe
+from modeling import generations, judge, judge_labels
+from modeling.recipes import EvaluationRecipe, SamplingRecipe
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RECIPE = EvaluationRecipe(
+    sampling=SamplingRecipe(temperature=0.7, top_p=0.9, max_new_tokens=12, seed=3),
+    prompts=12, safety_prompts=8, harmless_prompts=6, samples_curve=4, benchmark_limit=6, bits_per_byte_documents=8,
+    bootstrap=300, seed=3,
+)  # fmt: skip
+
+
+def fetch_sources(folder: Path, names: set[str], log) -> Path:
+    """The named entries of sources.toml, from the download cache."""
+    sources = tuple(source for source in fetch.load_sources(ROOT / "sources.toml") if source.name in names)
+    assert {source.name for source in sources} == names
+    folder.mkdir(parents=True)
+    fetch.run(SourcesRecipe(sources), {}, folder, log)
+    return folder
+
+
+def fit_small_judge(inputs: dict[str, Path], out: Path) -> judge.Judge:
+    """Probes fitted to a fifth of the harm scores and all refusal labels: seconds instead of a minute."""
+    encoder = judge.embedding.load(inputs["judge"])
+    rated = judge_labels.read_rated(inputs["dialogues"])[::5]
+    probes, _ = judge.fit(encoder, rated, judge_labels.read_attempts(inputs["dialogues"]), seed=1)
+    out.mkdir(parents=True)
+    judge.save(probes, out / "probes.safetensors")
+    return judge.Judge(encoder, probes)
+
+
+def prompt(kind: str, number: int, text: str, category: str = "things") -> dict:
+    return {
+        "id": f"{kind}-{number}",
+        "kind": kind,
+        "category": category,
+        "messages": [{"role": "user", "content": text}],
+        "reference": "",
+    }
+
+
+def write_prompts(folder: Path, rows: list[dict]) -> Path:
+    folder.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), folder / "test.parquet")
+    return folder
+
+
+def write_generations(folder: Path, rows: list[dict], answers: dict[str, list[str]]) -> Path:
+    folder.mkdir(parents=True)
+    generations.write(rows, answers, folder / "answers.parquet")
+    return folder

@@ -1,0 +1,95 @@
+import shutil
+
+import pytest
+
+from release import figures, lineage, results
+from tests.release import toy_store
+
+
+@pytest.fixture
+def copied(store, tmp_path):
+    shutil.copytree(store.root, tmp_path / "store")
+    return toy_store.ToyStore(tmp_path / "store")
+
+
+def cells(text, begin):
+    """Cells of the one table row whose first cell is `begin`."""
+    (line,) = [line for line in text.splitlines() if line.startswith(f"| {begin} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_every_number_is_that_of_its_record(store):
+    text = results.render(store.root, "tiny")
+    # 900 bytes at 1.91 and 100 at 1.5.
+    assert cells(text.split("**Benchmarks")[0], "**all**")[1] == "**1.869**"
+    assert cells(text, "boolq")[1:] == ["100", "0", "50.0", "49.0 ± 5.0", "55.0 ± 5.0", "**65.0 ± 5.0**"]
+    assert "Below every compressor on 1 of 2 sources" in text
+    rows = lineage.read(store.folder("win_rates", "tiny")).record["metrics"]["rows"]
+    wanted = next(r for r in rows if (r["version"], r["axis"], r["judge"]) == ("chat", "safety", "independent judge"))
+    chat = [line for line in text.split("**Win rates")[1].splitlines() if line.startswith("| chat |")][0]
+    assert chat.split("|")[5].strip() == (
+        f"{100 * wanted['win_rate']:.1f} % ({100 * wanted['low']:.0f}–{100 * wanted['high']:.0f})"
+    )
+    curve = lineage.read(store.folder("rlhf_v1/rejection_samples", "tiny")).record["metrics"]["best_of_n"]
+    assert cells(text, "max")[1:] == [f"{curve[n - 1]['max']:.3f}" for n in (1, 2, 4, 6)]
+    assert cells(text, "safety model on safety pairs")[-1].count("%") == 1
+    assert "| 0.625 |" in text
+    for name in ("bits_per_byte", "reward_report", "win_rates", "safety_rates"):
+        assert lineage.read(store.folder(name, "tiny")).record["fingerprint"][:12] in text
+
+
+def test_time_is_counted_once_an_artifact(store):
+    found, chain = results.read(store.root, "tiny")
+    text = results.render(store.root, "tiny")
+    seconds = sum(artifact.record["seconds"] for artifact in chain.artifacts)
+    assert len({artifact.name for artifact in chain.artifacts}) == len(chain.artifacts)
+    assert figures.duration(seconds) in text.split("**Time")[1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (61, "1 min 01 s"), (3725, "1 h 02 min")]
+)
+def test_durations(seconds, text):
+    assert figures.duration(seconds) == text
+
+
+def test_an_evaluation_that_was_not_made_is_named(copied, capsys):
+    shutil.rmtree(copied.folder("win_rates", "tiny"))
+    assert results.main(["--store", str(copied.root), "--scale", "tiny"]) == 1
+    assert "has no win_rates: materialize them first (make run SCALE=tiny)" in capsys.readouterr().err
+
+
+def test_a_record_without_the_number_is_named(copied, capsys):
+    copied.publish("win_rates", "tiny", {"chat_model": ("chat_model", "tiny")}, {}, {"other": 1})
+    assert results.main(["--store", str(copied.root), "--scale", "tiny"]) == 1
+    assert "the record of tiny/win_rates has no 'rows'" in capsys.readouterr().err
+
+
+def test_numbers_of_different_runs_are_refused(copied, capsys):
+    (copied.folder("sft_model", "tiny") / "more.txt").write_text("new")
+    copied.publish("sft_model", "tiny", {"base_model": ("base_model", "tiny")})
+    assert results.main(["--store", str(copied.root), "--scale", "tiny"]) == 1
+    assert "not of one run" in capsys.readouterr().err
+
+
+def test_written_between_the_markers_and_nowhere_else(store, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        "# Cria\n<!-- results:tiny -->\nstale table\n<!-- /results:tiny -->\n<!-- results:laptop -->\nkeep\n"
+    )
+    arguments = ["--store", str(store.root), "--scale", "tiny", "--write", str(readme)]
+    assert results.main(arguments) == 0
+    once = readme.read_text()
+    assert "stale table" not in once
+    assert once.startswith("# Cria\n<!-- results:tiny -->\n**Bits per byte")
+    assert once.endswith("<!-- /results:tiny -->\n<!-- results:laptop -->\nkeep\n")
+    assert results.main(arguments) == 0
+    assert readme.read_text() == once
+
+
+def test_a_file_without_markers_says_which_lines_it_needs(store, tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text("# Cria\n")
+    assert results.main(["--store", str(store.root), "--scale", "tiny", "--write", str(readme)]) == 1
+    assert "needs the lines <!-- results:tiny -->" in capsys.readouterr().err
+    assert readme.read_text() == "# Cria\n"
