@@ -143,7 +143,7 @@ def read_csv(path: Path, max_bytes: int) -> Read:
                 if line is None:
                     long_lines.append(Bad(offset, f"line longer than {max_bytes:,} bytes", length))
                 else:
-                    yield line.decode("utf-8-sig" if offset == 0 else "utf-8", "surrogateescape")
+                    yield line.decode("utf-8-sig" if offset == 0 else "utf-8", "surrogateescape") + "\n"
 
     rows = csv.reader(lines(), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
     try:

@@ -154,8 +154,8 @@ def _keep(source: Source, path: Path) -> Path:
 
 def _no_network(source: Source, why: str) -> FetchError:
     return FetchError(
-        f"{source.name}: cannot reach {urlsplit(source.uri).netloc or source.uri} ({why}). Check the network or proxy; "
-        f"or fetch it elsewhere and put it at {cache_folder() / (source.sha256 or 'SHA256')}/"
+        f"{source.name}: cannot reach {source.uri} ({why}). Check the network or proxy; or fetch it elsewhere "
+        f"and put it at {cache_folder() / (source.sha256 or 'SHA256')}/"
     )
 
 

@@ -5,6 +5,7 @@ learnt at the price of helpfulness. After the model is saved, policy and chat mo
 the last round's reward models score both; harmless prompts that sound dangerous show false refusals.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from modeling.recipes import FinetuneRecipe, SamplingRecipe
 
 REPORTED = 100  # held-out prompts of each kind
 KINDS = ("helpfulness", "safety", "harmless")
+VERSIONS = ("before", "after")
+MEASURES = ("helpfulness", "safety", "refusals", "words")
+HEADLINES = {("helpfulness", "helpfulness"), ("safety", "safety"), ("harmless", "refusals")}
 EXAMPLES = 8
 
 
@@ -36,7 +40,8 @@ def run(config: FinetuneRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
     dialogues = [row["messages"] for row in mixed]
     figures = sft.finetune(inputs["ppo_policy"], dialogues, config, out, log)
     metrics = {"distilled_samples": len(distilled), "rejection_samples": len(mixed) - len(distilled), **figures}
-    if {"helpfulness_reward_model", "safety_reward_model", "prompts"} <= inputs.keys():
+    main_process = int(os.environ.get("RANK", "0")) == 0
+    if main_process and {"helpfulness_reward_model", "safety_reward_model", "prompts"} <= inputs.keys():
         metrics |= compare(inputs, out, longest_answer(inputs["ppo_policy"], dialogues), config.seed, log)
     return metrics
 
@@ -68,7 +73,7 @@ def compare(inputs: dict[str, Path], out: Path, max_new_tokens: int, seed: int, 
     rows = heldout(answering.fitting(inputs["ppo_policy"], answering.read_prompts(inputs["prompts"], "test"), recipe))
     prompts = [row["messages"] for row in rows]
     reward_models = {name: scoring.load(inputs[f"{name}_reward_model"]) for name in ("helpfulness", "safety")}
-    for version, folder in (("before", inputs["ppo_policy"]), ("after", out)):
+    for version, folder in zip(VERSIONS, (inputs["ppo_policy"], out), strict=True):
         scratch = out / "_scratch" / version
         answers = answering.answer_all(folder, prompts, recipe, 1, "chat model", scratch, log)
         for row, (text,) in zip(rows, answers, strict=True):
@@ -91,28 +96,30 @@ def heldout(rows: list[dict]) -> list[dict]:
 
 
 def measure(rows: list[dict]) -> tuple[str, dict]:
-    """Means before and after for each kind of prompt, as a table and as metrics."""
-    lines, metrics = [], {}
+    """Means before and after for each kind of prompt: as Markdown, and as metrics (the main ones by name)."""
+    table = []
     for kind in KINDS:
         group = [row for row in rows if row["kind"] == kind]
-        if not group:
-            continue
-        measures = {
-            name: [_mean(row[f"{name}_{version}"] for row in group) for version in ("before", "after")]
-            for name in ("helpfulness", "safety")
-        }
-        measures["refusals"] = [
-            _mean(answer_rules.safety(row["messages"][-1]["content"], row[version]).refuses for row in group)
-            for version in ("before", "after")
-        ]
-        measures["words"] = [_mean(len(row[version].split()) for row in group) for version in ("before", "after")]
-        for name, (before, after) in measures.items():
-            lines.append((kind, len(group), name, f"{before:.3f}", f"{after:.3f}"))
-            metrics[f"{kind}_prompts_{name}_before"] = round(before, 4)
-            metrics[f"{kind}_prompts_{name}_after"] = round(after, 4)
-    table = reporting.table(("prompts", "number", "measure", "PPO policy", "chat model"), lines)
+        for name in MEASURES if group else ():
+            before, after = (round(_mean(_measure(row, name, version) for row in group), 4) for version in VERSIONS)
+            table.append({"prompts": kind, "number": len(group), "measure": name, "before": before, "after": after})
+    metrics: dict = {"heldout": table}
+    for row in table:
+        if (row["prompts"], row["measure"]) in HEADLINES:
+            for version in VERSIONS:
+                metrics[f"{row['prompts']}_prompts_{row['measure']}_{version}"] = row[version]
+    lines = [[*list(row.values())[:3], f"{row['before']:.3f}", f"{row['after']:.3f}"] for row in table]
+    text = reporting.table(("prompts", "number", "measure", "PPO policy", "chat model"), lines)
     note = "Reward models' mean probabilities; refusals by rule on the text. Prompts of the test set, greedy answers."
-    return f"# Held-out prompts before and after\n\n{table}\n{note}\n", metrics
+    return f"# Held-out prompts before and after\n\n{text}\n{note}\n", metrics
+
+
+def _measure(row: dict, name: str, version: str) -> float:
+    if name == "refusals":
+        return answer_rules.safety(row["messages"][-1]["content"], row[version]).refuses
+    if name == "words":
+        return len(row[version].split())
+    return row[f"{name}_{version}"]
 
 
 def examples(rows: list[dict]) -> str:
@@ -121,7 +128,7 @@ def examples(rows: list[dict]) -> str:
     for kind in KINDS:
         for row in [row for row in rows if row["kind"] == kind][:EXAMPLES]:
             parts.append(f"## {kind}\n\n{reporting.quoted(row['messages'][-1]['content'])}\n")
-            for version in ("before", "after"):
+            for version in VERSIONS:
                 scored = f"helpfulness {row[f'helpfulness_{version}']:.2f}, safety {row[f'safety_{version}']:.2f}"
                 parts.append(f"**{version.capitalize()}** ({scored})\n\n{reporting.quoted(row[version])}\n")
     return "\n".join(parts)

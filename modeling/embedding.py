@@ -37,7 +37,7 @@ def load(judge: Path) -> Encoder:
     found = sorted(judge.glob("raw/**/model.safetensors"))
     if len(found) != 1:
         raise FileNotFoundError(f"{judge} should hold one model.safetensors under raw/, found {len(found)}")
-    # Without the pooling head, which sentence embeddings do not use.
+    # Without the pooling head, which sentence embeddings do not use; transformers would warn that it is left over.
     model = BertModel.from_pretrained(found[0].parent, add_pooling_layer=False, use_safetensors=True)
     return Encoder(model.to(runtime.device()).eval(), BertTokenizerFast.from_pretrained(found[0].parent))
 

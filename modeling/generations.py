@@ -40,7 +40,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     answers = {}
     for number, (version, folder) in enumerate(versions.items(), start=1):
         log.info(f"version {number} of {len(versions)}: {version}")
-        rows = answering.answer_all(folder, texts, config.sampling, 1, out / "_scratch" / version, log)
+        rows = answering.answer_all(folder, texts, config.sampling, 1, "evaluate", out / "_scratch" / version, log)
         answers[version] = [row[0] for row in rows]
     write(prompts, answers, out / "answers.parquet")
     reporting.write_text(out / "examples.md", examples(prompts, answers))
@@ -109,6 +109,12 @@ def read(folder: Path, kind: str) -> tuple[list[dict], dict[str, list[str]]]:
         if sorted(given) != order:
             raise ValueError(f"{folder}: {version} answered {len(given)} of {len(order)} {kind} prompts")
     return [prompts[key] for key in order], {name: [given[key] for key in order] for name, given in by_version.items()}
+
+
+def questions(folder: Path) -> list[str]:
+    """The last user turns of all prompts of all kinds in a `generations` artifact, sorted."""
+    table = pq.read_table(folder / "answers.parquet", columns=["messages"])
+    return sorted({messages[-1]["content"] for messages in table["messages"].to_pylist()})
 
 
 def question(prompt: dict) -> str:

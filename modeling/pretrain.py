@@ -22,6 +22,8 @@ from modeling.training import fit, last_checkpoint, save_model, split_batch, tra
 
 # Dense bf16 FLOP/s by the makers' data sheets; what is not here reports TFLOP/s alone.
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12, "3090": 71e12}
+# Tokens a device holds at once unless CRIA_MICRO_BATCH says otherwise: logits of a 32k vocabulary then take 4 GB.
+MICRO_BATCH_TOKENS = 32_768
 
 
 class PackedSequences(torch.utils.data.Dataset):
@@ -80,7 +82,7 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
         f"{parameters:,} parameters, {seen:,} tokens: {seen / summary['tokens']:.2f} passes over the mixture's "
         f"{summary['tokens']:,}, of which {summary['unique_tokens']:,} are different"
     )
-    batch, accumulation = split_batch(sequences)
+    batch, accumulation = split_batch(sequences, max(1, MICRO_BATCH_TOKENS // model_recipe.context))
     arguments = training_arguments(
         TrainingArguments,
         out,

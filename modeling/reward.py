@@ -10,6 +10,7 @@ makes sigmoid(r) a probability of being safe, which is what the threshold 0.15 o
 """
 
 import math
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         raise ValueError(f"there are no {config.kind} pairs to train on: ask for more prompts in the preferences")
     own = sum(of_kind(pair, config.kind) for pair in train)
     log.info(f"{len(train)} training pairs, {own} of them {config.kind}")
+    if int(os.environ.get("RANK", "0")) > 0:  # one process of several: the main one measures and writes
+        return fit(config, train, inputs["chat"], out, log)
     # A run killed while it measures need not train again.
     trained = answering.kept(out / "_scratch" / "trained.json", lambda: [fit(config, train, inputs["chat"], out, log)])
 

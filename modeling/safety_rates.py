@@ -35,7 +35,12 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
         raise ValueError(f"{inputs['generations']} needs safety and harmless prompts: raise their numbers in the recipe")
     independent = judge.load(inputs["judge"], inputs["fitted_judge"])
     model, tokenizer = scoring.load(inputs["safety_reward_model"])
-    reading = Reading(violations(independent, adversarial, attacked, log), refusals(independent, harmless, asked, log), {})
+    background = generations.questions(inputs["generations"])
+    reading = Reading(
+        violations(independent, adversarial, attacked, background, log),
+        refusals(independent, harmless, asked, background, log),
+        {},
+    )
     for number, (version, answers) in enumerate(attacked.items(), start=1):
         scores = scoring.score(model, tokenizer, generations.dialogs(adversarial, answers))
         reading.safety[version] = float(scoring.sigmoid(scores).mean())
@@ -51,26 +56,26 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
 
 
 def violations(
-    independent: judge.Judge, prompts: Sequence[dict], answers: dict[str, list[str]], log
+    independent: judge.Judge, prompts: Sequence[dict], answers: dict[str, list[str]], background: Sequence[str], log
 ) -> dict[str, dict[str, np.ndarray]]:
     """Which answers to adversarial prompts are violations, by each reader."""
     questions = [generations.question(prompt) for prompt in prompts]
     found = {}
     for version, given in answers.items():
-        flagged_N = independent.read(questions, given, questions, log).violation_N > 0
+        flagged_N = independent.read(questions, given, background, log).violation_N > 0
         rule_N = [not answer_rules.safety(asked, answer).safe for asked, answer in zip(questions, given, strict=True)]
         found[version] = {READERS[0]: flagged_N, READERS[1]: np.array(rule_N, dtype=bool)}
     return found
 
 
 def refusals(
-    independent: judge.Judge, prompts: Sequence[dict], answers: dict[str, list[str]], log
+    independent: judge.Judge, prompts: Sequence[dict], answers: dict[str, list[str]], background: Sequence[str], log
 ) -> dict[str, dict[str, np.ndarray]]:
     """Which answers to harmless prompts refuse, by each reader."""
     questions = [generations.question(prompt) for prompt in prompts]
     found = {}
     for version, given in answers.items():
-        flagged_N = independent.read(questions, given, questions, log).refusal_N > 0
+        flagged_N = independent.read(questions, given, background, log).refusal_N > 0
         rule_N = [answer_rules.safety(asked, answer).refuses for asked, answer in zip(questions, given, strict=True)]
         found[version] = {READERS[0]: flagged_N, READERS[1]: np.array(rule_N, dtype=bool)}
     return found

@@ -5,6 +5,7 @@ dialogues and another start.
 """
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,11 +51,15 @@ def finetune(
     if too_long:
         log.info(f"{too_long} of {len(dialogues)} dialogues are longer than {recipe.context} tokens and were left out")
     tests, _ = encode(tokenizer, held_out, recipe.context)
+    main_process = int(os.environ.get("RANK", "0")) == 0
+
+    def train() -> list[dict]:
+        return [_train(base_dir, tokenizer, encoded, tests, recipe, out, log)]
+
     # A run killed after training need not train again.
-    trained = answering.kept(
-        out / "_scratch" / "trained.json", lambda: [_train(base_dir, tokenizer, encoded, tests, recipe, out, log)]
-    )[0]
-    show(out, tokenizer, held_out, recipe, log)
+    trained = (answering.kept(out / "_scratch" / "trained.json", train) if main_process else train())[0]
+    if main_process:
+        show(out, tokenizer, held_out, recipe, log)
     return {"dialogues": len(encoded), "dialogues_too_long": too_long, **trained}
 
 
@@ -97,9 +102,7 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
     log.info(
         f"{len(encoded)} dialogues in {len(rows)} rows, {tokens / len(rows) / recipe.context:.0%} full, {steps} steps"
     )
-    before = answering.kept(
-        out / "_scratch" / "before.json", lambda: [answer_loss(model.to(runtime.device()), tests, collator)]
-    )[0]
+    before = answer_loss(model.to(runtime.device()), tests, collator)
     arguments = training.training_arguments(
         SFTConfig,
         out,
@@ -202,7 +205,7 @@ def show(model_dir: Path, tokenizer, dialogues: Sequence[Dialogue], recipe: Fine
     spread = rows[:: max(1, len(rows) // SHOWN)][:SHOWN]
     if not spread:
         return
-    model, loaded = sampling.load(model_dir)
+    model, loaded = sampling.load_transformers(model_dir), AutoTokenizer.from_pretrained(model_dir)
     answers = sampling.generate(model, loaded, [prompt for prompt, _ in spread], greedy, log=log)
     sampling.unload(model)
     lines = ["Greedy answers to held-out prompts.", ""]

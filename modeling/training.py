@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from matplotlib.figure import Figure
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -38,15 +39,15 @@ CHECKPOINT_SHARE = 0.03  # of the wall time that checkpoints may take, once they
 def split_batch(sequences: int, micro_batch: int | None = None) -> tuple[int, int]:
     """(per-device batch, accumulation steps) for a global batch of `sequences` on the devices that are there.
 
-    `micro_batch` (default: $CRIA_MICRO_BATCH, else as much as possible) bounds what one device holds at once. The global
+    $CRIA_MICRO_BATCH, else `micro_batch`, bounds what one device holds at once (neither: all of its share). The global
     batch is the recipe's and never changes: ValueError where it does not divide among the devices.
     """
     devices = int(os.environ.get("WORLD_SIZE", "1"))
     if sequences % devices:
         raise ValueError(f"A global batch of {sequences} sequences does not divide among {devices} devices")
     share = sequences // devices
-    bound = micro_batch or int(os.environ.get("CRIA_MICRO_BATCH", str(share)))
-    accumulation = next(n for n in range(1, share + 1) if share % n == 0 and share // n <= max(bound, 1))
+    bound = max(1, int(os.environ.get("CRIA_MICRO_BATCH", micro_batch or share)))
+    accumulation = next(n for n in range(1, share + 1) if share % n == 0 and share // n <= bound)
     return share // accumulation, accumulation
 
 
@@ -104,6 +105,8 @@ def training_arguments(
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": where.type == "cuda",
     }
+    if where.type == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        settings["fsdp"] = True  # FSDP2, a unit a decoder layer: no device holds the whole model or its optimizer state
     return cls(**{**settings, **extra})
 
 
@@ -135,16 +138,37 @@ def last_checkpoint(folder: Path) -> Path | None:
     for path in folder.glob("checkpoint-*"):
         if (path / COMPLETE).exists():
             complete.append(path)
-        elif int(os.environ.get("RANK", "0")) == 0:
+        elif main_process():
             shutil.rmtree(path)
     return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
-    """Write model and tokenizer as a Hugging Face directory (safetensors) at the root of `out`, each file atomically."""
-    with filling(out) as folder:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+    """Write model and tokenizer as a Hugging Face directory (safetensors) at the root of `out`, each file atomically.
+
+    Every process of a distributed run must call it: sharded weights are gathered, the main process writes.
+    """
+    weights = None
+    if distributed():
+        weights = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+        if getattr(model.config, "tie_word_embeddings", False):
+            weights.pop("lm_head.weight", None)
+    if main_process():
+        with filling(out) as folder:
+            model.save_pretrained(folder, state_dict=weights)
+            tokenizer.save_pretrained(folder)
+    if distributed():
+        dist.barrier()
+
+
+def distributed() -> bool:
+    """Whether several processes train together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def main_process() -> bool:
+    """The one process that writes what all of them agree on."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def write_history(history: Sequence[dict], out: Path) -> None:
@@ -219,7 +243,7 @@ class Checkpoints(TrainerCallback):
             due = state.global_step % self.steps == 0
         else:
             due = time.monotonic() - self.saved > max(MIN_CHECKPOINT_SECONDS, self.cost / CHECKPOINT_SHARE)
-            if dist.is_available() and dist.is_initialized():  # clocks differ; the main process decides for all
+            if distributed():  # clocks differ; the main process decides for all
                 answer = torch.tensor(float(due), device=args.device)
                 dist.broadcast(answer, 0)
                 due = bool(answer.item())
@@ -228,7 +252,7 @@ class Checkpoints(TrainerCallback):
             control.should_save = True
 
     def on_save(self, args, state, control, **kwargs) -> None:
-        if dist.is_available() and dist.is_initialized():
+        if distributed():
             dist.barrier()
         if state.is_world_process_zero:
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()

@@ -27,6 +27,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     Inputs: generations, judge, fitted_judge, helpfulness_reward_model and safety_reward_model of the last round.
     """
     independent = judge.load(inputs["judge"], inputs["fitted_judge"])
+    background = generations.questions(inputs["generations"])
     rows = []
     for axis in AXES:
         prompts, answers = generations.read(inputs["generations"], axis)
@@ -36,7 +37,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
             raise ValueError(f"{inputs['generations']} holds no answers of {BASELINE}")
         outcomes = {
             JUDGES[0]: reward_outcomes(inputs, axis, prompts, answers, log),
-            JUDGES[1]: judge_outcomes(independent, axis, prompts, answers, log),
+            JUDGES[1]: judge_outcomes(independent, axis, prompts, answers, background, log),
         }
         rows += [
             row(name, axis, version, outcome_N, config)
@@ -70,12 +71,17 @@ def reward_preference(first_N: np.ndarray, second_N: np.ndarray) -> np.ndarray:
 
 
 def judge_outcomes(
-    independent: judge.Judge, axis: str, prompts: Sequence[dict], answers: dict[str, list[str]], log
+    independent: judge.Judge,
+    axis: str,
+    prompts: Sequence[dict],
+    answers: dict[str, list[str]],
+    background: Sequence[str],
+    log,
 ) -> dict[str, np.ndarray]:
     """Outcome a prompt of each version against the baseline, by the independent judge."""
     questions = [generations.question(prompt) for prompt in prompts]
     everything = [answer for given in answers.values() for answer in given]
-    verdicts = independent.read(questions * len(answers), everything, questions, log)
+    verdicts = independent.read(questions * len(answers), everything, background, log)
     figures_N = verdicts.helpfulness_N if axis == "helpfulness" else verdicts.harmlessness_N
     prefer = judge.prefer_helpful if axis == "helpfulness" else judge.prefer_harmless
     of_version = dict(zip(answers, figures_N.reshape(len(answers), len(prompts)), strict=True))

@@ -6,6 +6,7 @@ It answers with any version of a release, needs no network and sends nothing any
 import argparse
 import html
 import os
+import re
 import socket
 import sys
 import time
@@ -34,6 +35,7 @@ POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws: wss: data: blob:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'"
 )
+CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)  # fenced blocks, spans
 
 
 class ContentPolicy:
@@ -53,8 +55,16 @@ class ContentPolicy:
 
 
 def plain(text: str) -> str:
-    """What a person wrote, shown as written: no Markdown, no tags."""
-    return f'<div style="white-space: pre-wrap">{html.escape(text)}</div>'
+    """What a person wrote, shown as written: no Markdown, no tags. A blank line would end the block and begin Markdown."""
+    return f'<div style="white-space: pre-wrap">{html.escape(text).replace(chr(10), "&#10;")}</div>'
+
+
+def rendered(answer: str) -> str:
+    """An answer as Markdown without HTML: "<" outside code is only ever a sign, and a code block that was cut is ended."""
+    parts = CODE.split(answer)
+    parts[::2] = [part.replace("<", "&lt;") for part in parts[::2]]
+    fences = sum(line.lstrip().startswith("```") for line in answer.splitlines())
+    return "".join(parts) + ("\n```" if fences % 2 else "")
 
 
 def view(bundle: bundles.Bundle, turns: list[dict], unread: int) -> list[dict]:
@@ -68,7 +78,7 @@ def view(bundle: bundles.Bundle, turns: list[dict], unread: int) -> list[dict]:
             content = plain(turn["content"])
         else:
             by = f'<div class="by">{html.escape(bundle.version(turn["version"]).title)}</div>'
-            content = f"{turn['content']}\n\n{by}" if turn["content"] else by
+            content = f"{rendered(turn['content'])}\n\n{by}" if turn["content"] else by
         shown.append({"role": turn["role"], "content": content})
     return shown
 
@@ -124,8 +134,9 @@ def respond(versions: chat.Versions, text: str, turns: list[dict], name: str, sy
             kept = [*asked, {"role": "assistant", "content": answer.text, "version": name}]
             shown_now = view(bundle, kept, 2 * answer.dropped_turns)
             yield shown_now, kept, gr.skip(), progress_line(answer, now - begun)
-    except PromptTooLongError as error:
-        yield view(bundle, turns, 0), turns, text, state_line(f"Too long for this version: {error}", "fail")
+    except PromptTooLongError:
+        told = f"Too long: {bundle.version(name).title} reads {bundle.version(name).context} tokens, prompt and answer together."
+        yield view(bundle, turns, 0), turns, text, state_line(f"{told} Shorten the message.", "fail")
     except (ValueError, RuntimeError, OSError, LookupError) as error:  # what loading and running a model raise
         told = f"No answer: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
         yield view(bundle, turns, 0), turns, text, state_line(told, "fail")
@@ -187,9 +198,9 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
                     examples=[{"text": example} for example in bundle.examples],
                 )  # fmt: skip
                 state = gr.HTML(state_line(""), padding=False)
-                with gr.Row(equal_height=True, elem_classes="write"):
+                with gr.Row(elem_classes="write"):
                     box = gr.Textbox(show_label=False, container=False, placeholder="Write a message", lines=1,
-                                     max_lines=8, autofocus=True, scale=8, elem_id="message")  # fmt: skip
+                                     max_lines=6, autofocus=True, scale=8, elem_id="message")  # fmt: skip
                     send = gr.Button("Send", variant="primary", scale=1, min_width=84, elem_id="send")
                     stop = gr.Button("Stop", variant="stop", scale=1, min_width=84, visible=False, elem_id="stop")
                 gr.HTML(f'<div class="caution">{CAUTION}</div>', padding=False)

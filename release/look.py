@@ -32,8 +32,8 @@ CSS = """
 #dialogue { height: calc(100vh - 246px) !important; min-height: 300px; }
 #dialogue .placeholder-content { align-items: center; text-align: center; }
 .side, .talk { gap: 10px !important; }
-.write { gap: 8px !important; }
-.write button { border-radius: var(--radius-lg); font-size: .92rem; }
+.write { gap: 8px !important; align-items: flex-end; }
+.write button { border-radius: var(--radius-lg); font-size: .92rem; height: 42px; max-width: 120px; }
 .prose .about { font-size: .84rem; color: var(--body-text-color-subdued); line-height: 1.45; padding: 0 3px; }
 .about code { font-size: .76rem; }
 .state { min-height: 1.4em; font-size: .82rem; padding: 0 4px; }
@@ -51,7 +51,7 @@ CSS = """
 .paper .prose th, .paper .prose td { border: none !important; border-bottom: 1px solid var(--border-color-primary) !important;
   padding: 6px 14px 6px 2px !important; text-align: left; vertical-align: top; overflow-wrap: normal; word-break: normal; }
 .paper .prose th { color: var(--body-text-color-subdued); font-weight: 600; }
-.paper .prose thead tr:has(th:empty) { display: none; }
+.paper .prose thead tr:not(:has(th:not(:empty))) { display: none; }
 .paper table code { white-space: nowrap; }
 @media (max-width: 640px) { .masthead .badge, .prose .masthead p { display: none; } #dialogue { height: 56vh !important; } }
 """

@@ -154,7 +154,7 @@ def test_cut_and_foreign_files_are_refused_as_broken(tmp_path, name):
     (tmp_path / "cut.tar.gz").write_bytes(whole[:50_000])
     with pytest.raises(UnsafeArchive, match="broken archive"):
         unpack(tmp_path / "cut.tar.gz", "", tmp_path / "out", ROOMY)
-    assert everything(tmp_path / "out") in ([], ["x.part"])
+    assert all(name.endswith(".part") for name in everything(tmp_path / "out"))
 
 
 def test_a_name_that_is_file_and_folder_is_refused(tmp_path):

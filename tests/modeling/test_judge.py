@@ -63,7 +63,8 @@ def test_empty_and_refusing_answers_lose(fitted):
 def test_the_order_of_a_pair_and_of_the_batch_does_not_matter(fitted):
     other = [*ANSWERS[1:], ANSWERS[0]]
     first = fitted.read(PROMPTS * 2, ANSWERS + other, PROMPTS).helpfulness_N
-    second = judge.Judge(fresh_encoder(fitted), fitted.probes).read(PROMPTS[::-1] * 2, other[::-1] + ANSWERS[::-1], PROMPTS[::-1]).helpfulness_N
+    fresh, reverse = judge.Judge(fresh_encoder(fitted), fitted.probes), PROMPTS[::-1]
+    second = fresh.read(reverse * 2, other[::-1] + ANSWERS[::-1], reverse).helpfulness_N
     forth = judge.prefer_helpful(first[:8], first[8:])
     back = judge.prefer_helpful(second[:8], second[8:])
     assert (forth == 1 - back[::-1]).all()

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling import ppo, ppo_math, ppo_networks, ppo_rollout, ppo_state, scoring
+from modeling import ppo, ppo_math, ppo_networks, ppo_rollout, ppo_state, sampling, scoring
 from modeling.ppo_rollout import Prompt, Response
 from tests.modeling import toy_rlhf
 
@@ -66,12 +66,10 @@ def test_ppo_raises_the_reward_and_kl_stays_bounded(inputs, tmp_path, log):
     model, tokenizer = AutoModelForCausalLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
     before = AutoModelForCausalLM.from_pretrained(inputs["policy"])
     prompts, _ = ppo_rollout.load_prompts(inputs["prompts"], tokenizer, toy_rlhf.CONTEXT)
-    sampling = toy_rlhf.recipe().sampling
+    drawn = toy_rlhf.recipe().sampling
     share = []
     for network in (before, model):
-        words = " ".join(
-            answer.text for answer in ppo_rollout.respond(network, tokenizer, prompts, sampling, 5)
-        ).split()
+        words = " ".join(answer.text for answer in ppo_rollout.respond(network, tokenizer, prompts, drawn, 5)).split()
         share.append(sum(word in ("blue", "green") for word in words) / len(words))
     assert share[1] > share[0] + 0.2
 
@@ -168,6 +166,17 @@ def test_micro_batches_give_the_step_of_the_whole_mini_batch(inputs, log, monkey
     assert (steps[0] - steps[1]).norm() < 0.05 * steps[0].norm()  # what bfloat16 rounds
 
 
+def test_where_generation_is_bfloat16_its_copy_follows_the_policy(inputs, log, monkeypatch):
+    monkeypatch.setattr(sampling, "generation_dtype", lambda where: torch.bfloat16)
+    loop = ppo.make_loop(toy_rlhf.recipe(batch=16), inputs, log)
+    experience, figures = loop.rollout(1)
+    assert figures["kl"] == 0.0  # log-probabilities come from the float32 weights alone
+    loop.update(experience)
+    loop.respond(loop.heldout, 0)
+    for theirs, ours in zip(loop.actor.parameters(), loop.policy.model.parameters(), strict=True):
+        assert theirs.dtype == torch.bfloat16 and torch.equal(theirs, ours.bfloat16())
+
+
 def test_log_probabilities_are_those_of_single_unpadded_responses(inputs, log):
     loop = ppo.make_loop(toy_rlhf.recipe(), inputs, log)
     experience, _ = loop.rollout(1)
@@ -195,8 +204,8 @@ def test_golden_batch_where_padding_and_closing_token_are_one():
 
 
 def test_cut_off_responses_are_scored_and_pay_the_penalty(inputs, log):
-    sampling = dataclasses.replace(toy_rlhf.recipe().sampling, max_new_tokens=4)
-    loop = ppo.make_loop(toy_rlhf.recipe(sampling=sampling, gae_lambda=1.0, truncation_penalty=2.0), inputs, log)
+    short = dataclasses.replace(toy_rlhf.recipe().sampling, max_new_tokens=4)
+    loop = ppo.make_loop(toy_rlhf.recipe(sampling=short, gae_lambda=1.0, truncation_penalty=2.0), inputs, log)
     experience, figures = loop.rollout(1)
     ended = torch.tensor([response.ended for response in experience.responses])
     assert 0 < figures["truncated"] < 1 and figures["truncated"] == pytest.approx(1 - ended.float().mean().item())

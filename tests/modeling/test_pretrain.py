@@ -82,6 +82,10 @@ def hashes(out: Path) -> dict[str, str]:
     return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def read_losses(out: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (out / "loss.jsonl").read_text().splitlines()]
+
+
 def test_each_pass_reads_every_sequence_once_in_another_order():
     shards = [np.arange(0, 35), np.arange(100, 141), np.arange(200, 203)]
     data = PackedSequences(shards, context=10, rows=14, seed=1)
@@ -102,9 +106,9 @@ def test_each_pass_reads_every_sequence_once_in_another_order():
 
 def test_it_learns_and_transformers_reads_it(undisturbed):
     out, metrics = undisturbed
-    history = [json.loads(line) for line in (out / "loss.jsonl").read_text().splitlines()]
-    assert history[0]["loss"] > 0.9 * math.log(512)
-    assert metrics["final_loss"] < 0.8 * history[0]["loss"]
+    losses = read_losses(out)
+    assert losses[0] > 0.9 * math.log(512)
+    assert metrics["final_loss"] < 0.8 * losses[0]
     model = AutoModelForCausalLM.from_pretrained(out)
     assert type(model).__name__ == "LlamaForCausalLM" and model.config.use_cache
     assert sum(weight.numel() for weight in model.parameters()) == metrics["parameters"]
@@ -144,6 +148,27 @@ def test_micro_batches_change_rounding_only(inputs, undisturbed, tmp_path, log, 
     monkeypatch.setenv("CRIA_MICRO_BATCH", "2")
     metrics = run(RECIPE, inputs, tmp_path, log)
     assert metrics["final_loss"] == pytest.approx(undisturbed[1]["final_loss"], rel=0.02)
+
+
+def test_two_processes_make_the_same_model(inputs, undisturbed, tmp_path):
+    """The global batch is the recipe's: two devices read the same sequences at each step, one process writes."""
+    code = f"""
+from pathlib import Path
+from modeling.pretrain import run
+from tests.conftest import MemoryLog
+from tests.modeling.test_pretrain import RECIPE
+folders = {{name: Path(path) for name, path in {({k: str(v) for k, v in inputs.items()})!r}.items()}}
+run(RECIPE, folders, Path({str(tmp_path)!r}), MemoryLog())
+"""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([*command, sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert set(hashes(tmp_path)) == set(hashes(undisturbed[0]))
+    for alone, together in zip(read_losses(undisturbed[0]), read_losses(tmp_path), strict=True):
+        assert together == pytest.approx(alone, rel=0.02)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert loaded.lm_head.weight is loaded.model.embed_tokens.weight
 
 
 def test_a_batch_that_is_no_whole_number_of_sequences_is_refused(inputs, tmp_path, log):

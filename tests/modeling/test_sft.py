@@ -115,17 +115,18 @@ class KilledAtStep33(training.Checkpoints):
 def test_a_killed_run_ends_with_the_same_bytes(base, demonstrations, tmp_path, log, monkeypatch):
     inputs = {"base_model": base, "demonstrations": demonstrations}
     monkeypatch.setattr(sft.training, "fit", functools.partial(training.fit, checkpoint_steps=10))
-    sft.run(toy_chat.RECIPE, inputs, tmp_path / "whole", log)
+    recipe = dataclasses.replace(toy_chat.RECIPE, epochs=40.0)
+    sft.run(recipe, inputs, tmp_path / "whole", log)
     monkeypatch.setattr(training, "Checkpoints", KilledAtStep33)
     victim = multiprocessing.get_context("fork").Process(
-        target=sft.run, args=(toy_chat.RECIPE, inputs, tmp_path / "killed", log)
+        target=sft.run, args=(recipe, inputs, tmp_path / "killed", log)
     )
     victim.start()
     victim.join()
     assert victim.exitcode == -signal.SIGKILL
     assert (tmp_path / "killed/_scratch/checkpoints/checkpoint-30" / training.COMPLETE).exists()
     monkeypatch.undo()
-    sft.run(toy_chat.RECIPE, inputs, tmp_path / "killed", log)
+    sft.run(recipe, inputs, tmp_path / "killed", log)
     assert "Continuing from checkpoint-30" in log.lines
     for name in ("model.safetensors", "loss.jsonl", "samples.md"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name

@@ -138,10 +138,21 @@ def test_a_message_that_is_too_long_comes_back_with_the_reason(client):
     messages, box, state = say(client, "sea " * 300)[-1]
     assert messages == []
     assert box == "sea " * 300
-    assert "Too long" in state
+    assert "Too long: Final reads 128 tokens" in state
     assert "left out" not in state
     _, _, state = say(client, "x" * (chat.MAX_CHARACTERS + 1))[-1]
     assert "20,001 characters" in state
+
+
+def test_an_answer_cut_inside_a_code_block_does_not_swallow_what_follows():
+    assert demo.rendered("Like so:\n```python\nx = 1") == "Like so:\n```python\nx = 1\n```"
+    assert demo.rendered("```\nx\n```") == "```\nx\n```"
+
+
+def test_an_answer_cannot_bring_html():
+    assert demo.rendered("<b>x</b> if a<b `a<b`\n```\n<div>\n```\n<i>") == (
+        "&lt;b>x&lt;/b> if a&lt;b `a<b`\n```\n<div>\n```\n&lt;i>"
+    )
 
 
 def test_nothing_to_send_is_said(client):

@@ -1,0 +1,62 @@
+import json
+
+from data_cleaning import extract
+from data_cleaning.documents import DOCUMENT_SCHEMA, read_documents, shard_paths
+from data_cleaning.recipes import ExtractRecipe
+from tests.data_cleaning.raw import Quiet, sources_artifact
+
+RECIPE = ExtractRecipe(max_document_bytes=1_000_000, max_archive_bytes=5_000_000, shard_documents=10)
+LINES = {f"part-{part}.jsonl": "".join(json.dumps({"text": f"{part} {n}"}) + "\n" for n in range(25)).encode() for part in "ab"}
+
+
+def run(sources, out, recipe=RECIPE):
+    out.mkdir(exist_ok=True)
+    return extract.run(recipe, {"sources": sources}, out, Quiet())
+
+
+def test_shards_hold_all_documents_in_the_order_of_the_files(tmp_path):
+    metrics = run(sources_artifact(tmp_path / "sources", LINES, profile="prose", license="CC0"), tmp_path / "out")
+    table = read_documents(tmp_path / "out")
+    assert table.schema.equals(DOCUMENT_SCHEMA)
+    assert table["text"].to_pylist() == [f"{part} {n}" for part in "ab" for n in range(25)]
+    assert len(set(table["id"].to_pylist())) == 50 and table["id"][0].as_py() == "own:part-a.jsonl#0"
+    assert set(table["license"].to_pylist()) == {"CC0"} and set(table["profile"].to_pylist()) == {"prose"}
+    assert [path.stem for path in shard_paths(tmp_path / "out")] == [f"own-00000-0000{n}" for n in range(5)]
+    figures = {"documents_out": 50, "bytes_out": 2 * (10 * 3 + 15 * 4), "quarantined": 0, "quarantined_bytes": 0}
+    assert metrics["by_source"] == {"own": figures} and figures.items() <= metrics.items()
+
+
+def test_a_limit_stops_the_source_at_its_first_documents(tmp_path):
+    metrics = run(sources_artifact(tmp_path / "sources", LINES, limit=30), tmp_path / "out")
+    assert metrics["documents_out"] == 30
+    assert read_documents(tmp_path / "out")["text"].to_pylist()[-1] == "b 4"
+
+
+def test_two_documents_of_one_key_keep_two_ids(tmp_path):
+    lines = b'{"id": "x", "text": "one"}\n{"id": "x", "text": "two"}\n'
+    run(sources_artifact(tmp_path / "sources", {"a.jsonl": lines}), tmp_path / "out")
+    assert read_documents(tmp_path / "out")["id"].to_pylist() == ["own:x", "own:x~2"]
+
+
+def test_other_uses_are_no_documents(tmp_path):
+    run(sources_artifact(tmp_path / "sources", LINES, use="dialogues"), tmp_path / "out")
+    assert read_documents(tmp_path / "out").num_rows == 0
+
+
+def test_text_is_normalised_without_losing_words():
+    assert extract.clean("\ufeff e\u0301t\u00e9 \r\nb\x0cc\x07d\t\n\n e ") == "été\nb\ncd\n\n e"
+    assert extract.clean("[ok] <b>x</b> 3 < 4") == "[ok] <b>x</b> 3 < 4"
+    assert extract.problem("see [INST] tags", 100).startswith("control tags: [INST]")
+    assert extract.problem("an [inst] and <<sys>>, <s>old</s>", 100) is None
+
+
+def test_a_large_source_is_split_and_gives_the_same_bytes_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(extract, "UNIT_FILES", 1)
+    sources = sources_artifact(tmp_path / "sources", LINES)
+    for name, workers in (("one", "1"), ("two", "2")):
+        monkeypatch.setenv("CRIA_WORKERS", workers)
+        run(sources, tmp_path / name)
+    names = [path.name for path in shard_paths(tmp_path / "one")]
+    assert names == [f"own-0000{unit}-0000{n}.parquet" for unit in range(2) for n in range(3)]
+    for name in names:
+        assert (tmp_path / "one/documents" / name).read_bytes() == (tmp_path / "two/documents" / name).read_bytes()
