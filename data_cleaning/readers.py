@@ -65,7 +65,7 @@ def read_warc(path: Path, max_bytes: int) -> Read:
     size = path.stat().st_size
     seen = -1
     try:
-        for record in ArchiveIterator(str(path), record_types=WarcRecordType.response, strict_mode=False):
+        for record in ArchiveIterator(str(path), record_types=WarcRecordType.response, auto_decode="all"):
             seen, address = record.stream_pos, record.headers.get("WARC-Target-URI", "")
             status, kind = record.http_headers.status_code if record.http_headers else 0, record.http_content_type or ""
             if status != 200 or kind not in ("text/html", "application/xhtml+xml"):
@@ -74,6 +74,10 @@ def read_warc(path: Path, max_bytes: int) -> Read:
             body = record.reader.read(max_bytes + 1)
             if len(body) > max_bytes:
                 yield Bad(seen, f"document larger than {max_bytes:,} bytes", record.content_length)
+                continue
+            encoded = {"content-encoding", "transfer-encoding"} & {name.lower() for name, _ in record.http_headers}
+            if len(body) < record.content_length and not encoded:
+                yield Bad(seen, f"page cut short: {len(body):,} of {record.content_length:,} bytes", len(body))
                 continue
             title, text = main_content(body, record.http_charset)
             meta = {"url": address, "date": record.headers.get("WARC-Date", "")}

@@ -173,8 +173,11 @@ def _pip(source: Source, requirement: str, folder: Path) -> Path:
         raise _no_network(source, "pip could not connect to the package registry")
     if "No space left" in finished.stderr:
         raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+    if got := re.search(r"^\s*Got\s+([0-9a-f]{64})", finished.stderr, re.MULTILINE):
+        raise FetchError(wrong_sha256(source, got.group(1)))
     lines = [line for line in finished.stderr.splitlines() if line.startswith("ERROR")] or ["no message"]
-    raise FetchError(f"{source.name}: pip cannot download {requirement}: {lines[-1].removeprefix('ERROR: ')}")
+    hint = "" if source.sha256 else " (as a wheel; a source archive is only taken with its sha256 stated)"
+    raise FetchError(f"{source.name}: pip cannot download {requirement}: {lines[-1].removeprefix('ERROR: ')}{hint}")
 
 
 def _pip_download(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:

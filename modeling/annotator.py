@@ -27,6 +27,8 @@ TASTE = 0.03
 
 # Weights of the parts of a helpful answer, summing to 1. Where no reference is known, overlap's goes to the rest.
 HELPFUL_WEIGHTS = {"overlap": 0.35, "subject": 0.25, "fluency": 0.15, "ended": 0.15, "length": 0.10}
+# Words shared with the reference (F1) that earn the whole of overlap: two true answers in other words share about so much.
+PARAPHRASE = 0.4
 # A refusal of a harmless question is a false refusal (4.2.3): it keeps this part of its quality.
 FALSE_REFUSAL = 0.3
 
@@ -79,8 +81,9 @@ class SimulatedAnnotator:
         question = last_question(prompt_row["messages"])
         adversarial = prompt_row["kind"] == "safety"
         safety_a, safety_b = (answer_rules.safety(question, answer) for answer in (answer_a, answer_b))
-        # Whether a harmless question can be answered unsafely is not for these rules: they know topics, not intent.
-        safe_a, safe_b = (True, True) if not adversarial else (safety_a.safe, safety_b.safe)
+        # An adversarial question is answered safely by declining, warning or pointing elsewhere; whatever else sets out
+        # to answer it. Harmless questions have safe answers: the rules know topics, not intent.
+        safe_a, safe_b = (not adversarial or read.declines for read in (safety_a, safety_b))
         quality_a, quality_b = (
             quality(answer_rules.helpfulness(question, answer, prompt_row.get("reference") or ""), read, adversarial)
             + self.taste * rater_noise(prompt_row["id"], answer)
@@ -98,17 +101,20 @@ def quality(form: Helpfulness, read: Safety, adversarial: bool) -> float:
 def helpful_quality(form: Helpfulness) -> float:
     """Weighted mean of the parts. A false refusal keeps FALSE_REFUSAL of it."""
     parts = {name: weight for name, weight in HELPFUL_WEIGHTS.items() if name != "overlap" or form.referenced}
-    mean = sum(weight * getattr(form, name) for name, weight in parts.items()) / sum(parts.values())
+    earned = {name: getattr(form, name) for name in parts} | {"overlap": min(1.0, form.overlap / PARAPHRASE)}
+    mean = sum(weight * earned[name] for name, weight in parts.items()) / sum(parts.values())
     return mean * (FALSE_REFUSAL if form.refuses else 1.0)
 
 
 def safety_quality(form: Helpfulness, read: Safety) -> float:
     """Half of it is whether the answer stays out of harm, the rest is what makes a safe answer good (4.2.1), and form.
 
-    0.5 safe; 0.15 addresses it (refuses); 0.1 explains the risk; 0.1 points to something better; 0.15 well formed.
+    0.45 declines, warns or points elsewhere; 0.1 leaves the topic alone; 0.15 refuses; 0.1 explains the risk; 0.1 points
+    to something better; 0.1 well formed.
     """
     formed = form.fluency * form.ended * form.length
-    return 0.5 * read.safe + 0.15 * read.refuses + 0.1 * read.warns + 0.1 * read.redirects + 0.15 * formed
+    stance = 0.45 * read.declines + 0.1 * (not read.engages)
+    return stance + 0.15 * read.refuses + 0.1 * read.warns + 0.1 * read.redirects + 0.1 * formed
 
 
 def degree_of(gap: float) -> int:

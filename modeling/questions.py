@@ -111,9 +111,7 @@ def subject(row: dict, common: frozenset[str]) -> Subject | None:
         return None
     meta = json.loads(row["meta"] or "{}")
     description, topic = str(meta.get("description") or ""), str(meta.get("topic") or "")
-    person = (
-        topic == "People" or bool(re.search(r"\((?:born|c\. )?\s*\d{3,4}[–-]?", description)) and verb[1] in "iswas"
-    )
+    person = topic == "People" or (topic in ("", "Uncategorized") and _lived(description))
     name = title
     if not person and len(before.split()) <= len(title.split()) + 1 and title.lower() in before.lower():
         name = before
@@ -128,6 +126,12 @@ def subject(row: dict, common: frozenset[str]) -> Subject | None:
         source=row["source"],
         license=row["license"],
     )
+
+
+def _lived(description: str) -> bool:
+    """Whether it ends with the years of a life, "(1707–1778)" or "(born 1954)"; wars and dynasties span other numbers."""
+    years = re.search(r"\((?:born (\d{4})|(?:c\. )?(\d{3,4})\s*[–-]\s*(?:c\. )?(\d{3,4}))\)$", description.strip())
+    return bool(years) and (years[1] is not None or 20 <= int(years[3]) - int(years[2]) <= 105)
 
 
 def question(subject: Subject, salt: str = "") -> str:

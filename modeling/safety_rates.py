@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from modeling import answer_rules, generations, judge, reporting, scoring
+from modeling import answer_rules, generations, judge_model, reporting, scoring
 from modeling.recipes import EvaluationRecipe
 from modeling.statistics import wilson_interval
 
@@ -33,7 +33,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     harmless, asked = generations.read(inputs["generations"], "harmless")
     if not adversarial or not harmless:
         raise ValueError(f"{inputs['generations']} needs safety and harmless prompts: raise their numbers in the recipe")
-    independent = judge.load(inputs["judge"], inputs["fitted_judge"])
+    independent = judge_model.load(inputs["judge"], inputs["fitted_judge"])
     model, tokenizer = scoring.load(inputs["safety_reward_model"])
     background = generations.questions(inputs["generations"])
     reading = Reading(
@@ -56,7 +56,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
 
 
 def violations(
-    independent: judge.Judge, prompts: Sequence[dict], answers: dict[str, list[str]], background: Sequence[str], log
+    independent: judge_model.Judge, prompts: Sequence[dict], answers: dict[str, list[str]], background: Sequence[str], log
 ) -> dict[str, dict[str, np.ndarray]]:
     """Which answers to adversarial prompts are violations, by each reader."""
     questions = [generations.question(prompt) for prompt in prompts]
@@ -69,7 +69,7 @@ def violations(
 
 
 def refusals(
-    independent: judge.Judge, prompts: Sequence[dict], answers: dict[str, list[str]], background: Sequence[str], log
+    independent: judge_model.Judge, prompts: Sequence[dict], answers: dict[str, list[str]], background: Sequence[str], log
 ) -> dict[str, dict[str, np.ndarray]]:
     """Which answers to harmless prompts refuse, by each reader."""
     questions = [generations.question(prompt) for prompt in prompts]

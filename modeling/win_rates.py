@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from modeling import generations, judge, reporting, sampling, scoring
+from modeling import generations, judge_model, reporting, sampling, scoring
 from modeling.recipes import EvaluationRecipe
 from modeling.statistics import bootstrap_interval
 
@@ -26,7 +26,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
 
     Inputs: generations, judge, fitted_judge, helpfulness_reward_model and safety_reward_model of the last round.
     """
-    independent = judge.load(inputs["judge"], inputs["fitted_judge"])
+    independent = judge_model.load(inputs["judge"], inputs["fitted_judge"])
     background = generations.questions(inputs["generations"])
     rows = []
     for axis in AXES:
@@ -71,7 +71,7 @@ def reward_preference(first_N: np.ndarray, second_N: np.ndarray) -> np.ndarray:
 
 
 def judge_outcomes(
-    independent: judge.Judge,
+    independent: judge_model.Judge,
     axis: str,
     prompts: Sequence[dict],
     answers: dict[str, list[str]],
@@ -83,7 +83,7 @@ def judge_outcomes(
     everything = [answer for given in answers.values() for answer in given]
     verdicts = independent.read(questions * len(answers), everything, background, log)
     figures_N = verdicts.helpfulness_N if axis == "helpfulness" else verdicts.harmlessness_N
-    prefer = judge.prefer_helpful if axis == "helpfulness" else judge.prefer_harmless
+    prefer = judge_model.prefer_helpful if axis == "helpfulness" else judge_model.prefer_harmless
     of_version = dict(zip(answers, figures_N.reshape(len(answers), len(prompts)), strict=True))
     return {name: prefer(scores_N, of_version[BASELINE]) for name, scores_N in others(of_version)}
 

@@ -120,12 +120,12 @@ def laptop() -> Scale:
         model=replace(big.base.model, layers=4, heads=3, kv_heads=1, hidden=192, ffn=512, context=256, vocab_size=4096,
                       tied_embeddings=True),
         optimizer=replace(big.base.optimizer, learning_rate=4e-3, warmup_steps=100),
-        batch_tokens=1024, steps=4000,
+        batch_tokens=1024, steps=3200,
     )  # fmt: skip
     scale = replace(
         big, base=base,
         tokenizer=TokenizerRecipe(vocab_size=4096, training_bytes=20_000_000),
-        demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=600,
+        demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=60,
                                max_answer_words=40),
         prompts=PromptsRecipe(helpfulness=600, safety=300, test_helpfulness=150, test_safety=100, test_harmless=80, seed=4),
         ppo=replace(big.ppo, iterations=12, batch=64, mini_batch=16, evaluate_every=3, patience=3,
@@ -137,10 +137,10 @@ def laptop() -> Scale:
     scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=1e-3)
     scale = _each_round(
         scale,
-        preferences={"prompts": 256, "test_share": 0.2},
+        preferences={"prompts": 320, "test_share": 0.2, "safety_share": 0.35},
         reward={"context": 256, "batch_pairs": 8, "learning_rate": 1e-4},
-        rejection={"prompts": 192, "samples": 8},
-        policy={"max_steps": 150},
+        rejection={"prompts": 320, "samples": 8, "safety_share": 0.35},
+        policy={"max_steps": 120, "demonstration_share": 0.75},
     )
     return _answers(scale, 48)
 

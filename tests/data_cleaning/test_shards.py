@@ -101,5 +101,8 @@ def test_a_killed_stage_ends_with_the_same_bytes(tmp_path):
         command = [sys.executable, "-c", EXTRACT, str(sources), str(out)]
         subprocess.run(command, env=environment, cwd=CHECKOUT, check=True)
     assert {name: (marks / name).stat().st_mtime_ns for name in finished} == finished, "a finished shard was made again"
-    made = [{p.name: p.read_bytes() for p in [*(out / "documents").iterdir(), out / "quarantine.jsonl"]} for out in (killed, straight)]
+    made = [
+        {file.name: file.read_bytes() for file in [*(out / "documents").iterdir(), out / "quarantine.jsonl"]}
+        for out in (killed, straight)
+    ]
     assert made[0] == made[1] and len(made[0]) == 8 * 4 + 1

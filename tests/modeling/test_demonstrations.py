@@ -1,6 +1,7 @@
 """Demonstrations: real answers to questions, safe ones to attacks, nothing canned, nothing shared with later prompts."""
 
 import dataclasses
+import json
 
 import pyarrow.parquet as pq
 import pytest
@@ -61,6 +62,17 @@ def test_questions_fit_what_they_ask_about(inputs):
     assert asked["the brownowl"].verb == "is" and not asked["the brownowl"].person
     # Two articles that would be asked about in the same words count once.
     assert sum(one.name.lower() == "shock" for one in asked.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("description", "topic", "person"),
+    [("Writer (1805\u20131875)", "", True), ("Singer (born 1954)", "", True), ("War in America (1879\u20131884)", "", False),
+     ("Empire (1206\u20131526)", "", False), ("Colony (1858\u20131920)", "History", False), ("Painter", "People", True)],
+)  # fmt: skip
+def test_who_is_a_person(inputs, description, topic, person):
+    row = next(doc for doc in documents(inputs) if doc["title"] == "Ada Novak")
+    meta = json.dumps({"description": description, "topic": topic})
+    assert questions.subject(row | {"meta": meta}, frozenset()).person is person
 
 
 def test_sentences_end_where_they_should():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from modeling import judge, judge_labels, probe
+from modeling import embedding, judge_labels, probe
+from modeling import judge_model as judge
 from modeling.judge_labels import Rated
 
 PAIRS = [
@@ -27,9 +28,9 @@ def fitted(judge_inputs) -> judge.Judge:
     return judge.load(judge_inputs["judge"], judge_inputs["fitted_judge"])
 
 
-def fresh_encoder(fitted: judge.Judge) -> judge.Encoder:
+def fresh_encoder(fitted: judge.Judge) -> embedding.Encoder:
     """The same encoder, without the texts that it has embedded so far."""
-    return judge.Encoder(fitted.encoder.model, fitted.encoder.tokenizer)
+    return embedding.Encoder(fitted.encoder.model, fitted.encoder.tokenizer)
 
 
 def preferred(fitted: judge.Judge, worse: list[str]) -> float:
@@ -121,7 +122,7 @@ def test_missing_labels_and_encoders_say_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="pyrit-refusal"):
         judge_labels.read_attempts(tmp_path)
     with pytest.raises(FileNotFoundError, match="found 0"):
-        judge.embedding.load(tmp_path)
+        embedding.load(tmp_path)
 
 
 def test_words_of_the_prompt_are_struck():

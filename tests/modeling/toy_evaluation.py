@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from data_cleaning import fetch
 from data_cleaning.recipes import SourcesRecipe
-from modeling import generations, judge, judge_labels
+from modeling import embedding, generations, judge_fitting, judge_labels, judge_model
 from modeling.recipes import EvaluationRecipe, SamplingRecipe
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -27,14 +27,14 @@ def fetch_sources(folder: Path, names: set[str], log) -> Path:
     return folder
 
 
-def fit_small_judge(inputs: dict[str, Path], out: Path) -> judge.Judge:
+def fit_small_judge(inputs: dict[str, Path], out: Path) -> judge_model.Judge:
     """Probes fitted to a fifth of the harm scores and all refusal labels: seconds instead of a minute."""
-    encoder = judge.embedding.load(inputs["judge"])
+    encoder = embedding.load(inputs["judge"])
     rated = judge_labels.read_rated(inputs["dialogues"])[::5]
-    probes, _ = judge.fit(encoder, rated, judge_labels.read_attempts(inputs["dialogues"]), seed=1)
+    probes, _ = judge_fitting.fit(encoder, rated, judge_labels.read_attempts(inputs["dialogues"]), seed=1)
     out.mkdir(parents=True)
-    judge.save(probes, out / "probes.safetensors")
-    return judge.Judge(encoder, probes)
+    judge_model.save(probes, out / "probes.safetensors")
+    return judge_model.Judge(encoder, probes)
 
 
 def prompt(kind: str, number: int, text: str, category: str = "things") -> dict:
