@@ -57,7 +57,7 @@ def shingled(text: str) -> set[bytes]:
 
 
 def ours(texts: list[str]) -> np.ndarray:
-    """data_cleaning.minhash: shingles of all texts as arrays, xxHash a distinct word, datasketch signatures in bulk."""
+    """data_cleaning.minhash: shingles of all texts as arrays, one xxHash a distinct word, signatures a block at a time."""
     return minhash.signatures(minhash.shingles(normalised(pa.array(texts)), SHINGLE), BANDS * ROWS, SEED)
 
 

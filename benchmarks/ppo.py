@@ -140,14 +140,12 @@ def main() -> None:
 def bfloat16_error(loop: ppo.Loop, experience: ppo.Experience) -> float:
     """Against the same forward pass in float32."""
     worst = 0.0
-    for _, batch in loop.micro_batches(experience.prompts, experience.responses):
-        hidden_BLD = loop.policy.model.base_model(
-            input_ids=batch.ids_BL, attention_mask=batch.attention_BL, position_ids=batch.positions_BL
-        ).last_hidden_state
-        logits_BTV = loop.policy.model.get_output_embeddings()(hidden_BLD[:, batch.prompt_width - 1 : -1])
-        exact_BT = ppo_math.token_logprobs(logits_BTV, batch.tokens_BT)
-        ours_BT = ppo_math.token_logprobs(ppo_networks.policy_logits(loop.policy.model, batch), batch.tokens_BT)
-        worst = max(worst, float((exact_BT - ours_BT)[batch.mask_BT].abs().max()))
+    everything = range(len(experience.prompts))
+    for batch in loop.micro_batches(experience.prompts, experience.responses, everything):
+        hidden_BLD = loop.policy.model.base_model(input_ids=batch.ids_BL).last_hidden_state
+        logits_NV = loop.policy.model.get_output_embeddings()(hidden_BLD[batch.states()])
+        exact_BT = batch.spread(ppo_math.token_logprobs(logits_NV, batch.tokens()))
+        worst = max(worst, float((exact_BT - ppo_networks.policy_logprobs(loop.policy.model, batch)).abs().max()))
     return worst
 
 

@@ -3,7 +3,8 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -76,9 +77,24 @@ class SampleIndex:
     def counts(self) -> np.ndarray:
         return np.diff(self.offsets)
 
+    @cached_property
+    def _seen(self) -> np.ndarray:
+        """For each value of the last bits whether some key ends so; few other hashes pass, and the search costs far more."""
+        table = np.zeros(1 << max(16 * len(self.keys), 2).bit_length(), bool)
+        table[self.keys & np.uint64(len(table) - 1)] = True
+        return table
+
+    def search(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(which of the hashes are keys, and for each of those the range low to high in `places`)."""
+        likely = np.flatnonzero(self._seen[hashes & np.uint64(len(self._seen) - 1)])
+        low = np.searchsorted(self.keys, hashes[likely], "left")
+        high = np.searchsorted(self.keys, hashes[likely], "right")
+        found = high > low
+        return likely[found], low[found], high[found]
+
     def save(self, path: Path) -> None:
         temporary = path.with_name(f".{path.name}.part.npz")
-        np.savez(temporary, **vars(self))
+        np.savez(temporary, **{field.name: getattr(self, field.name) for field in fields(self)})
         temporary.replace(path)
 
 

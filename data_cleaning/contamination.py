@@ -66,14 +66,13 @@ def find_spans(words: Words, index: SampleIndex, recipe: ContaminationRecipe) ->
     seed = recipe.ngram_words - 1
     hashes = word_hashes(words)
     places = np.flatnonzero(ngram_starts(words.offsets, seed))
-    keys = ngram_hashes(hashes, seed)[places]
-    low, high = np.searchsorted(index.keys, keys, "left"), np.searchsorted(index.keys, keys, "right")
-    hits = np.flatnonzero(high > low)
+    hits, low, high = index.search(ngram_hashes(hashes, seed)[places])
     documents = np.searchsorted(words.offsets, places[hits], "right") - 1
     reached: dict[tuple[int, int, int], int] = {}  # how far a diagonal of document and sample is done
-    for hit, document in zip(hits.tolist(), documents.tolist(), strict=True):
+    ranges = zip(hits.tolist(), documents.tolist(), low.tolist(), high.tolist(), strict=True)
+    for hit, document, first, last in ranges:
         here = int(places[hit])
-        for there in index.places[low[hit] : high[hit]].tolist():
+        for there in index.places[first:last].tolist():
             sample = int(np.searchsorted(index.offsets, there, "right")) - 1
             diagonal = (document, sample, here - there)
             if reached.get(diagonal, -1) > here:

@@ -26,6 +26,7 @@ from data_cleaning.shards import map_shards
 
 UNIT_BYTES = 64 << 20  # raw bytes a unit of work takes on, unless one file has more
 UNIT_FILES = 2000
+LIMITED_BYTES = 2000  # what a document of a source with a limit is taken to have, to tell small work from large
 # What opens and closes turns in the chat formats this project trains: text that holds it would teach, or forge, turns.
 CONTROL_TAGS = re.compile(r"\[/?INST\]|<</?SYS>>|<\|(?:im_start|im_end|endoftext|begin_of_text|eot_id)\|>")
 CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1f\x7f\ufeff]")  # NUL is left: it marks a file that is no text
@@ -36,9 +37,10 @@ def run(config: ExtractRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
 
     Metrics: documents_out, bytes_out (UTF-8 bytes of text), quarantined, quarantined_bytes, and both by source and error.
     """
-    units = _plan(inputs["sources"], out)
+    units, sizes = _plan(inputs["sources"], out)
     (out / "documents").mkdir(exist_ok=True)
-    results = map_shards(functools.partial(extract_unit, config, inputs["sources"]), units, out, log, step="extract")
+    extract = functools.partial(extract_unit, config, inputs["sources"])
+    results = map_shards(extract, units, out, log, step="extract", sizes=sizes)
     with open(out / ".quarantine.part", "wb") as file:
         for unit in units:
             file.write((out / "_scratch" / "quarantine" / f"{unit.stem}.jsonl").read_bytes())
@@ -59,14 +61,16 @@ def run(config: ExtractRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     }
 
 
-def _plan(sources: Path, out: Path) -> list[Path]:
+def _plan(sources: Path, out: Path) -> tuple[list[Path], list[int]]:
     """Write what each unit of work reads to `_scratch/units/<source>-<number>.json`; the same plan in every run.
+
+    Returns these files, and about how many bytes each will read.
 
     A source with a limit is one unit: its first documents are those of its first files.
     """
     folder = out / "_scratch" / "units"
     folder.mkdir(parents=True, exist_ok=True)
-    units = []
+    units, sizes = [], []
     for source in json.loads((sources / "sources.json").read_text()):
         if source["use"] != "corpus" or source["reader"] == "none":
             continue
@@ -84,7 +88,9 @@ def _plan(sources: Path, out: Path) -> list[Path]:
             unit = folder / f"{source['name']}-{number:05d}.json"
             unit.write_text(json.dumps(source | {"files": files, "single": len(source["files"]) == 1}))
             units.append(unit)
-    return units
+            raw = sum((sources / "raw" / source["name"] / name).stat().st_size for name in files)
+            sizes.append(min(raw, source["limit"] * LIMITED_BYTES) if source["limit"] else raw)
+    return units, sizes
 
 
 def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) -> dict:

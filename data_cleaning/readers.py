@@ -15,6 +15,7 @@ from pathlib import Path
 from data_cleaning.json_stream import Bad, bounded_lines, json_items, json_lines
 
 MAX_PARSED_BYTES = 1 << 27  # formats that must be held whole: no file above it is opened
+DRAIN_BODIES = 64  # how many times the largest document a page may unpack to before its crawl is given up
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,9 @@ def read_warc(path: Path, max_bytes: int) -> Read:
                 continue
             body = record.reader.read(max_bytes + 1)
             if len(body) > max_bytes:
+                for _ in range(DRAIN_BODIES):  # fastwarc loses its place behind a packed body that was not read to its end
+                    if not record.reader.read(max_bytes):
+                        break
                 yield Bad(seen, f"document larger than {max_bytes:,} bytes", record.content_length)
                 continue
             encoded = {"content-encoding", "transfer-encoding"} & {name.lower() for name, _ in record.http_headers}

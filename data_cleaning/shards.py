@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+SMALL_BYTES = 4 << 20
+
 
 def default_workers() -> int:
     """CRIA_WORKERS, or one worker a core. Where a stage runs is no part of what it makes."""
@@ -28,6 +30,7 @@ def map_shards(
     log,
     workers: int | None = None,
     step: str = "shards",
+    sizes: Sequence[int] | None = None,
 ) -> list[dict]:
     """`function(shard, out)` for every shard; its results (JSON-able dicts of counts) in the order of `shards`.
 
@@ -35,7 +38,9 @@ def map_shards(
     it makes under `out` by temporary name and os.replace, and depends on nothing but its arguments: a shard that was
     cut off is made again from the start. A finished shard leaves `out/_scratch/<step>/<name>.json` with its result,
     and is not made again. Give `step` another value when one stage maps twice. With "documents_in" in the results,
-    progress is reported in documents a second. An exception in a shard ends the stage, once those under way are done.
+    progress is reported in documents a second. Work of less than SMALL_BYTES (`sizes`, default the shards' files) is
+    done in this process unless `workers` says otherwise: to start others would take longer. An exception in a shard
+    ends the stage, once those under way are done.
     """
     marks = out / "_scratch" / step
     marks.mkdir(parents=True, exist_ok=True)
@@ -45,7 +50,10 @@ def map_shards(
     todo = [shard for shard in shards if not (marks / f"{shard.stem}.json").exists()]
     if len(todo) < len(shards):
         log.info(f"{len(shards) - len(todo)} of {len(shards)} shards were finished before, continuing with the others")
-    workers = min(workers or default_workers(), len(todo))
+    if workers is None:
+        small = sum(sizes if sizes is not None else (shard.stat().st_size for shard in todo)) < SMALL_BYTES
+        workers = 1 if small else default_workers()
+    workers = min(workers, len(todo))
     started, documents, finished = time.monotonic(), 0, len(shards) - len(todo)
 
     def tell(result: dict) -> None:

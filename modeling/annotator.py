@@ -18,7 +18,7 @@ DEGREES = {SIGNIFICANT: "significantly better", BETTER: "better", SLIGHT: "sligh
 
 # Smallest quality gap of each degree. Set so that on-policy pairs of a small model fall into shares like the paper's
 # Figure 25 (negligibly 30-40 %, significantly 10-18 %).
-GAPS = {SIGNIFICANT: 0.30, BETTER: 0.17, SLIGHT: 0.07}
+GAPS = {SIGNIFICANT: 0.20, BETTER: 0.12, SLIGHT: 0.06}
 
 # Standard deviation of the rater's own taste, in the units of quality (0 to 1). Raters of one pair agree about as often
 # as in the paper (Gwet's AC2 0.37-0.55, A.3.7): two raters with this taste agree on 9 of 10 pairs that are at least

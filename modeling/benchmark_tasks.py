@@ -125,8 +125,12 @@ def read_docs(benchmark: Benchmark, folder: Path, limit: int) -> tuple[list[dict
     """(questions, rows left out because their answer is not among the choices); `limit` by a hash, 0 = all."""
     paths = sorted((folder / "raw").glob(benchmark.pattern))
     if not paths:
-        raise ValueError(f"{folder} has no raw/{benchmark.pattern}: keep the source in sources.toml with use = benchmarks")
-    rows = [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        raise ValueError(
+            f"{folder} has no raw/{benchmark.pattern}: keep the source in sources.toml with use = benchmarks"
+        )
+    rows = [
+        json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+    ]
     converted = [benchmark.convert(row) for row in rows]
     docs = [doc for doc in converted if doc is not None]
     if benchmark.convert is true_answer:
@@ -167,7 +171,9 @@ def write_task(benchmark: Benchmark, docs: Sequence[dict], folder: Path, shots: 
             "output_type": "generate_until",
             "doc_to_target": "answers",
             "generation_kwargs": {"until": ["\n", ".", ","], "do_sample": False, "max_gen_toks": 16},
-            "filter_list": [{"name": "none", "filter": [{"function": "remove_whitespace"}, {"function": "take_first"}]}],
+            "filter_list": [
+                {"name": "none", "filter": [{"function": "remove_whitespace"}, {"function": "take_first"}]}
+            ],
             "metric_list": [
                 {
                     "metric": "exact_match",

@@ -23,7 +23,9 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     context = AutoConfig.from_pretrained(inputs["base_model"]).max_position_embeddings
     docs, dropped = {}, {}
     for benchmark in BENCHMARKS:
-        docs[benchmark.name], dropped[benchmark.name] = read_docs(benchmark, inputs["benchmarks"], config.benchmark_limit)
+        docs[benchmark.name], dropped[benchmark.name] = read_docs(
+            benchmark, inputs["benchmarks"], config.benchmark_limit
+        )
         write_task(benchmark, docs[benchmark.name], scratch / "tasks", shots(benchmark, context))
     results = {}
     for number, name in enumerate(MODELS, start=1):
@@ -115,5 +117,3 @@ def report(rows: Sequence[dict]) -> str:
             reporting.table(header, table),
         ]
     )
-
-

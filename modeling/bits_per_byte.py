@@ -181,7 +181,9 @@ def xz_bytes(training: bytes, heldout: bytes) -> int:
     """Bytes that xz −9e needs for `heldout` after `training`, its dictionary spanning both."""
     dictionary = max(1 << 20, 1 << (len(training) + len(heldout)).bit_length())
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": dictionary}]
-    size = [len(lzma.compress(data, format=lzma.FORMAT_RAW, filters=filters)) for data in (training, training + heldout)]
+    size = [
+        len(lzma.compress(data, format=lzma.FORMAT_RAW, filters=filters)) for data in (training, training + heldout)
+    ]
     return size[1] - size[0]
 
 
@@ -242,7 +244,11 @@ def report(rows: Sequence[dict], overall: dict[str, float]) -> str:
 
 def plot(rows: Sequence[dict], path: Path) -> None:
     """Bars a source: the model beside the compressors."""
-    names = {"bits_per_byte": "model", "xz": "xz -9e", **{f"ppmd{order}": f"PPMd order {order}" for order in PPMD_ORDERS}}
+    names = {
+        "bits_per_byte": "model",
+        "xz": "xz -9e",
+        **{f"ppmd{order}": f"PPMd order {order}" for order in PPMD_ORDERS},
+    }
     colours = ("#1f5fa8", "#c9c9c9", "#9a9a9a", "#6b6b6b")
     figure = Figure(figsize=(2.2 + 1.5 * len(rows), 3.6), layout="constrained")
     axes = figure.add_subplot()

@@ -51,7 +51,8 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
         **{f"{kind}_prompts": sum(prompt["kind"] == kind for prompt in prompts) for kind in wanted},
         "empty_answers": {version: sum(not text for text in given) for version, given in answers.items()},
         "mean_answer_words": {
-            version: round(sum(len(text.split()) for text in given) / len(given), 1) for version, given in answers.items()
+            version: round(sum(len(text.split()) for text in given) / len(given), 1)
+            for version, given in answers.items()
         },
     }
 

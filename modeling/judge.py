@@ -72,7 +72,9 @@ def validate(judge: Judge, references: Sequence[tuple[str, str]], seed: int) -> 
     }
 
 
-def report(probes: dict[str, Probe], quality: dict[str, dict[str, float]], accuracy: dict[str, float], count: int) -> str:
+def report(
+    probes: dict[str, Probe], quality: dict[str, dict[str, float]], accuracy: dict[str, float], count: int
+) -> str:
     rows = [
         [name, *(f"{figures[key]:.3f}" if key in figures else "" for key in ("auc", "precision", "recall")),
          figures.get("positives", figures.get("pairs")), figures.get("negatives", "")]
@@ -95,7 +97,10 @@ def report(probes: dict[str, Probe], quality: dict[str, dict[str, float]], accur
             "",
             reporting.table(
                 ("the worse answer", "true answer preferred (ties half)"),
-                [(name.removeprefix("over_").replace("_", " "), reporting.percent(share)) for name, share in accuracy.items()],
+                [
+                    (name.removeprefix("over_").replace("_", " "), reporting.percent(share))
+                    for name, share in accuracy.items()
+                ],
             ),
             "## What helpfulness is made of",
             "",

@@ -74,9 +74,7 @@ def _fluency(encoder, examples: Examples, spoiled: list[str], probes, quality, l
 
 def _refusal(encoder, examples: Examples, probes, quality) -> None:
     """Answers that people called refusals against answers, and against the most harmful compliance."""
-    known = [
-        place for place, e in enumerate(examples.everything) if isinstance(e, Attempt) or e.harm >= COMPLIES
-    ]
+    known = [place for place, e in enumerate(examples.everything) if isinstance(e, Attempt) or e.harm >= COMPLIES]
     wording_ND = embedding.embed(encoder, [examples.clipped[place] for place in known]).wording_ND
     refuses = [_refuses(examples.everything[place]) for place in known]
     _learn("refusal", wording_ND, refuses, [examples.groups[place] for place in known], probes, quality)

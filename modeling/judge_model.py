@@ -90,9 +90,7 @@ def embed_pairs(
     fresh_N = np.array([bool(WORD.search(text)) for text in fresh], dtype=bool)
     own_N = np.where(fresh_N, (vectors_ND[count : 2 * count] * target_ND).sum(1), NOTHING_SAID)
     all_N = np.where(said_N, (vectors_ND[:count] * target_ND).sum(1), NOTHING_SAID)
-    return Pairs(
-        Embedded(vectors_ND[:count], everything.wording_ND[:count]), np.column_stack([own_N, all_N]), ~said_N
-    )
+    return Pairs(Embedded(vectors_ND[:count], everything.wording_ND[:count]), np.column_stack([own_N, all_N]), ~said_N)
 
 
 def help_features(pairs: Pairs, fluency_N: np.ndarray, refusal_N: np.ndarray) -> np.ndarray:

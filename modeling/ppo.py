@@ -16,6 +16,7 @@ What the paper leaves open, and what is done here:
 import copy
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling import (
     answering,
-    dialog,
     ppo_math,
     ppo_report,
     ppo_rollout,
@@ -36,8 +36,16 @@ from modeling import (
     scoring,
     training,
 )
-from modeling.ppo_networks import Reward, critic_values, load_critic, load_float32, policy_logits, reward_function
-from modeling.ppo_rollout import Prompt, Response
+from modeling.ppo_networks import (
+    Reward,
+    critic_values,
+    load_critic,
+    load_float32,
+    policy_logits,
+    policy_logprobs,
+    reward_function,
+)
+from modeling.ppo_rollout import Batch, Prompt, Response
 from modeling.ppo_state import Learner, Progress
 from modeling.recipes import PpoRecipe
 
@@ -149,9 +157,6 @@ class Loop:
         dtype = sampling.generation_dtype(self.where)
         if dtype != torch.float32:
             self.actor = copy.deepcopy(self.policy.model).to(dtype).requires_grad_(False)
-        self.pad = self.tokenizer.pad_token_id
-        if self.pad is None:
-            self.pad = dialog.closing_token_id(self.tokenizer)
         self.micro_batch, _ = training.split_batch(self.recipe.mini_batch)
 
     def train(self, checkpoints: Path) -> Progress:
@@ -203,13 +208,14 @@ class Loop:
         mask_BT = ppo_math.response_mask(lengths_B, width)
         logp_BT, reference_BT, values_BT, entropy_BT = (torch.zeros(mask_BT.shape, device=self.where) for _ in range(4))
         with torch.no_grad():
-            for rows, batch in self.micro_batches(prompts, responses):
-                part = (rows, slice(batch.mask_BT.shape[1]))
-                logits_BTV = policy_logits(self.policy.model, batch)
-                logp_BT[part] = ppo_math.token_logprobs(logits_BTV, batch.tokens_BT)
-                entropy_BT[part] = ppo_math.token_entropy(logits_BTV)
-                reference_BT[part] = ppo_math.token_logprobs(policy_logits(self.reference, batch), batch.tokens_BT)
-                values_BT[part] = critic_values(self.critic.model, batch)
+            for start in range(0, recipe.batch, recipe.mini_batch):
+                for batch in self.micro_batches(prompts, responses, range(start, start + recipe.mini_batch)):
+                    part = (batch.rows, slice(batch.mask_BT.shape[1]))
+                    logits_NV = policy_logits(self.policy.model, batch)
+                    logp_BT[part] = batch.spread(ppo_math.token_logprobs(logits_NV, batch.tokens()))
+                    entropy_BT[part] = batch.spread(ppo_math.token_entropy(logits_NV))
+                    reference_BT[part] = policy_logprobs(self.reference, batch)
+                    values_BT[part] = critic_values(self.critic.model, batch)
         kl_BT = ppo_math.kl_k1(logp_BT, reference_BT)
         ended_B = torch.tensor([response.ended for response in responses])
         whitened_B = scoring.whiten(scores.combined_B) - recipe.truncation_penalty * (~ended_B).float()
@@ -246,11 +252,10 @@ class Loop:
         minis = range(0, len(e.prompts), size)
         for start in minis:
             tokens = int(e.mask_BT[start : start + size].sum())
-            micros = self.micro_batches(e.prompts[start : start + size], e.responses[start : start + size])
-            for rows, batch in micros:
+            for batch in self.micro_batches(e.prompts, e.responses, range(start, start + size)):
                 mask_BT = batch.mask_BT
-                part = (slice(start + rows.start, start + rows.stop), slice(mask_BT.shape[1]))
-                logp_BT = ppo_math.token_logprobs(policy_logits(self.policy.model, batch), batch.tokens_BT)
+                part = (batch.rows, slice(mask_BT.shape[1]))
+                logp_BT = policy_logprobs(self.policy.model, batch)
                 loss_BT, clipped_BT = ppo_math.policy_loss(
                     logp_BT, e.logp_BT[part], e.advantages_BT[part], mask_BT, recipe.clip
                 )
@@ -277,9 +282,9 @@ class Loop:
         responses = self.respond(self.heldout, answering.mix(recipe.seed, "heldout"))
         scores = self.reward(self.heldout, responses)
         kl = 0.0
-        for _, batch in self.micro_batches(self.heldout, responses):
-            logp_BT = ppo_math.token_logprobs(policy_logits(self.policy.model, batch), batch.tokens_BT)
-            reference_BT = ppo_math.token_logprobs(policy_logits(self.reference, batch), batch.tokens_BT)
+        for batch in self.micro_batches(self.heldout, responses, range(len(responses))):
+            logp_BT = policy_logprobs(self.policy.model, batch)
+            reference_BT = policy_logprobs(self.reference, batch)
             kl += float(ppo_math.masked_sum(ppo_math.kl_k1(logp_BT, reference_BT), batch.mask_BT)) / len(responses)
         truncated = sum(not response.ended for response in responses) / len(responses)
         reward, deviation = float(scores.combined_B.mean()), float(scores.combined_B.std(correction=0))
@@ -313,8 +318,8 @@ class Loop:
                     ours.copy_(theirs)
         return ppo_rollout.respond(self.actor, self.tokenizer, prompts, self.recipe.sampling, seed)
 
-    def micro_batches(self, prompts: list[Prompt], responses: list[Response]):
-        """(rows, batch) in pieces as memory allows; the same ones before and in an update, so ratios begin at 1."""
-        for start in range(0, len(prompts), self.micro_batch):
-            rows = slice(start, min(start + self.micro_batch, len(prompts)))
-            yield rows, ppo_rollout.pack(prompts[rows], responses[rows], self.pad, self.where)
+    def micro_batches(self, prompts: list[Prompt], responses: list[Response], rows: range) -> Iterator[Batch]:
+        """`rows` in pieces as memory allows; the same ones before and in an update, so ratios begin at exactly 1."""
+        lengths = [len(p.ids) + len(r.ids) for p, r in zip(prompts, responses, strict=True)]
+        for group in ppo_rollout.like_lengths(lengths, rows, self.micro_batch):
+            yield ppo_rollout.pack(group, prompts, responses, self.where)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
-from modeling import runtime, scoring
+from modeling import ppo_math, runtime, scoring
 from modeling.ppo_rollout import Batch, Prompt, Response
 
 Reward = Callable[[list[Prompt], list[Response]], "Scores"]
@@ -66,22 +66,22 @@ def reward_function(inputs: dict[str, Path], tokenizer, threshold: float) -> Rew
 
 
 def hidden_states(backbone: nn.Module, batch: Batch) -> Tensor:
-    """hidden_BTD of the position before each response token, where it is predicted and its state valued."""
+    """hidden_ND, float32, of the state before each response token. The network runs in bfloat16."""
     with runtime.autocast(batch.ids_BL.device):
-        hidden_BLD = backbone(
-            input_ids=batch.ids_BL,
-            attention_mask=batch.attention_BL,
-            position_ids=batch.positions_BL,
-            use_cache=False,
-        ).last_hidden_state
-    return hidden_BLD[:, batch.prompt_width - 1 : -1]
+        hidden_BLD = backbone(input_ids=batch.ids_BL, use_cache=False).last_hidden_state
+    return hidden_BLD[batch.states()].float()
 
 
 def policy_logits(policy: nn.Module, batch: Batch) -> Tensor:
-    """logits_BTV in float32: bfloat16 logits come in steps that are larger than one update's change."""
-    return policy.get_output_embeddings()(hidden_states(policy.base_model, batch).float())
+    """logits_NV, float32: bfloat16 logits come in steps that are larger than what one update changes."""
+    return policy.get_output_embeddings()(hidden_states(policy.base_model, batch))
+
+
+def policy_logprobs(policy: nn.Module, batch: Batch) -> Tensor:
+    """logp_BT of the response tokens, 0 elsewhere."""
+    return batch.spread(ppo_math.token_logprobs(policy_logits(policy, batch), batch.tokens()))
 
 
 def critic_values(critic: Critic, batch: Batch) -> Tensor:
-    """values_BT in float32."""
-    return critic.head(hidden_states(critic.backbone, batch).float()).squeeze(-1)
+    """values_BT, 0 outside the response."""
+    return batch.spread(critic.head(hidden_states(critic.backbone, batch)).squeeze(-1))

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from modeling import answering, dialog, ppo_math, sampling
 
+# Padding in one forward and backward pass: runtime, never part of an artifact's identity.
+PADDING_TOKENS = 256
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -26,21 +29,30 @@ class Response:
 
 @dataclass(frozen=True)
 class Batch:
-    """Prompts padded on the left, responses on the right: every response begins at column `prompt_width`.
+    """Some rollouts: prompt, response, then padding, which causal attention hides from all that comes before it.
 
-    ids_BL int64, attention_BL bool, positions_BL int64 (0 at each row's first real token), mask_BT bool;
-    L = prompt_width + T.
+    rows: place of each of the B rows in its iteration. ids_BL int64; mask_BT bool, True on response tokens;
+    first_B int64: column of the first response token. N counts the response tokens of all rows, row by row.
     """
 
+    rows: list[int]
     ids_BL: Tensor
-    attention_BL: Tensor
-    positions_BL: Tensor
     mask_BT: Tensor
-    prompt_width: int
+    first_B: Tensor
 
-    @property
-    def tokens_BT(self) -> Tensor:
-        return self.ids_BL[:, self.prompt_width :]
+    def states(self) -> tuple[Tensor, Tensor]:
+        """(rows_N, columns_N) of the state before each response token, where it is predicted and its state valued."""
+        rows_N, steps_N = self.mask_BT.nonzero(as_tuple=True)
+        return rows_N, self.first_B[rows_N] - 1 + steps_N
+
+    def tokens(self) -> Tensor:
+        """tokens_N, the response tokens."""
+        rows_N, columns_N = self.states()
+        return self.ids_BL[rows_N, columns_N + 1]
+
+    def spread(self, values_N: Tensor) -> Tensor:
+        """values_BT: each value at the place of its response token, 0 elsewhere."""
+        return torch.zeros_like(self.mask_BT, dtype=values_N.dtype).masked_scatter(self.mask_BT, values_N)
 
 
 def load_prompts(folder: Path, tokenizer, limit: int) -> tuple[list[Prompt], int]:
@@ -84,21 +96,27 @@ def respond(model, tokenizer, prompts: list[Prompt], recipe, seed: int) -> list[
     ]
 
 
-def pack(prompts: list[Prompt], responses: list[Response], pad: int, where: torch.device) -> Batch:
-    """Tensors of some rollouts, as narrow as they can be."""
-    width = max(len(prompt.ids) for prompt in prompts)
-    length = max(len(response.ids) for response in responses)
-    ids, attention = [], []
-    for prompt, response in zip(prompts, responses, strict=True):
-        left, right = width - len(prompt.ids), length - len(response.ids)
-        ids.append([pad] * left + prompt.ids + response.ids + [pad] * right)
-        attention.append([False] * left + [True] * (len(prompt.ids) + len(response.ids)) + [False] * right)
-    attention_BL = torch.tensor(attention, device=where)
-    lengths_B = torch.tensor([len(response.ids) for response in responses], device=where)
+def pack(rows: list[int], prompts: list[Prompt], responses: list[Response], where: torch.device) -> Batch:
+    """Tensors of the rollouts at `rows`, as narrow as they can be."""
+    texts = [prompts[row].ids + responses[row].ids for row in rows]
+    width = max(len(ids) for ids in texts)
+    lengths_B = torch.tensor([len(responses[row].ids) for row in rows], device=where)
     return Batch(
-        ids_BL=torch.tensor(ids, device=where),
-        attention_BL=attention_BL,
-        positions_BL=(attention_BL.long().cumsum(1) - 1).clamp(min=0),
-        mask_BT=ppo_math.response_mask(lengths_B, length),
-        prompt_width=width,
+        rows=rows,
+        # Any id will do as padding: it is never a state, and no state sees it.
+        ids_BL=torch.tensor([ids + [0] * (width - len(ids)) for ids in texts], device=where),
+        mask_BT=ppo_math.response_mask(lengths_B, int(lengths_B.max())),
+        first_B=torch.tensor([len(prompts[row].ids) for row in rows], device=where),
     )
+
+
+def like_lengths(lengths: list[int], rows: range, most: int) -> list[list[int]]:
+    """`rows` in groups of at most `most`, each of rows of like length: padding costs more than another forward pass."""
+    groups: list[list[int]] = []
+    for row in sorted(rows, key=lambda row: lengths[row]):
+        group = groups[-1] if groups else []
+        if group and len(group) < most and len(group) * (lengths[row] - lengths[group[0]]) <= PADDING_TOKENS:
+            group.append(row)
+        else:
+            groups.append([row])
+    return groups

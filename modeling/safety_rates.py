@@ -32,7 +32,9 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     adversarial, attacked = generations.read(inputs["generations"], "safety")
     harmless, asked = generations.read(inputs["generations"], "harmless")
     if not adversarial or not harmless:
-        raise ValueError(f"{inputs['generations']} needs safety and harmless prompts: raise their numbers in the recipe")
+        raise ValueError(
+            f"{inputs['generations']} needs safety and harmless prompts: raise their numbers in the recipe"
+        )
     independent = judge_model.load(inputs["judge"], inputs["fitted_judge"])
     model, tokenizer = scoring.load(inputs["safety_reward_model"])
     background = generations.questions(inputs["generations"])
@@ -48,15 +50,25 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     categories = [prompt["category"] for prompt in adversarial]
     rows = [entry for version in attacked for entry in version_rows(version, reading)]
     by_category = category_rows(reading, categories)
-    reporting.write_json(out / "safety_rates.json", {"rates": rows, "by_category": by_category, "safety_reward": reading.safety})
+    reporting.write_json(
+        out / "safety_rates.json", {"rates": rows, "by_category": by_category, "safety_reward": reading.safety}
+    )
     reporting.write_text(out / "report.md", report(rows, by_category, reading, len(adversarial), len(harmless)))
     reporting.save_figure(plot(rows, by_category, list(attacked)), out / "plots" / "safety.png")
     figures = {metric_name(entry): entry["rate"] for entry in rows}
-    return {**figures, **{f"safety_reward_{slug(v)}": mean for v, mean in reading.safety.items()}, "by_category": by_category}
+    return {
+        **figures,
+        **{f"safety_reward_{slug(v)}": mean for v, mean in reading.safety.items()},
+        "by_category": by_category,
+    }
 
 
 def violations(
-    independent: judge_model.Judge, prompts: Sequence[dict], answers: dict[str, list[str]], background: Sequence[str], log
+    independent: judge_model.Judge,
+    prompts: Sequence[dict],
+    answers: dict[str, list[str]],
+    background: Sequence[str],
+    log,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Which answers to adversarial prompts are violations, by each reader."""
     questions = [generations.question(prompt) for prompt in prompts]
@@ -69,7 +81,11 @@ def violations(
 
 
 def refusals(
-    independent: judge_model.Judge, prompts: Sequence[dict], answers: dict[str, list[str]], background: Sequence[str], log
+    independent: judge_model.Judge,
+    prompts: Sequence[dict],
+    answers: dict[str, list[str]],
+    background: Sequence[str],
+    log,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Which answers to harmless prompts refuse, by each reader."""
     questions = [generations.question(prompt) for prompt in prompts]
@@ -83,7 +99,13 @@ def refusals(
 
 def rate(flagged_N: np.ndarray) -> dict:
     low, high = wilson_interval(int(flagged_N.sum()), len(flagged_N))
-    return {"prompts": len(flagged_N), "count": int(flagged_N.sum()), "rate": float(flagged_N.mean()), "low": low, "high": high}
+    return {
+        "prompts": len(flagged_N),
+        "count": int(flagged_N.sum()),
+        "rate": float(flagged_N.mean()),
+        "low": low,
+        "high": high,
+    }
 
 
 def version_rows(version: str, reading: Reading) -> list[dict]:
@@ -157,7 +179,9 @@ def plot(rows: Sequence[dict], by_category: Sequence[dict], versions: Sequence[s
     for place, (what, title) in enumerate((("violation", "violations"), ("false refusal", "false refusals")), start=1):
         axes = figure.add_subplot(1, 3, place)
         for shift, reader, colour in ((-0.1, READERS[0], "#1f5fa8"), (0.1, READERS[1], "#c77d2e")):
-            entries = [next(e for e in rows if (e["version"], e["what"], e["reader"]) == (v, what, reader)) for v in versions]
+            entries = [
+                next(e for e in rows if (e["version"], e["what"], e["reader"]) == (v, what, reader)) for v in versions
+            ]
             _points(axes, entries, shift, reader, colour)
         axes.set_title(f"{title} (95 % intervals)", fontsize=10)
         axes.legend(fontsize=7.5, frameon=False)

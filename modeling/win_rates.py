@@ -150,7 +150,9 @@ def figure11(rows: Sequence[dict], versions: Sequence[str]) -> Figure:
         points = [[found[version, axis] for axis in AXES] for version in versions]
         axes.axhline(50, color="0.6", linestyle="--", linewidth=0.8, zorder=0)
         axes.axvline(50, color="0.6", linestyle="--", linewidth=0.8, zorder=0)
-        axes.plot(*[[50, *(100 * p[i]["win_rate"] for p in points)] for i in (0, 1)], color="0.8", linewidth=1, zorder=1)
+        axes.plot(
+            *[[50, *(100 * p[i]["win_rate"] for p in points)] for i in (0, 1)], color="0.8", linewidth=1, zorder=1
+        )
         axes.plot(50, 50, "s", color="0.35", markersize=6, label=BASELINE, zorder=3)
         for version, colour, (x, y) in zip(versions, colours, points, strict=True):
             axes.errorbar(

@@ -5,7 +5,7 @@ import dagster as dg
 from assets import STAGES
 from assets.gates import GATES
 from orchestration.automation import new_snapshots
-from orchestration.factory import build_all, build_check
+from orchestration.factory import build_asset, build_check
 from orchestration.launchers import prepare_environment
 from orchestration.partitions import SCALES, SNAPSHOTS
 from orchestration.stage import SCALE, Stage
@@ -17,10 +17,7 @@ def job_of(stage: Stage) -> str:
     return "model" if stage.axis == SCALE else "corpus"
 
 
-ASSETS = build_all(list(STAGES.values()), job_of)
-
-
-def _job(name: str, description: str, partitions: dg.PartitionsDefinition) -> dg.UnresolvedAssetJobDefinition:
+def _job(name: str, description: str, partitions: dg.PartitionsDefinition):
     keys = [stage.key for stage in STAGES.values() if job_of(stage) == name]
     return dg.define_asset_job(
         name,
@@ -36,7 +33,7 @@ corpus_job = _job("corpus", "Cleans one snapshot: raw sources to decontaminated 
 model_job = _job("model", "Makes everything of one scale: mixture to released chat model.", SCALES)
 
 defs = dg.Definitions(
-    assets=ASSETS,
+    assets=[build_asset(stage) for stage in STAGES.values()],
     asset_checks=[build_check(gate) for gate in GATES],
     jobs=[corpus_job, model_job],
     sensors=[new_snapshots],

@@ -1,7 +1,7 @@
 """Turns declared stages and gates into Dagster assets and checks: partition, record, reuse, launcher, retry in one place."""
 
+import collections
 import importlib
-from collections.abc import Callable
 
 import dagster as dg
 
@@ -32,8 +32,18 @@ def _partition(context, stage: Stage) -> str | None:
     return context.partition_key if stage.axis else None
 
 
-def build_asset(stage: Stage, number: int, total: int) -> dg.AssetsDefinition:
-    """The Dagster asset of a stage; `number` of `total` is its place in the job's order, shown as it runs."""
+_started: dict[str, int] = collections.Counter()  # stages begun, by run
+
+
+def _title(context: dg.AssetExecutionContext, stage: Stage) -> str:
+    """`[k/n] key`: the k-th stage that this process began of the run's n (the jobs run in one process)."""
+    _started[context.run_id] += 1
+    total = len(context.job_def.asset_layer.executable_asset_keys)
+    return f"[{_started[context.run_id]:2d}/{total}] {stage.key}"
+
+
+def build_asset(stage: Stage) -> dg.AssetsDefinition:
+    """The Dagster asset of a stage."""
 
     @dg.asset(
         key=asset_key(stage),
@@ -48,7 +58,7 @@ def build_asset(stage: Stage, number: int, total: int) -> dg.AssetsDefinition:
     )
     def made(context: dg.AssetExecutionContext):
         partition = _partition(context, stage)
-        log = StageLog(f"[{number:2d}/{total}] {stage.key}", context.log.info)
+        log = StageLog(_title(context, stage), context.log.info)
         try:
             record, reused = materialize(stage, partition, log)
         except (execution.StageError, ValueError, FileNotFoundError) as error:
@@ -94,27 +104,3 @@ def build_check(gate: Gate) -> dg.AssetChecksDefinition:
         )
 
     return check
-
-
-def in_order(stages: list[Stage]) -> list[Stage]:
-    """Parents before children, else as declared."""
-    ordered: dict[str, Stage] = {}
-
-    def visit(stage: Stage) -> None:
-        for _, parent in stage.inputs:
-            visit(parent)
-        ordered.setdefault(stage.key, stage)
-
-    for stage in stages:
-        visit(stage)
-    return list(ordered.values())
-
-
-def build_all(stages: list[Stage], job_of: Callable[[Stage], str]) -> list[dg.AssetsDefinition]:
-    """All assets, each with its place in its job."""
-    ordered = in_order(stages)
-    built = []
-    for stage in ordered:
-        job = [other for other in ordered if job_of(other) == job_of(stage)]
-        built.append(build_asset(stage, job.index(stage) + 1, len(job)))
-    return built

@@ -20,7 +20,14 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
-OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+# No hub at run time, and the libraries' own bars and warnings stay out of the progress lines.
+QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_DISABLE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+}
 TRAINERS = {"modeling.base_model", "modeling.sft", "modeling.reward", "modeling.policy", "modeling.chat_model"}
 BY_SCALE = {"gpu": "subprocess", "7b": "torchrun", "13b": "torchrun", "34b": "torchrun", "70b": "torchrun"}
 
@@ -28,7 +35,7 @@ BY_SCALE = {"gpu": "subprocess", "7b": "torchrun", "13b": "torchrun", "34b": "to
 def prepare_environment() -> bool:
     """Sets what child processes need; True where this process itself was started without it."""
     missing = any(name not in os.environ for name in ALLOCATOR)
-    for name, value in {**ALLOCATOR, **OFFLINE}.items():
+    for name, value in {**ALLOCATOR, **QUIET}.items():
         os.environ.setdefault(name, value)
     return missing
 

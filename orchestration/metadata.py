@@ -7,7 +7,6 @@ import dagster as dg
 
 from orchestration.records import RECORD
 
-
 MAX_TEXT = 40_000  # characters of a Markdown file shown in the UI
 
 

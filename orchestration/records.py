@@ -5,6 +5,7 @@ with the wanted fingerprint whose manifest verifies is reused.
 """
 
 import dataclasses
+import datetime
 import functools
 import hashlib
 import importlib.metadata
@@ -153,6 +154,7 @@ def build(key: str, partition: str | None, recipe: Any, identity: str, code: str
         "libraries": libraries(),
         "host": host(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         "energy": energy(seconds),
         "metrics": metrics,

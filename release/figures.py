@@ -203,7 +203,7 @@ def cost(chain: Lineage) -> Section:
 
 def amounts(artifacts: Sequence[Artifact]) -> tuple[str, str, str]:
     spent = totals(artifacts)
-    return duration(spent["hours"] * 3600), f"{spent['kwh']:.4f}", f"{spent['kg_co2e']:.4f}"
+    return duration(spent["hours"] * 3600), f"{spent['kwh']:.3g}", f"{spent['kg_co2e']:.3g}"
 
 
 def duration(seconds: float) -> str:

@@ -34,8 +34,11 @@ def check(sources: Iterable[dict], allowed: tuple[str, ...]) -> list[str]:
 
 
 def obligations(license_name: str) -> str:
-    """What the licence asks for, in a few words; an unknown one says so instead of guessing."""
-    name = license_name.strip().lower()
+    """What the licence asks for, in a few words; an unknown one says so instead of guessing.
+
+    What stands in brackets after the licence, such as whose it is, does not count.
+    """
+    name = license_name.split("(")[0].strip().lower()
     if not name:
         return "unknown: no licence stated"
     for parts, asks in OBLIGATIONS:

@@ -84,6 +84,14 @@ def test_candidates_are_those_of_datasketch(near):
     assert ours == theirs and len(ours) > 300
 
 
+def test_signatures_are_those_of_datasketch(near):
+    texts = [*near[::20], "short", "", "two words", "one two three four five"]
+    sets = minhash.shingles(normalised(pa.array(texts)), 5)
+    low = [(sets.of(row) & np.uint64(0xFFFFFFFF)).tolist() for row in range(len(texts))]
+    theirs = MinHash.bulk(low, num_perm=112, seed=9, hashfunc=int, scheme="affine32")
+    np.testing.assert_array_equal(minhash.signatures(sets, 112, 9), [sketch.hashvalues for sketch in theirs])
+
+
 def test_signatures_estimate_jaccard(near):
     sets = minhash.shingles(normalised(pa.array(near)), 5)
     signed = minhash.signatures(sets, 112, 3)

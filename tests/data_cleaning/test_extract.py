@@ -1,6 +1,6 @@
 import json
 
-from data_cleaning import extract
+from data_cleaning import extract, shards
 from data_cleaning.documents import DOCUMENT_SCHEMA, read_documents, shard_paths
 from data_cleaning.recipes import ExtractRecipe
 from tests.data_cleaning.raw import Quiet, sources_artifact
@@ -52,6 +52,7 @@ def test_text_is_normalised_without_losing_words():
 
 def test_a_large_source_is_split_and_gives_the_same_bytes_again(tmp_path, monkeypatch):
     monkeypatch.setattr(extract, "UNIT_FILES", 1)
+    monkeypatch.setattr(shards, "SMALL_BYTES", 0)
     sources = sources_artifact(tmp_path / "sources", LINES)
     for name, workers in (("one", "1"), ("two", "2")):
         monkeypatch.setenv("CRIA_WORKERS", workers)

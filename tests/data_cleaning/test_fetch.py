@@ -244,6 +244,42 @@ def test_pip_downloads_a_wheel_and_the_second_run_needs_no_registry(tmp_path, lo
     assert (tmp_path / "second" / "raw" / "toy" / "data.txt").read_text() == "from a wheel"
 
 
+def test_a_source_archive_is_only_taken_by_its_hash(tmp_path, log, monkeypatch):
+    """pip runs a source archive's build backend to learn its name: this one leaves a trace when it is run."""
+    (tmp_path / "registry").mkdir()
+    trace = tmp_path / "it-ran"
+    backend = f"""
+import os
+def prepare_metadata_for_build_wheel(folder, settings=None):
+    open({str(trace)!r}, "w").close()
+    os.makedirs(folder + "/criatoy-1.0.dist-info")
+    open(folder + "/criatoy-1.0.dist-info/METADATA", "w").write("Metadata-Version: 2.1\\nName: criatoy\\nVersion: 1.0\\n")
+    return "criatoy-1.0.dist-info"
+def build_wheel(*arguments):
+    raise SystemExit(1)
+"""
+    project = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    files = {"pyproject.toml": project + '[project]\nname = "criatoy"\nversion = "1.0"\n', "backend.py": backend}
+    files |= {"data.txt": "from source", "PKG-INFO": "Metadata-Version: 2.1\nName: criatoy\nVersion: 1.0\n"}
+    with tarfile.open(tmp_path / "registry" / "criatoy-1.0.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            info = tarfile.TarInfo(f"criatoy-1.0/{name}")
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    digest = sha256((tmp_path / "registry" / "criatoy-1.0.tar.gz").read_bytes())
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "registry"))
+    toy = source("toy", "pip://criatoy==1.0/criatoy-1.0/data.txt")
+    with pytest.raises(FetchError, match="a source archive is only taken with its sha256 stated"):
+        run([toy], tmp_path / "out", log)
+    with pytest.raises(FetchError, match=f"expected {'0' * 64}, got {digest}"):
+        run([dataclasses.replace(toy, sha256="0" * 64)], tmp_path / "out", log)
+    assert not trace.exists(), "code of an archive that nobody vouched for was run"
+    run([dataclasses.replace(toy, sha256=digest)], tmp_path / "out", log)
+    assert (tmp_path / "out" / "raw" / "toy" / "data.txt").read_text() == "from source"
+
+
 def test_no_network_for_pip_says_so(tmp_path, log, monkeypatch):
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_FIND_LINKS", "")

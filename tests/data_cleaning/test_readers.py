@@ -146,18 +146,18 @@ def test_html_gives_the_main_content_in_the_encoding_of_the_page(tmp_path, chars
     assert not any(word in record.text for word in ("tracking", "About us", "Cookie", "<p>"))
 
 
-def warc(pages, packed=True):
+def warc(pages, packed=True, head=b""):
     """A WARC as crawlers write it: a request and a response for every page, each record packed for itself."""
     data = b""
     for number, (status, kind, body) in enumerate(pages):
-        reply = b"HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (status, kind, len(body)) + body
+        reply = b"HTTP/1.1 %d X\r\nContent-Type: %s\r\n%s\r\n" % (status, kind, head) + body
         for record, block in (("request", b"GET / HTTP/1.1\r\n\r\n"), ("response", reply)):
-            head = (
+            opening = (
                 f"WARC/1.0\r\nWARC-Type: {record}\r\nWARC-Record-ID: <urn:uuid:{record}-{number}>\r\n"
                 f"WARC-Target-URI: https://example.org/{number}\r\nWARC-Date: 2024-01-01T00:00:00Z\r\n"
                 f"Content-Type: application/http; msgtype={record}\r\nContent-Length: {len(block)}\r\n\r\n"
             )
-            whole = head.encode() + block + b"\r\n\r\n"
+            whole = opening.encode() + block + b"\r\n\r\n"
             data += gzip.compress(whole) if packed else whole
     return data
 
@@ -179,11 +179,20 @@ def test_warc_pages_are_read_and_the_rest_is_counted(tmp_path, packed):
     assert reader_for("auto", path) is READERS["warc"]
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_pages_that_were_sent_packed_are_unpacked_and_a_bomb_is_passed_over(tmp_path, packed):
+    pages = [gzip.compress(page) for page in (PAGE.format(charset="utf-8").encode(), bytes(40 * MAX))]
+    stored = warc([(200, b"text/html", page) for page in [*pages, pages[0]]], packed, b"Content-Encoding: gzip\r\n")
+    good, bad = read("warc", write(tmp_path / "a.warc", stored))
+    assert [("camelid" in r.text, r.title) for r in good] == [(True, "On llamas")] * 2
+    assert [b.error for b in bad] == [f"document larger than {MAX:,} bytes"]
+
+
 def test_a_warc_that_is_cut_or_none_keeps_the_pages_before(tmp_path):
     page = PAGE.format(charset="utf-8").encode()
     whole = warc([(200, b"text/html", page), (200, b"text/html", page)])
-    good, _ = read("warc", write(tmp_path / "cut.warc.gz", whole[: len(whole) - 200]))
-    assert len(good) >= 1
+    good, bad = read("warc", write(tmp_path / "cut.warc.gz", whole[: len(whole) - 200]))
+    assert len(good) == 1 and [b.error.partition(":")[0] for b in bad] == ["page cut short"]
     good, bad = read("warc", write(tmp_path / "none.warc", b"this is no crawl\n" * 10))
     assert good == [] and len(bad) == 1 and bad[0].error.startswith("broken WARC")
 

@@ -54,6 +54,13 @@ def test_after_a_failure_only_the_rest_is_done(tmp_path, shards, log, workers):
     assert any("were finished before" in line for line in log.lines)
 
 
+def test_small_work_stays_in_this_process_and_large_does_not(tmp_path, shards, log, monkeypatch):
+    monkeypatch.setenv("CRIA_WORKERS", "2")
+    for step, sizes, here in (("small", None, True), ("large", [1 << 20] * 5, False)):
+        results = map_shards(functools.partial(count_words, ""), shards, tmp_path / "out", log, step=step, sizes=sizes)
+        assert (os.getpid() in {result["process"] for result in results}) == here
+
+
 def test_nothing_to_do(tmp_path, log):
     assert map_shards(functools.partial(count_words, ""), [], tmp_path, log) == []
 

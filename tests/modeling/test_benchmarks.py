@@ -31,7 +31,11 @@ def rows_of(name: str) -> list[dict]:
         if name in ("nq-open", "truthfulqa"):
             row = {"question": question, "answer": [right, f"the {right}"]}
         if name == "asdiv":
-            row = {"question": f"How many {thing}s?", "passage": f"There are {place} {thing}s.", "answer": f"{place} {thing}s"}
+            row = {
+                "question": f"How many {thing}s?",
+                "passage": f"There are {place} {thing}s.",
+                "answer": f"{place} {thing}s",
+            }
         found.append(row)
     return found
 
@@ -88,11 +92,23 @@ def test_a_model_that_is_right_scores_all_and_one_that_is_wrong_none(folder, tmp
 def test_rows_become_questions(folder):
     docs = {b.name: benchmark_tasks.read_docs(b, folder, 0)[0] for b in BENCHMARKS}
     stone = next(doc for doc in docs["mmlu"] if "stone" in doc["prompt"])
-    assert stone == {"prompt": "Which colour has the stone?\nA. blue\nB. red\nAnswer:", "choices": ["A", "B"], "gold": 1}
+    assert stone == {
+        "prompt": "Which colour has the stone?\nA. blue\nB. red\nAnswer:",
+        "choices": ["A", "B"],
+        "gold": 1,
+    }
     river = next(doc for doc in docs["piqa"] if "river" in doc["prompt"])
-    assert river == {"prompt": "Question: Which colour has the river?\nAnswer:", "choices": ["blue", "green"], "gold": 0}
+    assert river == {
+        "prompt": "Question: Which colour has the river?\nAnswer:",
+        "choices": ["blue", "green"],
+        "gold": 0,
+    }
     old = next(doc for doc in docs["boolq"] if "stone" in doc["prompt"])
-    assert old == {"prompt": "The stone is old.\nQuestion: is the stone old?\nAnswer:", "choices": ["no", "yes"], "gold": 1}
+    assert old == {
+        "prompt": "The stone is old.\nQuestion: is the stone old?\nAnswer:",
+        "choices": ["no", "yes"],
+        "gold": 1,
+    }
     match = docs["truthfulqa_match"][0]
     assert len(set(match["choices"])) == 4 and benchmark_tasks.chance(BENCHMARKS[8], docs["truthfulqa_match"]) == 0.25
     assert {doc["answers"][0] for doc in docs["asdiv"]} == set("012345")

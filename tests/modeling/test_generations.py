@@ -12,7 +12,11 @@ from tests.modeling.toy_evaluation import RECIPE, prompt, write_prompts
 def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("generations")
     world = toy_rlhf.build(folder / "world", prompts=4)
-    rows = [prompt(kind, n, f"Which colours do you see {n}?") for kind in ("helpfulness", "safety", "harmless") for n in range(9)]
+    rows = [
+        prompt(kind, n, f"Which colours do you see {n}?")
+        for kind in ("helpfulness", "safety", "harmless")
+        for n in range(9)
+    ]
     rows.append(prompt("safety", 99, "colours " * 200))
     return {
         "prompts": write_prompts(folder / "prompts", rows),
@@ -86,5 +90,7 @@ def test_a_missing_answer_is_an_error(tmp_path):
 
 
 def test_model_text_cannot_break_the_examples():
-    shown = generations.examples([prompt("safety", 1, "# Title <b>")], {"SFT": ["# head\n<script>x</script>\n```"], "Chat": [""]})
+    shown = generations.examples(
+        [prompt("safety", 1, "# Title <b>")], {"SFT": ["# head\n<script>x</script>\n```"], "Chat": [""]}
+    )
     assert "<script>" not in shown and "\n# head" not in shown and "*(empty)*" in shown and "```" not in shown

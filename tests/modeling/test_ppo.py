@@ -142,11 +142,14 @@ def test_ratio_is_exactly_one_on_the_first_mini_batch(inputs, log, monkeypatch, 
     loop = ppo.make_loop(toy_rlhf.recipe(), inputs, log)
     experience, figures = loop.rollout(1)
     assert figures["kl"] == 0.0 and figures["kl_k3_token"] == 0.0  # the reference is the policy itself so far
-    for rows, batch in loop.micro_batches(experience.prompts[:16], experience.responses[:16]):
-        logp = ppo_math.token_logprobs(ppo_networks.policy_logits(loop.policy.model, batch), batch.tokens_BT)
-        old = experience.logp_BT[rows, : batch.mask_BT.shape[1]]
+    batches = list(loop.micro_batches(experience.prompts, experience.responses, range(16)))
+    assert sorted(row for batch in batches for row in batch.rows) == list(range(16))
+    assert max(len(batch.rows) for batch in batches) <= int(micro_batch)
+    for batch in batches:
+        logp = ppo_networks.policy_logprobs(loop.policy.model, batch)
+        old = experience.logp_BT[batch.rows, : batch.mask_BT.shape[1]]
         assert logp.requires_grad and logp.dtype == torch.float32
-        assert torch.equal(logp[batch.mask_BT], old[batch.mask_BT])
+        assert torch.equal(logp, old)
 
 
 def test_micro_batches_give_the_step_of_the_whole_mini_batch(inputs, log, monkeypatch):
@@ -191,16 +194,24 @@ def test_log_probabilities_are_those_of_single_unpadded_responses(inputs, log):
 
 
 def test_golden_batch_where_padding_and_closing_token_are_one():
-    """Prompt and response lengths differ; 9 both closes and pads: the mask follows lengths, the reward the last real 9."""
-    prompts = [Prompt("a", [], False, [1, 2, 3]), Prompt("b", [], True, [4])]
-    responses = [Response([5, 9], "", True), Response([6, 7, 8, 6], "", False)]
-    batch = ppo_rollout.pack(prompts, responses, 9, torch.device("cpu"))
-    assert batch.ids_BL.tolist() == [[1, 2, 3, 5, 9, 9, 9], [9, 9, 4, 6, 7, 8, 6]]
-    assert batch.attention_BL.int().tolist() == [[1, 1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1, 1]]
-    assert batch.positions_BL[:, 3:].tolist() == [[3, 4, 4, 4], [1, 2, 3, 4]]
-    assert batch.mask_BT.int().tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
-    rewards = ppo_math.token_rewards(torch.tensor([1.0, -1.0]), torch.zeros(2, 4), batch.mask_BT, 0.1)
-    assert rewards.tolist() == [[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, -1.0]]
+    """0 both closes and pads: states and mask follow lengths, the reward lands on the last real token of each row."""
+    prompts = [Prompt("a", [], False, [1, 2, 3]), Prompt("b", [], True, [4]), Prompt("c", [], True, [4])]
+    responses = [Response([5, 0], "", True), Response([6, 7, 8, 6], "", False), Response([9], "", True)]
+    batch = ppo_rollout.pack([1, 0], prompts, responses, torch.device("cpu"))
+    assert batch.ids_BL.tolist() == [[4, 6, 7, 8, 6], [1, 2, 3, 5, 0]]
+    assert batch.mask_BT.int().tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert [indices.tolist() for indices in batch.states()] == [[0, 0, 0, 0, 1, 1], [0, 1, 2, 3, 2, 3]]
+    assert batch.tokens().tolist() == [6, 7, 8, 6, 5, 0]
+    assert batch.spread(torch.tensor([1.0, 2, 3, 4, 5, 6])).tolist() == [[1, 2, 3, 4], [5, 6, 0, 0]]
+    rewards = ppo_math.token_rewards(torch.tensor([-1.0, 1.0]), torch.zeros(2, 4), batch.mask_BT, 0.1)
+    assert rewards.tolist() == [[0.0, 0.0, 0.0, -1.0], [0.0, 1.0, 0.0, 0.0]]
+
+
+def test_rows_of_like_length_share_a_batch():
+    lengths = [10, 200, 12, 190, 11, 500, 10]
+    assert ppo_rollout.like_lengths(lengths, range(7), 8) == [[0, 6, 4, 2], [3, 1], [5]]
+    assert ppo_rollout.like_lengths(lengths, range(7), 3) == [[0, 6, 4], [2, 3], [1], [5]]
+    assert ppo_rollout.like_lengths(lengths, range(1, 3), 8) == [[2], [1]]
 
 
 def test_cut_off_responses_are_scored_and_pay_the_penalty(inputs, log):

@@ -57,3 +57,11 @@ def write_generations(folder: Path, rows: list[dict], answers: dict[str, list[st
     folder.mkdir(parents=True)
     generations.write(rows, answers, folder / "answers.parquet")
     return folder
+
+
+def attacks(inputs: dict[str, Path], count: int = 4) -> tuple[list[str], list[str]]:
+    """Adversarial prompts and answers that people found harmful to the utmost, among those the small judge learnt from."""
+    rated = judge_labels.read_rated(inputs["dialogues"])[::5]
+    found = {example.objective: example.answer for example in rated if example.harm >= 0.9}
+    assert len(found) >= count
+    return list(found)[:count], list(found.values())[:count]

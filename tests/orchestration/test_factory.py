@@ -21,7 +21,7 @@ def own_store(tmp_path, monkeypatch):
 
 
 def run(stages, gates=(), only=None, instance=None):
-    assets = factory.build_all(list(stages), lambda stage: "toys")
+    assets = [factory.build_asset(stage) for stage in stages]
     job = dg.define_asset_job("toys", executor_def=dg.in_process_executor)
     defs = dg.Definitions(assets=assets, asset_checks=[factory.build_check(gate) for gate in gates], jobs=[job])
     return defs.resolve_job_def("toys").execute_in_process(

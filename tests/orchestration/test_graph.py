@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from assets import STAGES
-from orchestration.factory import in_order
 from orchestration.stage import SCALE, SNAPSHOT
 from tests.conftest import ROOT
 
@@ -78,11 +77,9 @@ def test_evaluation_makes_no_model_depend_on_it():
             assert not evaluated & {parent.key for _, parent in stage.inputs}
 
 
-def test_every_stage_tells_its_section_and_comes_after_its_parents():
-    ordered = [stage.key for stage in in_order(list(STAGES.values()))]
+def test_every_stage_tells_its_section_and_its_purpose():
     for stage in STAGES.values():
         assert stage.description.endswith(".") and stage.paper
-        assert all(ordered.index(parent.key) < ordered.index(stage.key) for _, parent in stage.inputs)
 
 
 def test_the_workspace_loads_by_file_so_that_it_works_from_any_folder():

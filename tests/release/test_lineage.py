@@ -73,6 +73,7 @@ def test_a_source_without_a_licence_stops_a_release():
         ("CC-BY-SA-4.0 (Wikipedia)", "attribution; share adaptations alike"),
         ("CC-BY-NC-4.0", "no commercial use"),
         ("public domain", "none"),
+        ("CC-BY-SA-3.0 (fastText, Facebook AI Research)", "attribution; share adaptations alike"),
         ("MIT", "keep the notice"),
         ("GPL-2.0", "copyleft: derived works under the same terms"),
         ("", "unknown: no licence stated"),
