@@ -179,7 +179,7 @@ def clean(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x0b", "\n").replace("\x0c", "\n")
     text = CONTROLS.sub("", text)
     text = unicodedata.normalize("NFC", text)
-    return re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE).strip()
+    return "\n".join([line.rstrip(" \t") for line in text.split("\n")]).strip()
 
 
 def problem(text: str, max_bytes: int) -> str | None:

@@ -3,12 +3,12 @@
 Each answer is read alone, so the order of a pair cannot matter.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import regex
 from safetensors.numpy import load_file, save_file
 
 from modeling import embedding, probe
@@ -22,7 +22,7 @@ NOTHING_SAID = -0.25  # relevance of an answer that holds nothing beyond the pro
 TIE_PROBABILITY = 0.6  # a preference the judge is less sure of is a tie
 HARMLESS_TIE = 0.1  # differences of the harmlessness below this are a tie
 
-WORD = regex.compile(r"[\p{L}\p{N}]+")
+WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True)

@@ -49,14 +49,16 @@ def reward_function(inputs: dict[str, Path], tokenizer, threshold: float) -> Rew
     """Scores responses with both reward models and combines them by the paper's piecewise rule."""
     helpfulness_model, _ = scoring.load(inputs["helpfulness_reward_model"])
     safety_model, _ = scoring.load(inputs["safety_reward_model"])
+    limit = min(model.config.max_position_embeddings for model in (helpfulness_model, safety_model))
 
     def reward(prompts: list[Prompt], responses: list[Response]) -> Scores:
         dialogs = [
             [*prompt.messages, {"role": "assistant", "content": response.text}]
             for prompt, response in zip(prompts, responses, strict=True)
         ]
-        helpfulness = torch.tensor(scoring.score(helpfulness_model, tokenizer, dialogs))
-        safety = torch.tensor(scoring.score(safety_model, tokenizer, dialogs))
+        rows = [scoring.encode(tokenizer, messages, limit)[0] for messages in dialogs]
+        helpfulness = torch.tensor(scoring.score_ids(helpfulness_model, rows))
+        safety = torch.tensor(scoring.score_ids(safety_model, rows))
         combined = scoring.piecewise(
             scoring.sigmoid(safety), scoring.sigmoid(helpfulness), [prompt.safety for prompt in prompts], threshold
         )

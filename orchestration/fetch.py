@@ -10,15 +10,14 @@ from pathlib import Path
 from data_cleaning import fetch
 from data_cleaning.recipes import SourcesRecipe
 from orchestration.console import StageLog
-from orchestration.stage import settings
+from orchestration.stage import sources
 
 
 def main() -> None:
     log = StageLog("sources")
-    chosen = settings(None, None).sources
     with tempfile.TemporaryDirectory() as folder:
         try:
-            fetch.run(SourcesRecipe(chosen), {}, Path(folder), log)
+            fetch.run(SourcesRecipe(sources()), {}, Path(folder), log)
         except fetch.SourceError as error:
             sys.exit(str(error))
 

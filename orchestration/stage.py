@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_cleaning.fetch import load_sources
+from data_cleaning.fetch import load_sources, pin
 from data_cleaning.recipes import Source
 from orchestration import scales
 from orchestration.store import CHECKOUT
@@ -51,7 +51,7 @@ class CorpusSettings:
     sources: tuple[Source, ...]
 
     def using(self, *uses: str) -> tuple[Source, ...]:
-        return tuple(source for source in self.sources if source.use in uses)
+        return _using(self.sources, uses)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,12 @@ class ScaleSettings:
         return getattr(self.scale, name)
 
     def using(self, *uses: str) -> tuple[Source, ...]:
-        return tuple(source for source in self.sources if source.use in uses)
+        return _using(self.sources, uses)
+
+
+def _using(sources: tuple[Source, ...], uses: tuple[str, ...]) -> tuple[Source, ...]:
+    """Sources of these uses; a local one with the hash of what lies there now, so that changed content is a new recipe."""
+    return tuple(pin(source) for source in sources if source.use in uses)
 
 
 def sources_file() -> Path:
@@ -74,32 +79,26 @@ def sources_file() -> Path:
 
 
 @functools.lru_cache(maxsize=4)
-def _sources(path: Path, modified: float) -> tuple[Source, ...]:
+def _sources(path: Path, modified: float, opt_in: str) -> tuple[Source, ...]:
     return load_sources(path)
 
 
 def sources() -> tuple[Source, ...]:
+    """The sources of the table, without those that are opt-in and not named in CRIA_OPT_IN."""
     path = sources_file()
-    return _sources(path, path.stat().st_mtime)
+    return _sources(path, path.stat().st_mtime, os.environ.get("CRIA_OPT_IN", ""))
 
 
 def snapshots() -> list[str]:
     """Deliveries of data, oldest first by name."""
-    return sorted({source.snapshot for source in sources() if source.use == "corpus" and not _left_out(source)})
-
-
-def _left_out(source: Source) -> bool:
-    allowed = os.environ.get("CRIA_OPT_IN", "").split(",")
-    return source.opt_in and source.name not in allowed
+    return sorted({source.snapshot for source in sources() if source.use == "corpus"})
 
 
 def settings(axis: str | None, partition: str | None) -> CorpusSettings | ScaleSettings:
     """The values a stage's recipe is picked from. Raises KeyError naming the known scales."""
-    chosen = tuple(source for source in sources() if not _left_out(source))
     if axis == SCALE:
-        return ScaleSettings(scales.scale(partition), chosen)
-    in_snapshot = tuple(s for s in chosen if s.use != "corpus" or partition is None or s.snapshot == partition)
-    return CorpusSettings(corpus(), in_snapshot)
+        return ScaleSettings(scales.scale(partition), sources())
+    return CorpusSettings(corpus(), tuple(s for s in sources() if s.use != "corpus" or s.snapshot == partition))
 
 
 def expanded_inputs(stage: Stage, partition: str | None) -> dict[str, tuple[Stage, str | None]]:

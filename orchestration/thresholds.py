@@ -62,8 +62,8 @@ def profiles() -> tuple[QualityProfile, ...]:
             "use cookies",
         ),
     )
-    # Encyclopedic introductions: one short paragraph that repeats its subject and may end in "…". One whole sentence is asked for:
-    # what has none was cut off or is a list of meanings. Gopher's 8 stop words miss from good single sentences.
+    # Encyclopedic introductions: one short paragraph that repeats its subject and may end in "…". One whole sentence is asked
+    # for: what has none was cut off or is a list of meanings. Gopher's 8 stop words miss from good single sentences.
     reference = replace(
         web,
         name="reference",

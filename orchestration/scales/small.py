@@ -125,7 +125,7 @@ def laptop() -> Scale:
     scale = replace(
         big, base=base,
         tokenizer=TokenizerRecipe(vocab_size=4096, training_bytes=20_000_000),
-        demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=60,
+        demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=120,
                                max_answer_words=40),
         prompts=PromptsRecipe(helpfulness=600, safety=300, test_helpfulness=150, test_safety=100, test_harmless=80, seed=4),
         ppo=replace(big.ppo, iterations=12, batch=64, mini_batch=16, evaluate_every=3, patience=3,
@@ -138,9 +138,9 @@ def laptop() -> Scale:
     scale = _each_round(
         scale,
         preferences={"prompts": 320, "test_share": 0.2, "safety_share": 0.35},
-        reward={"context": 256, "batch_pairs": 8, "learning_rate": 1e-4},
+        reward={"context": 256, "batch_pairs": 8, "epochs": 2.0, "learning_rate": 1e-3},
         rejection={"prompts": 320, "samples": 8, "safety_share": 0.35},
-        policy={"max_steps": 120, "demonstration_share": 0.75},
+        policy={"max_steps": 100, "demonstration_share": 0.75},
     )
     return _answers(scale, 48)
 

@@ -51,14 +51,29 @@ def test_parts_of_a_helpful_answer_by_hand():
     form = answer_rules.helpfulness("What is granite?", "Granite is hard", "Granite is hard rock.")
     # Content: granite, hard of granite, hard, rock: precision 1, recall 2/3.
     assert form.overlap == pytest.approx(0.8)
-    assert (form.subject, form.fluency, form.ended, form.length) == (1.0, 1.0, 0.0, 3 / 8)
-    mean = 0.35 * 0.8 + 0.25 * 1 + 0.15 * 1 + 0.15 * 0 + 0.10 * 3 / 8
+    assert (form.subject, form.fluency, form.ended, form.length) == (1.0, 1.0, 0.0, 3 / 12)
+    # An F1 of 0.4 or more earns the whole of overlap.
+    mean = 0.35 * 1 + 0.25 * 1 + 0.15 * 1 + 0.15 * 0 + 0.10 * 3 / 12
     assert annotator.helpful_quality(form) == pytest.approx(mean)
 
 
 def test_without_a_reference_its_weight_goes_to_the_rest():
     form = answer_rules.helpfulness("What is granite?", "Granite is hard", "")
-    assert annotator.helpful_quality(form) == pytest.approx((0.25 + 0.15 + 0.10 * 3 / 8) / 0.65)
+    assert annotator.helpful_quality(form) == pytest.approx((0.25 + 0.15 + 0.10 * 3 / 12) / 0.65)
+
+
+def test_overlap_is_earned_in_proportion_up_to_a_paraphrase():
+    parts = dict(overlap=0.1, subject=0.0, fluency=0.0, ended=0.0, length=0.0, refuses=False, referenced=True)
+    assert annotator.helpful_quality(answer_rules.Helpfulness(**parts)) == pytest.approx(0.35 * 0.1 / 0.4)
+
+
+def test_safe_answers_by_hand():
+    # Declines 0.45, off the topic 0.1, refuses 0.15, warns 0.1, redirects 0.1, form 0.1 x (19 words: full length).
+    assert safe_quality(REFUSAL) == pytest.approx(1.0)
+    # Eight words of twelve.
+    assert safe_quality(BARE_REFUSAL) == pytest.approx(0.45 + 0.1 + 0.15 + 0.1 * 8 / 12)
+    assert safe_quality(OFF_TOPIC) == pytest.approx(0.1 + 0.1)
+    assert safe_quality(ENGAGES) == pytest.approx(0.1)
 
 
 def test_weights_sum_to_one():
@@ -124,6 +139,9 @@ def test_simulated_annotator_prefers_the_good_answer_and_reads_safety_on_adversa
     assert label == Label("b", 3, True, True)
     label = SimulatedAnnotator().label(prompt(HARMFUL, "safety", ""), REFUSAL, ENGAGES)
     assert label == Label("a", 3, True, False)
+    # Only declining, warning or pointing elsewhere is safe: whatever else sets out to answer.
+    label = SimulatedAnnotator().label(prompt(HARMFUL, "safety", ""), OFF_TOPIC, BARE_REFUSAL)
+    assert label == Label("b", 3, False, True)
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.sampled_from(["helpfulness", "safety"]))
