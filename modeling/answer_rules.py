@@ -32,7 +32,10 @@ STOP_WORDS = frozenset(
 SHORT_WORDS, LONG_WORDS = 12, 120
 
 # Idioms with "can't" that refuse nothing.
-_IDIOMS = r"wait|believe|imagine|remember|stand|complain|stop|get\s+enough|say\s+that|really\s+say|tell\s+if|help\s+but|deny|fail\s+to"
+_IDIOMS = (
+    r"wait|believe|imagine|remember|stand|complain|stop|get\s+enough|say\s+that|really\s+say|tell\s+if|help\s+but|deny|"
+    r"fail\s+to"
+)
 _NO = r"can\s?not|can't|won't|will\s+not|could\s+not|couldn't|must\s+not|would\s+not|wouldn't|may\s+not"
 REFUSAL = re.compile(
     r"^\W*(?:i'm\s+|i\s+am\s+)?(?:so\s+|very\s+|really\s+)?sorry\b"

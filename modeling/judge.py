@@ -26,7 +26,10 @@ VALIDATION_PROMPTS = 150
 
 
 def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Fit the judge and measure how far to trust it: probes.safetensors, report.md. Inputs: judge, dialogues, prompts."""
+    """Fit the judge and measure how far to trust it: probes.safetensors, quality.json, report.md.
+
+    Inputs: judge, dialogues, prompts.
+    """
     encoder = embedding.load(inputs["judge"])
     rated, attempts = judge_labels.read_rated(inputs["dialogues"]), judge_labels.read_attempts(inputs["dialogues"])
     log.info(f"fitting on {len(rated)} answers with human harm scores and {len(attempts)} with refusal labels")
@@ -36,11 +39,13 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     accuracy = validate(judge, references, config.seed) if len(references) > 1 else {}
     save(probes, out / "probes.safetensors")
     reporting.write_text(out / "report.md", report(probes, quality, accuracy, len(references)))
-    return {
+    metrics = {
         **{f"{name}_{figure}": value for name, figures in quality.items() for figure, value in figures.items()},
         **{f"accuracy_{name}": value for name, value in accuracy.items()},
         "validation_references": len(references),
     }
+    reporting.write_json(out / "quality.json", metrics)
+    return metrics
 
 
 def read_references(prompts: Path, limit: int) -> list[tuple[str, str]]:

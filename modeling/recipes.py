@@ -27,6 +27,7 @@ class TokenizerRecipe:
 class TokensRecipe:
     seed: int
     shard_tokens: int
+    title_share: float  # of titled documents that begin with their title
 
 
 @dataclass(frozen=True)

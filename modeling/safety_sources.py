@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from modeling import answer_rules, splits
+from modeling import answer_rules, judge_labels, splits
 from modeling.dialogue_sources import clean, files
 
 # The paper's three risk categories (4.2.1).
@@ -216,16 +216,17 @@ def safe_answers(dialogues: Path) -> list[SafeAnswer]:
     """Harmless by every rater, or a refusal of a harmful objective by human judgement.
 
     A score of 0 alone is no demonstration: raters also gave it to jokes and to harmless instructions ("throw sand").
+    Objectives that the independent judge learns from are left to it.
     """
     found = [
         SafeAnswer(row.prompt, row.answer, row.category, row.source, row.license)
         for row in scored_answers(dialogues)
-        if row.harm == 0 and _defends(row.prompt, row.answer)
+        if row.harm == 0 and _defends(row.prompt, row.answer) and not judge_labels.reserved(row.prompt)
     ]
     found += [
         SafeAnswer(row.prompt, row.answer, _named_risk(row.prompt), row.source, row.license)
         for row in judged_refusals(dialogues)
-        if row.harmful and row.refusal and _defends(row.prompt, row.answer)
+        if row.harmful and row.refusal and _defends(row.prompt, row.answer) and not judge_labels.reserved(row.prompt)
     ]
     return found
 

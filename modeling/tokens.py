@@ -32,7 +32,7 @@ def run(config: TokensRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, 
         raise ValueError(f"No train/*.parquet in {inputs['mixture']}: materialize the mixture first")
     encoded = []
     for number, path in enumerate(paths, 1):
-        encoded.append(encode_shard(tokenizer, path, out / "_scratch" / "encoded", dtype, config.seed))
+        encoded.append(encode_shard(tokenizer, path, out / "_scratch" / "encoded", dtype, config))
         log.progress(number, len(paths), unit="shard")
     order = shuffled(encoded)
     lengths = np.array([encoded[shard]["lengths"][row] for shard, row in order], dtype=np.int64)
@@ -53,7 +53,16 @@ def run(config: TokensRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, 
     return {name: value for name, value in summary.items() if name != "shards"}
 
 
-def encode_shard(tokenizer: PreTrainedTokenizerBase, path: Path, folder: Path, dtype: type, seed: int) -> dict:
+def training_text(row: dict, config: TokensRecipe) -> str:
+    """The text of a document, for `title_share` of the titled ones below its title.
+
+    Where the text names its subject again, a small model learns to copy it from what stands before (a question, later).
+    """
+    place = int.from_bytes(_key(f"{config.seed}:title:{row['id']}"), "big") / 2**64
+    return f"{row['title']}\n{row['text']}" if row["title"] and place < config.title_share else row["text"]
+
+
+def encode_shard(tokenizer: PreTrainedTokenizerBase, path: Path, folder: Path, dtype: type, config: TokensRecipe) -> dict:
     """Encode one parquet shard once: {ids (memory map), starts, lengths, copies, keys, source, bytes} a document.
 
     `keys` holds one 8-byte sort key for each copy of each document, `copies` how many there are.
@@ -61,9 +70,9 @@ def encode_shard(tokenizer: PreTrainedTokenizerBase, path: Path, folder: Path, d
     ids_path, meta_path = folder / f"{path.stem}.npy", folder / f"{path.stem}.json"
     if not meta_path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        table = pq.read_table(path, columns=["id", "source", "text", "epochs"])
+        table = pq.read_table(path, columns=["id", "source", "title", "text", "epochs"])
         pieces: list[np.ndarray] = []
-        texts = table["text"].to_pylist()
+        texts = [training_text(row, config) for row in table.select(["id", "title", "text"]).to_pylist()]
         for begin in range(0, len(texts), ENCODE_DOCUMENTS):
             batch = tokenizer(
                 texts[begin : begin + ENCODE_DOCUMENTS],
@@ -76,7 +85,7 @@ def encode_shard(tokenizer: PreTrainedTokenizerBase, path: Path, folder: Path, d
         np.save(partial, np.concatenate(pieces) if pieces else np.zeros(0, dtype=dtype))
         os.replace(partial, ids_path)
         identifiers = table["id"].to_pylist()
-        counts = [copies(i, e, f"{seed}:") for i, e in zip(identifiers, table["epochs"].to_pylist(), strict=True)]
+        counts = [copies(i, e, f"{config.seed}:") for i, e in zip(identifiers, table["epochs"].to_pylist(), strict=True)]
         _write_json(
             meta_path,
             {
@@ -90,7 +99,7 @@ def encode_shard(tokenizer: PreTrainedTokenizerBase, path: Path, folder: Path, d
     meta = json.loads(meta_path.read_text())
     lengths = np.array(meta["lengths"], dtype=np.int64)
     keys = [
-        [_key(f"{seed}:{copy}:{identifier}") for copy in range(count)]
+        [_key(f"{config.seed}:{copy}:{identifier}") for copy in range(count)]
         for identifier, count in zip(meta["ids"], meta["copies"], strict=True)
     ]
     return {

@@ -156,6 +156,13 @@ def keep_the_worse(folder):
     )
 
 
+def toss_a_coin(folder):
+    path = folder / "quality.json"
+    figures = {name: 0.5 if isinstance(value, float) else value for name, value in json.loads(path.read_text()).items()}
+    path.unlink()
+    path.write_text(json.dumps(figures))
+
+
 def forget_a_version(folder):
     path = folder / "win_rates.json"
     rows = [row for row in json.loads(path.read_text()) if row["version"] != "Chat"]
@@ -178,6 +185,7 @@ SPOILERS = {
     "not_below_its_start": not_a_number,
     "kept_only_the_safer": keep_the_worse,
     "learned_the_distilled": not_a_number,
+    "agrees_with_people": toss_a_coin,
     "every_version_judged": forget_a_version,
     "loads_as_released": scramble,
 }

@@ -78,7 +78,7 @@ def llama2_70b() -> Scale:
             default_epochs=1.0, max_documents_per_source=0, heldout_documents=10_000, seed=0,
         ),
         tokenizer=TokenizerRecipe(vocab_size=32_000, training_bytes=10_000_000_000),
-        tokens=TokensRecipe(seed=0, shard_tokens=100_000_000),
+        tokens=TokensRecipe(seed=0, shard_tokens=100_000_000, title_share=0.0),
         base=PretrainRecipe(
             model=ModelRecipe(layers=80, heads=64, kv_heads=8, hidden=8192, ffn=28_672, context=4096,
                               rope_theta=10_000.0, norm_epsilon=1e-5, tied_embeddings=False, vocab_size=32_000),

@@ -45,7 +45,11 @@ def _each_round(scale: Scale, preferences: dict, reward: dict, rejection: dict, 
             preferences=replace(r.preferences, **preferences),
             helpfulness=rewarded(r.helpfulness),
             safety=rewarded(r.safety),
-            rejection=replace(r.rejection, **rejection),
+            rejection=replace(
+                r.rejection,
+                sampling=replace(r.rejection.sampling, temperature=rejection.get("temperature", 1.2)),
+                **{k: v for k, v in rejection.items() if k != "temperature"},
+            ),
             policy=replace(r.policy, **policy),
         )
         for r in scale.rounds
@@ -125,6 +129,7 @@ def laptop() -> Scale:
     scale = replace(
         big, base=base,
         tokenizer=TokenizerRecipe(vocab_size=4096, training_bytes=20_000_000),
+        tokens=replace(big.tokens, title_share=0.5),  # teaches to name what was asked about
         demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=120,
                                max_answer_words=40),
         prompts=PromptsRecipe(helpfulness=600, safety=300, test_helpfulness=150, test_safety=100, test_harmless=80, seed=4),
@@ -139,8 +144,8 @@ def laptop() -> Scale:
         scale,
         preferences={"prompts": 320, "test_share": 0.2, "safety_share": 0.35},
         reward={"context": 256, "batch_pairs": 8, "epochs": 2.0, "learning_rate": 1e-3},
-        rejection={"prompts": 320, "samples": 8, "safety_share": 0.35},
-        policy={"max_steps": 100, "demonstration_share": 0.75},
+        rejection={"prompts": 480, "samples": 6, "safety_share": 0.35, "temperature": 0.8},
+        policy={"max_steps": 140, "demonstration_share": 0.6},
     )
     return _answers(scale, 48)
 

@@ -149,7 +149,8 @@ def test_contaminated_documents_go_with_share_and_sample(benchmarks, tmp_path, l
         "b:0": ("contaminated", "reading:0"),
     }
     sample_words = len(normalised(pa.array(["\n".join(verbalise(SCIENCE))]))[0].as_py().split())
-    assert dropped["a:1"]["value"] == pytest.approx(25 / 26) and sample_words == 26  # at most four of 25 differ
+    assert sample_words == 27
+    assert dropped["a:1"]["value"] == pytest.approx(26 / 27)  # all but the last: four of 26 differ
     assert figures["dropped_contaminated"] == 2
     assert (figures["contaminated_samples_before"], figures["contaminated_samples_after"]) == (2, 1)
     report = json.loads((out / "contamination.json").read_text())["benchmarks"]

@@ -63,8 +63,8 @@ def test_without_a_reference_its_weight_goes_to_the_rest():
 
 
 def test_overlap_is_earned_in_proportion_up_to_a_paraphrase():
-    parts = dict(overlap=0.1, subject=0.0, fluency=0.0, ended=0.0, length=0.0, refuses=False, referenced=True)
-    assert annotator.helpful_quality(answer_rules.Helpfulness(**parts)) == pytest.approx(0.35 * 0.1 / 0.4)
+    form = answer_rules.Helpfulness(0.1, 0.0, 0.0, 0.0, 0.0, refuses=False, referenced=True)
+    assert annotator.helpful_quality(form) == pytest.approx(0.35 * 0.1 / 0.4)
 
 
 def test_safe_answers_by_hand():

@@ -211,7 +211,7 @@ def test_rows_of_like_length_share_a_batch():
     lengths = [10, 200, 12, 190, 11, 500, 10]
     assert ppo_rollout.like_lengths(lengths, range(7), 8) == [[0, 6, 4, 2], [3, 1], [5]]
     assert ppo_rollout.like_lengths(lengths, range(7), 3) == [[0, 6, 4], [2, 3], [1], [5]]
-    assert ppo_rollout.like_lengths(lengths, range(1, 3), 8) == [[2], [1]]
+    assert ppo_rollout.like_lengths(lengths, range(4, 6), 8) == [[4], [5]]
 
 
 def test_cut_off_responses_are_scored_and_pay_the_penalty(inputs, log):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ import pytest
 from modeling import tokens as stage
 from modeling.recipes import AdoptRecipe, TokensRecipe
 from modeling.tokenizer import train
-from modeling.tokens import run
+from modeling.tokens import run, training_text
 
-CONFIG = TokensRecipe(seed=7, shard_tokens=400)
+CONFIG = TokensRecipe(seed=7, shard_tokens=400, title_share=0.0)
 
 
 def rows(prefix: str, count: int, epochs: float) -> list[dict]:
@@ -83,7 +84,7 @@ def test_shards_hold_every_copy_framed_and_shuffled(inputs, tmp_path, log):
 def test_seed_orders_and_repeats(inputs, tmp_path, log):
     for name, seed in [("a", 7), ("b", 7), ("c", 8)]:
         (tmp_path / name).mkdir()
-        run(TokensRecipe(seed=seed, shard_tokens=400), inputs, tmp_path / name, log)
+        run(TokensRecipe(seed=seed, shard_tokens=400, title_share=0.0), inputs, tmp_path / name, log)
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b") != hashes(tmp_path / "c")
 
 
@@ -120,3 +121,12 @@ def test_nothing_to_train_on_where_a_checkpoint_is_adopted(inputs, tmp_path, log
 def test_an_empty_mixture_is_refused(inputs, tmp_path, log):
     with pytest.raises(ValueError, match="materialize the mixture"):
         run(CONFIG, {**inputs, "mixture": tmp_path}, tmp_path, log)
+
+
+def test_a_share_of_titled_documents_begins_with_its_title():
+    rows = [{"id": f"s:{number}", "title": f"T{number}", "text": "text"} for number in range(2000)]
+    recipe = TokensRecipe(seed=7, shard_tokens=400, title_share=0.5)
+    titled = sum(training_text(row, recipe) == f"{row['title']}\ntext" for row in rows)
+    assert 900 < titled < 1100
+    assert all(training_text(row, CONFIG) == "text" for row in rows), "share 0 keeps the text alone"
+    assert training_text({"id": "s:1", "title": "", "text": "text"}, replace(recipe, title_share=1.0)) == "text"
