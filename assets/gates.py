@@ -17,7 +17,12 @@ GATES = [
         for step in (corpus.language, corpus.quality, corpus.pii, corpus.deduplicated, corpus.decontaminated)
     ),
     _gate(pretraining.mixture, "heldout_apart", "No held-out document is trained on; all come from the clean corpus."),
-    Gate("exact_round_trip", pretraining.tokenizer, "modeling.gates:exact_round_trip", "Held-out text comes back exactly."),
+    Gate(
+        "exact_round_trip",
+        pretraining.tokenizer,
+        "modeling.gates:exact_round_trip",
+        "Held-out text comes back exactly.",
+    ),
     _gate(pretraining.base_model, "better_than_unigram", "Predicts its tokens better than their frequencies do."),
     _gate(finetuning.prompts, "prompts_apart", "No test prompt is among the RL prompts."),
     _gate(finetuning.sft_model, "answers_better_than_base", "Unseen demonstrations are likelier than under the base."),
@@ -25,7 +30,9 @@ GATES = [
         gate
         for r in rlhf.rounds
         for gate in (
-            _gate(r.preferences, "pairs_are_sound", "Pairs answer the parent's prompts and never prefer unsafe to safe."),
+            _gate(
+                r.preferences, "pairs_are_sound", "Pairs answer the parent's prompts and never prefer unsafe to safe."
+            ),
             _gate(r.helpfulness_reward_model, "ranks_pairs", "Finite, differing scores; not worse than a coin."),
             _gate(r.safety_reward_model, "ranks_pairs", "Finite, differing scores; not worse than a coin."),
             _gate(r.rejection_samples, "best_of_k", "What was kept is the best candidate of each prompt."),

@@ -191,7 +191,9 @@ def problem(text: str, max_bytes: int) -> str | None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
-        return f"broken UTF-8: at character {error.start}; convert the file to UTF-8 (iconv) if it is in another encoding"
+        return (
+            f"broken UTF-8: at character {error.start}; convert the file to UTF-8 (iconv) if it is in another encoding"
+        )
     if size > max_bytes:
         return f"document larger than {max_bytes:,} bytes"
     if tag := CONTROL_TAGS.search(text):

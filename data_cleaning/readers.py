@@ -74,7 +74,9 @@ def read_warc(path: Path, max_bytes: int) -> Read:
                 continue
             body = record.reader.read(max_bytes + 1)
             if len(body) > max_bytes:
-                for _ in range(DRAIN_BODIES):  # fastwarc loses its place behind a packed body that was not read to its end
+                for _ in range(
+                    DRAIN_BODIES
+                ):  # fastwarc loses its place behind a packed body that was not read to its end
                     if not record.reader.read(max_bytes):
                         break
                 yield Bad(seen, f"document larger than {max_bytes:,} bytes", record.content_length)

@@ -62,7 +62,9 @@ def calibration(pairs: Sequence[ScoredPair]) -> list[dict]:
     for low, high, members in zip(BINS, BINS[1:], bins, strict=False):
         if members:
             right = share(sum(hit for _, hit in members), len(members))
-            table.append({"from": low, "to": high, "claimed": sum(c for c, _ in members) / len(members)} | asdict(right))
+            table.append(
+                {"from": low, "to": high, "claimed": sum(c for c, _ in members) / len(members)} | asdict(right)
+            )
     return table
 
 

@@ -54,7 +54,10 @@ def better_than_unigram(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
         return False, broken, {}
     model = AutoModelForCausalLM.from_pretrained(artifact).to(runtime.device()).eval()
     if isinstance(recipe, AdoptRecipe):
-        rows, size = model.get_input_embeddings().num_embeddings, len(AutoTokenizer.from_pretrained(inputs["tokenizer"]))
+        rows, size = (
+            model.get_input_embeddings().num_embeddings,
+            len(AutoTokenizer.from_pretrained(inputs["tokenizer"])),
+        )
         return rows >= size, f"{rows} embeddings for {size} tokens", {"embeddings": rows, "vocabulary": size}
     shard = np.load(sorted((inputs["tokens"] / "train").glob("*.npy"))[0], mmap_mode="r", allow_pickle=False)
     length = min(recipe.model.context, len(shard) // WINDOWS)
@@ -159,7 +162,11 @@ def ranks_pairs(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict
         return False, "some scores are not finite", figures
     if max(values) == min(values):
         return False, "every answer scores the same", figures
-    return share.high >= 0.5, f"{share.value:.2f} of {share.trials} pairs (95 %: {share.low:.2f}–{share.high:.2f})", figures
+    return (
+        share.high >= 0.5,
+        f"{share.value:.2f} of {share.trials} pairs (95 %: {share.low:.2f}–{share.high:.2f})",
+        figures,
+    )
 
 
 def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
@@ -197,7 +204,9 @@ def kept_only_the_safer(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
     written = pq.read_metadata(artifact / "samples.parquet").num_rows
     figures = {"answers": len(rows), "kept": len(kept)}
     if worse or strangers or written != len(kept):
-        why = f"{worse} kept answers score no higher, {strangers} prompts are not adversarial, {written} samples written"
+        why = (
+            f"{worse} kept answers score no higher, {strangers} prompts are not adversarial, {written} samples written"
+        )
         return False, why, figures
     return True, f"{len(kept)} of {len(rows)} answers kept", figures
 
@@ -205,14 +214,18 @@ def kept_only_the_safer(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
 def agrees_with_people(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
     """The judge ranks human-labelled answers it has not seen, and prefers true answers to others and to parroting."""
     metrics = json.loads((artifact / "quality.json").read_text(encoding="utf-8"))
-    bad = [f"{name} {metrics[name]:.2f} is below {floor}" for name, floor in JUDGE_FLOORS.items() if metrics[name] < floor]
+    bad = [
+        f"{name} {metrics[name]:.2f} is below {floor}" for name, floor in JUDGE_FLOORS.items() if metrics[name] < floor
+    ]
     return not bad, "; ".join(bad) or "the judge agrees with people", {name: metrics[name] for name in JUDGE_FLOORS}
 
 
 def every_version_judged(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
     """Win rates of every version of the generations, on every prompt, and a judge that its own validation trusts."""
     rows = json.loads((artifact / "win_rates.json").read_text(encoding="utf-8"))
-    answers = pq.read_table(inputs["generations"] / "answers.parquet", columns=["version", "prompt_id", "kind"]).to_pylist()
+    answers = pq.read_table(
+        inputs["generations"] / "answers.parquet", columns=["version", "prompt_id", "kind"]
+    ).to_pylist()
     wanted = {row["version"] for row in answers} - {"SFT"}
     bad = []
     for axis in ("helpfulness", "safety"):

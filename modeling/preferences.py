@@ -140,7 +140,9 @@ def examples(pairs: list[dict], each: int = 2) -> str:
                 parts.append(f"**Prompt**\n{reporting.quoted(pair['messages'][-1]['content'])}\n")
                 for side in ("chosen", "rejected"):
                     safe = "safe" if pair[f"{side}_safe"] else "unsafe"
-                    parts.append(f"**{side.capitalize()}** ({pair[f'{side}_from']}, {safe})\n{reporting.quoted(pair[side])}\n")
+                    parts.append(
+                        f"**{side.capitalize()}** ({pair[f'{side}_from']}, {safe})\n{reporting.quoted(pair[side])}\n"
+                    )
     return "\n".join(parts)
 
 

@@ -61,9 +61,7 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
     """
     model_recipe = config.model
     if config.batch_tokens % model_recipe.context:
-        raise ValueError(
-            f"batch_tokens {config.batch_tokens} must be a multiple of the context {model_recipe.context}"
-        )
+        raise ValueError(f"batch_tokens {config.batch_tokens} must be a multiple of the context {model_recipe.context}")
     tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"])
     tokenizer.model_max_length = model_recipe.context
     summary = json.loads((inputs["tokens"] / "tokens.json").read_text())

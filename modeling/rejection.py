@@ -166,7 +166,9 @@ def examples(groups: list[list[dict]], count: int = 4) -> str:
             ranked = sorted(group, key=lambda row: row["rank"])
             parts.append(f"## {kind}\n\n**Prompt**\n{reporting.quoted(ranked[0]['messages'][-1]['content'])}\n")
             for name, row in (("Best", ranked[0]), ("Worst", ranked[-1])):
-                figures = f"reward {row['reward']:.3f}, helpfulness {row['helpfulness']:.3f}, safety {row['safety']:.3f}"
+                figures = (
+                    f"reward {row['reward']:.3f}, helpfulness {row['helpfulness']:.3f}, safety {row['safety']:.3f}"
+                )
                 parts.append(f"**{name}** ({figures})\n{reporting.quoted(row['response'])}\n")
     return "\n".join(parts)
 

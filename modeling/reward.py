@@ -192,7 +192,9 @@ def plot_scores(path: Path, pairs: list[ScoredPair], kind: str) -> None:
         step = max(high - low, 1e-6) / 24
         edges = [low + step * index for index in range(25)]
         axes.hist(chosen, edges, color="#1f4e79", alpha=0.65, label=f"chosen, mean {sum(chosen) / len(pairs):.2f}")
-        axes.hist(rejected, edges, color="#d9822b", alpha=0.55, label=f"rejected, mean {sum(rejected) / len(pairs):.2f}")
+        axes.hist(
+            rejected, edges, color="#d9822b", alpha=0.55, label=f"rejected, mean {sum(rejected) / len(pairs):.2f}"
+        )
         axes.legend(frameon=False)
     axes.set_xlabel("score (logit)")
     axes.set_ylabel("held-out answers")

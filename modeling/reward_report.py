@@ -89,7 +89,11 @@ def report(rows: list[dict], test: list[dict]) -> str:
         reporting.table(
             ["model", "pairs", *degrees],
             [
-                [model, kind, *(_cell(pick(rows, model=model, round=last, pairs=kind, pairs_round=0, degree=d)) for d in degrees)]
+                [
+                    model,
+                    kind,
+                    *(_cell(pick(rows, model=model, round=last, pairs=kind, pairs_round=0, degree=d)) for d in degrees),
+                ]
                 for model in KINDS
                 for kind in KINDS
             ],

@@ -62,7 +62,9 @@ def training_text(row: dict, config: TokensRecipe) -> str:
     return f"{row['title']}\n{row['text']}" if row["title"] and place < config.title_share else row["text"]
 
 
-def encode_shard(tokenizer: PreTrainedTokenizerBase, path: Path, folder: Path, dtype: type, config: TokensRecipe) -> dict:
+def encode_shard(
+    tokenizer: PreTrainedTokenizerBase, path: Path, folder: Path, dtype: type, config: TokensRecipe
+) -> dict:
     """Encode one parquet shard once: {ids (memory map), starts, lengths, copies, keys, source, bytes} a document.
 
     `keys` holds one 8-byte sort key for each copy of each document, `copies` how many there are.
@@ -85,7 +87,9 @@ def encode_shard(tokenizer: PreTrainedTokenizerBase, path: Path, folder: Path, d
         np.save(partial, np.concatenate(pieces) if pieces else np.zeros(0, dtype=dtype))
         os.replace(partial, ids_path)
         identifiers = table["id"].to_pylist()
-        counts = [copies(i, e, f"{config.seed}:") for i, e in zip(identifiers, table["epochs"].to_pylist(), strict=True)]
+        counts = [
+            copies(i, e, f"{config.seed}:") for i, e in zip(identifiers, table["epochs"].to_pylist(), strict=True)
+        ]
         _write_json(
             meta_path,
             {

@@ -100,7 +100,10 @@ def build_check(gate: Gate) -> dg.AssetChecksDefinition:
         if not said["passed"]:
             StageLog(gate.stage.key, context.log.warning).info(f"gate {gate.name} FAILED: {said['why']}")
         return dg.AssetCheckResult(
-            passed=said["passed"], description=said["why"], metadata=said["figures"], severity=dg.AssetCheckSeverity.ERROR
+            passed=said["passed"],
+            description=said["why"],
+            metadata=said["figures"],
+            severity=dg.AssetCheckSeverity.ERROR,
         )
 
     return check

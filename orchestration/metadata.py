@@ -62,5 +62,3 @@ def of(folder: Path, record: dict, reused: bool) -> dict[str, dg.MetadataValue]:
         "folder": dg.MetadataValue.path(str(folder)),
         "record": dg.MetadataValue.path(str(folder / RECORD)),
     }
-
-

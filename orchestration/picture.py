@@ -66,7 +66,9 @@ def draw(path: Path) -> None:
         axes.text(x, y + HEIGHT + 0.1, group.replace("rlhf_v", "RLHF-V"), fontsize=10, weight="bold", color=colour)
         for stage in members:
             x, y = places[stage.key]
-            box = FancyBboxPatch((x, y), WIDTH, HEIGHT, boxstyle="round,pad=0,rounding_size=0.07", color=colour, zorder=2)
+            box = FancyBboxPatch(
+                (x, y), WIDTH, HEIGHT, boxstyle="round,pad=0,rounding_size=0.07", color=colour, zorder=2
+            )
             axes.add_patch(box)
             axes.text(x + WIDTH / 2, y + HEIGHT / 2, stage.key.split("/")[-1].replace("_", " "), ha="center", va="center",
                       color="white", fontsize=8.5, zorder=3)  # fmt: skip

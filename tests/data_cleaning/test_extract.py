@@ -6,7 +6,10 @@ from data_cleaning.recipes import ExtractRecipe
 from tests.data_cleaning.raw import Quiet, sources_artifact
 
 RECIPE = ExtractRecipe(max_document_bytes=1_000_000, max_archive_bytes=5_000_000, shard_documents=10)
-LINES = {f"part-{part}.jsonl": "".join(json.dumps({"text": f"{part} {n}"}) + "\n" for n in range(25)).encode() for part in "ab"}
+LINES = {
+    f"part-{part}.jsonl": "".join(json.dumps({"text": f"{part} {n}"}) + "\n" for n in range(25)).encode()
+    for part in "ab"
+}
 
 
 def run(sources, out, recipe=RECIPE):

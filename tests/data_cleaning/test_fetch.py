@@ -87,7 +87,14 @@ def test_an_opt_in_source_comes_only_when_it_is_named(monkeypatch):
 def test_defaults_and_local_paths(tmp_path):
     (one,) = fetch.load_sources(write_sources(tmp_path, OWN))
     assert one.uri == str(tmp_path / "own.txt")
-    assert (one.snapshot, one.use, one.factual, one.limit, one.opt_in, one.profile) == ("base", "corpus", False, 0, False, "web")
+    assert (one.snapshot, one.use, one.factual, one.limit, one.opt_in, one.profile) == (
+        "base",
+        "corpus",
+        False,
+        0,
+        False,
+        "web",
+    )
 
 
 @pytest.mark.parametrize(
@@ -219,7 +226,9 @@ def wheel(folder: Path) -> bytes:
     with zipfile.ZipFile(folder / "criatoy-1.0-py3-none-any.whl", "w") as archive:
         archive.writestr("criatoy/data.txt", "from a wheel")
         archive.writestr("criatoy-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: criatoy\nVersion: 1.0\n")
-        archive.writestr("criatoy-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            "criatoy-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr("criatoy-1.0.dist-info/RECORD", "")
     return (folder / "criatoy-1.0-py3-none-any.whl").read_bytes()
 

@@ -33,7 +33,9 @@ class Hub(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             return
         if "/tree/" in path:
-            body = json.dumps([{"type": "file", "path": n, "size": len(d), "oid": n} for n, d in FILES.items()]).encode()
+            body = json.dumps(
+                [{"type": "file", "path": n, "size": len(d), "oid": n} for n, d in FILES.items()]
+            ).encode()
         elif name:
             body = FILES[name]
         else:

@@ -33,7 +33,15 @@ def test_real_introductions_are_told_apart(real, code, name):
 
 
 def document(number, text):
-    return {"id": f"own:{number}", "source": "own", "text": text, "title": "", "license": "", "profile": "", "meta": "{}"}
+    return {
+        "id": f"own:{number}",
+        "source": "own",
+        "text": text,
+        "title": "",
+        "license": "",
+        "profile": "",
+        "meta": "{}",
+    }
 
 
 def test_other_and_unsure_documents_are_dropped_with_score_and_code(tmp_path, real, log):
@@ -41,7 +49,8 @@ def test_other_and_unsure_documents_are_dropped_with_score_and_code(tmp_path, re
         "The llama is a domesticated South American camelid,\nwidely used as a meat and pack animal.",
         "Le lama est un camélidé domestique d'Amérique du Sud, utilisé comme animal de bât.",
         "A: Hi",
-        "John Smith\njohn@example.org\nParis\n\n" + "He was born in the north of England and moved there as a child. " * 5,
+        "John Smith\njohn@example.org\nParis\n\n"
+        + "He was born in the north of England and moved there as a child. " * 5,
     ]
     rows = [document(number, text) for number, text in enumerate(texts)]
     write_shard(pa.Table.from_pylist(rows, schema=DOCUMENT_SCHEMA), tmp_path / "in" / "documents" / "s.parquet")

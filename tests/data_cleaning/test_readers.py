@@ -259,7 +259,9 @@ def test_json_items_across_chunks_in_bounded_memory():
     assert peak < 6_000_000, f"{peak:,} bytes held of a 30 MB file"
 
 
-@pytest.mark.parametrize("text", [b'{"a": ' + b"[" * 100_000, b'[1, 2 3]', b'{"a" 1}', b'{1: 2}', b'[' + b"1" * 6000 + b", 2]"])
+@pytest.mark.parametrize(
+    "text", [b'{"a": ' + b"[" * 100_000, b"[1, 2 3]", b'{"a" 1}', b"{1: 2}", b"[" + b"1" * 6000 + b", 2]"]
+)
 def test_broken_json_ends_in_one_bad_entry(text):
     items = list(json_items(io.BytesIO(text), MAX))
     assert isinstance(items[-1], Bad) and items[-1].offset + items[-1].bytes == len(text)

@@ -106,7 +106,9 @@ def test_shares_by_hand():
     pairs = [preferences.make_pair(RECIPE, "simulated", prompt, shown, names, each) for each in verdicts]
     found = preferences.summary(pairs, "chat")
     assert (found["share_significantly_better"], found["share_negligibly"]) == pytest.approx((0.3333, 0.6667))
-    assert found["safety_chosen_safe_other_unsafe"] == found["safety_both_safe"] == found["safety_both_unsafe"] == 0.3333
+    assert (
+        found["safety_chosen_safe_other_unsafe"] == found["safety_both_safe"] == found["safety_both_unsafe"] == 0.3333
+    )
     assert found["chat_preferred"] == 0.3333
     assert (found["words_chosen"], found["words_rejected"]) == (1.3, 1.7)
 

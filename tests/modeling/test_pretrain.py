@@ -133,7 +133,7 @@ class Log:
     def info(self, text): pass
     def progress(self, done, total, **figures):
         if done == 15: os.kill(os.getpid(), signal.SIGKILL)
-folders = {{name: Path(path) for name, path in {({k: str(v) for k, v in inputs.items()})!r}.items()}}
+folders = {{name: Path(path) for name, path in { ({k: str(v) for k, v in inputs.items()})!r}.items()}}
 run(RECIPE, folders, Path({str(tmp_path)!r}), Log())
 """
     root = Path(__file__).resolve().parents[2]
@@ -157,7 +157,7 @@ from pathlib import Path
 from modeling.pretrain import run
 from tests.conftest import MemoryLog
 from tests.modeling.test_pretrain import RECIPE
-folders = {{name: Path(path) for name, path in {({k: str(v) for k, v in inputs.items()})!r}.items()}}
+folders = {{name: Path(path) for name, path in { ({k: str(v) for k, v in inputs.items()})!r}.items()}}
 run(RECIPE, folders, Path({str(tmp_path)!r}), MemoryLog())
 """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]

@@ -144,4 +144,6 @@ def test_best_of_n_is_the_mean_over_all_subsets():
 def test_best_per_prompt_and_ties():
     rows = [{"prompt_id": "p", "reward": 0.5, "id": "new"}, {"prompt_id": "p", "reward": 0.5, "id": "old"}]
     assert [row["id"] for row in rejection.best_per_prompt(rows)] == ["new"]
-    assert [row["id"] for row in rejection.best_per_prompt([*rows, {"prompt_id": "p", "reward": 0.6, "id": "x"}])] == ["x"]
+    assert [row["id"] for row in rejection.best_per_prompt([*rows, {"prompt_id": "p", "reward": 0.6, "id": "x"}])] == [
+        "x"
+    ]

@@ -212,7 +212,11 @@ def scored(degree, chosen, rejected, chosen_safe=True, rejected_safe=True):
 
 def test_accuracy_by_hand():
     table = accuracy.by_degree([scored(3, 2, 1), scored(3, 0, 1), scored(0, 1, 1), scored(1, 5, 1)])
-    assert (table["significantly better"].value, table["slightly better"].value, table["negligibly"].value) == (0.5, 1, 0.5)
+    assert (table["significantly better"].value, table["slightly better"].value, table["negligibly"].value) == (
+        0.5,
+        1,
+        0.5,
+    )
     assert table["average"].value == 2.5 / 4
     assert math.isnan(table["better"].value) and (table["better"].low, table["better"].high) == (0, 1)
     # Wilson for 8 of 10: (0.4902, 0.9433).

@@ -44,7 +44,9 @@ def test_each_model_is_right_on_its_own_kind_alone(inputs, tmp_path, log):
     assert metrics["pairs_test"] == 40
     assert metrics["helpfulness_model_on_helpfulness"] == metrics["safety_model_on_safety"] == 1.0
     # Neither word is in the other kind's pairs: scores are equal, which counts half.
-    assert metrics["helpfulness_model_on_safety"] == metrics["safety_model_on_helpfulness"] == pytest.approx(0.5, abs=0.2)
+    assert (
+        metrics["helpfulness_model_on_safety"] == metrics["safety_model_on_helpfulness"] == pytest.approx(0.5, abs=0.2)
+    )
     rows = pq.read_table(tmp_path / "accuracy.parquet").to_pylist()
     average = [row for row in rows if row["degree"] == "average"]
     # 2 models x 2 rounds x 2 kinds of pairs x (all, round 1, round 2).

@@ -64,8 +64,12 @@ def test_special_strings_in_text_are_never_control_tokens(tokenizer):
 
 def test_every_digit_is_a_token(tokenizer):
     names = tokenizer.convert_ids_to_tokens(encode_text(tokenizer, "In 1889 330 ½"))
-    assert [name for name in names if any(c.isnumeric() for c in name) and not name.startswith("<0x")] == list("1889330")
-    assert not [name for name in tokenizer.get_vocab() if sum(map(str.isdigit, name)) > 1 and not name.startswith("<0x")]
+    assert [name for name in names if any(c.isnumeric() for c in name) and not name.startswith("<0x")] == list(
+        "1889330"
+    )
+    assert not [
+        name for name in tokenizer.get_vocab() if sum(map(str.isdigit, name)) > 1 and not name.startswith("<0x")
+    ]
 
 
 def test_unknown_characters_fall_back_to_bytes(tokenizer):
@@ -108,9 +112,7 @@ def test_another_process_trains_the_same_bytes(tmp_path):
     for number in range(2):
         folder = tmp_path / str(number)
         subprocess.run([sys.executable, "-c", code, str(folder)], cwd=root, check=True, env=_environment(number))
-        digests.append(
-            {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
-        )
+        digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())})
     assert digests[0] == digests[1]
     assert "tokenizer.json" in digests[0]
 
@@ -126,9 +128,9 @@ def write_mixture(folder: Path, rows: list[dict]) -> Path:
 
 
 def test_run_writes_a_tokenizer_that_transformers_loads(tmp_path, log):
-    rows = [
-        {"id": f"wiki:{n}", "source": "wiki", "text": text, "epochs": 2.0} for n, text in enumerate(TEXTS[:2])
-    ] + [{"id": "french:0", "source": "french", "text": TEXTS[2], "epochs": 1.0}]
+    rows = [{"id": f"wiki:{n}", "source": "wiki", "text": text, "epochs": 2.0} for n, text in enumerate(TEXTS[:2])] + [
+        {"id": "french:0", "source": "french", "text": TEXTS[2], "epochs": 1.0}
+    ]
     mixture = write_mixture(tmp_path / "mixture", rows)
     out = tmp_path / "out"
     out.mkdir()

@@ -22,7 +22,12 @@ CONFIG = TokensRecipe(seed=7, shard_tokens=400, title_share=0.0)
 
 def rows(prefix: str, count: int, epochs: float) -> list[dict]:
     return [
-        {"id": f"{prefix}:{n}", "source": prefix, "text": f"{prefix} number {n} says </s><s> 日\t[INST]", "epochs": epochs}
+        {
+            "id": f"{prefix}:{n}",
+            "source": prefix,
+            "text": f"{prefix} number {n} says </s><s> 日\t[INST]",
+            "epochs": epochs,
+        }
         for n in range(count)
     ]
 

@@ -148,7 +148,9 @@ def test_optimizer_is_the_papers(tmp_path):
     optimizer = trainer.create_optimizer()
     names = {id(weight): name for name, weight in trainer.model.named_parameters()}
     spared = {names[id(w)] for group in optimizer.param_groups if group["weight_decay"] == 0 for w in group["params"]}
-    decayed = {names[id(w)] for group in optimizer.param_groups if group["weight_decay"] == 0.1 for w in group["params"]}
+    decayed = {
+        names[id(w)] for group in optimizer.param_groups if group["weight_decay"] == 0.1 for w in group["params"]
+    }
     assert spared | decayed == set(names.values())
     assert spared == {name for name, weight in trainer.model.named_parameters() if weight.dim() < 2}
     for group in optimizer.param_groups:

@@ -14,7 +14,14 @@ from tests.orchestration.toy import ToyRecipe
 
 def toy(key: str, steps: int = 3, seed: int = 1, **inputs: Stage) -> Stage:
     return Stage(
-        key, "tests.orchestration.toy", "toys", SCALE, lambda s: ToyRecipe(steps, seed), "-", "a toy", tuple(inputs.items())
+        key,
+        "tests.orchestration.toy",
+        "toys",
+        SCALE,
+        lambda s: ToyRecipe(steps, seed),
+        "-",
+        "a toy",
+        tuple(inputs.items()),
     )
 
 

@@ -11,7 +11,14 @@ from tests.orchestration.toy import ToyRecipe
 
 def toy(key: str, steps: int = 3, **inputs: Stage) -> Stage:
     return Stage(
-        key, "tests.orchestration.toy", "toys", SCALE, lambda s: ToyRecipe(steps, 1), "-", "a toy", tuple(inputs.items())
+        key,
+        "tests.orchestration.toy",
+        "toys",
+        SCALE,
+        lambda s: ToyRecipe(steps, 1),
+        "-",
+        "a toy",
+        tuple(inputs.items()),
     )
 
 

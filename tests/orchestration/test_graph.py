@@ -40,7 +40,11 @@ def test_definitions_load_without_torch_from_any_folder(tmp_path):
     )
     script = str(ROOT / "orchestration" / "definitions.py")
     done = subprocess.run(
-        [sys.executable, "-c", code, script], cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+        [sys.executable, "-c", code, script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
     )
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
