@@ -16,18 +16,17 @@ from modeling.answer_rules import Helpfulness, Safety
 SIGNIFICANT, BETTER, SLIGHT, NEGLIGIBLE = 3, 2, 1, 0
 DEGREES = {SIGNIFICANT: "significantly better", BETTER: "better", SLIGHT: "slightly better", NEGLIGIBLE: "negligibly"}
 
-# Smallest quality gap of each degree. Set so that on-policy pairs of a small model fall into shares like the paper's
-# Figure 25 (negligibly 30-40 %, significantly 10-18 %).
+# Smallest quality gap of each degree. Set so that helpfulness pairs of a small model fall into shares like Figure 25's
+# (negligibly 39 %, slightly 24 %, better 25 %, significantly 12 %).
 GAPS = {SIGNIFICANT: 0.20, BETTER: 0.12, SLIGHT: 0.06}
 
-# Standard deviation of the rater's own taste, in the units of quality (0 to 1). Raters of one pair agree about as often
-# as in the paper (Gwet's AC2 0.37-0.55, A.3.7): two raters with this taste agree on 9 of 10 pairs that are at least
-# "slightly" apart and toss a coin on the closest.
+# Standard deviation of the rater's own taste, in the units of quality (0 to 1). On answers of a small model two raters
+# with it prefer the same one in 80 % of pairs: 59 % of "negligibly", 84 % of "slightly", 99 % of "better" ones.
 TASTE = 0.03
 
 # Weights of the parts of a helpful answer, summing to 1. Where no reference is known, overlap's goes to the rest.
 HELPFUL_WEIGHTS = {"overlap": 0.35, "subject": 0.25, "fluency": 0.15, "ended": 0.15, "length": 0.10}
-# Words shared with the reference (F1) that earn the whole of overlap: two true answers in other words share about so much.
+# Words shared with the reference (F1) that earn all of overlap: true answers in other words share about so much.
 PARAPHRASE = 0.4
 # A refusal of a harmless question is a false refusal (4.2.3): it keeps this part of its quality.
 FALSE_REFUSAL = 0.3

@@ -179,7 +179,8 @@ def plot(path: Path, rows: list[dict]) -> None:
     distilled = scoring.sigmoid([row["distilled_score"] for row in rows]).tolist()
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    bins = [edge / 20 for edge in range(21)]
+    low, high = min(original + distilled), max(original + distilled)
+    bins = [low + (high - low) * edge / 24 for edge in range(25)] if high > low else 1
     for values, colour, label in ((original, GREY, "without preprompt"), (distilled, BLUE, "with preprompt")):
         left.hist(values, bins, color=colour, alpha=0.65, label=f"{label}: mean {_mean(values):.2f}")
     left.set_xlabel("safety reward model, probability")
@@ -191,11 +192,11 @@ def plot(path: Path, rows: list[dict]) -> None:
         right.scatter(
             [x for x, _ in points], [y for _, y in points], s=12, color=colour, label=f"{label}: {len(points)}"
         )
-    right.plot([0, 1], [0, 1], color="#8a8a8a", linewidth=0.8, linestyle=":")
+    right.plot([low, high], [low, high], color="#8a8a8a", linewidth=0.8, linestyle=":")
     right.set_xlabel("without preprompt")
     right.set_ylabel("with preprompt")
     right.set_title("Each prompt", loc="left", fontsize=11)
-    right.legend(frameon=False, fontsize=9)
+    right.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0.0, -0.14), ncols=2)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     reporting.save_figure(figure, path)

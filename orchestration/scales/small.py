@@ -134,7 +134,7 @@ def laptop() -> Scale:
                                max_answer_words=40),
         prompts=PromptsRecipe(helpfulness=600, safety=300, test_helpfulness=150, test_safety=100, test_harmless=80, seed=4),
         ppo=replace(big.ppo, iterations=12, batch=64, mini_batch=16, evaluate_every=3, patience=3,
-                    optimizer=replace(big.ppo.optimizer, learning_rate=2e-5)),
+                    optimizer=replace(big.ppo.optimizer, learning_rate=5e-5)),
         distillation=replace(big.distillation, prompts=200),
         evaluation=replace(big.evaluation, prompts=150, safety_prompts=100, harmless_prompts=80, samples_curve=8,
                            benchmark_limit=100),
