@@ -156,7 +156,7 @@ def plot(path: Path, rows: list[dict]) -> None:
         axes.set_xticks(sorted({row["round"] for row in rows}))
         axes.spines[["top", "right"]].set_visible(False)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, loc="lower right")
+            axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     figure.axes[0].set_ylabel("accuracy on held-out pairs")
     reporting.save_figure(figure, path)
 

@@ -47,8 +47,10 @@ def _imports(tree: ast.Module) -> set[str]:
 
 
 @functools.cache
-def _parse(path: Path) -> ast.Module:
-    return _strip_docstrings(ast.parse(path.read_text(encoding="utf-8")))
+def _summary(path: Path) -> tuple[str, frozenset[str]]:
+    """(the stripped AST as text, project modules it imports)."""
+    tree = _strip_docstrings(ast.parse(path.read_text(encoding="utf-8")))
+    return ast.dump(tree), frozenset(_imports(tree))
 
 
 def modules_of(module: str) -> list[str]:
@@ -61,7 +63,7 @@ def modules_of(module: str) -> list[str]:
         if name in seen or path is None or name.endswith("recipes"):
             continue
         seen.add(name)
-        todo.extend(_imports(_parse(path)))
+        todo.extend(_summary(path)[1])
     return sorted(seen)
 
 
@@ -72,5 +74,5 @@ def code_version(module: str) -> str:
         raise FileNotFoundError(f"no module {module} in {CHECKOUT}")
     digest = hashlib.sha256()
     for name in modules_of(module):
-        digest.update(name.encode() + b"\0" + ast.dump(_parse(_file(name))).encode() + b"\0")
+        digest.update(name.encode() + b"\0" + _summary(_file(name))[0].encode() + b"\0")
     return digest.hexdigest()[:16]

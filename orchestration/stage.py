@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from orchestration.thresholds import corpus
 SNAPSHOT, SCALE = "snapshot", "scale"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity: hashing would walk the graph below it over and over
 class Stage:
     """`module`.run(recipe, inputs, out, log) makes artifact `key`; `inputs` maps each role to the parent that plays it."""
 
@@ -24,7 +24,7 @@ class Stage:
     module: str
     group: str
     axis: str | None  # snapshot, scale, or None for what both axes read
-    recipe: Callable[[Any], Any] = field(compare=False)  # picks this stage's recipe from the partition's settings
+    recipe: Callable[[Any], Any]  # picks this stage's recipe from the partition's settings
     paper: str  # section
     description: str
     inputs: tuple[tuple[str, "Stage"], ...] = ()

@@ -2,10 +2,10 @@ import dataclasses
 
 import pyarrow.parquet as pq
 import pytest
-import toy_rlhf
 
 from modeling import answering, preferences, sampling
 from modeling.recipes import PreferencesRecipe, SamplingRecipe
+from tests.modeling import toy_rlhf
 
 RECIPE = PreferencesRecipe(
     round=1,

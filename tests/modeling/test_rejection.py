@@ -4,10 +4,10 @@ import statistics
 
 import pyarrow.parquet as pq
 import pytest
-import toy_rlhf
 
 from modeling import answering, best_of_n, rejection, scoring
 from modeling.recipes import RejectionRecipe, SamplingRecipe
+from tests.modeling import toy_rlhf
 
 RECIPE = RejectionRecipe(
     round=1,

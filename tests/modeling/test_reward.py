@@ -5,7 +5,6 @@ import random
 
 import pytest
 import torch
-import toy_rlhf
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -13,6 +12,7 @@ from modeling import accuracy, answering, dialog, pairs, reward, scoring
 from modeling.accuracy import ScoredPair
 from modeling.preferences import SCHEMA
 from modeling.recipes import RewardRecipe
+from tests.modeling import toy_rlhf
 
 RECIPE = RewardRecipe(
     kind="helpfulness",

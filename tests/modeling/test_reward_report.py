@@ -2,12 +2,11 @@ import random
 
 import pyarrow.parquet as pq
 import pytest
-import test_reward
-import toy_rlhf
 
 from modeling import answering, pairs, reward_report
 from modeling.preferences import SCHEMA
 from modeling.recipes import EvaluationRecipe, SamplingRecipe
+from tests.modeling import test_reward, toy_rlhf
 
 RECIPE = EvaluationRecipe(
     sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=8, seed=0),

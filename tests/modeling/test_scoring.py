@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-import toy_rlhf
 from transformers import AutoModelForSequenceClassification
 
 from modeling import dialog, scoring
+from tests.modeling import toy_rlhf
 
 
 @pytest.fixture(scope="module")

@@ -89,3 +89,8 @@ def test_every_stage_tells_its_section_and_its_purpose():
 def test_the_workspace_loads_by_file_so_that_it_works_from_any_folder():
     assert "python_file" in (ROOT / "workspace.yaml").read_text()
     assert "[tool.dg]" not in (ROOT / "pyproject.toml").read_text(), "dagster would ignore workspace.yaml"
+
+
+def test_stages_are_compared_by_identity_so_that_the_code_location_loads_fast():
+    deepest = STAGES["bundle"]
+    assert hash(deepest) == object.__hash__(deepest), "a hash by value walks the graph once for every path through it"
