@@ -32,7 +32,9 @@ def _finetuning(scale: Scale, **changes: Any) -> Scale:
     )
 
 
-def _each_round(scale: Scale, preferences: dict, reward: dict, rejection: dict, policy: dict) -> Scale:
+def _each_round(
+    scale: Scale, preferences: dict, reward: dict, rejection: dict, policy: dict, safety_own_share: float | None = None
+) -> Scale:
     """Changes to the recipes of every round; `learning_rate` in `reward` reaches its optimizer."""
 
     def rewarded(recipe: RewardRecipe) -> RewardRecipe:
@@ -44,7 +46,7 @@ def _each_round(scale: Scale, preferences: dict, reward: dict, rejection: dict, 
         RoundRecipe(
             preferences=replace(r.preferences, **preferences),
             helpfulness=rewarded(r.helpfulness),
-            safety=rewarded(r.safety),
+            safety=replace(rewarded(r.safety), own_share=safety_own_share or r.safety.own_share),
             rejection=replace(
                 r.rejection,
                 sampling=replace(r.rejection.sampling, temperature=rejection.get("temperature", 1.2)),
@@ -143,7 +145,9 @@ def laptop() -> Scale:
     scale = _each_round(
         scale,
         preferences={"prompts": 320, "test_share": 0.2, "safety_share": 0.35},
-        reward={"context": 256, "batch_pairs": 8, "epochs": 2.0, "learning_rate": 1e-3},
+        reward={"context": 256, "batch_pairs": 8, "learning_rate": 1e-3},
+        # At 90 % own pairs so small a safety model learns that whatever is no refusal is unsafe, and overrules helpfulness.
+        safety_own_share=0.6,
         rejection={"prompts": 480, "samples": 6, "safety_share": 0.35, "temperature": 0.8},
         policy={"max_steps": 140, "demonstration_share": 0.6},
     )

@@ -3,7 +3,7 @@ import json
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modeling import annotator, answer_rules
@@ -153,6 +153,7 @@ def test_simulated_annotator_prefers_the_good_answer_and_reads_safety_on_adversa
     assert label == Label("b", 3, False, True)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(max_size=60), st.text(max_size=60), st.sampled_from(["helpfulness", "safety"]))
 def test_order_does_not_matter(first, second, kind):
     row = prompt("What is granite?", kind)
