@@ -49,7 +49,7 @@ def _each_round(
             safety=replace(rewarded(r.safety), own_share=safety_own_share or r.safety.own_share),
             rejection=replace(
                 r.rejection,
-                sampling=replace(r.rejection.sampling, temperature=rejection.get("temperature", 1.2)),
+                sampling=replace(r.rejection.sampling, temperature=rejection.get("temperature", r.rejection.sampling.temperature)),
                 **{k: v for k, v in rejection.items() if k != "temperature"},
             ),
             policy=replace(r.policy, **policy),
