@@ -35,23 +35,24 @@ def _finetuning(scale: Scale, **changes: Any) -> Scale:
 def _each_round(
     scale: Scale, preferences: dict, reward: dict, rejection: dict, policy: dict, safety_own_share: float | None = None
 ) -> Scale:
-    """Changes to the recipes of every round; `learning_rate` in `reward` reaches its optimizer."""
+    """Changes to the recipes of every round; `learning_rate` reaches the optimizer, `temperature` the sampling."""
 
     def rewarded(recipe: RewardRecipe) -> RewardRecipe:
         fields = {k: v for k, v in reward.items() if k != "learning_rate"}
         rate = reward.get("learning_rate", recipe.optimizer.learning_rate)
         return replace(recipe, optimizer=replace(recipe.optimizer, learning_rate=rate), **fields)
 
+    def sampled(recipe: RejectionRecipe) -> RejectionRecipe:
+        fields = {k: v for k, v in rejection.items() if k != "temperature"}
+        temperature = rejection.get("temperature", recipe.sampling.temperature)
+        return replace(recipe, sampling=replace(recipe.sampling, temperature=temperature), **fields)
+
     return replace(scale, rounds=tuple(
         RoundRecipe(
             preferences=replace(r.preferences, **preferences),
             helpfulness=rewarded(r.helpfulness),
             safety=replace(rewarded(r.safety), own_share=safety_own_share or r.safety.own_share),
-            rejection=replace(
-                r.rejection,
-                sampling=replace(r.rejection.sampling, temperature=rejection.get("temperature", r.rejection.sampling.temperature)),
-                **{k: v for k, v in rejection.items() if k != "temperature"},
-            ),
+            rejection=sampled(r.rejection),
             policy=replace(r.policy, **policy),
         )
         for r in scale.rounds
