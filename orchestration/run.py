@@ -23,7 +23,7 @@ def prepare_dagster_home() -> None:
     settings = os.path.join(home, "dagster.yaml")
     if not os.path.exists(settings):
         with open(settings, "w", encoding="utf-8") as file:
-            file.write("telemetry:\n  enabled: false\n")
+            file.write("telemetry:\n  enabled: false\nnux:\n  enabled: false\n")
 
 
 def check_disk(scale: str) -> None:
