@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling import accuracy, packing, pairs, runtime, scoring, sft
 from modeling.recipes import AdoptRecipe
+from modeling.statistics import wilson_interval
 
 Verdict = tuple[bool, str, dict]
 # On held-out human labels (areas under the curve) and on true answers beside worse ones; a coin reaches 0.5.
@@ -157,7 +158,9 @@ def ranks_pairs(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict
     scored = pairs.score_pairs(model, tokenizer, held_out[:PAIRS])
     values = [value for pair in scored for value in (pair.chosen, pair.rejected)]
     share = accuracy.accuracy(scored)
-    figures = {"accuracy": share.value, "low": share.low, "high": share.high, "pairs": share.trials}
+    # 99.9 %: ten such gates a run, and where little was learnt a coin must not stop one of them by chance.
+    low, high = wilson_interval(share.hits, share.trials, confidence=0.999)
+    figures = {"accuracy": share.value, "low": low, "high": high, "pairs": share.trials}
     if not all(math.isfinite(value) for value in values):
         return False, "some scores are not finite", figures
     if max(values) == min(values):
