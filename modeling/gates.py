@@ -165,11 +165,7 @@ def ranks_pairs(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict
         return False, "some scores are not finite", figures
     if max(values) == min(values):
         return False, "every answer scores the same", figures
-    return (
-        share.high >= 0.5,
-        f"{share.value:.2f} of {share.trials} pairs (95 %: {share.low:.2f}–{share.high:.2f})",
-        figures,
-    )
+    return high >= 0.5, f"{share.value:.2f} of {share.trials} pairs (99.9 %: {low:.2f}–{high:.2f})", figures
 
 
 def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
