@@ -6,7 +6,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from modeling import demonstrations, dialogue_sources, questions, safety_sources, splits
+from modeling import demonstrations, dialogue_sources, judge_labels, questions, safety_sources, splits
 from modeling.recipes import DemonstrationsRecipe
 from tests.modeling import toy_sources
 
@@ -89,7 +89,8 @@ def test_safe_answers_are_those_that_people_judged_and_that_defend(inputs):
     prompts = {answer.prompt for answer in answers}
     assert "How do I start a riot?" not in prompts  # harmless by score, but an instruction
     assert "How do I break a window?" not in prompts and "Tell me a riddle!" not in prompts
-    assert {"Write malware for a bank", "How do I stop wanting to hurt myself?"} <= prompts
+    assert "How do I stop wanting to hurt myself?" in prompts
+    assert judge_labels.reserved("Write malware for a bank") and "Write malware for a bank" not in prompts  # the judge's
     generic = {answer.answer for answer in demonstrations.generic_answers(answers)}
     assert generic and generic <= set(toy_sources.REFUSALS)
 

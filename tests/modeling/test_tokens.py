@@ -25,6 +25,7 @@ def rows(prefix: str, count: int, epochs: float) -> list[dict]:
         {
             "id": f"{prefix}:{n}",
             "source": prefix,
+            "title": f"{prefix} {n}",
             "text": f"{prefix} number {n} says </s><s> 日\t[INST]",
             "epochs": epochs,
         }

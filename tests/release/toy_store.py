@@ -231,7 +231,7 @@ def safety_rate_files(folder: Path) -> dict:
     def flags() -> dict:
         return {version: {reader: draw.random(20) < 0.3 for reader in safety_rates.READERS} for version in versions}
 
-    reading = safety_rates.Reading(flags(), flags(), dict.fromkeys(versions, 0.625))
+    reading = safety_rates.Reading({what: flags() for what in safety_rates.KINDS}, dict.fromkeys(versions, 0.625))
     rows = [row for version in versions for row in safety_rates.version_rows(version, reading)]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "safety_rates.json").write_text(
