@@ -137,8 +137,8 @@ def laptop() -> Scale:
         demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=120,
                                max_answer_words=40),
         prompts=PromptsRecipe(helpfulness=600, safety=300, test_helpfulness=150, test_safety=100, test_harmless=80, seed=4),
-        ppo=replace(big.ppo, iterations=20, batch=64, mini_batch=16, evaluate_every=4, patience=3,
-                    optimizer=replace(big.ppo.optimizer, learning_rate=2e-4)),
+        ppo=replace(big.ppo, iterations=12, batch=64, mini_batch=16, evaluate_every=4, patience=3,
+                    optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
         distillation=replace(
             big.distillation, prompts=300, sampling=replace(big.distillation.sampling, temperature=0.7)
         ),
