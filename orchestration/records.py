@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.store import CHECKOUT
+from release.lineage import RECORD
 
-RECORD = "RECORD.json"
 SCRATCH = "_scratch"
 LIBRARIES = ("dagster", "torch", "transformers", "trl", "accelerate", "tokenizers", "datasketch", "fasttext-community",
              "pyarrow", "numpy", "gradio", "lm-eval", "safetensors")  # fmt: skip

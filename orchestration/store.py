@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
+from release.lineage import UNPARTITIONED
+
 CHECKOUT = Path(__file__).resolve().parent.parent
-UNPARTITIONED = "shared"
 
 
 def store() -> Path:
