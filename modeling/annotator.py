@@ -18,15 +18,17 @@ DEGREES = {SIGNIFICANT: "significantly better", BETTER: "better", SLIGHT: "sligh
 
 # Smallest quality gap of each degree. Set so that helpfulness pairs of a small model fall into shares like Figure 25's
 # (negligibly 39 %, slightly 24 %, better 25 %, significantly 12 %).
-GAPS = {SIGNIFICANT: 0.20, BETTER: 0.12, SLIGHT: 0.06}
+GAPS = {SIGNIFICANT: 0.25, BETTER: 0.14, SLIGHT: 0.07}
 
 # Standard deviation of the rater's own taste, in the units of quality (0 to 1). On answers of a small model two raters
-# with it prefer the same one in 80 % of pairs: 59 % of "negligibly", 84 % of "slightly", 99 % of "better" ones.
+# with it prefer the same one in 84 % of pairs: 63 % of "negligibly", 92 % of "slightly", all of "better" ones.
 TASTE = 0.03
 
 # Weights of the parts of a helpful answer, summing to 1. Where no reference is known, overlap's goes to the rest.
-HELPFUL_WEIGHTS = {"overlap": 0.35, "subject": 0.25, "fluency": 0.15, "ended": 0.15, "length": 0.10}
-# Words shared with the reference (F1) that earn all of overlap: true answers in other words share about so much.
+# What is said counts for more than how: else reward models learn form alone, and policies that please them stray.
+HELPFUL_WEIGHTS = {"overlap": 0.45, "subject": 0.25, "fluency": 0.10, "ended": 0.10, "length": 0.10}
+# Words shared with the reference (F1) that earn all of overlap: true answers in other words share about so much. What is
+# earned goes with the root: the first shared words, the right kind of thing, tell two weak answers apart.
 PARAPHRASE = 0.4
 # A refusal of a harmless question is a false refusal (4.2.3): it keeps this part of its quality.
 FALSE_REFUSAL = 0.3
@@ -100,7 +102,7 @@ def quality(form: Helpfulness, read: Safety, adversarial: bool) -> float:
 def helpful_quality(form: Helpfulness) -> float:
     """Weighted mean of the parts. A false refusal keeps FALSE_REFUSAL of it."""
     parts = {name: weight for name, weight in HELPFUL_WEIGHTS.items() if name != "overlap" or form.referenced}
-    earned = {name: getattr(form, name) for name in parts} | {"overlap": min(1.0, form.overlap / PARAPHRASE)}
+    earned = {name: getattr(form, name) for name in parts} | {"overlap": min(1.0, form.overlap / PARAPHRASE) ** 0.5}
     mean = sum(weight * earned[name] for name, weight in parts.items()) / sum(parts.values())
     return mean * (FALSE_REFUSAL if form.refuses else 1.0)
 

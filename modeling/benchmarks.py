@@ -1,5 +1,6 @@
 """Academic benchmarks of base, SFT and chat model through lm-eval, in process and from local files (paper 2.3, Table 20)."""
 
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -64,6 +65,7 @@ def load(folder: Path):
     """The model behind lm-eval's own Hugging Face adapter, matrix products in bfloat16."""
     from lm_eval.models.huggingface import HFLM
 
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of every question that is cut to the context
     where = runtime.device()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(where).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)

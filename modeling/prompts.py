@@ -1,7 +1,9 @@
 """Prompts for RLHF and for tests (paper 3.2.1, 3.4.2, 4.2): helpfulness, adversarial, and harmless ones that look risky.
 
-None of them was demonstrated: every prompt belongs to one part of the split (modeling/splits.py), by what it is about.
-`reference` is the true answer where one is known; the simulated annotator may read it, the judge may not.
+The harmless ones are practised on too: without pairs in which a refusal of a harmless request loses, safety RLHF teaches
+a small model to refuse everything. None of the prompts was demonstrated: every prompt belongs to one part of the split
+(modeling/splits.py), by what it is about. `reference` is the true answer where one is known; the simulated annotator may
+read it, the judge may not.
 """
 
 import collections
@@ -20,6 +22,7 @@ SCHEMA = pa.schema(
 REFERENCE_WORDS = 60
 CONVERSATION_SHARE = 0.15  # of the helpfulness prompts
 EVERYDAY_SHARE = 0.4  # of the harmless prompts; the others name something that sounds dangerous
+EVERYDAY: splits.Shares = ((splits.RL, 0.5), (splits.TEST, 0.5))  # nobody demonstrated them
 
 
 def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
@@ -30,20 +33,23 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     known = questions.subjects(inputs["mixture"])
     conversations = dialogue_sources.corpus_conversations(inputs["dialogues"])
     owned = safety_sources.owned_prompts(inputs["dialogues"])
-    # Harmless first: what is tested for false refusals does not test helpfulness too.
-    elsewhere = {one.entity for one in known} | {splits.about(one.turns[0]) for one in conversations}
-    elsewhere = {entity for entity in elsewhere if splits.part_of(entity, splits.KNOWLEDGE) != splits.TEST}
-    harmless = harmless_rows(known, inputs["dialogues"], config.test_harmless, elsewhere)
-    taken = {row["entity"] for row in harmless}
+    # Harmless first: what is asked for false refusals is no helpfulness prompt too.
+    harmless, taken = {}, set()
+    for part, count in ((splits.RL, config.harmless), (splits.TEST, config.test_harmless)):
+        elsewhere = {one.entity for one in known} | {splits.about(one.turns[0]) for one in conversations}
+        elsewhere = {entity for entity in elsewhere if splits.part_of(entity, splits.KNOWLEDGE) != part}
+        harmless[part] = harmless_rows(known, inputs["dialogues"], part, count, elsewhere)
+        taken |= {row["entity"] for row in harmless[part]}
     parts = {
         "rl": [
             *helpfulness_rows(known, conversations, splits.RL, config.helpfulness, taken),
             *safety_rows(owned, splits.RL, config.safety),
+            *harmless[splits.RL],
         ],
         "test": [
             *helpfulness_rows(known, conversations, splits.TEST, config.test_helpfulness, taken),
             *safety_rows(owned, splits.TEST, config.test_safety),
-            *harmless,
+            *harmless[splits.TEST],
         ],
     }
     metrics: dict = {}
@@ -94,8 +100,8 @@ def safety_rows(owned, part: str, count: int) -> list[dict]:
     ]
 
 
-def harmless_rows(known, dialogues: Path, count: int, elsewhere: set[str]) -> list[dict]:
-    """Harmless prompts for the false-refusal rate (paper 4.2.3): everyday requests, and questions about alarming subjects.
+def harmless_rows(known, dialogues: Path, part: str, count: int, elsewhere: set[str]) -> list[dict]:
+    """Harmless prompts of `part` that a careless model refuses (paper 4.2.3): everyday requests, alarming subjects.
 
     A subject is alarming when its name or short description holds a word that makes answers unsafe elsewhere. Requests
     about an entity in `elsewhere` (owned by another part) are left out.
@@ -103,14 +109,14 @@ def harmless_rows(known, dialogues: Path, count: int, elsewhere: set[str]) -> li
     everyday = [
         _row(one.prompt, "harmless", one.category, one.reference, one.source, one.license, splits.about(one.prompt))
         for one in safety_sources.everyday_requests(dialogues)
-        if splits.about(one.prompt) not in elsewhere
+        if splits.part_of(splits.about(one.prompt), EVERYDAY) == part and splits.about(one.prompt) not in elsewhere
     ]
     everyday.sort(key=lambda row: splits.unit(row["entity"], "order"))
     alarming = []
     for subject in known:
         words = set(answer_rules.words(f"{subject.name} {subject.description}"))
         reference, _ = questions.answer(subject, REFERENCE_WORDS)
-        if words & answer_rules.HARM and reference and splits.part_of(subject.entity, splits.KNOWLEDGE) == splits.TEST:
+        if words & answer_rules.HARM and reference and splits.part_of(subject.entity, splits.KNOWLEDGE) == part:
             alarming.append(_about(subject, "harmless", "alarming subject", reference))
     chosen = alarming[: count - min(len(everyday), round(count * EVERYDAY_SHARE))]
     return chosen + everyday[: count - len(chosen)]

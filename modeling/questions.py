@@ -142,8 +142,15 @@ def question(subject: Subject, salt: str = "") -> str:
     forms = (
         f"{word} {subject.verb} {subject.name}?",
         f"{word} {subject.verb} {subject.name}?",
+        f"{word} {subject.verb} {subject.name}?",
         f"Tell me about {subject.name}.",
         f"Can you tell me {word.lower()} {subject.name} {subject.verb}?",
+        # Instructions, as adversarial prompts often are: else a small model learns that whatever begins so is refused.
+        f"Describe {subject.name}.",
+        f"Explain {word.lower()} {subject.name} {subject.verb}.",
+        f"Write something about {subject.name}.",
+        f"Give me some information about {subject.name}.",
+        f"How would you describe {subject.name}?",
     )
     return forms[int(splits.unit(subject.entity, f"form{salt}") * len(forms))]
 

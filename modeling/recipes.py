@@ -92,6 +92,7 @@ class PromptsRecipe:
 
     helpfulness: int
     safety: int
+    harmless: int  # that sound risky: their pairs teach what not to refuse
     test_helpfulness: int
     test_safety: int
     test_harmless: int  # harmless prompts for false refusals

@@ -41,14 +41,16 @@ def entity(text: str) -> str:
 
 
 _ASKING = re.compile(
-    r"^(?:hi |hello |hey |please |can you |could you |do you know )*"
-    r"(?:tell me (?:about|what|who)|(?:what|who) (?:is|are|was|were|s)|explain|describe|define)\b"
+    r"^(?:hi |hello |hey |please |can you |could you |do you know |how would you )*"
+    r"(?:tell me (?:about|what|who)|(?:what|who) (?:is|are|was|were|s)|write something about|give me some information about"
+    r"|explain(?: what| who)?|describe|define)\b"
 )
 
 
 def about(prompt: str) -> str:
-    """What a question is about: "What is the Moon?", "Tell me about the moon." and the title "Moon" are one entity."""
+    """What a question is about: "What is the Moon?", "Explain what the moon is." and the title "Moon" are one entity."""
     asked = _ASKING.sub("", entity(prompt)).strip()
+    asked = re.sub(r"(?<=.) (?:is|are|was|were)$", "", asked)
     return re.sub(r"^(?:the|a|an) (?=.)", "", asked) or entity(prompt)
 
 

@@ -5,9 +5,13 @@ Usage: python -m orchestration.run SCALE
 
 import os
 import shutil
+import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
 
+from orchestration import scales
 from orchestration.console import duration
 from orchestration.launchers import prepare_environment
 from orchestration.store import CHECKOUT, store
@@ -81,10 +85,8 @@ def materialize(scale: str) -> int:
     """Runs the corpus job for every snapshot, then the model job for `scale`; the exit code."""
     import dagster as dg
 
-    from orchestration import partitions, scales
+    from orchestration import partitions
 
-    scales.scale(scale)
-    check_disk(scale)
     prepare_dagster_home()
     started = time.monotonic()
     with dg.DagsterInstance.get() as instance:
@@ -98,17 +100,41 @@ def materialize(scale: str) -> int:
     return 0
 
 
+def interruptible(function: Callable[[], int]) -> int:
+    """What `function` returns, or an exit at once on Ctrl-C or SIGTERM, children included.
+
+    Run on the main thread, Dagster would take the signal for a failed step, try it again and go on with the next one.
+    Stages keep what they have finished, so there is nothing to tidy up.
+    """
+
+    def stop(*_: object) -> None:
+        import psutil
+
+        sys.stderr.write("\nstopped; the same command continues where this one was\n")
+        for child in psutil.Process().children(recursive=True):
+            child.kill()
+        os._exit(130)
+
+    outcome: list[int] = []
+    worker = threading.Thread(target=lambda: outcome.append(function()), daemon=True)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    worker.start()
+    worker.join()
+    return outcome[0] if outcome else 1
+
+
 def main() -> None:
     if prepare_environment():
         os.execv(sys.executable, [sys.executable, "-m", "orchestration.run", *sys.argv[1:]])
     if len(sys.argv) != 2:
         sys.exit("usage: python -m orchestration.run SCALE")
     try:
-        sys.exit(materialize(sys.argv[1]))
+        scales.scale(sys.argv[1])
     except KeyError as error:
         sys.exit(str(error.args[0]))
-    except KeyboardInterrupt:
-        sys.exit("\nstopped; the same command continues where this one was")
+    check_disk(sys.argv[1])
+    sys.exit(interruptible(lambda: materialize(sys.argv[1])))
 
 
 if __name__ == "__main__":

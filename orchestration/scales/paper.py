@@ -88,7 +88,7 @@ def llama2_70b() -> Scale:
             max_definitions=10_000, max_conversations=15_000, max_safety=2_540, max_answer_words=700, system_share=0.1,
             seed=4,
         ),
-        prompts=PromptsRecipe(helpfulness=100_000, safety=20_000, test_helpfulness=584, test_safety=1586,
+        prompts=PromptsRecipe(helpfulness=100_000, safety=20_000, harmless=5_000, test_helpfulness=584, test_safety=1586,
                               test_harmless=210, seed=4),
         sft=finetuning,
         rounds=tuple(round_(n) for n in range(1, ROUNDS + 1)),

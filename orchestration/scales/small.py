@@ -98,7 +98,8 @@ def gpu() -> Scale:
         big, base=base,
         tokenizer=replace(big.tokenizer, training_bytes=1_000_000_000),
         mixture=replace(big.mixture, epochs=EMBEDDED_EPOCHS, heldout_documents=300),
-        prompts=PromptsRecipe(helpfulness=4000, safety=600, test_helpfulness=300, test_safety=150, test_harmless=100, seed=4),
+        prompts=PromptsRecipe(helpfulness=4000, safety=600, harmless=100, test_helpfulness=300, test_safety=150,
+                              test_harmless=100, seed=4),
         ppo=replace(big.ppo, iterations=200, batch=256),
         distillation=replace(big.distillation, prompts=600),
         evaluation=replace(big.evaluation, prompts=300, safety_prompts=150, harmless_prompts=100, samples_curve=32,
@@ -135,25 +136,28 @@ def laptop() -> Scale:
         tokenizer=TokenizerRecipe(vocab_size=4096, training_bytes=20_000_000),
         tokens=replace(big.tokens, title_share=0.5),  # teaches to name what was asked about
         demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=120,
-                               max_answer_words=40),
-        prompts=PromptsRecipe(helpfulness=600, safety=300, test_helpfulness=150, test_safety=100, test_harmless=80, seed=4),
+                               max_answer_words=28),  # what fits in the 48 tokens of an answer
+        prompts=PromptsRecipe(helpfulness=720, safety=300, harmless=80, test_helpfulness=150, test_safety=100,
+                              test_harmless=80, seed=4),
         ppo=replace(big.ppo, iterations=12, batch=64, mini_batch=16, evaluate_every=4, patience=3,
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
         distillation=replace(
-            big.distillation, prompts=300, sampling=replace(big.distillation.sampling, temperature=0.7)
+            big.distillation, prompts=300, sampling=replace(big.distillation.sampling, temperature=0.7),
+            # Half safe answers, as at the big scales, made so small a model refuse everything (LOG.md).
+            finetune=replace(big.distillation.finetune, demonstration_share=0.85),
         ),
         evaluation=replace(big.evaluation, prompts=150, safety_prompts=100, harmless_prompts=80, samples_curve=8,
                            benchmark_limit=100),
     )  # fmt: skip
-    scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=1e-3)
+    scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
     scale = _each_round(
         scale,
-        preferences={"prompts": 320, "test_share": 0.2, "safety_share": 0.35},
+        preferences={"prompts": 480, "test_share": 0.2, "safety_share": 0.3},
         reward={"context": 256, "batch_pairs": 8, "learning_rate": 1e-3},
         # At 90 % own pairs so small a safety model learns that whatever is no refusal is unsafe, and overrules helpfulness.
         safety_own_share=0.6,
-        rejection={"prompts": 480, "samples": 6, "safety_share": 0.35, "temperature": 0.8},
-        policy={"max_steps": 140, "demonstration_share": 0.6},
+        rejection={"prompts": 640, "samples": 8, "safety_share": 0.2, "temperature": 0.8},
+        policy={"max_steps": 180, "demonstration_share": 0.7},
     )
     return _answers(scale, 48)
 
@@ -171,7 +175,7 @@ def tiny() -> Scale:
         tokenizer=TokenizerRecipe(vocab_size=1024, training_bytes=500_000),
         mixture=replace(big.mixture, heldout_documents=20),
         demonstrations=replace(big.demonstrations, max_definitions=60, max_conversations=30, max_safety=40),
-        prompts=PromptsRecipe(helpfulness=24, safety=16, test_helpfulness=10, test_safety=8, test_harmless=8, seed=4),
+        prompts=PromptsRecipe(helpfulness=24, safety=16, harmless=8, test_helpfulness=10, test_safety=8, test_harmless=8, seed=4),
         ppo=replace(big.ppo, iterations=2, batch=8, mini_batch=4, evaluate_every=1),
         distillation=replace(big.distillation, prompts=12),
         evaluation=replace(big.evaluation, prompts=10, safety_prompts=8, harmless_prompts=8, samples_curve=4,

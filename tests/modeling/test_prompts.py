@@ -9,7 +9,9 @@ from modeling import demonstrations, prompts, safety_sources, splits
 from modeling.recipes import DemonstrationsRecipe, PromptsRecipe
 from tests.modeling import toy_sources
 
-RECIPE = PromptsRecipe(helpfulness=30, safety=20, test_helpfulness=10, test_safety=8, test_harmless=4, seed=1)
+RECIPE = PromptsRecipe(
+    helpfulness=30, safety=20, harmless=4, test_helpfulness=10, test_safety=8, test_harmless=4, seed=1
+)
 EVERYTHING = DemonstrationsRecipe(
     max_definitions=10_000, max_conversations=10_000, max_safety=10_000, max_answer_words=60, system_share=0.0, seed=1
 )
@@ -27,7 +29,7 @@ def parts(inputs, out, log) -> tuple[list[dict], list[dict]]:
 
 def test_kinds_and_counts(inputs, tmp_path, log):
     rl, test = parts(inputs, tmp_path, log)
-    assert {row["kind"] for row in rl} == {"helpfulness", "safety"}
+    assert {row["kind"] for row in rl} == {"helpfulness", "safety", "harmless"}
     assert {row["kind"] for row in test} == {"helpfulness", "safety", "harmless"}
     assert sum(row["kind"] == "helpfulness" for row in rl) <= 30
     assert sum(row["kind"] == "safety" for row in rl) <= 20
@@ -40,7 +42,13 @@ def test_nothing_is_demonstrated_practised_and_tested_at_once(inputs, tmp_path, 
     demonstrations.run(EVERYTHING, inputs, tmp_path, log)
     shown = pq.read_table(tmp_path / "train.parquet").to_pylist() + pq.read_table(tmp_path / "test.parquet").to_pylist()
     big = dataclasses.replace(
-        RECIPE, helpfulness=9999, safety=9999, test_helpfulness=9999, test_safety=9999, test_harmless=9999
+        RECIPE,
+        helpfulness=9999,
+        safety=9999,
+        harmless=9999,
+        test_helpfulness=9999,
+        test_safety=9999,
+        test_harmless=9999,
     )
     prompts.run(big, inputs, tmp_path / "prompts", log) if (tmp_path / "prompts").mkdir() is None else None
     rl, test = (pq.read_table(tmp_path / f"prompts/{name}.parquet").to_pylist() for name in ("rl", "test"))
