@@ -2,6 +2,7 @@
 
 import collections
 import importlib
+import warnings
 
 import dagster as dg
 
@@ -12,6 +13,9 @@ from orchestration.partitions import BY_AXIS
 from orchestration.source_code import code_version
 from orchestration.stage import SCALE, SNAPSHOT, Gate, Stage, expanded_inputs, settings
 from orchestration.store import artifact
+
+# Partitioned checks are what we want, and every command would begin with a warning that they are young.
+warnings.filterwarnings("ignore", message="Specifying a partitions_def on an AssetCheckSpec", category=dg.PreviewWarning)
 
 # A killed step is tried again and continues; what a person has to mend is not.
 RETRY = dg.RetryPolicy(max_retries=1)

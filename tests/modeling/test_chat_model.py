@@ -4,10 +4,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
-from modeling import chat_model
-from modeling.recipes import FinetuneRecipe
+from modeling import chat_model, sampling
+from modeling.recipes import FinetuneRecipe, SamplingRecipe
 from tests.modeling import toy_rlhf
 
 
@@ -25,8 +24,6 @@ def write(folder, rows) -> None:
 def inputs(tmp_path):
     torch.set_num_threads(1)
     folders = toy_rlhf.build(tmp_path / "toy")
-    prompts = pq.read_table(folders["prompts"] / "rl.parquet").to_pylist()
-    pq.write_table(pa.Table.from_pylist(prompts[:20]), folders["prompts"] / "test.parquet")
     write(tmp_path / "distilled", [sample(i, "green green white green", "safety") for i in range(24)])
     write(
         tmp_path / "rejection",
@@ -40,17 +37,17 @@ def inputs(tmp_path):
     }
 
 
-def test_it_answers_more_safely_and_reports_both_sides(inputs, tmp_path, log):
+def test_it_learns_the_distilled_answers_and_is_the_same_again(inputs, tmp_path, log):
     out = tmp_path / "out"
     out.mkdir()
     recipe = FinetuneRecipe(toy_rlhf.optimizer(3e-3), 64, 4, 1.0, 30, 0.25, 0)
     metrics = chat_model.run(recipe, inputs, out, log)
     assert (metrics["distilled_samples"], metrics["rejection_samples"]) == (24, 8)
-    assert metrics["safety_prompts_safety_after"] > metrics["safety_prompts_safety_before"] + 0.05
-    assert AutoModelForCausalLM.from_pretrained(out).config.model_type == "llama"
-    table = (out / "heldout.md").read_text()
-    assert "PPO policy" in table and table.count("| safety | 10 |") == 4
-    assert (out / "examples.md").read_text().count("**After**") == 16
+    question = sample(0, "", "safety")["messages"][:1]
+    greedy = SamplingRecipe(temperature=0.0, top_p=1.0, max_new_tokens=8, seed=0)
+    for folder, expected in ((inputs["ppo_policy"], False), (out, True)):
+        ((answer,),) = sampling.generate(*sampling.load(folder), [question], greedy)
+        assert (answer == "green green white green") is expected
 
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     assert chat_model.run(recipe, inputs, out, log) == metrics  # killed before it was published: the same again

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import SFTConfig
 
 from modeling import dialog, packing, sampling, sft, training
 from modeling.recipes import SamplingRecipe
@@ -88,6 +89,30 @@ def test_dialogues_that_do_not_fit_are_left_out_and_counted(base, tmp_path, log)
 def test_steps_come_from_epochs_or_are_constant():
     assert sft.total_steps(10, dataclasses.replace(toy_chat.RECIPE, epochs=2.0, batch_sequences=4)) == 5
     assert sft.total_steps(10, dataclasses.replace(toy_chat.RECIPE, max_steps=7)) == 7
+
+
+def test_the_head_on_answer_tokens_alone_gives_the_loss_and_gradients_of_trl(base, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    rows = packing.pack(sft.encode(tokenizer, toy_chat.dialogues(), 64)[0], 64)
+    collator = packing.PackedCollator(0)
+    arguments = SFTConfig(
+        str(tmp_path), use_cpu=True, bf16=False, max_length=None, dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False, report_to="none",
+    )  # fmt: skip
+    trainer = sft.DialogueTrainer(
+        AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), arguments, data_collator=collator,
+        train_dataset=rows, processing_class=tokenizer,
+    )  # fmt: skip
+    found = []
+    for compute in (trainer.compute_loss, super(sft.DialogueTrainer, trainer).compute_loss):
+        for count in (None, torch.tensor(7)):
+            trainer.model.zero_grad()
+            loss = compute(trainer.model, collator(list(rows)), num_items_in_batch=count)
+            loss.backward()
+            norm = torch.nn.utils.get_total_norm([weight.grad for weight in trainer.model.parameters()])
+            found.append((loss.item(), norm.item()))
+    for ours, theirs in zip(found[:2], found[2:], strict=True):
+        assert ours == pytest.approx(theirs, rel=0.02)  # ours are bfloat16 matrix products
 
 
 def test_the_model_learns_its_demonstrations_and_says_when_to_stop(base, demonstrations, tmp_path, log):
