@@ -29,6 +29,7 @@ $(VENV)/.ready: requirements.txt constraints.txt
 setup: $(VENV)/.ready ## the environment
 
 demo: setup ## make the model at SCALE (default laptop), then serve the Dagster UI and the chat
+	@$(RUN) -m orchestration.serve --check
 	@$(RUN) -m orchestration.run $(SCALE)
 	@$(RUN) -m orchestration.serve $(SCALE)
 

@@ -14,7 +14,7 @@ from modeling.benchmark_tasks import BENCHMARKS, LONG_CONTEXT, Benchmark, chance
 from modeling.recipes import EvaluationRecipe
 
 MODELS = ("base_model", "sft_model", "chat_model")
-BATCH = 64
+BATCH = 16
 
 
 def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:

@@ -30,7 +30,7 @@ from modeling.recipes import EvaluationRecipe
 FLOOR_BYTES = 32 << 20
 PPMD_ORDERS = (6, 8)
 PPMD_MEMORY = 1 << 30  # at most; enough that the model is never reset over FLOOR_BYTES
-BATCH_TOKENS = 8_192
+BATCH_TOKENS = 2_048
 SEPARATOR = b"\0"
 
 

@@ -1,6 +1,7 @@
 """Serves what a scale made: the Dagster UI and the chat. `python -m orchestration.serve SCALE`; Ctrl-C stops both.
 
-CRIA_UI_PORT and CRIA_CHAT_PORT choose the ports (3000 and 7860).
+CRIA_UI_PORT and CRIA_CHAT_PORT choose the ports (3000 and 7860). `--ui` serves the UI alone, `--check` only looks whether the
+ports are free.
 """
 
 import os
@@ -77,10 +78,13 @@ def serve(commands: dict[str, tuple[str, list[str]]]) -> None:
 
 def main() -> None:
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m orchestration.serve SCALE | --ui")
+        sys.exit("usage: python -m orchestration.serve SCALE | --ui | --check")
+    ui = port("CRIA_UI_PORT", 3000)
+    if sys.argv[1] == "--check":  # before twenty minutes of work, not after
+        port("CRIA_CHAT_PORT", 7860)
+        return
     prepare_environment()
     prepare_dagster_home()
-    ui = port("CRIA_UI_PORT", 3000)
     commands = {"Dagster UI": (f"http://{HOST}:{ui}", ui_command(ui))}
     if sys.argv[1] != "--ui":
         bundle = artifact("bundle", sys.argv[1])

@@ -194,19 +194,22 @@ def adopted() -> Scale:
     checkpoint = AdoptRecipe(source="smollm2")
     scale = replace(
         big, tokenizer=checkpoint, tokens=checkpoint, base=checkpoint,
-        prompts=replace(big.prompts, helpfulness=300, safety=200, test_helpfulness=60, test_safety=60, test_harmless=40),
-        ppo=replace(big.ppo, iterations=6, batch=32, mini_batch=8, evaluate_every=2,
+        demonstrations=replace(big.demonstrations, max_answer_words=45),
+        prompts=replace(big.prompts, helpfulness=400, safety=200, test_helpfulness=60, test_safety=60, test_harmless=40),
+        ppo=replace(big.ppo, iterations=10, batch=32, mini_batch=8, evaluate_every=5,
                     optimizer=replace(big.ppo.optimizer, learning_rate=2e-6)),
-        distillation=replace(big.distillation, prompts=60),
-        evaluation=replace(big.evaluation, prompts=60, safety_prompts=60, harmless_prompts=40, benchmark_limit=50),
+        distillation=replace(big.distillation, prompts=100),
+        evaluation=replace(big.evaluation, prompts=60, safety_prompts=60, harmless_prompts=40, benchmark_limit=25,
+                           bits_per_byte_documents=40),
         release=replace(big.release, max_version_bytes=400_000_000),
     )  # fmt: skip
-    scale = _finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=30)
+    # Gently: the checkpoint is a chat model already, and what it knows is to stay.
+    scale = _finetuning(scale, context=512, batch_sequences=4, learning_rate=3e-5, max_steps=24)
     scale = _each_round(
         scale,
-        preferences={"prompts": 64},
-        reward={"context": 512, "learning_rate": 2e-5},
-        rejection={"prompts": 48, "samples": 4},
+        preferences={"prompts": 96},
+        reward={"context": 512, "batch_pairs": 4, "learning_rate": 5e-5},
+        rejection={"prompts": 96, "samples": 4},
         policy={},
     )
     return _answers(scale, 64)
