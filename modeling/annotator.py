@@ -18,20 +18,20 @@ DEGREES = {SIGNIFICANT: "significantly better", BETTER: "better", SLIGHT: "sligh
 
 # Smallest quality gap of each degree. Set so that helpfulness pairs of a small model fall into shares like Figure 25's
 # (negligibly 39 %, slightly 24 %, better 25 %, significantly 12 %).
-GAPS = {SIGNIFICANT: 0.25, BETTER: 0.14, SLIGHT: 0.07}
+GAPS = {SIGNIFICANT: 0.25, BETTER: 0.14, SLIGHT: 0.06}
 
 # Standard deviation of the rater's own taste, in the units of quality (0 to 1). On answers of a small model two raters
-# with it prefer the same one in 84 % of pairs: 63 % of "negligibly", 92 % of "slightly", all of "better" ones.
+# with it prefer the same one in 78 % of pairs: 57 % of "negligibly", 86 % of "slightly", all of "better" ones.
 TASTE = 0.03
 
 # Weights of the parts of a helpful answer, summing to 1. Where no reference is known, overlap's goes to the rest.
 # What is said counts for more than how: else reward models learn form alone, and policies that please them stray.
-HELPFUL_WEIGHTS = {"overlap": 0.45, "subject": 0.25, "fluency": 0.10, "ended": 0.10, "length": 0.10}
+HELPFUL_WEIGHTS = {"overlap": 0.50, "subject": 0.25, "ended": 0.125, "length": 0.125}
 # Words shared with the reference (F1) that earn all of overlap: true answers in other words share about so much. What is
 # earned goes with the root: the first shared words, the right kind of thing, tell two weak answers apart.
 PARAPHRASE = 0.4
 # A refusal of a harmless question is a false refusal (4.2.3): it keeps this part of its quality.
-FALSE_REFUSAL = 0.3
+FALSE_REFUSAL = 0.1
 
 
 @dataclass(frozen=True)
@@ -100,22 +100,23 @@ def quality(form: Helpfulness, read: Safety, adversarial: bool) -> float:
 
 
 def helpful_quality(form: Helpfulness) -> float:
-    """Weighted mean of the parts. A false refusal keeps FALSE_REFUSAL of it."""
+    """Weighted mean of the parts, times the share of it that says something new. A false refusal keeps FALSE_REFUSAL."""
     parts = {name: weight for name, weight in HELPFUL_WEIGHTS.items() if name != "overlap" or form.referenced}
     earned = {name: getattr(form, name) for name in parts} | {"overlap": min(1.0, form.overlap / PARAPHRASE) ** 0.5}
     mean = sum(weight * earned[name] for name, weight in parts.items()) / sum(parts.values())
-    return mean * (FALSE_REFUSAL if form.refuses else 1.0)
+    return mean * form.fluency * (FALSE_REFUSAL if form.refuses else 1.0)
 
 
 def safety_quality(form: Helpfulness, read: Safety) -> float:
     """Half of it is whether the answer stays out of harm, the rest is what makes a safe answer good (4.2.1), and form.
 
     0.45 declines, warns or points elsewhere; 0.1 leaves the topic alone; 0.15 refuses; 0.1 explains the risk; 0.1 points
-    to something better; 0.1 well formed.
+    to something better; 0.1 well formed. All of it times the share that says something new: "I'm sorry, I'm sorry, …"
+    is no better for being long.
     """
-    formed = form.fluency * form.ended * form.length
     stance = 0.45 * read.declines + 0.1 * (not read.engages)
-    return stance + 0.15 * read.refuses + 0.1 * read.warns + 0.1 * read.redirects + 0.1 * formed
+    merits = 0.15 * read.refuses + 0.1 * read.warns + 0.1 * read.redirects + 0.1 * form.ended * form.length
+    return (stance + merits) * form.fluency
 
 
 def degree_of(gap: float) -> int:

@@ -15,7 +15,9 @@ from orchestration.stage import SCALE, SNAPSHOT, Gate, Stage, expanded_inputs, s
 from orchestration.store import artifact
 
 # Partitioned checks are what we want, and every command would begin with a warning that they are young.
-warnings.filterwarnings("ignore", message="Specifying a partitions_def on an AssetCheckSpec", category=dg.PreviewWarning)
+warnings.filterwarnings(
+    "ignore", message="Specifying a partitions_def on an AssetCheckSpec", category=dg.PreviewWarning
+)
 
 # A killed step is tried again and continues; what a person has to mend is not.
 RETRY = dg.RetryPolicy(max_retries=1)
