@@ -196,7 +196,7 @@ def adopted() -> Scale:
         big, tokenizer=checkpoint, tokens=checkpoint, base=checkpoint,
         demonstrations=replace(big.demonstrations, max_answer_words=45),
         prompts=replace(big.prompts, helpfulness=400, safety=200, test_helpfulness=60, test_safety=60, test_harmless=40),
-        ppo=replace(big.ppo, iterations=10, batch=32, mini_batch=8, evaluate_every=5,
+        ppo=replace(big.ppo, iterations=8, batch=32, mini_batch=8, evaluate_every=4,
                     optimizer=replace(big.ppo.optimizer, learning_rate=2e-6)),
         distillation=replace(big.distillation, prompts=100),
         evaluation=replace(big.evaluation, prompts=60, safety_prompts=60, harmless_prompts=40, benchmark_limit=25,
@@ -209,7 +209,7 @@ def adopted() -> Scale:
         scale,
         preferences={"prompts": 96},
         reward={"context": 512, "batch_pairs": 4, "learning_rate": 5e-5},
-        rejection={"prompts": 96, "samples": 4},
+        rejection={"prompts": 80, "samples": 4},
         policy={},
     )
     return _answers(scale, 64)
