@@ -65,11 +65,20 @@ def load(folder: Path):
     """The model behind lm-eval's own Hugging Face adapter, matrix products in bfloat16."""
     from lm_eval.models.huggingface import HFLM
 
+    class Quiet(HFLM):
+        """Without a bar a model: the stage has its own progress."""
+
+        def loglikelihood(self, requests, disable_tqdm=False):
+            return super().loglikelihood(requests, disable_tqdm=True)
+
+        def generate_until(self, requests, disable_tqdm=False):
+            return super().generate_until(requests, disable_tqdm=True)
+
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of every question that is cut to the context
     where = runtime.device()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(where).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    return HFLM(
+    return Quiet(
         pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=BATCH, mixed_precision_dtype="bfloat16",
         max_length=model.config.max_position_embeddings, add_bos_token=tokenizer.bos_token_id is not None,
     )  # fmt: skip
