@@ -4,6 +4,7 @@ CRIA_UI_PORT and CRIA_CHAT_PORT choose the ports (3000 and 7860). `--ui` serves 
 ports are free.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Collection
 
 from orchestration import records
 from orchestration.launchers import prepare_environment
@@ -19,6 +21,7 @@ from orchestration.run import prepare_dagster_home
 from orchestration.store import CHECKOUT, artifact
 
 HOST = "127.0.0.1"
+GRACE = 15.0  # seconds to end by oneself; Dagster needs some
 
 
 def port(variable: str, default: int) -> int:
@@ -56,6 +59,8 @@ def wait_until_up(url: str, process: subprocess.Popen, seconds: float = 90.0) ->
 def serve(commands: dict[str, tuple[str, list[str]]]) -> None:
     """Starts each command, prints the addresses once they answer, and stops all when one ends or on Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Started in the background, SIGINT is ignored; the children would inherit that, and Dagster ignore SIGTERM as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     children = {}
     try:
         for name, (_, command) in commands.items():
@@ -71,9 +76,20 @@ def serve(commands: dict[str, tuple[str, list[str]]]) -> None:
     except KeyboardInterrupt:
         print("\nstopped")
     finally:
-        for process in children.values():
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
+        stop(children.values())
+
+
+def stop(processes: Collection[subprocess.Popen]) -> None:
+    """Asks every process and its children to end, and ends what has not within GRACE seconds."""
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        with contextlib.suppress(ProcessLookupError):  # nothing of the group is left
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def main() -> None:

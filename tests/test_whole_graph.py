@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from assets import STAGES
 from assets.gates import GATES
 from orchestration import execution, factory, lineage, records, stage
-from orchestration.store import artifact
+from orchestration.store import artifact, gates_file
 from tests.conftest import ROOT
 
 SOURCES = ROOT / "tests" / "sources.toml"
@@ -210,6 +210,7 @@ def test_a_spoiled_artifact_fails_its_gate_and_stops_its_children(name, own_copy
     folder = artifact(gate.stage.key, where)
     assert factory.judge_gate(gate, where)["passed"], "the unspoiled artifact passes"
     SPOILERS[name](folder)
+    gates_file(gate.stage.key, where).unlink()  # the verdict above: only a record that changed would make it void
     said = factory.judge_gate(gate, where)
     assert not said["passed"] and said["why"]
     children = [each for each in STAGES.values() if gate.stage.key in {parent.key for _, parent in each.inputs}]

@@ -6,7 +6,7 @@ import pytest
 from orchestration import factory
 from orchestration.stage import SCALE, Gate, Stage
 from orchestration.store import artifact
-from tests.orchestration.toy import ToyRecipe
+from tests.orchestration.toy import ToyRecipe, even
 
 
 def toy(key: str, steps: int = 3, **inputs: Stage) -> Stage:
@@ -74,6 +74,22 @@ def test_a_failing_gate_stops_what_comes_after_now_and_later():
     even = toy("parent", steps=4)
     passing = Gate("even", even, "tests.orchestration.toy:even", "an even number of files")
     assert run([even, toy("child", parent=even)], [passing]).success
+
+
+def test_a_gate_that_passed_is_not_judged_again_and_one_that_failed_is(monkeypatch):
+    judged = []
+
+    def counting(folder, inputs, recipe):
+        judged.append(folder)
+        return even(folder, inputs, recipe)
+
+    monkeypatch.setattr("tests.orchestration.toy.even", counting)
+    for steps, calls in ((4, 1), (3, 3)):
+        parent = toy("parent", steps=steps)
+        gate = Gate("even", parent, "tests.orchestration.toy:even", "an even number of files")
+        for _ in range(2):
+            assert run([parent], [gate]).success is (steps == 4)
+        assert len(judged) == calls
 
 
 def test_a_person_reads_what_to_do_where_a_parent_is_missing():
