@@ -195,21 +195,21 @@ def adopted() -> Scale:
     scale = replace(
         big, tokenizer=checkpoint, tokens=checkpoint, base=checkpoint,
         demonstrations=replace(big.demonstrations, max_answer_words=45),
-        prompts=replace(big.prompts, helpfulness=400, safety=200, test_helpfulness=60, test_safety=60, test_harmless=40),
-        ppo=replace(big.ppo, iterations=8, batch=32, mini_batch=8, evaluate_every=4,
+        prompts=replace(big.prompts, helpfulness=300, safety=150, test_helpfulness=60, test_safety=50, test_harmless=40),
+        ppo=replace(big.ppo, iterations=6, batch=24, mini_batch=8, evaluate_every=3,
                     optimizer=replace(big.ppo.optimizer, learning_rate=2e-6)),
-        distillation=replace(big.distillation, prompts=100),
-        evaluation=replace(big.evaluation, prompts=60, safety_prompts=60, harmless_prompts=40, benchmark_limit=25,
-                           bits_per_byte_documents=40),
+        distillation=replace(big.distillation, prompts=80),
+        evaluation=replace(big.evaluation, prompts=60, safety_prompts=50, harmless_prompts=40, benchmark_limit=10,
+                           bits_per_byte_documents=20),
         release=replace(big.release, max_version_bytes=400_000_000),
     )  # fmt: skip
     # Gently: the checkpoint is a chat model already, and what it knows is to stay.
-    scale = _finetuning(scale, context=512, batch_sequences=4, learning_rate=3e-5, max_steps=24)
+    scale = _finetuning(scale, context=512, batch_sequences=4, learning_rate=5e-5, max_steps=12)
     scale = _each_round(
         scale,
-        preferences={"prompts": 96},
+        preferences={"prompts": 64},
         reward={"context": 512, "batch_pairs": 4, "learning_rate": 5e-5},
-        rejection={"prompts": 80, "samples": 4},
+        rejection={"prompts": 64, "samples": 4},
         policy={},
     )
     return _answers(scale, 64)
