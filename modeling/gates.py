@@ -5,6 +5,7 @@ They compare with the parent where there is one to compare with, so that they me
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling import accuracy, packing, pairs, runtime, scoring, sft
+from modeling import accuracy, answering, packing, pairs, runtime, sampling, scoring, sft
 from modeling.recipes import AdoptRecipe
-from modeling.statistics import wilson_interval
+from modeling.statistics import bootstrap_interval, wilson_interval
 
 Verdict = tuple[bool, str, dict]
 # On held-out human labels (areas under the curve) and on true answers beside worse ones; a coin reaches 0.5.
@@ -24,7 +25,7 @@ JUDGE_FLOORS = {"violation_auc": 0.70, "refusal_auc": 0.85, "accuracy_over_other
                 "accuracy_over_parroted_prompt": 0.80}  # fmt: skip
 # A policy that declines nearly always gives its own answers 0.16 nats a token: what is that likely can hardly gain.
 FORGOTTEN = 0.1
-DOCUMENTS, WINDOWS, DIALOGUES, PAIRS = 300, 32, 64, 400
+DOCUMENTS, WINDOWS, DIALOGUES, PAIRS, ANSWERED = 300, 32, 64, 400, 48
 
 
 def _weights_finite(folder: Path) -> str | None:
@@ -185,13 +186,35 @@ def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
 
 
 def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """The released PPO weights are finite and score no lower on held-out prompts than the policy they began with."""
+    """On test prompts the released PPO weights earn no less piecewise reward than the policy they began with.
+
+    Both answer greedily; it fails where the whole 95 % interval of the paired difference is below 0.
+    """
     if broken := _weights_finite(artifact):
         return False, broken, {}
-    lines = (artifact / "iterations.jsonl").read_text(encoding="utf-8").splitlines()
-    scores = [row["heldout_objective"] for row in map(json.loads, lines) if row.get("heldout_objective") is not None]
-    figures = {"start": scores[0], "best": max(scores)}
-    return max(scores) >= scores[0], f"held-out objective {scores[0]:.3f} before, {max(scores):.3f} after", figures
+    greedy = replace(recipe.sampling, temperature=0.0)
+    rows = answering.fitting(inputs["policy"], answering.read_prompts(inputs["prompts"], "test"), greedy)
+    rows = sorted(rows, key=lambda row: answering.unit_hash("ppo gate", row["id"]))[:ANSWERED]
+    if not rows:
+        return False, "no test prompt fits beside an answer: there is nothing to compare on", {}
+    models = {kind: scoring.load(inputs[f"{kind}_reward_model"]) for kind in pairs.KINDS}
+    adversarial = [row["kind"] == "safety" for row in rows]
+    rewards = []
+    for folder in (inputs["policy"], artifact):
+        answers = sampling.generate(*sampling.load(folder), [row["messages"] for row in rows], greedy)
+        dialogs = [[*row["messages"], _assistant(text)] for row, (text,) in zip(rows, answers, strict=True)]
+        said = {kind: scoring.sigmoid(scoring.score(*loaded, dialogs)) for kind, loaded in models.items()}
+        rewards.append(scoring.piecewise(said["safety"], said["helpfulness"], adversarial, recipe.safety_threshold))
+    before, after = (values.double().numpy() for values in rewards)
+    low, high = bootstrap_interval(after - before, 2000, 0)
+    figures = {"reward_before": before.mean(), "reward_after": after.mean(), "low": low, "high": high}
+    figures = {name: float(value) for name, value in figures.items()}
+    why = f"reward on {len(rows)} test prompts {before.mean():.3f} before, {after.mean():.3f} after ({low:+.3f} to {high:+.3f})"
+    return high >= 0, why, figures
+
+
+def _assistant(text: str) -> dict:
+    return {"role": "assistant", "content": text}
 
 
 def kept_only_the_safer(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:

@@ -1,0 +1,39 @@
+"""Gates that compare behaviour: a policy that pleases the reward models less than its start does not pass."""
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from modeling import gates, sft
+from modeling.recipes import FinetuneRecipe
+from tests.modeling import toy_rlhf
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    torch.set_num_threads(1)
+    folders = toy_rlhf.build(tmp_path_factory.mktemp("toy"))
+    pq.write_table(pq.read_table(folders["prompts"] / "rl.parquet"), folders["prompts"] / "test.parquet")
+    return folders
+
+
+def taught(inputs, answer, out, log):
+    """The policy after it learnt to give one answer to everything."""
+    rows = pq.read_table(inputs["prompts"] / "rl.parquet")["messages"].to_pylist()
+    dialogues = [[*messages, {"role": "assistant", "content": answer}] for messages in rows]
+    recipe = FinetuneRecipe(toy_rlhf.optimizer(3e-3), 64, 8, 1.0, 40, 0.0, 0)
+    sft.finetune(inputs["policy"], dialogues, recipe, out, log)
+    return out
+
+
+def test_a_policy_that_pleases_less_than_its_start_is_stopped(inputs, tmp_path, log):
+    recipe = toy_rlhf.recipe()
+    liked = taught(inputs, "blue green blue green", tmp_path / "liked", log)
+    passed, why, figures = gates.not_below_its_start(liked, inputs, recipe)
+    assert passed and figures["low"] > 0, why
+    start = {**inputs, "policy": liked}
+    passed, why, figures = gates.not_below_its_start(liked, start, recipe)
+    assert passed and figures["reward_before"] == figures["reward_after"], why
+    disliked = taught(inputs, "red red red", tmp_path / "disliked", log)
+    passed, why, figures = gates.not_below_its_start(disliked, start, recipe)
+    assert not passed and figures["high"] < 0, why
