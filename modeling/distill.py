@@ -86,7 +86,7 @@ def run(config: DistillationRecipe, inputs: dict[str, Path], out: Path, log: Any
         row["original"], row["distilled"] = texts["original"][index], texts["distilled"][index]
         row["original_score"], row["distilled_score"] = scores["original"][index], scores["distilled"][index]
         row["cut_off"] = cut_off(policy_tokenizer, row["distilled"], config.sampling.max_new_tokens)
-        row["kept"] = keep(row)
+        row["kept"] = keep(row, config.least_gain)
     rows.sort(key=lambda row: row["id"])
     kept = [row for row in rows if row["kept"]]
     answering.write_rows(rows, ANSWERS, out / "answers.parquet")
@@ -119,9 +119,10 @@ def cut_off(tokenizer, answer: str, max_new_tokens: int) -> bool:
     return len(dialog.encode_text(tokenizer, f" {answer} ")) >= max_new_tokens
 
 
-def keep(row: dict) -> bool:
-    """The paper's rule, for answers that can be trained on."""
-    return bool(row["distilled"]) and not row["cut_off"] and row["distilled_score"] > row["original_score"]
+def keep(row: dict, least_gain: float) -> bool:
+    """The paper's rule, for answers that can be trained on: a higher score, by more than `least_gain` (logits)."""
+    gain = row["distilled_score"] - row["original_score"]
+    return bool(row["distilled"]) and not row["cut_off"] and gain > least_gain
 
 
 def sample(row: dict) -> dict:

@@ -193,6 +193,7 @@ class DistillationRecipe:
     prompts: int
     sampling: SamplingRecipe
     preprompts: tuple[str, ...]  # Table 39
+    least_gain: float  # of the safety score (logits) for an answer to be kept; the paper: any gain, 0
     finetune: FinetuneRecipe
 
 

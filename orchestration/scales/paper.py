@@ -100,7 +100,7 @@ def llama2_70b() -> Scale:
             patience=5, seed=60,
         ),
         distillation=DistillationRecipe(
-            prompts=20_000, sampling=replace(sampling, seed=70), preprompts=PREPROMPTS,
+            prompts=20_000, sampling=replace(sampling, seed=70), preprompts=PREPROMPTS, least_gain=0.0,
             finetune=replace(finetuning, epochs=1.0, demonstration_share=0.5, seed=71),
         ),
         evaluation=EvaluationRecipe(
