@@ -154,7 +154,7 @@ class Loop:
     def __post_init__(self) -> None:
         self.where = next(self.policy.model.parameters()).device
         self.actor = self.policy.model
-        dtype = sampling.generation_dtype(self.where)
+        dtype = sampling.generation_dtype(self.where, self.policy.model.num_parameters())
         if dtype != torch.float32:
             self.actor = copy.deepcopy(self.policy.model).to(dtype).requires_grad_(False)
         self.micro_batch, _ = training.split_batch(self.recipe.mini_batch)

@@ -19,6 +19,7 @@ from modeling.recipes import SamplingRecipe
 # Tokens held in the KV cache at once: runtime, never part of an artifact's identity.
 CPU_TOKEN_BUDGET = 24_576
 CUDA_TOKEN_BUDGET = 524_288
+CPU_BFLOAT16_PARAMETERS = 30_000_000
 
 
 class PromptTooLongError(ValueError):
@@ -31,9 +32,9 @@ class FittedPrompt:
     dropped_turns: int  # earliest question-answer pairs left out so that an answer fits in the context
 
 
-def generation_dtype(where: torch.device) -> torch.dtype:
-    """bfloat16 on an accelerator. On CPU float32: single-token products are bound by overhead, not by width."""
-    return torch.float32 if where.type == "cpu" else torch.bfloat16
+def generation_dtype(where: torch.device, parameters: int) -> torch.dtype:
+    """bfloat16, but for small models on a CPU: their single-token products are bound by overhead, not by width."""
+    return torch.float32 if where.type == "cpu" and parameters < CPU_BFLOAT16_PARAMETERS else torch.bfloat16
 
 
 def load(model_dir: Path | str):
@@ -50,8 +51,8 @@ def load(model_dir: Path | str):
 def load_transformers(model_dir: Path | str, where: torch.device | None = None):
     """The causal model itself in the generation dtype, in evaluation mode."""
     where = where or runtime.device()
-    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=generation_dtype(where))
-    return model.to(where).eval()
+    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype="auto")
+    return model.to(where, generation_dtype(where, model.num_parameters())).eval()
 
 
 def unload(model) -> None:

@@ -20,9 +20,10 @@ SAFETY_THRESHOLD = 0.15
 def load(model_dir: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A reward model and its tokenizer on this process's device, ready to score."""
     where = runtime.device()
-    model = AutoModelForSequenceClassification.from_pretrained(model_dir, dtype=sampling.generation_dtype(where))
+    model = AutoModelForSequenceClassification.from_pretrained(model_dir, dtype="auto")
     if model.config.num_labels != 1:
         raise ValueError(f"{model_dir} has {model.config.num_labels} outputs; a reward model has one")
+    model.model.to(sampling.generation_dtype(where, model.num_parameters()))  # the head stays as it was trained
     return model.to(where).eval(), AutoTokenizer.from_pretrained(model_dir)
 
 

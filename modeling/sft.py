@@ -19,7 +19,7 @@ from modeling.packing import IGNORED, Encoded
 from modeling.recipes import FinetuneRecipe, SamplingRecipe
 
 Dialogue = list[dict]
-HELD_OUT = 256  # dialogues whose answer loss is measured before and after
+HELD_OUT = 128  # dialogues whose answer loss is measured before and after
 SHOWN = 8
 TEMPERATURE, TOP_P = 0.6, 0.9  # what the released Llama 2-Chat's generation_config.json proposes
 
@@ -151,17 +151,26 @@ class DialogueTrainer(SFTTrainer):
         if self.args.device.type != "cpu" or return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         inputs = dict(inputs)
-        labels_BT = inputs.pop("labels")[:, 1:]
-        learnt_BT = labels_BT != IGNORED
-        with runtime.autocast(self.args.device):
-            hidden_BTD = model.get_decoder()(**inputs, use_cache=False).last_hidden_state[:, :-1]
-            logits_NV = model.get_output_embeddings()(hidden_BTD[learnt_BT])
-        loss = torch.nn.functional.cross_entropy(logits_NV.float(), labels_BT[learnt_BT], reduction="sum")
-        return loss / max(1, int(learnt_BT.sum()) if num_items_in_batch is None else num_items_in_batch)
+        total, count = answer_nats(model, inputs.pop("labels"), inputs)
+        return total / max(1, count if num_items_in_batch is None else num_items_in_batch)
 
     def log(self, logs: dict, start_time: float | None = None) -> None:
         self._metrics["train"].pop("num_tokens", None)
         super().log(logs, start_time)
+
+
+def answer_nats(model, labels_BT: torch.Tensor, inputs: dict) -> tuple[torch.Tensor, int]:
+    """(negative log-likelihood summed over answer tokens, their number); the head is applied to them alone."""
+    labels_BT = labels_BT[:, 1:]
+    learnt_BT = labels_BT != IGNORED
+    with runtime.autocast(labels_BT.device):
+        if training.distributed():  # sharded weights are gathered by the whole model's forward pass only
+            logits_NV = model(**inputs, use_cache=False).logits[:, :-1][learnt_BT]
+        else:
+            hidden_BTD = model.get_decoder()(**inputs, use_cache=False).last_hidden_state[:, :-1]
+            logits_NV = model.get_output_embeddings()(hidden_BTD[learnt_BT])
+    nats = torch.nn.functional.cross_entropy(logits_NV.float(), labels_BT[learnt_BT], reduction="sum")
+    return nats, int(learnt_BT.sum())
 
 
 @torch.inference_mode()
@@ -177,13 +186,8 @@ def answer_loss(model, dialogues: Sequence[Encoded], collator: packing.PackedCol
             for one in dialogues[begin : begin + batch]
         ]
         inputs = {name: tensor.to(model.device) for name, tensor in collator(rows).items()}
-        labels = inputs.pop("labels")[:, 1:]
-        with runtime.autocast(model.device):
-            logits = model(**inputs, use_cache=False).logits[:, :-1]
-        total += torch.nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-        ).item()
-        count += int((labels != IGNORED).sum())
+        nats, tokens = answer_nats(model, inputs.pop("labels"), inputs)
+        total, count = total + nats.item(), count + tokens
     model.train(training_mode)
     return total / count if count else None
 

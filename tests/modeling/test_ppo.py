@@ -170,7 +170,7 @@ def test_micro_batches_give_the_step_of_the_whole_mini_batch(inputs, log, monkey
 
 
 def test_where_generation_is_bfloat16_its_copy_follows_the_policy(inputs, log, monkeypatch):
-    monkeypatch.setattr(sampling, "generation_dtype", lambda where: torch.bfloat16)
+    monkeypatch.setattr(sampling, "generation_dtype", lambda where, parameters: torch.bfloat16)
     loop = ppo.make_loop(toy_rlhf.recipe(batch=16), inputs, log)
     experience, figures = loop.rollout(1)
     assert figures["kl"] == 0.0  # log-probabilities come from the float32 weights alone
