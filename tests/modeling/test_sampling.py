@@ -141,3 +141,10 @@ def test_generation_leaves_the_model_in_its_mode(chat):
     sampling.generate_ids(model, tokenizer, prompts(tokenizer)[:1], GREEDY)
     assert model.training
     model.eval()
+
+
+def test_large_models_answer_in_bfloat16_and_small_ones_on_a_cpu_in_float32():
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert sampling.generation_dtype(cpu, 2_000_000) == torch.float32
+    assert sampling.generation_dtype(cpu, 135_000_000) == torch.bfloat16
+    assert sampling.generation_dtype(cuda, 2_000_000) == torch.bfloat16
