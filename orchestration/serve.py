@@ -40,8 +40,19 @@ def port(variable: str, default: int) -> int:
 
 def ui_command(number: int) -> list[str]:
     """`dagster dev` on this checkout's workspace."""
-    return [sys.executable, "-m", "dagster", "dev", "-w", str(CHECKOUT / "workspace.yaml"), "-h", HOST, "-p", str(number),
+    known = "ignore:Function `dev_command` is superseded"  # by a command that wants a project of its own shape
+    return [sys.executable, "-W", known, "-m", "dagster", "dev", "-w", str(CHECKOUT / "workspace.yaml"), "-h", HOST, "-p", str(number),
             "--log-level", "warning"]  # fmt: skip
+
+
+def declare_snapshots() -> None:
+    """The snapshots of the table of sources as partitions, so that a person can pick one in the browser."""
+    import dagster as dg
+
+    from orchestration import partitions
+
+    with dg.DagsterInstance.get() as instance:
+        partitions.declare_snapshots(instance)
 
 
 def wait_until_up(url: str, process: subprocess.Popen, seconds: float = 90.0) -> bool:
@@ -101,6 +112,7 @@ def main() -> None:
         return
     prepare_environment()
     prepare_dagster_home()
+    declare_snapshots()
     commands = {"Dagster UI": (f"http://{HOST}:{ui}", ui_command(ui))}
     if sys.argv[1] != "--ui":
         bundle = artifact("bundle", sys.argv[1])
