@@ -41,7 +41,8 @@ def port(variable: str, default: int) -> int:
 def ui_command(number: int) -> list[str]:
     """`dagster dev` on this checkout's workspace."""
     known = "ignore:Function `dev_command` is superseded"  # by a command that wants a project of its own shape
-    return [sys.executable, "-W", known, "-m", "dagster", "dev", "-w", str(CHECKOUT / "workspace.yaml"), "-h", HOST, "-p", str(number),
+    workspace = str(CHECKOUT / "workspace.yaml")
+    return [sys.executable, "-W", known, "-m", "dagster", "dev", "-w", workspace, "-h", HOST, "-p", str(number),
             "--log-level", "warning"]  # fmt: skip
 
 
