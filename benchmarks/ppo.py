@@ -20,7 +20,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from modeling import ppo, ppo_math, ppo_networks
+from modeling import ppo, ppo_loop, ppo_math, ppo_networks
 from modeling import tokenizer as tokenizers
 from modeling.recipes import OptimizerRecipe, PpoRecipe, SamplingRecipe
 
@@ -137,7 +137,7 @@ def main() -> None:
 
 
 @torch.no_grad()
-def bfloat16_error(loop: ppo.Loop, experience: ppo.Experience) -> float:
+def bfloat16_error(loop: ppo_loop.Loop, experience: ppo_loop.Experience) -> float:
     """Against the same forward pass in float32."""
     worst = 0.0
     everything = range(len(experience.prompts))
