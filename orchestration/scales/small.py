@@ -129,7 +129,7 @@ def laptop() -> Scale:
         model=replace(big.base.model, layers=4, heads=3, kv_heads=1, hidden=192, ffn=512, context=256, vocab_size=4096,
                       tied_embeddings=True),
         optimizer=replace(big.base.optimizer, learning_rate=4e-3, warmup_steps=100),
-        batch_tokens=1024, steps=2500,
+        batch_tokens=1024, steps=3200,
     )  # fmt: skip
     scale = replace(
         big, base=base,
@@ -153,12 +153,12 @@ def laptop() -> Scale:
     scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
     scale = _each_round(
         scale,
-        preferences={"prompts": 420, "test_share": 0.2, "safety_share": 0.3},
+        preferences={"prompts": 480, "test_share": 0.2, "safety_share": 0.3},
         reward={"context": 256, "batch_pairs": 8, "learning_rate": 1e-3},
         # At 90 % own pairs so small a safety model learns that whatever is no refusal is unsafe, and overrules helpfulness.
         safety_own_share=0.6,
-        rejection={"prompts": 560, "samples": 8, "safety_share": 0.2, "temperature": 0.8},
-        policy={"max_steps": 150, "demonstration_share": 0.7},
+        rejection={"prompts": 640, "samples": 8, "safety_share": 0.2, "temperature": 0.8},
+        policy={"max_steps": 180, "demonstration_share": 0.7},
     )
     return _answers(scale, 48)
 
