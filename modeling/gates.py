@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling import accuracy, answering, packing, pairs, runtime, sampling, scoring, sft
+from modeling import accuracy, answering, distill, packing, pairs, runtime, sampling, scoring, sft
 from modeling.recipes import AdoptRecipe
 from modeling.statistics import bootstrap_interval, wilson_interval
 
@@ -202,7 +202,7 @@ def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
     rewards = []
     for folder in (inputs["policy"], artifact):
         answers = sampling.generate(*sampling.load(folder), [row["messages"] for row in rows], greedy)
-        dialogs = [[*row["messages"], _assistant(text)] for row, (text,) in zip(rows, answers, strict=True)]
+        dialogs = [distill.answered(row["messages"], text) for row, (text,) in zip(rows, answers, strict=True)]
         said = {kind: scoring.sigmoid(scoring.score(*loaded, dialogs)) for kind, loaded in models.items()}
         rewards.append(scoring.piecewise(said["safety"], said["helpfulness"], adversarial, recipe.safety_threshold))
     before, after = (values.double().numpy() for values in rewards)
@@ -211,10 +211,6 @@ def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
     figures = {name: float(value) for name, value in figures.items()}
     why = f"reward on {len(rows)} test prompts {before.mean():.3f} before, {after.mean():.3f} after ({low:+.3f} to {high:+.3f})"
     return high >= 0, why, figures
-
-
-def _assistant(text: str) -> dict:
-    return {"role": "assistant", "content": text}
 
 
 def kept_only_the_safer(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
