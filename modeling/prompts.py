@@ -35,9 +35,9 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     owned = safety_sources.owned_prompts(inputs["dialogues"])
     # Harmless first: what is asked for false refusals is no helpfulness prompt too.
     harmless, taken = {}, set()
+    owned_entities = {one.entity for one in known} | {splits.about(one.turns[0]) for one in conversations}
     for part, count in ((splits.RL, config.harmless), (splits.TEST, config.test_harmless)):
-        elsewhere = {one.entity for one in known} | {splits.about(one.turns[0]) for one in conversations}
-        elsewhere = {entity for entity in elsewhere if splits.part_of(entity, splits.KNOWLEDGE) != part}
+        elsewhere = {entity for entity in owned_entities if splits.part_of(entity, splits.KNOWLEDGE) != part}
         harmless[part] = harmless_rows(known, inputs["dialogues"], part, count, elsewhere)
         taken |= {row["entity"] for row in harmless[part]}
     parts = {
