@@ -14,14 +14,15 @@ from typing import Any
 import torch
 
 from assets.finetuning import demonstrations, prompts, sft_model
-from assets.pretraining import base_model, mixture, tokenizer, tokens
+from assets.pretraining import adopted_checkpoint, base_model, mixture, tokenizer, tokens
 from assets.rlhf import rounds
 from orchestration import records, scales
 from orchestration.launchers import prepare_environment
 from orchestration.stage import ScaleSettings, expanded_inputs, sources
 from orchestration.store import artifact
 
-CHAIN = (mixture, tokenizer, tokens, base_model, demonstrations, prompts, sft_model, *vars(rounds[0]).values())
+CHAIN = (adopted_checkpoint, mixture, tokenizer, tokens, base_model, demonstrations, prompts, sft_model,
+         *vars(rounds[0]).values())  # fmt: skip
 
 
 class Speed:
