@@ -70,9 +70,8 @@ def heldout_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdi
     figures = {"train": len(train_ids), "heldout": len(heldout_ids)}
     if shared := set(train_ids) & set(heldout_ids):
         return False, f"{len(shared)} held-out documents are in the training part", figures
-    texts = {normalised(text) for text in heldout["text"].to_pylist()}
-    copies = sum(normalised(text) in texts for text in train["text"].to_pylist())
-    if copies:
+    repeated = pc.is_in(normalised(train["text"]), value_set=normalised(heldout["text"]))
+    if copies := pc.sum(repeated).as_py():
         return False, f"{copies} training documents repeat a held-out text", figures
     if strangers := (set(train_ids) | set(heldout_ids)) - clean:
         return False, f"{len(strangers)} documents are not of the clean corpus", figures

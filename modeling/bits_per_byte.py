@@ -4,8 +4,9 @@ Convention, for both sides: a document is paid for in full, its end included, an
 alone. The model reads the document's start token for free and pays for every token of the text and for the end token; a
 compressor pays for the text and one separator byte. Bits per byte compares models with different tokenizers.
 
-A compressor gets the same training text of that source first: its figure is compressed(training + held-out) −
-compressed(training). A language model worth its training must pass that floor; the PPMd family is the strictest here.
+A compressor reads training text of that source first, as much of it as the mixture gives the model: its figure is
+compressed(training + held-out) − compressed(training). A language model worth its training must pass that floor; the
+PPMd family is the strictest here.
 """
 
 import json
@@ -25,6 +26,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling import dialog, runtime
 from modeling.recipes import EvaluationRecipe
+from modeling.tokenizer import copies
 
 # Compressors see at most this much training text a source: it bounds their memory (xz needs 12 bytes a byte).
 FLOOR_BYTES = 32 << 20
@@ -168,9 +170,13 @@ def start_floors(pool: ThreadPoolExecutor, train: Path, heldout: dict[str, list[
 
 
 def training_bytes(train: Path, source: str) -> bytes:
-    """Training documents of one source, once each, newest bytes of FLOOR_BYTES: what a compressor may learn from."""
-    table = pq.read_table(train, columns=["id", "text"], filters=[("source", "=", source)]).sort_by("id")
-    return join(table["text"].to_pylist())[-FLOOR_BYTES:]
+    """What a compressor may learn from: training documents of one source, once each, at most the last FLOOR_BYTES.
+
+    Of a source with less than one epoch, such a share of them.
+    """
+    table = pq.read_table(train, columns=["id", "text", "epochs"], filters=[("source", "=", source)]).sort_by("id")
+    rows = zip(*(table[name].to_pylist() for name in ("id", "text", "epochs")), strict=True)
+    return join([text for identifier, text, epochs in rows if copies(identifier, epochs)])[-FLOOR_BYTES:]
 
 
 def join(texts: Sequence[str]) -> bytes:

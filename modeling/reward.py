@@ -72,6 +72,7 @@ def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> 
         activation_checkpointing=device().type == "cuda",
         model_init_kwargs={"dtype": "float32"},
         remove_unused_columns=False,
+        train_sampling_strategy="group_by_length",  # pairs of like length share a batch: two fifths of it would be padding
     )
     trainer = PairTrainer(
         str(chat),
@@ -103,7 +104,7 @@ def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: list[dict], config: 
             row[f"{side}_ids"], shortened = scoring.encode(tokenizer, dialogue, config.context)
             row[f"{side}_safe"] = float(pair[f"{side}_safe"])
             cut += shortened
-        rows.append(row)
+        rows.append(row | {"length": max(len(row["chosen_ids"]), len(row["rejected_ids"]))})
     return rows, cut
 
 

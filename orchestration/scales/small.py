@@ -34,14 +34,18 @@ def _finetuning(scale: Scale, **changes: Any) -> Scale:
 
 
 def _each_round(
-    scale: Scale, preferences: dict, reward: dict, rejection: dict, policy: dict, safety_own_share: float | None = None
+    scale: Scale, preferences: dict, reward: dict, rejection: dict, policy: dict, own_shares: dict | None = None
 ) -> Scale:
-    """Changes to the recipes of every round; `learning_rate` reaches the optimizer, `temperature` the sampling."""
+    """Changes to the recipes of every round; `learning_rate` reaches the optimizer, `temperature` the sampling.
+
+    `own_shares`: for "helpfulness" and "safety", what share of that reward model's pairs is of its own kind.
+    """
 
     def rewarded(recipe: RewardRecipe) -> RewardRecipe:
         fields = {k: v for k, v in reward.items() if k != "learning_rate"}
         rate = reward.get("learning_rate", recipe.optimizer.learning_rate)
-        return replace(recipe, optimizer=replace(recipe.optimizer, learning_rate=rate), **fields)
+        own_share = (own_shares or {}).get(recipe.kind, recipe.own_share)
+        return replace(recipe, own_share=own_share, optimizer=replace(recipe.optimizer, learning_rate=rate), **fields)
 
     def sampled(recipe: RejectionRecipe) -> RejectionRecipe:
         fields = {k: v for k, v in rejection.items() if k != "temperature"}
@@ -52,7 +56,7 @@ def _each_round(
         RoundRecipe(
             preferences=replace(r.preferences, **preferences),
             helpfulness=rewarded(r.helpfulness),
-            safety=replace(rewarded(r.safety), own_share=safety_own_share or r.safety.own_share),
+            safety=rewarded(r.safety),
             rejection=sampled(r.rejection),
             policy=replace(r.policy, **policy),
         )
@@ -137,7 +141,7 @@ def laptop() -> Scale:
         tokens=replace(big.tokens, title_share=0.5),  # teaches to name what was asked about
         demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=120,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
-        prompts=PromptsRecipe(helpfulness=720, safety=300, harmless=80, test_helpfulness=150, test_safety=100,
+        prompts=PromptsRecipe(helpfulness=1600, safety=300, harmless=80, test_helpfulness=240, test_safety=100,
                               test_harmless=80, seed=4),
         ppo=replace(big.ppo, iterations=12, batch=64, mini_batch=16, evaluate_every=4, patience=3,
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
@@ -147,16 +151,17 @@ def laptop() -> Scale:
             # a model refuse everything (LOG.md).
             least_gain=0.2, finetune=replace(big.distillation.finetune, demonstration_share=0.9),
         ),
-        evaluation=replace(big.evaluation, prompts=150, safety_prompts=100, harmless_prompts=80, samples_curve=8,
+        evaluation=replace(big.evaluation, prompts=240, safety_prompts=100, harmless_prompts=80, samples_curve=8,
                            benchmark_limit=50),
     )  # fmt: skip
     scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
     scale = _each_round(
         scale,
-        preferences={"prompts": 480, "test_share": 0.2, "safety_share": 0.3},
+        preferences={"prompts": 640, "test_share": 0.2, "safety_share": 0.25},
         reward={"context": 256, "batch_pairs": 8, "learning_rate": 1e-3},
-        # At 90 % own pairs so small a safety model learns that whatever is no refusal is unsafe, and overrules helpfulness.
-        safety_own_share=0.6,
+        # So small a helpfulness model on half safety pairs, as in the paper, learns to like every refusal, and a safety
+        # model on 90 % own pairs learns that whatever is no refusal is unsafe, and overrules helpfulness (LOG.md).
+        own_shares={"helpfulness": 0.9, "safety": 0.6},
         rejection={"prompts": 640, "samples": 8, "safety_share": 0.2, "temperature": 0.8},
         policy={"max_steps": 180, "demonstration_share": 0.7},
     )

@@ -57,7 +57,7 @@ def text(number: int, words: int = 12) -> str:
 def write_mixture(folder):
     for part, count, start in (("train", 60, 0), ("heldout", 8, 1000)):
         rows = [
-            {"id": f"{s}:{start + i}", "source": s, "text": text(start + i + len(s))}
+            {"id": f"{s}:{start + i}", "source": s, "text": text(start + i + len(s)), "epochs": 1.0}
             for s in "ab"
             for i in range(count)
         ]
