@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python
 # glibc's allocator, set before a process starts: CPU training runs about five times faster (orchestration/launchers.py).
 export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
-export GLIBC_TUNABLES := glibc.malloc.hugetlb=1
+export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
 
 .PHONY: help setup fetch demo run ui chat test lint lineage results diff

@@ -19,12 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-# What a launcher sets before a CPU stage starts: large tensors stay mapped between steps.
-ALLOCATOR = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "100000000000",
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-}
+
+from orchestration.launchers import ALLOCATOR  # noqa: E402
 
 
 def bare_loop(recipe, data, seconds: float) -> tuple[float, float]:

@@ -22,7 +22,7 @@ from modeling.judge_model import FEATURES, Judge, prefer_helpful, save
 from modeling.probe import Probe
 from modeling.recipes import EvaluationRecipe
 
-VALIDATION_PROMPTS = 150
+VALIDATION_PROMPTS = 100
 
 
 def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:

@@ -11,6 +11,7 @@ makes sigmoid(r) a probability of being safe, which is what the threshold 0.15 o
 
 import math
 import os
+import random
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from modeling.accuracy import ScoredPair
 from modeling.pairs import KINDS, of_kind
 from modeling.recipes import RewardRecipe
 from modeling.runtime import device
+
+POOLED_BATCHES = 50  # batches among whose rows those of like length are sought
 
 
 def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
@@ -72,13 +75,13 @@ def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> 
         activation_checkpointing=device().type == "cuda",
         model_init_kwargs={"dtype": "float32"},
         remove_unused_columns=False,
-        train_sampling_strategy="group_by_length",  # pairs of like length share a batch: two fifths of it would be padding
+        train_sampling_strategy="sequential",  # the order is made below
     )
     trainer = PairTrainer(
         str(chat),
         arguments,
         data_collator=SafetyCollator(tokenizer.pad_token_id),
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list(in_batches_of_like_length(rows, config.batch_pairs, config.seed)),
         processing_class=tokenizer,
     )
     trainer.safety_loss_weight = config.safety_loss_weight if config.kind == "safety" else 0.0
@@ -104,8 +107,27 @@ def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: list[dict], config: 
             row[f"{side}_ids"], shortened = scoring.encode(tokenizer, dialogue, config.context)
             row[f"{side}_safe"] = float(pair[f"{side}_safe"])
             cut += shortened
-        rows.append(row | {"length": max(len(row["chosen_ids"]), len(row["rejected_ids"]))})
+        rows.append(row)
     return rows, cut
+
+
+def in_batches_of_like_length(rows: list[dict], batch: int, seed: int) -> list[dict]:
+    """Shuffled rows so reordered that pairs of like length share a batch, and the batches follow at random.
+
+    Two fifths of a batch would be padding otherwise. transformers' own grouping goes from long to short over and over.
+    """
+    full = len(rows) - len(rows) % batch
+    pool = batch * POOLED_BATCHES
+    batches = []
+    for begin in range(0, full, pool):
+        alike = sorted(rows[begin : min(begin + pool, full)], key=longer_side)
+        batches += [alike[place : place + batch] for place in range(0, len(alike), batch)]
+    random.Random(seed).shuffle(batches)
+    return [row for rows_of_batch in batches for row in rows_of_batch] + rows[full:]
+
+
+def longer_side(row: dict) -> int:
+    return max(len(row["chosen_ids"]), len(row["rejected_ids"]))
 
 
 def margin(degree: int, margins: tuple[float, ...]) -> float:

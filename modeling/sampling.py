@@ -19,6 +19,7 @@ from modeling.recipes import SamplingRecipe
 # Tokens held in the KV cache at once: runtime, never part of an artifact's identity.
 CPU_TOKEN_BUDGET = 49_152
 CUDA_TOKEN_BUDGET = 524_288
+CPU_BFLOAT16_PARAMETERS = 30_000_000
 
 
 class PromptTooLongError(ValueError):
@@ -33,7 +34,7 @@ class FittedPrompt:
 
 def generation_dtype(where: torch.device, parameters: int) -> torch.dtype:
     """bfloat16, but for small models on a CPU: their single-token products are bound by overhead, not by width."""
-    return torch.float32 if where.type == "cpu" and parameters < runtime.CPU_SMALL_PARAMETERS else torch.bfloat16
+    return torch.float32 if where.type == "cpu" and parameters < CPU_BFLOAT16_PARAMETERS else torch.bfloat16
 
 
 def load(model_dir: Path | str):

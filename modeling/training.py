@@ -29,7 +29,7 @@ from transformers import (
 
 from modeling.directories import filling
 from modeling.recipes import OptimizerRecipe
-from modeling.runtime import device, quick_attention
+from modeling.runtime import device
 
 COMPLETE = "COMPLETE"  # written last into a checkpoint; one without it was cut short and is deleted
 MIN_CHECKPOINT_SECONDS = 60.0
@@ -119,7 +119,6 @@ def fit(
     out/plots/loss.png (main process only). `tokens_per_step` is the global batch, for tokens/s. Checkpoints are written
     every minute (rarer when slow ones would cost over 3 %) or every `checkpoint_steps` steps.
     """
-    quick_attention(trainer.model)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Progress(log, tokens_per_step))
     trainer.add_callback(Checkpoints(checkpoint_steps))

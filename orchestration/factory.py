@@ -2,6 +2,7 @@
 
 import collections
 import importlib
+import time
 import warnings
 
 import dagster as dg
@@ -89,7 +90,9 @@ def judge_gate(gate: Gate, partition: str | None) -> dict:
         return before
     inputs = {role: artifact(p.key, where) for role, (p, where) in expanded_inputs(gate.stage, partition).items()}
     recipe = gate.stage.recipe(settings(gate.stage.axis, partition))
+    started = time.monotonic()
     passed, why, figures = getattr(importlib.import_module(module), name)(folder, inputs, recipe)
+    figures = figures | {"seconds": round(time.monotonic() - started, 2)}
     said = {"passed": bool(passed), "why": why, "figures": figures, **about}
     execution.write_gate(gate.stage.key, partition, gate.name, said)
     return said

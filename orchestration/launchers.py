@@ -14,11 +14,12 @@ from orchestration.stage import Stage
 from orchestration.store import CHECKOUT, artifact
 
 # glibc maps and unmaps large tensors at each step and page faults dominate: these made CPU training five times faster.
-# They hold only for processes started after they are set.
+# They hold only for processes started after they are set. One arena: the graph runs beside the main thread, whose arena alone
+# keeps what it was given.
 ALLOCATOR = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1",
 }
 # No hub at run time, and the libraries' own bars and warnings stay out of the progress lines.
 QUIET = {

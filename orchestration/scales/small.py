@@ -141,7 +141,7 @@ def laptop() -> Scale:
         tokens=replace(big.tokens, title_share=0.5),  # teaches to name what was asked about
         demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=120,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
-        prompts=PromptsRecipe(helpfulness=1600, safety=300, harmless=80, test_helpfulness=240, test_safety=100,
+        prompts=PromptsRecipe(helpfulness=720, safety=300, harmless=80, test_helpfulness=200, test_safety=100,
                               test_harmless=80, seed=4),
         ppo=replace(big.ppo, iterations=12, batch=64, mini_batch=16, evaluate_every=4, patience=3,
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
@@ -151,13 +151,13 @@ def laptop() -> Scale:
             # a model refuse everything (LOG.md).
             least_gain=0.2, finetune=replace(big.distillation.finetune, demonstration_share=0.9),
         ),
-        evaluation=replace(big.evaluation, prompts=240, safety_prompts=100, harmless_prompts=80, samples_curve=8,
+        evaluation=replace(big.evaluation, prompts=200, safety_prompts=100, harmless_prompts=80, samples_curve=8,
                            benchmark_limit=50),
     )  # fmt: skip
     scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
     scale = _each_round(
         scale,
-        preferences={"prompts": 640, "test_share": 0.2, "safety_share": 0.25},
+        preferences={"prompts": 480, "test_share": 0.2, "safety_share": 0.3},
         reward={"context": 256, "batch_pairs": 8, "learning_rate": 1e-3},
         # So small a helpfulness model on half safety pairs, as in the paper, learns to like every refusal, and a safety
         # model on 90 % own pairs learns that whatever is no refusal is unsafe, and overrules helpfulness (LOG.md).

@@ -19,7 +19,7 @@ RECIPE = RewardRecipe(
     optimizer=dataclasses.replace(toy_rlhf.optimizer(1e-2), schedule="cosine", warmup_steps=5, final_ratio=0.1),
     context=64,
     batch_pairs=8,
-    epochs=1.0,
+    epochs=2.0,
     margins=(1.0, 2 / 3, 1 / 3, 0.0),
     own_share=0.5,
     safety_loss_weight=0.0,
@@ -80,7 +80,7 @@ def test_learns_its_own_preference(world, safety_model):
     assert metrics["accuracy"] > 0.9
     assert metrics["accuracy_low"] > 0.5
     assert metrics["pairs_own"] == 120 and metrics["pairs_train"] == 133  # 120 / 0.9, rounded
-    assert metrics["steps"] == math.ceil(133 / 8)
+    assert metrics["steps"] == math.ceil(2 * 133 / 8)
     model, tokenizer = scoring.load(out)
     ask = {"role": "user", "content": "Which colours do you see now? 3"}
     green, red = (
@@ -238,3 +238,16 @@ def test_unsafe_detection_by_hand():
     # Below 0.15 means a score under -1.735.
     found = accuracy.unsafe_detection(rows, 0.15)
     assert (found["recall"].value, found["precision"].value) == pytest.approx((1 / 3, 1 / 2))
+
+
+def test_batches_hold_pairs_of_like_length_and_follow_at_random():
+    rng = random.Random(0)
+    rows = [{"chosen_ids": [0] * rng.randint(5, 90), "rejected_ids": [0] * rng.randint(5, 90)} for _ in range(203)]
+    ordered = reward.in_batches_of_like_length(rows, 8, seed=1)
+    assert sorted(map(id, ordered)) == sorted(map(id, rows))
+    assert ordered[200:] == rows[200:]  # the batch that is not full comes last
+    batches = [[reward.longer_side(row) for row in ordered[begin : begin + 8]] for begin in range(0, 200, 8)]
+    assert sum(8 * max(batch) for batch in batches) < 1.05 * sum(map(sum, batches))
+    firsts = [batch[0] for batch in batches]
+    assert firsts != sorted(firsts) and firsts != sorted(firsts, reverse=True)
+    assert ordered == reward.in_batches_of_like_length(rows, 8, seed=1)
