@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from data_cleaning import archives
 from data_cleaning.documents import DOCUMENT_SCHEMA, write_shard
-from data_cleaning.json_stream import Bad
-from data_cleaning.readers import Record, reader_for
+from data_cleaning.raw_records import Bad, Record
+from data_cleaning.readers import reader_for
 from data_cleaning.recipes import ExtractRecipe
 from data_cleaning.shards import map_shards
 

@@ -4,21 +4,13 @@ import codecs
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from data_cleaning.raw_records import Bad
+
 CHUNK_BYTES = 1 << 18
 SPACE = re.compile(r"[ \t\r\n]*")
-
-
-@dataclass(frozen=True)
-class Bad:
-    """Input that was left out: byte offset in its file, what is wrong, and how many bytes (0 where that is unknown)."""
-
-    offset: int
-    error: str
-    bytes: int
 
 
 def bounded_lines(file: BinaryIO, max_bytes: int) -> Iterator[tuple[int, int, bytes | None]]:

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_cleaning.json_stream import Bad, bounded_lines, json_items
-from data_cleaning.readers import READERS, chat_turns, reader_for
+from data_cleaning.json_stream import bounded_lines, json_items
+from data_cleaning.packaged_readers import chat_turns
+from data_cleaning.raw_records import Bad
+from data_cleaning.readers import READERS, reader_for
 from tests.data_cleaning.raw import real_sources
 
 MAX = 1 << 20
