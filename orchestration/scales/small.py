@@ -6,6 +6,7 @@ from typing import Any
 from modeling.recipes import (
     AdoptRecipe,
     FinetuneRecipe,
+    PreferencesRecipe,
     PretrainRecipe,
     PromptsRecipe,
     RejectionRecipe,
@@ -36,10 +37,16 @@ def _finetuning(scale: Scale, **changes: Any) -> Scale:
 def _each_round(
     scale: Scale, preferences: dict, reward: dict, rejection: dict, policy: dict, own_shares: dict | None = None
 ) -> Scale:
-    """Changes to the recipes of every round; `learning_rate` reaches the optimizer, `temperature` the sampling.
+    """Changes to the recipes of every round; `learning_rate` reaches the optimizer, `temperature` the sampling (of pairs: the
+    latest model's).
 
     `own_shares`: for "helpfulness" and "safety", what share of that reward model's pairs is of its own kind.
     """
+
+    def labelled(recipe: PreferencesRecipe) -> PreferencesRecipe:
+        fields = {k: v for k, v in preferences.items() if k != "temperature"}
+        temperature = preferences.get("temperature", recipe.sampling_a.temperature)
+        return replace(recipe, sampling_a=replace(recipe.sampling_a, temperature=temperature), **fields)
 
     def rewarded(recipe: RewardRecipe) -> RewardRecipe:
         fields = {k: v for k, v in reward.items() if k != "learning_rate"}
@@ -54,7 +61,7 @@ def _each_round(
 
     return replace(scale, rounds=tuple(
         RoundRecipe(
-            preferences=replace(r.preferences, **preferences),
+            preferences=labelled(r.preferences),
             helpfulness=rewarded(r.helpfulness),
             safety=rewarded(r.safety),
             rejection=sampled(r.rejection),
@@ -157,13 +164,14 @@ def laptop() -> Scale:
     scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
     scale = _each_round(
         scale,
-        preferences={"prompts": 480, "test_share": 0.2, "safety_share": 0.3},
+        # Near-greedy answers of so small a model loop: pairs must show that, or reward models learn that longer is better.
+        preferences={"prompts": 480, "test_share": 0.2, "safety_share": 0.3, "temperature": 0.1},
         reward={"context": 256, "batch_pairs": 8, "learning_rate": 1e-3},
         # So small a helpfulness model on half safety pairs, as in the paper, learns to like every refusal, and a safety
         # model on 90 % own pairs learns that whatever is no refusal is unsafe, and overrules helpfulness (LOG.md).
         own_shares={"helpfulness": 0.9, "safety": 0.6},
         rejection={"prompts": 640, "samples": 8, "safety_share": 0.2, "temperature": 0.8},
-        policy={"max_steps": 180, "demonstration_share": 0.7},
+        policy={"max_steps": 150, "demonstration_share": 0.7},
     )
     return _answers(scale, 48)
 
@@ -216,7 +224,7 @@ def adopted() -> Scale:
     scale = _each_round(
         scale,
         # Two thirds of a reward model's step are fixed (weights cast, clipped, updated): eight pairs cost little more than four.
-        preferences={"prompts": 128, "safety_share": 0.4},
+        preferences={"prompts": 128, "safety_share": 0.4, "temperature": 0.7},
         reward={"context": 512, "batch_pairs": 8, "learning_rate": 8e-5},
         rejection={"prompts": 64, "samples": 4, "safety_share": 0.3},
         policy={},
