@@ -203,7 +203,7 @@ def tiny() -> Scale:
 
 
 def adopted() -> Scale:
-    """SmolLM2-135M-Instruct in the place of the base model; two CPU cores, ninety minutes."""
+    """SmolLM2-135M-Instruct in the place of the base model; two CPU cores, eighty minutes."""
     big = laptop()
     checkpoint = AdoptRecipe(source="smollm2")
     scale = replace(
