@@ -208,8 +208,9 @@ def adopted() -> Scale:
     checkpoint = AdoptRecipe(source="smollm2")
     scale = replace(
         big, tokenizer=checkpoint, tokens=checkpoint, base=checkpoint,
-        # Twelve steps see about three hundred dialogues: enough of them safe that some adversarial prompts are declined.
-        demonstrations=replace(big.demonstrations, max_definitions=300, max_conversations=120, max_safety=100,
+        # Twelve steps see about three hundred dialogues: a third of them safe, so that about half of the adversarial prompts
+        # are declined and pairs hold one safe and one unsafe answer (LOG.md).
+        demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_safety=190,
                                max_answer_words=45),
         prompts=replace(big.prompts, helpfulness=300, safety=150, test_helpfulness=60, test_safety=50, test_harmless=40),
         ppo=replace(big.ppo, iterations=6, batch=24, mini_batch=8, evaluate_every=3,
