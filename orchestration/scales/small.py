@@ -6,10 +6,8 @@ from typing import Any
 from modeling.recipes import (
     AdoptRecipe,
     FinetuneRecipe,
-    PreferencesRecipe,
     PretrainRecipe,
     PromptsRecipe,
-    RejectionRecipe,
     RewardRecipe,
     RoundRecipe,
     SamplingRecipe,
@@ -34,38 +32,36 @@ def _finetuning(scale: Scale, **changes: Any) -> Scale:
     )
 
 
+def _changed(recipe: Any, changes: dict[str, Any]) -> Any:
+    """A recipe with other values; a dict changes the recipe within."""
+    return replace(
+        recipe, **{k: _changed(getattr(recipe, k), v) if isinstance(v, dict) else v for k, v in changes.items()}
+    )
+
+
 def _each_round(
-    scale: Scale, preferences: dict, reward: dict, rejection: dict, policy: dict, own_shares: dict | None = None
+    scale: Scale,
+    preferences: dict,
+    reward: dict,
+    rejection: dict,
+    policy: dict,
+    own_shares: dict[str, float] | None = None,
 ) -> Scale:
-    """Changes to the recipes of every round; `learning_rate` reaches the optimizer, `temperature` the sampling (of pairs: the
-    latest model's).
+    """The same changes to the recipes of every round.
 
     `own_shares`: for "helpfulness" and "safety", what share of that reward model's pairs is of its own kind.
     """
 
-    def labelled(recipe: PreferencesRecipe) -> PreferencesRecipe:
-        fields = {k: v for k, v in preferences.items() if k != "temperature"}
-        temperature = preferences.get("temperature", recipe.sampling_a.temperature)
-        return replace(recipe, sampling_a=replace(recipe.sampling_a, temperature=temperature), **fields)
-
     def rewarded(recipe: RewardRecipe) -> RewardRecipe:
-        fields = {k: v for k, v in reward.items() if k != "learning_rate"}
-        rate = reward.get("learning_rate", recipe.optimizer.learning_rate)
-        own_share = (own_shares or {}).get(recipe.kind, recipe.own_share)
-        return replace(recipe, own_share=own_share, optimizer=replace(recipe.optimizer, learning_rate=rate), **fields)
-
-    def sampled(recipe: RejectionRecipe) -> RejectionRecipe:
-        fields = {k: v for k, v in rejection.items() if k != "temperature"}
-        temperature = rejection.get("temperature", recipe.sampling.temperature)
-        return replace(recipe, sampling=replace(recipe.sampling, temperature=temperature), **fields)
+        return _changed(recipe, {"own_share": (own_shares or {}).get(recipe.kind, recipe.own_share), **reward})
 
     return replace(scale, rounds=tuple(
         RoundRecipe(
-            preferences=labelled(r.preferences),
+            preferences=_changed(r.preferences, preferences),
             helpfulness=rewarded(r.helpfulness),
             safety=rewarded(r.safety),
-            rejection=sampled(r.rejection),
-            policy=replace(r.policy, **policy),
+            rejection=_changed(r.rejection, rejection),
+            policy=_changed(r.policy, policy),
         )
         for r in scale.rounds
     ))  # fmt: skip
@@ -121,7 +117,7 @@ def gpu() -> Scale:
     scale = _each_round(
         scale,
         preferences={"annotator": "simulated", "prompts": 2000, "test_share": 0.1},
-        reward={"context": 2048, "batch_pairs": 64, "learning_rate": 2e-5},
+        reward={"context": 2048, "batch_pairs": 64, "optimizer": {"learning_rate": 2e-5}},
         rejection={"prompts": 2000, "samples": 16},
         policy={"demonstration_share": 0.5},
     )
@@ -165,12 +161,12 @@ def laptop() -> Scale:
     scale = _each_round(
         scale,
         # Near-greedy answers of so small a model loop: pairs must show that, or reward models learn that longer is better.
-        preferences={"prompts": 480, "test_share": 0.2, "safety_share": 0.3, "temperature": 0.1},
-        reward={"context": 256, "batch_pairs": 8, "learning_rate": 1e-3},
+        preferences={"prompts": 480, "test_share": 0.2, "safety_share": 0.3, "sampling_a": {"temperature": 0.1}},
+        reward={"context": 256, "batch_pairs": 8, "optimizer": {"learning_rate": 1e-3}},
         # So small a helpfulness model on half safety pairs, as in the paper, learns to like every refusal, and a safety
         # model on 90 % own pairs learns that whatever is no refusal is unsafe, and overrules helpfulness (LOG.md).
         own_shares={"helpfulness": 0.9, "safety": 0.6},
-        rejection={"prompts": 640, "samples": 8, "safety_share": 0.2, "temperature": 0.8},
+        rejection={"prompts": 640, "samples": 8, "safety_share": 0.2, "sampling": {"temperature": 0.8}},
         policy={"max_steps": 150, "demonstration_share": 0.7},
     )
     return _answers(scale, 48)
@@ -225,8 +221,8 @@ def adopted() -> Scale:
     scale = _each_round(
         scale,
         # Two thirds of a reward model's step are fixed (weights cast, clipped, updated): eight pairs cost little more than four.
-        preferences={"prompts": 128, "safety_share": 0.4, "temperature": 0.7},
-        reward={"context": 512, "batch_pairs": 8, "learning_rate": 8e-5},
+        preferences={"prompts": 128, "safety_share": 0.4, "sampling_a": {"temperature": 0.7}},
+        reward={"context": 512, "batch_pairs": 8, "optimizer": {"learning_rate": 8e-5}},
         rejection={"prompts": 64, "samples": 4, "safety_share": 0.3},
         policy={},
     )
