@@ -136,7 +136,7 @@ def laptop() -> Scale:
         model=replace(big.base.model, layers=4, heads=3, kv_heads=1, hidden=192, ffn=512, context=256, vocab_size=4096,
                       tied_embeddings=True),
         optimizer=replace(big.base.optimizer, learning_rate=4e-3, warmup_steps=100),
-        batch_tokens=1024, steps=3200,
+        batch_tokens=1024, steps=2800,
     )  # fmt: skip
     scale = replace(
         big, base=base,
@@ -144,7 +144,7 @@ def laptop() -> Scale:
         tokens=replace(big.tokens, title_share=0.5),  # teaches to name what was asked about
         demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=120,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
-        prompts=PromptsRecipe(helpfulness=720, safety=300, harmless=80, test_helpfulness=200, test_safety=100,
+        prompts=PromptsRecipe(helpfulness=720, safety=300, harmless=80, test_helpfulness=1000, test_safety=100,
                               test_harmless=80, seed=4),
         ppo=replace(big.ppo, iterations=12, batch=64, mini_batch=16, evaluate_every=4, patience=3,
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
@@ -154,7 +154,8 @@ def laptop() -> Scale:
             # a model refuse everything (LOG.md).
             least_gain=0.2, finetune=replace(big.distillation.finetune, demonstration_share=0.9),
         ),
-        evaluation=replace(big.evaluation, prompts=200, safety_prompts=100, harmless_prompts=80, samples_curve=8,
+        # What the rounds gain, 3 to 6 points under the independent judge, 200 prompts cannot tell from chance (LOG.md).
+        evaluation=replace(big.evaluation, prompts=1000, safety_prompts=100, harmless_prompts=80, samples_curve=8,
                            benchmark_limit=50),
     )  # fmt: skip
     scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
@@ -166,7 +167,7 @@ def laptop() -> Scale:
         # So small a helpfulness model on half safety pairs, as in the paper, learns to like every refusal, and a safety
         # model on 90 % own pairs learns that whatever is no refusal is unsafe, and overrules helpfulness (LOG.md).
         own_shares={"helpfulness": 0.9, "safety": 0.6},
-        rejection={"prompts": 640, "samples": 8, "safety_share": 0.2, "sampling": {"temperature": 0.8}},
+        rejection={"prompts": 560, "samples": 8, "safety_share": 0.2, "sampling": {"temperature": 0.8}},
         policy={"max_steps": 150, "demonstration_share": 0.7},
     )
     return _answers(scale, 48)
@@ -208,11 +209,11 @@ def adopted() -> Scale:
         # are declined and pairs hold one safe and one unsafe answer (LOG.md).
         demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_safety=190,
                                max_answer_words=45),
-        prompts=replace(big.prompts, helpfulness=300, safety=150, test_helpfulness=60, test_safety=50, test_harmless=40),
+        prompts=replace(big.prompts, helpfulness=300, safety=150, test_helpfulness=150, test_safety=50, test_harmless=40),
         ppo=replace(big.ppo, iterations=6, batch=24, mini_batch=8, evaluate_every=3,
                     optimizer=replace(big.ppo.optimizer, learning_rate=2e-6)),
         distillation=replace(big.distillation, prompts=80),
-        evaluation=replace(big.evaluation, prompts=60, safety_prompts=50, harmless_prompts=40, benchmark_limit=10,
+        evaluation=replace(big.evaluation, prompts=150, safety_prompts=50, harmless_prompts=40, benchmark_limit=10,
                            bits_per_byte_documents=20),
         release=replace(big.release, max_version_bytes=400_000_000),
     )  # fmt: skip
