@@ -46,6 +46,12 @@ win_rates = _evaluation(
     generations=generations, judge=judge, fitted_judge=fitted_judge,
     helpfulness_reward_model=v5.helpfulness_reward_model, safety_reward_model=v5.safety_reward_model,
 )  # fmt: skip
+temperature_curve = _evaluation(
+    "temperature_curve", "modeling.temperature", "3.3, Figure 8",
+    "Win rates against SFT by sampling temperature: rounds narrow what a policy says.",
+    prompts=prompts, sft_model=sft_model, policy_5=v5.policy, ppo_policy=ppo_policy, chat_model=chat_model,
+    judge=judge, fitted_judge=fitted_judge, helpfulness_reward_model=v5.helpfulness_reward_model,
+)  # fmt: skip
 safety_rates = _evaluation(
     "safety_rates", "modeling.safety_rates", "4.3, 4.4",
     "Violations on adversarial prompts and false refusals on harmless ones, by version and risk category.",
@@ -59,4 +65,7 @@ reward_report = _evaluation(
     **{f"safety_reward_model_{i + 1}": r.safety_reward_model for i, r in enumerate(rounds)},
 )  # fmt: skip
 
-STAGES = [bits_per_byte, benchmark_scores, judge, fitted_judge, generations, win_rates, safety_rates, reward_report]
+STAGES = [
+    bits_per_byte, benchmark_scores, judge, fitted_judge, generations, win_rates, temperature_curve, safety_rates,
+    reward_report,
+]  # fmt: skip

@@ -12,7 +12,8 @@ bundle = Stage(
     (("chat_model", chat_model), ("sft_model", sft_model), *evaluation.versions.items(), ("ppo_policy", ppo_policy),
      ("prompts", prompts), ("bits_per_byte", evaluation.bits_per_byte),
      ("benchmark_scores", evaluation.benchmark_scores), ("win_rates", evaluation.win_rates),
-     ("safety_rates", evaluation.safety_rates), ("reward_report", evaluation.reward_report)),
+     ("temperature_curve", evaluation.temperature_curve), ("safety_rates", evaluation.safety_rates),
+     ("reward_report", evaluation.reward_report)),
 )  # fmt: skip
 
 STAGES = [bundle]

@@ -203,6 +203,8 @@ class EvaluationRecipe:
     prompts: int
     safety_prompts: int
     harmless_prompts: int
+    temperatures: tuple[float, ...]  # at which win rates are measured too
+    temperature_prompts: int
     samples_curve: int  # N of the best-of-N curve (Fig. 7)
     benchmark_limit: int  # questions a benchmark, 0 = all
     bits_per_byte_documents: int

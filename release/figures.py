@@ -136,6 +136,33 @@ def win_rates(artifact: Artifact) -> Section:
     return Section("Win rates against SFT", artifact, head, cells, note)
 
 
+def temperature_curve(artifact: Artifact) -> Section:
+    """Figure 8's question as a table: a row a version, the helpfulness win rates at every temperature."""
+    rows, distinct = metric(artifact, "rows"), metric(artifact, "distinct")
+    found = {(row["version"], row["judge"], row["temperature"]): row for row in rows}
+    varied = {(row["version"], row["temperature"]): f"{100 * row['distinct']:.0f} %" for row in distinct}
+    temperatures, versions = (list(dict.fromkeys(row[key] for row in distinct)) for key in ("temperature", "version"))
+    judges = list(dict.fromkeys(row["judge"] for row in rows))
+    head = (
+        "Version",
+        *(f"{judge}, T = {t}" for judge in judges for t in temperatures),
+        *(f"variety, T = {t}" for t in temperatures),
+    )
+    cells = [
+        (
+            version,
+            *(interval(found.get((version, judge, t)), "win_rate") for judge in judges for t in temperatures),
+            *(varied[version, t] for t in temperatures),
+        )
+        for version in versions
+    ]
+    note = (
+        f"Helpfulness against SFT at the same temperature, {metric(artifact, 'prompts')} prompts, 95 % bootstrap intervals. "
+        "Variety: how many of the word trigrams in all answers are different ones."
+    )
+    return Section("Win rates by sampling temperature", artifact, head, cells, note)
+
+
 def safety_rates(artifact: Artifact) -> Section:
     """Violations on adversarial and false refusals on harmless prompts, as both readers count them."""
     table_file = json.loads((artifact.folder / "safety_rates.json").read_text(encoding="utf-8"))
@@ -162,6 +189,7 @@ READERS: dict[str, Callable[[Artifact], Section]] = {
     "reward_report": reward_accuracy,
     "rejection_samples": best_of_n,
     "win_rates": win_rates,
+    "temperature_curve": temperature_curve,
     "safety_rates": safety_rates,
 }
 

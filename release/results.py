@@ -11,7 +11,7 @@ from pathlib import Path
 
 from release import figures, lineage
 
-EVALUATIONS = ("bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "safety_rates")
+EVALUATIONS = ("bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "safety_rates")
 
 
 class MarkerError(ValueError):

@@ -106,6 +106,7 @@ def llama2_70b() -> Scale:
         evaluation=EvaluationRecipe(
             sampling=SamplingRecipe(temperature=0.1, top_p=0.9, max_new_tokens=1024, seed=80),
             prompts=584, safety_prompts=1586, harmless_prompts=210, samples_curve=100, benchmark_limit=0,
+            temperatures=(0.1, 0.7, 1.0), temperature_prompts=584,  # (open)
             bits_per_byte_documents=10_000, bootstrap=10_000, seed=80,
         ),
         release=ReleaseRecipe(allow_unlicensed=(), max_version_bytes=0, examples=6),

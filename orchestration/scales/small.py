@@ -109,8 +109,8 @@ def gpu() -> Scale:
                               test_harmless=100, seed=4),
         ppo=replace(big.ppo, iterations=200, batch=256),
         distillation=replace(big.distillation, prompts=600),
-        evaluation=replace(big.evaluation, prompts=300, safety_prompts=150, harmless_prompts=100, samples_curve=32,
-                           benchmark_limit=500, bits_per_byte_documents=300, bootstrap=2000),
+        evaluation=replace(big.evaluation, prompts=300, safety_prompts=150, harmless_prompts=100, temperature_prompts=300,
+                           samples_curve=32, benchmark_limit=500, bits_per_byte_documents=300, bootstrap=2000),
         release=replace(big.release, max_version_bytes=2_000_000_000),
     )  # fmt: skip
     scale = _finetuning(scale, context=2048, learning_rate=1e-4)
@@ -136,7 +136,7 @@ def laptop() -> Scale:
         model=replace(big.base.model, layers=4, heads=3, kv_heads=1, hidden=192, ffn=512, context=256, vocab_size=4096,
                       tied_embeddings=True),
         optimizer=replace(big.base.optimizer, learning_rate=4e-3, warmup_steps=100),
-        batch_tokens=1024, steps=2800,
+        batch_tokens=1024, steps=2600,
     )  # fmt: skip
     scale = replace(
         big, base=base,
@@ -144,7 +144,7 @@ def laptop() -> Scale:
         tokens=replace(big.tokens, title_share=0.5),  # teaches to name what was asked about
         demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=120,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
-        prompts=PromptsRecipe(helpfulness=720, safety=300, harmless=80, test_helpfulness=1000, test_safety=100,
+        prompts=PromptsRecipe(helpfulness=720, safety=300, harmless=80, test_helpfulness=800, test_safety=100,
                               test_harmless=80, seed=4),
         ppo=replace(big.ppo, iterations=12, batch=64, mini_batch=16, evaluate_every=4, patience=3,
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
@@ -154,9 +154,11 @@ def laptop() -> Scale:
             # a model refuse everything (LOG.md).
             least_gain=0.2, finetune=replace(big.distillation.finetune, demonstration_share=0.9),
         ),
-        # What the rounds gain, 3 to 6 points under the independent judge, 200 prompts cannot tell from chance (LOG.md).
-        evaluation=replace(big.evaluation, prompts=1000, safety_prompts=100, harmless_prompts=80, samples_curve=8,
-                           benchmark_limit=50),
+        # Two hundred prompts cannot tell a gain of five points from chance, and the mode of so small a model is one loop
+        # for every prompt: answers come from the distribution that training improves, at temperature 1 (LOG.md).
+        evaluation=replace(big.evaluation, prompts=800, safety_prompts=100, harmless_prompts=80, temperature_prompts=500,
+                           samples_curve=8, benchmark_limit=50,
+                           sampling=replace(big.evaluation.sampling, temperature=1.0)),
     )  # fmt: skip
     scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
     scale = _each_round(
@@ -189,8 +191,8 @@ def tiny() -> Scale:
         prompts=PromptsRecipe(helpfulness=24, safety=16, harmless=8, test_helpfulness=10, test_safety=8, test_harmless=8, seed=4),
         ppo=replace(big.ppo, iterations=2, batch=8, mini_batch=4, evaluate_every=1),
         distillation=replace(big.distillation, prompts=12),
-        evaluation=replace(big.evaluation, prompts=10, safety_prompts=8, harmless_prompts=8, samples_curve=4,
-                           benchmark_limit=4, bits_per_byte_documents=10, bootstrap=200),
+        evaluation=replace(big.evaluation, prompts=10, safety_prompts=8, harmless_prompts=8, temperature_prompts=6,
+                           samples_curve=4, benchmark_limit=4, bits_per_byte_documents=10, bootstrap=200),
     )  # fmt: skip
     scale = _finetuning(scale, max_steps=5)
     scale = _each_round(
@@ -213,8 +215,9 @@ def adopted() -> Scale:
         ppo=replace(big.ppo, iterations=6, batch=24, mini_batch=8, evaluate_every=3,
                     optimizer=replace(big.ppo.optimizer, learning_rate=2e-6)),
         distillation=replace(big.distillation, prompts=80),
-        evaluation=replace(big.evaluation, prompts=150, safety_prompts=50, harmless_prompts=40, benchmark_limit=10,
-                           bits_per_byte_documents=20),
+        evaluation=replace(big.evaluation, prompts=150, safety_prompts=50, harmless_prompts=40, temperatures=(0.7, 1.0),
+                           temperature_prompts=40, benchmark_limit=10, bits_per_byte_documents=20,
+                           sampling=replace(big.evaluation.sampling, temperature=0.1)),
         release=replace(big.release, max_version_bytes=400_000_000),
     )  # fmt: skip
     # Gently: the checkpoint is a chat model already, and what it knows is to stay.

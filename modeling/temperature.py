@@ -1,0 +1,123 @@
+"""Win rates against SFT by sampling temperature (paper 3.3 and Figure 8: RLHF moves the temperature a model is best at).
+
+Rejection sampling and PPO make a policy's distribution narrower. At temperature 1, where answers come from the
+distribution that training improves (equation 3), and near-greedy, where only its mode shows, the same two models may
+compare differently, so one temperature does not tell which is better. Both models of a comparison answer at the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from modeling import answer_rules, answering, generations, judge_model, reporting, win_rates
+from modeling.recipes import EvaluationRecipe
+
+AXIS = "helpfulness"
+
+
+def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """Write temperature.json, report.md and plots/temperature.png.
+
+    Inputs: prompts, sft_model and later versions, judge, fitted_judge, helpfulness_reward_model. Rows hold a win rate
+    with its 95 % interval a judge, version and temperature; `distinct` the share of different word trigrams among all
+    of a version's answers, 0 to 1.
+    """
+    versions = generations.version_folders(inputs)
+    prompts = generations.select(answering.read_prompts(inputs["prompts"], "test"), {AXIS: config.temperature_prompts})
+    for folder in versions.values():
+        prompts = answering.fitting(folder, prompts, config.sampling)
+    if not prompts:
+        raise ValueError("No test prompt fits into the models' context: lower max_new_tokens in the evaluation recipe")
+    independent = judge_model.load(inputs["judge"], inputs["fitted_judge"])
+    background = sorted({generations.question(prompt) for prompt in prompts})
+    texts = [prompt["messages"] for prompt in prompts]
+    rows, distinct = [], []
+    for number, temperature in enumerate(config.temperatures, start=1):
+        log.info(f"temperature {number} of {len(config.temperatures)}: {temperature}")
+        sampling = replace(config.sampling, temperature=temperature)
+        answers = {}
+        for version, folder in versions.items():
+            scratch = out / "_scratch" / str(temperature) / version
+            drawn = answering.answer_all(folder, texts, sampling, 1, "temperature", scratch, log)
+            answers[version] = [one[0] for one in drawn]
+            share = distinct_trigrams(answers[version])
+            distinct.append({"version": version, "temperature": temperature, "distinct": share})
+        outcomes = {
+            win_rates.JUDGES[0]: win_rates.reward_outcomes(inputs, AXIS, prompts, answers, log),
+            win_rates.JUDGES[1]: win_rates.judge_outcomes(independent, AXIS, prompts, answers, background, log),
+        }
+        rows += [
+            win_rates.row(name, AXIS, version, outcome_N, config) | {"temperature": temperature}
+            for name, by_version in outcomes.items()
+            for version, outcome_N in by_version.items()
+        ]
+    reporting.write_json(out / "temperature.json", {"win_rates": rows, "distinct": distinct})
+    reporting.write_text(out / "report.md", report(rows, distinct))
+    reporting.save_figure(plot(rows, distinct), out / "plots" / "temperature.png")
+    return {"prompts": len(prompts), "rows": rows, "distinct": distinct}
+
+
+def distinct_trigrams(answers: Sequence[str]) -> float:
+    """Different word trigrams over all word trigrams of the answers; 1 where there are none."""
+    trigrams = [
+        trigram
+        for answer in answers
+        for said in [answer_rules.words(answer)]
+        for trigram in zip(said, said[1:], said[2:], strict=False)
+    ]
+    return len(set(trigrams)) / len(trigrams) if trigrams else 1.0
+
+
+def report(rows: Sequence[dict], distinct: Sequence[dict]) -> str:
+    head = ("temperature", "version", *(f"{name}: win rate" for name in win_rates.JUDGES), "distinct trigrams")
+    found = {(row["judge"], row["version"], row["temperature"]): row for row in rows}
+    table = []
+    for one in distinct:
+        judged = [found.get((name, one["version"], one["temperature"])) for name in win_rates.JUDGES]
+        cells = [
+            f"**{reporting.percent(row['win_rate'])}** [{100 * row['low']:.0f}, {100 * row['high']:.0f}]" if row else ""
+            for row in judged
+        ]
+        table.append((one["temperature"], one["version"], *cells, f"{one['distinct']:.2f}"))
+    return "\n".join(
+        [
+            "# Win rates against SFT by sampling temperature",
+            "",
+            f"{rows[0]['prompts']} helpfulness prompts; both sides of a comparison answer at the same temperature. Ties",
+            "count half; 95 % bootstrap intervals. Distinct trigrams: how many of a version's word trigrams differ.",
+            "",
+            reporting.table(head, table),
+        ]
+    )
+
+
+def plot(rows: Sequence[dict], distinct: Sequence[dict]) -> Figure:
+    """A panel a judge with a line a version, and how varied the answers are."""
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    panels = figure.subplots(1, len(win_rates.JUDGES) + 1)
+    versions = list(dict.fromkeys(row["version"] for row in distinct))
+    colours = dict(zip(versions, ["0.35", *(f"C{place}" for place in range(len(versions) - 1))], strict=True))
+    for axes, name in zip(panels, win_rates.JUDGES, strict=False):
+        axes.axhline(50, color="0.6", linestyle="--", linewidth=0.8)
+        for version in versions[1:]:
+            line = [row for row in rows if (row["judge"], row["version"]) == (name, version)]
+            rates = [100 * row["win_rate"] for row in line]
+            bars = [[100 * (row["win_rate"] - row["low"]) for row in line],
+                    [100 * (row["high"] - row["win_rate"]) for row in line]]  # fmt: skip
+            axes.errorbar([row["temperature"] for row in line], rates, yerr=bars, fmt="o-", color=colours[version],
+                          capsize=2, markersize=4, elinewidth=0.9, label=version)  # fmt: skip
+        axes.set_title(f"judged by the {name}", fontsize=10)
+        axes.set_ylabel("helpfulness: win rate against SFT (%)")
+    for version in versions:
+        line = [row for row in distinct if row["version"] == version]
+        panels[-1].plot([row["temperature"] for row in line], [100 * row["distinct"] for row in line], "o-",
+                        color=colours[version], markersize=4, label=version)  # fmt: skip
+    panels[-1].set_title("variety of the answers", fontsize=10)
+    panels[-1].set_ylabel("different word trigrams (%)")
+    for axes in panels:
+        axes.set_xlabel("sampling temperature")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[-1].legend(fontsize=8, frameon=False)
+    return figure
