@@ -156,7 +156,7 @@ def laptop() -> Scale:
         ),
         # Two hundred prompts cannot tell a gain of five points from chance, and the mode of so small a model is one loop
         # for every prompt: answers come from the distribution that training improves, at temperature 1 (LOG.md).
-        evaluation=replace(big.evaluation, prompts=800, safety_prompts=100, harmless_prompts=80, temperature_prompts=500,
+        evaluation=replace(big.evaluation, prompts=800, safety_prompts=100, harmless_prompts=80, temperature_prompts=300,
                            samples_curve=8, benchmark_limit=50,
                            sampling=replace(big.evaluation.sampling, temperature=1.0)),
     )  # fmt: skip
