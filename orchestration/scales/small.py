@@ -129,7 +129,7 @@ EMBEDDED_EPOCHS = (("wiki-en", 3.0), ("bible-bbe", 0.1), ("bible-kjv", 0.0), ("c
 
 
 def laptop() -> Scale:
-    """Two CPU cores, 20 to 25 minutes."""
+    """Two CPU cores, about 20 minutes."""
     big = gpu()
     base = replace(
         big.base,
