@@ -108,6 +108,12 @@ def interval(row: dict | None, name: str) -> str:
     return f"{100 * row[name]:.1f} % ({100 * row['low']:.0f}–{100 * row['high']:.0f})"
 
 
+def sampled(artifact: Artifact) -> str:
+    """How the answers were drawn that the numbers are about."""
+    recipe = artifact.record["recipe"]["sampling"]
+    return f"Answers at temperature {recipe['temperature']}, top-p {recipe['top_p']}."
+
+
 def best_of_n(artifact: Artifact) -> Section:
     """Figure 7 at powers of two and the last N."""
     curve = {point["n"]: point for point in metric(artifact, "best_of_n")}
@@ -130,8 +136,8 @@ def win_rates(artifact: Artifact) -> Section:
     ]
     counts = ", ".join(f"{next(r['prompts'] for r in rows if r['axis'] == axis)} {axis}" for axis in axes)
     note = (
-        f"On {counts} prompts; a tie counts half, 95 % bootstrap intervals. The policies were trained to please the reward "
-        "models; they never met the independent judge."
+        f"On {counts} prompts; a tie counts half, 95 % bootstrap intervals. {sampled(artifact)} The policies were "
+        "trained to please the reward models; they never met the independent judge."
     )
     return Section("Win rates against SFT", artifact, head, cells, note)
 
@@ -179,7 +185,7 @@ def safety_rates(artifact: Artifact) -> Section:
         for version in versions
     ]
     counts = ", ".join(f"{next(r['prompts'] for r in rates if r['what'] == what)} for {what}s" for what in whats)
-    note = f"Prompts: {counts}. 95 % intervals; for rates lower is better, for the reward model higher."
+    note = f"Prompts: {counts}. {sampled(artifact)} 95 % intervals; for rates lower is better, for the reward model higher."
     return Section("Violations and false refusals", artifact, head, cells, note)
 
 

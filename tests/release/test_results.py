@@ -34,7 +34,12 @@ def test_every_number_is_that_of_its_record(store):
     assert cells(text, "max")[1:] == [f"{curve[n - 1]['max']:.3f}" for n in (1, 2, 4, 6)]
     assert cells(text, "safety model on safety pairs")[-1].count("%") == 1
     assert "| 0.625 |" in text
-    for name in ("bits_per_byte", "reward_report", "win_rates", "safety_rates"):
+    assert text.count("Answers at temperature 0.8, top-p 0.9.") == 2
+    warm = [line.split(" | ") for line in text.split("by sampling temperature**")[1].split("**")[0].splitlines()]
+    assert [row[1:] for row in warm if row[0] == "| SFT"] == [["–"] * 4 + ["25 %", "75 % |"]]
+    first = lineage.read(store.folder("temperature_curve", "tiny")).record["metrics"]["rows"][0]
+    assert [row[1][:6] for row in warm if row[0] == "| chat"] == [f"{100 * first['win_rate']:.1f} %"]
+    for name in ("bits_per_byte", "reward_report", "win_rates", "temperature_curve", "safety_rates"):
         assert lineage.read(store.folder(name, "tiny")).record["fingerprint"][:12] in text
 
 
