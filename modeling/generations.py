@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modeling import answering, reporting
-from modeling.recipes import EvaluationRecipe
+from modeling.recipes import EvaluationRecipe, SamplingRecipe
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 SCHEMA = pa.schema(
@@ -31,17 +31,8 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     versions = version_folders(inputs)
     wanted = {"helpfulness": config.prompts, "safety": config.safety_prompts, "harmless": config.harmless_prompts}
     chosen = select(answering.read_prompts(inputs["prompts"], "test"), wanted)
-    prompts = chosen
-    for folder in versions.values():  # a prompt is answered by all versions or by none
-        prompts = answering.fitting(folder, prompts, config.sampling)
-    if not prompts:
-        raise ValueError("No test prompt fits into the models' context: lower max_new_tokens in the evaluation recipe")
-    texts = [prompt["messages"] for prompt in prompts]
-    answers = {}
-    for number, (version, folder) in enumerate(versions.items(), start=1):
-        log.info(f"version {number} of {len(versions)}: {version}")
-        rows = answering.answer_all(folder, texts, config.sampling, 1, "evaluate", out / "_scratch" / version, log)
-        answers[version] = [row[0] for row in rows]
+    prompts = fitting_all(versions, chosen, config.sampling)
+    answers = answer(versions, prompts, config.sampling, "evaluate", out / "_scratch", log)
     write(prompts, answers, out / "answers.parquet")
     reporting.write_text(out / "examples.md", examples(prompts, answers))
     return {
@@ -75,6 +66,28 @@ def select(rows: Sequence[dict], wanted: dict[str, int]) -> list[dict]:
     order = sorted(rows, key=lambda row: answering.unit_hash("evaluate", row["id"]))
     chosen = [row for kind, count in wanted.items() for row in [r for r in order if r["kind"] == kind][:count]]
     return sorted(chosen, key=lambda row: row["id"])
+
+
+def fitting_all(versions: dict[str, Path], prompts: Sequence[dict], sampling: SamplingRecipe) -> list[dict]:
+    """The prompts that fit every version: a prompt is answered by all or by none. Raises ValueError if none does."""
+    for folder in versions.values():
+        prompts = answering.fitting(folder, prompts, sampling)
+    if not prompts:
+        raise ValueError("No test prompt fits into the models' context: lower max_new_tokens in the evaluation recipe")
+    return list(prompts)
+
+
+def answer(
+    versions: dict[str, Path], prompts: Sequence[dict], sampling: SamplingRecipe, name: str, scratch: Path, log
+) -> dict[str, list[str]]:
+    """Version → one answer a prompt; `name` seeds the draws, which `scratch` keeps for a killed run."""
+    texts = [prompt["messages"] for prompt in prompts]
+    answers = {}
+    for number, (version, folder) in enumerate(versions.items(), start=1):
+        log.info(f"version {number} of {len(versions)}: {version}")
+        rows = answering.answer_all(folder, texts, sampling, 1, name, scratch / version, log)
+        answers[version] = [row[0] for row in rows]
+    return answers
 
 
 def write(prompts: Sequence[dict], answers: dict[str, list[str]], path: Path) -> None:

@@ -25,34 +25,23 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     of a version's answers, 0 to 1.
     """
     versions = generations.version_folders(inputs)
-    prompts = generations.select(answering.read_prompts(inputs["prompts"], "test"), {AXIS: config.temperature_prompts})
-    for folder in versions.values():
-        prompts = answering.fitting(folder, prompts, config.sampling)
-    if not prompts:
-        raise ValueError("No test prompt fits into the models' context: lower max_new_tokens in the evaluation recipe")
+    chosen = generations.select(answering.read_prompts(inputs["prompts"], "test"), {AXIS: config.temperature_prompts})
+    prompts = generations.fitting_all(versions, chosen, config.sampling)
     independent = judge_model.load(inputs["judge"], inputs["fitted_judge"])
     background = sorted({generations.question(prompt) for prompt in prompts})
-    texts = [prompt["messages"] for prompt in prompts]
     rows, distinct = [], []
     for number, temperature in enumerate(config.temperatures, start=1):
         log.info(f"temperature {number} of {len(config.temperatures)}: {temperature}")
         sampling = replace(config.sampling, temperature=temperature)
-        answers = {}
-        for version, folder in versions.items():
-            scratch = out / "_scratch" / str(temperature) / version
-            drawn = answering.answer_all(folder, texts, sampling, 1, "temperature", scratch, log)
-            answers[version] = [one[0] for one in drawn]
-            share = distinct_trigrams(answers[version])
-            distinct.append({"version": version, "temperature": temperature, "distinct": share})
-        outcomes = {
-            win_rates.JUDGES[0]: win_rates.reward_outcomes(inputs, AXIS, prompts, answers, log),
-            win_rates.JUDGES[1]: win_rates.judge_outcomes(independent, AXIS, prompts, answers, background, log),
-        }
-        rows += [
-            win_rates.row(name, AXIS, version, outcome_N, config) | {"temperature": temperature}
-            for name, by_version in outcomes.items()
-            for version, outcome_N in by_version.items()
+        answers = generations.answer(
+            versions, prompts, sampling, "temperature", out / "_scratch" / str(temperature), log
+        )
+        distinct += [
+            {"version": version, "temperature": temperature, "distinct": distinct_trigrams(given)}
+            for version, given in answers.items()
         ]
+        judged = win_rates.compare(config, inputs, independent, AXIS, prompts, answers, background, log)
+        rows += [entry | {"temperature": temperature} for entry in judged]
     reporting.write_json(out / "temperature.json", {"win_rates": rows, "distinct": distinct})
     reporting.write_text(out / "report.md", report(rows, distinct))
     reporting.save_figure(plot(rows, distinct), out / "plots" / "temperature.png")
@@ -76,10 +65,7 @@ def report(rows: Sequence[dict], distinct: Sequence[dict]) -> str:
     table = []
     for one in distinct:
         judged = [found.get((name, one["version"], one["temperature"])) for name in win_rates.JUDGES]
-        cells = [
-            f"**{reporting.percent(row['win_rate'])}** [{100 * row['low']:.0f}, {100 * row['high']:.0f}]" if row else ""
-            for row in judged
-        ]
+        cells = [win_rates.cell(row) if row else "" for row in judged]
         table.append((one["temperature"], one["version"], *cells, f"{one['distinct']:.2f}"))
     return "\n".join(
         [
@@ -103,10 +89,8 @@ def plot(rows: Sequence[dict], distinct: Sequence[dict]) -> Figure:
         axes.axhline(50, color="0.6", linestyle="--", linewidth=0.8)
         for version in versions[1:]:
             line = [row for row in rows if (row["judge"], row["version"]) == (name, version)]
-            rates = [100 * row["win_rate"] for row in line]
-            bars = [[100 * (row["win_rate"] - row["low"]) for row in line],
-                    [100 * (row["high"] - row["win_rate"]) for row in line]]  # fmt: skip
-            axes.errorbar([row["temperature"] for row in line], rates, yerr=bars, fmt="o-", color=colours[version],
+            axes.errorbar([row["temperature"] for row in line], [100 * row["win_rate"] for row in line],
+                          yerr=win_rates.bars(line), fmt="o-", color=colours[version],
                           capsize=2, markersize=4, elinewidth=0.9, label=version)  # fmt: skip
         axes.set_title(f"judged by the {name}", fontsize=10)
         axes.set_ylabel("helpfulness: win rate against SFT (%)")

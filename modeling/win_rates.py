@@ -35,20 +35,34 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
             raise ValueError(f"{inputs['generations']} holds no {axis} prompts: raise their number in the recipe")
         if BASELINE not in answers:
             raise ValueError(f"{inputs['generations']} holds no answers of {BASELINE}")
-        outcomes = {
-            JUDGES[0]: reward_outcomes(inputs, axis, prompts, answers, log),
-            JUDGES[1]: judge_outcomes(independent, axis, prompts, answers, background, log),
-        }
-        rows += [
-            row(name, axis, version, outcome_N, config)
-            for name, by_version in outcomes.items()
-            for version, outcome_N in by_version.items()
-        ]
+        rows += compare(config, inputs, independent, axis, prompts, answers, background, log)
     versions = list(dict.fromkeys(entry["version"] for entry in rows))
     reporting.write_json(out / "win_rates.json", rows)
     reporting.write_text(out / "report.md", report(rows, versions))
     reporting.save_figure(figure11(rows, versions), out / "plots" / "fig11.png")
     return {metric_name(entry): entry["win_rate"] for entry in rows} | {"rows": rows}
+
+
+def compare(
+    config: EvaluationRecipe,
+    inputs: dict[str, Path],
+    independent: judge_model.Judge,
+    axis: str,
+    prompts: Sequence[dict],
+    answers: dict[str, list[str]],
+    background: Sequence[str],
+    log,
+) -> list[dict]:
+    """A row for each judge and version: its answers (version → one a prompt) against those of the baseline."""
+    outcomes = {
+        JUDGES[0]: reward_outcomes(inputs, axis, prompts, answers, log),
+        JUDGES[1]: judge_outcomes(independent, axis, prompts, answers, background, log),
+    }
+    return [
+        row(name, axis, version, outcome_N, config)
+        for name, by_version in outcomes.items()
+        for version, outcome_N in by_version.items()
+    ]
 
 
 def reward_outcomes(
@@ -128,14 +142,16 @@ def report(rows: Sequence[dict], versions: Sequence[str]) -> str:
             cells = [version]
             for name in JUDGES:
                 entry = next(e for e in rows if (e["judge"], e["axis"], e["version"]) == (name, axis, version))
-                cells.append(
-                    f"**{reporting.percent(entry['win_rate'])}** [{100 * entry['low']:.0f}, {100 * entry['high']:.0f}]"
-                )
-                cells.append(f"{entry['win']} / {entry['tie']} / {entry['loss']}")
+                cells += [cell(entry), f"{entry['win']} / {entry['tie']} / {entry['loss']}"]
             table.append(cells)
         header = ["version", *(cell for name in JUDGES for cell in (f"{name}: win rate", "win / tie / loss"))]
         lines += [reporting.table(header, table)]
     return "\n".join(lines)
+
+
+def cell(entry: dict) -> str:
+    """A win rate and its interval, in per cent, for a table."""
+    return f"**{reporting.percent(entry['win_rate'])}** [{100 * entry['low']:.0f}, {100 * entry['high']:.0f}]"
 
 
 def figure11(rows: Sequence[dict], versions: Sequence[str]) -> Figure:
@@ -156,7 +172,7 @@ def figure11(rows: Sequence[dict], versions: Sequence[str]) -> Figure:
         axes.plot(50, 50, "s", color="0.35", markersize=6, label=BASELINE, zorder=3)
         for version, colour, (x, y) in zip(versions, colours, points, strict=True):
             axes.errorbar(
-                100 * x["win_rate"], 100 * y["win_rate"], xerr=_bar(x), yerr=_bar(y), fmt="o", color=colour,
+                100 * x["win_rate"], 100 * y["win_rate"], xerr=bars([x]), yerr=bars([y]), fmt="o", color=colour,
                 elinewidth=0.9, capsize=2, markersize=5.5, alpha=0.9, label=version, zorder=2,
             )  # fmt: skip
         axes.set_xlim(low, high)
@@ -170,6 +186,9 @@ def figure11(rows: Sequence[dict], versions: Sequence[str]) -> Figure:
     return figure
 
 
-def _bar(entry: dict) -> list[list[float]]:
-    """Distances to the ends of the interval, in per cent, as errorbar wants them."""
-    return [[100 * max(entry["win_rate"] - entry["low"], 0)], [100 * max(entry["high"] - entry["win_rate"], 0)]]
+def bars(entries: Sequence[dict]) -> list[list[float]]:
+    """Distances to the lower and the upper ends of the intervals, in per cent, as errorbar wants them."""
+    return [
+        [100 * max(entry["win_rate"] - entry["low"], 0) for entry in entries],
+        [100 * max(entry["high"] - entry["win_rate"], 0) for entry in entries],
+    ]
