@@ -66,9 +66,10 @@ def world(folder: Path, arguments: argparse.Namespace) -> dict[str, Path]:
             "category": "",
             "reference": "",
         }
-        for index in range(4 * arguments.batch)
+        for index in range(5 * arguments.batch)
     ]
-    pq.write_table(pa.Table.from_pylist(rows), roles["prompts"] / "rl.parquet")
+    for part, taken in (("rl", rows[arguments.batch :]), ("validation", rows[: arguments.batch])):
+        pq.write_table(pa.Table.from_pylist(taken), roles["prompts"] / f"{part}.parquet")
     return roles
 
 

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from modeling.annotator import DEGREES
-from modeling.statistics import wilson_interval
+from modeling.statistics import clustered_interval, wilson_interval
 
 BINS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 @dataclass(frozen=True)
 class Share:
-    """Hits among trials with Wilson's 95 % interval."""
+    """Hits among trials with a 95 % interval."""
 
     hits: float
     trials: int
@@ -23,6 +23,7 @@ class Share:
 
 @dataclass(frozen=True)
 class ScoredPair:
+    prompt_id: str
     kind: str  # helpfulness | safety
     round: int
     degree: int
@@ -33,15 +34,17 @@ class ScoredPair:
 
 
 def share(hits: float, trials: int) -> Share:
-    """Hits / trials with its interval. Without trials the value is NaN and the interval 0 to 1."""
+    """Hits / trials with Wilson's interval. Without trials the value is NaN and the interval 0 to 1."""
     low, high = wilson_interval(hits, trials)
     return Share(hits, trials, hits / trials if trials else math.nan, low, high)
 
 
-def accuracy(pairs: Sequence[ScoredPair]) -> Share:
-    """Share of pairs whose chosen answer scores higher; equal scores count half."""
-    hits = sum(1.0 if p.chosen > p.rejected else 0.5 if p.chosen == p.rejected else 0.0 for p in pairs)
-    return share(hits, len(pairs))
+def accuracy(pairs: Sequence[ScoredPair], confidence: float = 0.95) -> Share:
+    """Share of pairs whose chosen answer scores higher; equal scores count half. Rounds may ask a prompt again: the
+    interval takes pairs of one prompt for what they are, no independent trials."""
+    right = [1.0 if p.chosen > p.rejected else 0.5 if p.chosen == p.rejected else 0.0 for p in pairs]
+    low, high = clustered_interval(right, [p.prompt_id for p in pairs], confidence)
+    return Share(sum(right), len(right), sum(right) / len(right) if right else math.nan, low, high)
 
 
 def by_degree(pairs: Sequence[ScoredPair]) -> dict[str, Share]:

@@ -98,8 +98,7 @@ def evaluate(lm, tasks: Path, benchmarks: Sequence[Benchmark]) -> list[dict]:
 
 
 def _row(benchmark: Benchmark, samples: Sequence[dict]) -> dict:
-    name = "acc" if benchmark.metric == "greedy" else benchmark.metric
-    right = [float(sample[name]) for sample in samples]
+    right = [float(sample[benchmark.metric]) for sample in samples]
     share, count = sum(right) / len(right), len(right)
     stderr = (share * (1 - share) / (count - 1)) ** 0.5 if count > 1 else 0.0
     return {"benchmark": benchmark.name, "accuracy": share, "stderr": stderr, "questions": count}
@@ -123,7 +122,8 @@ def report(rows: Sequence[dict]) -> str:
             "",
             "Per cent ± standard error; bold: more than two standard errors above a blind guess. The paper's figures (Table 20)",
             "are for scale only: its formats are not public and the question sets differ. acc_norm: likelihood per character",
-            "of the choice; greedy: the answer is the likeliest continuation. Plain text for all models, no chat template.",
+            "of the choice; exact_match: of the greedy answer, of asdiv its first number. Plain text for all",
+            "models, no chat template.",
             "",
             reporting.table(header, table),
         ]

@@ -3,6 +3,7 @@
 They compare with the parent where there is one to compare with, so that they mean the same at every scale.
 """
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -17,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling import accuracy, answering, distill, packing, pairs, runtime, sampling, scoring, sft
 from modeling.recipes import AdoptRecipe
-from modeling.statistics import bootstrap_interval, wilson_interval
+from modeling.statistics import bootstrap_interval
 
 Verdict = tuple[bool, str, dict]
 # On held-out human labels (areas under the curve) and on true answers beside worse ones; a coin reaches 0.5.
@@ -116,17 +117,20 @@ def learned_the_distilled(artifact: Path, inputs: dict[str, Path], recipe: Any) 
 
 
 def prompts_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """No test prompt is among the prompts of RLHF, by id or by its words."""
-    train, test = (pq.read_table(artifact / f"{name}.parquet").to_pylist() for name in ("rl", "test"))
-
-    def asked(row: dict) -> str:
-        return row["messages"][-1]["content"]
-
-    shared = {r["id"] for r in train} & {r["id"] for r in test} | {asked(r) for r in train} & {asked(r) for r in test}
-    figures = {"rl": len(train), "test": len(test)}
-    if not train or not test:
-        return False, "there are no prompts to train on, or none to test on", figures
-    return not shared, f"{len(shared)} test prompts stand among the RL prompts", figures
+    """No prompt of the test or the validation is among those that RLHF learns from, by id or by its words."""
+    parts = {name: pq.read_table(artifact / f"{name}.parquet").to_pylist() for name in ("rl", "validation", "test")}
+    figures = {name: len(rows) for name, rows in parts.items()}
+    if not all(parts.values()):
+        return (
+            False,
+            f"there are no prompts for {' and '.join(name for name, rows in parts.items() if not rows)}",
+            figures,
+        )
+    known = {
+        name: {key for r in rows for key in (r["id"], r["messages"][-1]["content"])} for name, rows in parts.items()
+    }
+    shared = [a & b for a, b in itertools.combinations(known.values(), 2)]
+    return not any(shared), f"{len(set().union(*shared))} ids or questions stand in two parts", figures
 
 
 def pairs_are_sound(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
@@ -160,15 +164,18 @@ def ranks_pairs(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict
     model, tokenizer = scoring.load(artifact)
     scored = pairs.score_pairs(model, tokenizer, held_out[:PAIRS])
     values = [value for pair in scored for value in (pair.chosen, pair.rejected)]
-    share = accuracy.accuracy(scored)
     # 99.9 %: ten such gates a run, and where little was learnt a coin must not stop one of them by chance.
-    low, high = wilson_interval(share.hits, share.trials, confidence=0.999)
-    figures = {"accuracy": share.value, "low": low, "high": high, "pairs": share.trials}
+    share = accuracy.accuracy(scored, confidence=0.999)
+    figures = {"accuracy": share.value, "low": share.low, "high": share.high, "pairs": share.trials}
     if not all(math.isfinite(value) for value in values):
         return False, "some scores are not finite", figures
     if max(values) == min(values):
         return False, "every answer scores the same", figures
-    return high >= 0.5, f"{share.value:.2f} of {share.trials} pairs (99.9 %: {low:.2f}–{high:.2f})", figures
+    return (
+        share.high >= 0.5,
+        f"{share.value:.2f} of {share.trials} pairs (99.9 %: {share.low:.2f}–{share.high:.2f})",
+        figures,
+    )
 
 
 def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:

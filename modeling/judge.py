@@ -1,8 +1,8 @@
 """The independent judge: small probes on sentence embeddings, fitted to human judgements and to answers spoiled on purpose.
 
 It shares no signal with the simulated annotator, which reads words by rules and knows a hidden reference: the judge sees
-a prompt and an answer through all-MiniLM-L6-v2 alone, and learnt from objectives that no training set uses
-(judge_labels.reserved). It plays the part of GPT-4 beside the reward models in Figure 11, so a policy that games its
+a prompt and an answer through all-MiniLM-L6-v2 alone, and learnt from objectives that no training set and no test uses
+(judge_labels.objectives). It plays the part of GPT-4 beside the reward models in Figure 11, so a policy that games its
 reward models shows here (paper 3.2.4, "when a measure becomes a target").
 
 Helpfulness of an answer: four figures (judge_model.FEATURES), weighed by a Bradley-Terry fit on pairs where the better answer is

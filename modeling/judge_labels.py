@@ -1,7 +1,8 @@
 """What the independent judge learns from: human judgements of real answers, and the same answers made worse on purpose.
 
 The judgements come from PyRIT's scorer evaluations (sources pyrit-harm and pyrit-refusal of the `dialogues` artifact).
-Half of the objectives, picked by hash, are reserved for the judge; training data must not use those (`reserved`).
+Half of the objectives, picked by hash, are reserved for the judge. No training set and no test may use those (`objectives`):
+the judge would be asked about what it learnt by heart.
 """
 
 import csv
@@ -44,7 +45,7 @@ class Attempt:
 
 
 def reserved(objective: str) -> bool:
-    """Whether human-judged answers to this objective belong to the judge, and so never to a training set."""
+    """Whether human-judged answers to this objective belong to the judge."""
     return _hash(objective) % 2 == 0
 
 
@@ -77,6 +78,12 @@ def read_attempts(dialogues: Path) -> list[Attempt]:
         raise ValueError(f"{dialogues} holds no refusal labels: keep the source pyrit-refusal in sources.toml")
     answered = {objective for (objective, _), refused in labels.items() if not refused}
     return [Attempt(*key, refused, refused and key[0] in answered) for key, refused in sorted(labels.items())]
+
+
+def objectives(dialogues: Path) -> list[str]:
+    """The objectives that the judge learns from; none where there are no judged answers."""
+    found = {row["objective"].strip() for harm in (True, False) for _, row in _rows(dialogues, harm)}
+    return sorted(objective for objective in found if reserved(objective))
 
 
 def _rows(dialogues: Path, harm: bool):

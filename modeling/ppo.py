@@ -8,9 +8,9 @@ What the paper leaves open, and what is done here:
 - Rollouts are drawn at temperature 1 from the whole distribution, else the KL of the sampled tokens is no KL.
 - A response is scored as the text a reader sees, through the same functions as rejection sampling. One that was cut off
   is scored as if it were closed, loses `truncation_penalty` of whitened reward, and is counted in `truncated`.
-- Held-out prompts (never trained on) are answered every `evaluate_every` iterations. Their objective is the reward in
-  units of the first evaluation's spread minus beta KL; the weights with the highest are released, those of iteration 0,
-  the policy it began with, included.
+- Held-out prompts (the validation part: no stage of RLHF learns from them) are answered every `evaluate_every`
+  iterations. Their objective is the reward in units of the first evaluation's spread minus beta KL; the weights with the
+  highest are released, those of iteration 0, the policy it began with, included.
 """
 
 import copy
@@ -60,11 +60,13 @@ def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
     check_tokenizers(tokenizer, [inputs["helpfulness_reward_model"], inputs["safety_reward_model"]])
     policy = load_float32(AutoModelForCausalLM, inputs["policy"], where)
     limit = policy.config.max_position_embeddings - recipe.sampling.max_new_tokens
-    prompts, too_long = ppo_rollout.load_prompts(inputs["prompts"], tokenizer, limit)
-    training_prompts, heldout = ppo_rollout.hold_out(prompts, recipe.batch)
-    if not heldout:
-        raise ValueError(f"{len(prompts)} prompts fit in {limit} tokens; PPO needs 10 or more, to hold one out")
-    log.info(f"{len(training_prompts)} training prompts, {len(heldout)} held out, {too_long} over {limit} tokens")
+    prompts, too_long = ppo_rollout.load_prompts(inputs["prompts"], "rl", tokenizer, limit)
+    heldout, also_too_long = ppo_rollout.load_prompts(inputs["prompts"], "validation", tokenizer, limit)
+    too_long += also_too_long
+    for part, fitting in (("rl", prompts), ("validation", heldout)):
+        if not fitting:
+            raise ValueError(f"no {part} prompt fits in {limit} tokens: ask for more in the recipe of the prompts")
+    log.info(f"{len(prompts)} training prompts, {len(heldout)} held out, {too_long} over {limit} tokens")
     return Loop(
         recipe=recipe,
         tokenizer=tokenizer,
@@ -72,7 +74,7 @@ def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
         critic=ppo_state.learner(load_critic(inputs["helpfulness_reward_model"], where), recipe.optimizer),
         reference=copy.deepcopy(policy).requires_grad_(False),
         reward=reward_function(inputs, tokenizer, recipe.safety_threshold),
-        prompts=training_prompts,
+        prompts=prompts,
         heldout=heldout,
         too_long=too_long,
         log=log,

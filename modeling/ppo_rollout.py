@@ -55,23 +55,15 @@ class Batch:
         return torch.zeros_like(self.mask_BT, dtype=values_N.dtype).masked_scatter(self.mask_BT, values_N)
 
 
-def load_prompts(folder: Path, tokenizer, limit: int) -> tuple[list[Prompt], int]:
-    """Prompts of `folder/rl.parquet` that take at most `limit` tokens, sorted by id, and how many were longer."""
+def load_prompts(folder: Path, part: str, tokenizer, limit: int) -> tuple[list[Prompt], int]:
+    """Prompts of `folder/<part>.parquet` that take at most `limit` tokens, sorted by id, and how many were longer."""
     prompts = []
-    rows = answering.read_prompts(folder)
+    rows = answering.read_prompts(folder, part)
     for row in rows:
         ids = dialog.encode_prompt(tokenizer, row["messages"])
         if len(ids) <= limit:
             prompts.append(Prompt(row["id"], row["messages"], row["kind"] == "safety", ids))
     return prompts, len(rows) - len(prompts)
-
-
-def hold_out(prompts: list[Prompt], most: int) -> tuple[list[Prompt], list[Prompt]]:
-    """(training, held-out): at most `most` and a tenth of all, by the smallest hashes of ids, so new data moves few."""
-    count = min(most, len(prompts) // 10)
-    by_hash = sorted(prompts, key=lambda prompt: answering.unit_hash("ppo held-out", prompt.id))
-    chosen = {prompt.id for prompt in by_hash[:count]}
-    return [p for p in prompts if p.id not in chosen], [p for p in prompts if p.id in chosen]
 
 
 def draw(prompts: list[Prompt], iteration: int, batch: int, seed: int) -> list[Prompt]:

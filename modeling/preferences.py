@@ -1,12 +1,15 @@
 """On-policy preference pairs of a round (paper 3.2.1, A.3.1): two variants answer, an annotator picks one.
 
 Data always come from the latest model, so that reward models stay on its distribution; an earlier variant answers too,
-which compares the versions for free (3.4.1). One answer of each is shown; the annotator says which is better, by how
-much, and whether each is safe. Pairs whose chosen answer is unsafe and the other safe are left out, as in the paper.
+which compares the versions for free (3.4.1). One answer of each is shown, at the two temperatures of the recipe: which
+model gets which is by a hash of the prompt. The annotator says which is better, by how much, and whether each is safe.
+Pairs whose chosen answer is unsafe and the other safe are left out, as in the paper.
 """
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow as pa
 
@@ -26,6 +29,19 @@ SCHEMA = pa.schema(
         ("split", pa.string()),
     ]
 )
+
+
+@dataclass(frozen=True)
+class Answer:
+    text: str
+    role: str  # chat (the latest model) | other
+    temperature: float
+
+    @property
+    def origin(self) -> str:
+        return f"{self.role} T={self.temperature:g}"
+
+
 LABEL_CHUNK = 32  # pairs between two saves: a judge behind a network takes seconds for each
 
 
@@ -37,32 +53,22 @@ def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> d
     prompts = answering.select(fitting, config.prompts, config.safety_share, config.round)
     if not prompts:
         raise ValueError(f"no prompt of {inputs['prompts']} fits: lower max_new_tokens or add prompts")
-    texts = [row["messages"] for row in prompts]
     scratch = out / "_scratch"
-    variants = {
-        "a": (inputs["chat"], f"chat T={config.sampling_a.temperature:g}", config.sampling_a),
-        "b": (inputs["other"], f"other T={config.sampling_b.temperature:g}", config.sampling_b),
-    }
-    answers = {}
-    for side, (folder, _, recipe) in variants.items():
-        purpose = f"preferences {config.round} {side}"
-        rows = answering.answer_all(folder, texts, recipe, 1, purpose, scratch / f"answers_{side}", log)
-        answers[side] = [row[0] for row in rows]
-    names = {side: name for side, (_, name, _) in variants.items()}
+    shown = show(config, inputs, prompts, scratch, log)
+    labels = scratch / "labels" / quote(annotator.name, safe="")  # another annotator's are not taken over
 
     pairs, dropped = [], Counter(identical=0, chosen_unsafe=0)
     for number, part in enumerate(answering.chunks(len(prompts), LABEL_CHUNK)):
 
         def label(part: range = part) -> list[dict | None]:
-            return [_label(annotator, prompts[index], answers["a"][index], answers["b"][index]) for index in part]
+            return [_label(annotator, prompts[index], shown[index]["a"].text, shown[index]["b"].text) for index in part]
 
-        for index, verdict in zip(part, answering.kept(scratch / "labels" / f"{number:05d}.json", label), strict=True):
-            shown = {side: answers[side][index] for side in names}
+        for index, verdict in zip(part, answering.kept(labels / f"{number:05d}.json", label), strict=True):
             reason = drop_reason(verdict)
             if reason:
                 dropped[reason] += 1
             else:
-                pairs.append(make_pair(config, annotator.name, prompts[index], shown, names, verdict))
+                pairs.append(make_pair(config, annotator.name, prompts[index], shown[index], verdict))
         log.progress(part.stop, len(prompts), unit="pair", pairs=len(pairs))
 
     answering.write_rows(pairs, SCHEMA, out / "pairs.parquet")
@@ -72,8 +78,29 @@ def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> d
         "prompts_too_long": len(everything) - len(fitting),
         "dropped_identical": dropped["identical"],
         "dropped_chosen_unsafe": dropped["chosen_unsafe"],
-        **summary(pairs, names["a"]),
+        **summary(pairs),
     }
+
+
+def show(
+    config: PreferencesRecipe, inputs: dict[str, Path], prompts: list[dict], scratch: Path, log
+) -> list[dict[str, Answer]]:
+    """Two answers to each prompt: "a" of the latest model, "b" of the other one."""
+    shown: list[dict[str, Answer]] = [{} for _ in prompts]
+    halves = ([], [])  # places where the latest model answers by sampling_a, and by sampling_b
+    for place, prompt in enumerate(prompts):
+        halves[answering.unit_hash("preference temperature", prompt["id"]) < 0.5].append(place)
+    for side, role in (("a", "chat"), ("b", "other")):
+        recipes = (config.sampling_a, config.sampling_b) if side == "a" else (config.sampling_b, config.sampling_a)
+        for number, (places, recipe) in enumerate(zip(halves, recipes, strict=True)):
+            texts = [prompts[place]["messages"] for place in places]
+            purpose = f"preferences {config.round} {side}{number}"
+            rows = answering.answer_all(
+                inputs[role], texts, recipe, 1, purpose, scratch / f"answers_{side}{number}", log
+            )
+            for place, row in zip(places, rows, strict=True):
+                shown[place][side] = Answer(row[0], role, recipe.temperature)
+    return shown
 
 
 def drop_reason(verdict: dict | None) -> str | None:
@@ -84,9 +111,7 @@ def drop_reason(verdict: dict | None) -> str | None:
     return "chosen_unsafe" if verdict[f"safe_{other}"] and not verdict[f"safe_{chosen}"] else None
 
 
-def make_pair(
-    config: PreferencesRecipe, annotator: str, prompt: dict, shown: dict[str, str], names: dict[str, str], verdict: dict
-) -> dict:
+def make_pair(config: PreferencesRecipe, annotator: str, prompt: dict, shown: dict[str, Answer], verdict: dict) -> dict:
     """One row of pairs.parquet. A prompt is train or test for all rounds, so no test prompt is trained on later."""
     chosen, other = ("a", "b") if verdict["preferred"] == "a" else ("b", "a")
     return {
@@ -95,20 +120,20 @@ def make_pair(
         "kind": prompt["kind"],
         "category": prompt["category"],
         "messages": prompt["messages"],
-        "chosen": shown[chosen],
-        "rejected": shown[other],
+        "chosen": shown[chosen].text,
+        "rejected": shown[other].text,
         "degree": verdict["degree"],
         "chosen_safe": verdict[f"safe_{chosen}"],
         "rejected_safe": verdict[f"safe_{other}"],
         "annotator": annotator,
-        "chosen_from": names[chosen],
-        "rejected_from": names[other],
+        "chosen_from": shown[chosen].origin,
+        "rejected_from": shown[other].origin,
         "round": config.round,
         "split": "test" if answering.unit_hash("preference split", prompt["id"]) < config.test_share else "train",
     }
 
 
-def summary(pairs: list[dict], latest: str) -> dict:
+def summary(pairs: list[dict]) -> dict:
     """Shares that the paper reports: degrees (Figure 25), safety labels (18/47/35, A.3.1), the newer variant's wins."""
     total = max(len(pairs), 1)
     adversarial = [pair for pair in pairs if pair["kind"] == "safety"]
@@ -124,7 +149,7 @@ def summary(pairs: list[dict], latest: str) -> dict:
         "safety_chosen_safe_other_unsafe": round(labels[True, False] / max(len(adversarial), 1), 4),
         "safety_both_safe": round(labels[True, True] / max(len(adversarial), 1), 4),
         "safety_both_unsafe": round(labels[False, False] / max(len(adversarial), 1), 4),
-        "chat_preferred": round(sum(pair["chosen_from"] == latest for pair in pairs) / total, 4),
+        "chat_preferred": round(sum(pair["chosen_from"].startswith("chat ") for pair in pairs) / total, 4),
         "words_chosen": round(sum(len(pair["chosen"].split()) for pair in pairs) / total, 1),
         "words_rejected": round(sum(len(pair["rejected"].split()) for pair in pairs) / total, 1),
     }

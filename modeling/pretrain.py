@@ -24,6 +24,8 @@ from modeling.training import fit, last_checkpoint, save_model, split_batch, tra
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12, "3090": 71e12}
 # Tokens a device holds at once unless CRIA_MICRO_BATCH says otherwise: logits of a 32k vocabulary then take 4 GB.
 MICRO_BATCH_TOKENS = 32_768
+# Repeated more often, data teach nothing more and are learnt by heart (Muennighoff et al. 2023, arXiv 2305.16264: about 16).
+MOST_PASSES = 16
 
 
 class PackedSequences(torch.utils.data.Dataset):
@@ -57,7 +59,7 @@ class PackedSequences(torch.utils.data.Dataset):
 def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
     """Train from random weights and write a Hugging Face directory, loss.jsonl and plots/loss.png.
 
-    Inputs: tokens, tokenizer. Raises ValueError where the batch is no whole number of sequences or tokens are missing.
+    Inputs: tokens, tokenizer. Raises ValueError where the batch is no whole number of sequences, or the tokens are too few.
     """
     model_recipe = config.model
     if config.batch_tokens % model_recipe.context:
@@ -65,6 +67,12 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
     tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"])
     tokenizer.model_max_length = model_recipe.context
     summary = json.loads((inputs["tokens"] / "tokens.json").read_text())
+    seen = config.steps * config.batch_tokens
+    if seen > MOST_PASSES * summary["tokens"]:
+        raise ValueError(
+            f"{config.steps} steps of {config.batch_tokens:,} tokens are {seen / max(summary['tokens'], 1):.0f} passes over "
+            f"the {summary['tokens']:,} tokens of the shards, more than {MOST_PASSES}: add sources or lower base.steps"
+        )
     sequences = config.batch_tokens // model_recipe.context
     data = PackedSequences(
         [np.load(inputs["tokens"] / "train" / name, mmap_mode="r") for name in summary["shards"]],
@@ -75,7 +83,6 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
     model = build(model_recipe, tokenizer, config.seed)
     model.config.use_cache = False
     parameters = sum(weight.numel() for weight in model.parameters())
-    seen = config.steps * config.batch_tokens
     log.info(
         f"{parameters:,} parameters, {seen:,} tokens: {seen / summary['tokens']:.2f} passes over the mixture's "
         f"{summary['tokens']:,}, of which {summary['unique_tokens']:,} are different"

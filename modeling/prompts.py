@@ -26,7 +26,7 @@ EVERYDAY: splits.Shares = ((splits.RL, 0.5), (splits.TEST, 0.5))  # nobody demon
 
 
 def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write rl.parquet and test.parquet (id, messages, kind, category, reference, source, license, entity).
+    """Write rl, validation and test.parquet (id, messages, kind, category, reference, source, license, entity).
 
     Metrics: counts by kind, part and risk category. Raises ValueError where a kind that was asked for has no prompts.
     """
@@ -40,18 +40,20 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         elsewhere = {entity for entity in owned_entities if splits.part_of(entity, splits.KNOWLEDGE) != part}
         harmless[part] = harmless_rows(known, inputs["dialogues"], part, count, elsewhere)
         taken |= {row["entity"] for row in harmless[part]}
-    parts = {
-        "rl": [
+    learnt, validation = hold_out(
+        [
             *helpfulness_rows(known, conversations, splits.RL, config.helpfulness, taken),
             *safety_rows(owned, splits.RL, config.safety),
             *harmless[splits.RL],
         ],
-        "test": [
-            *helpfulness_rows(known, conversations, splits.TEST, config.test_helpfulness, taken),
-            *safety_rows(owned, splits.TEST, config.test_safety),
-            *harmless[splits.TEST],
-        ],
-    }
+        config.validation,
+    )
+    test = [
+        *helpfulness_rows(known, conversations, splits.TEST, config.test_helpfulness, taken),
+        *safety_rows(owned, splits.TEST, config.test_safety),
+        *harmless[splits.TEST],
+    ]
+    parts = {"rl": learnt, "validation": validation, "test": test}
     metrics: dict = {}
     for part, rows in parts.items():
         write(sorted(rows, key=lambda row: row["id"]), out / f"{part}.parquet", SCHEMA)
@@ -65,6 +67,23 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     log.info(", ".join(f"{name}: {count}" for name, count in metrics.items() if isinstance(count, int)))
     report(parts, out)
     return metrics
+
+
+def hold_out(rows: list[dict], most: int) -> tuple[list[dict], list[dict]]:
+    """(rows to learn from, rows for validation): at most `most` and a tenth of all, by the smallest hashes of entities.
+
+    Rows of one entity stay together, so of the last one some may be too many and none is taken.
+    """
+    by_entity = collections.defaultdict(list)
+    for row in rows:
+        by_entity[row["entity"]].append(row)
+    room, chosen = min(most, len(rows) // 10), set()
+    for entity in sorted(by_entity, key=lambda entity: splits.unit(entity, "validation")):
+        if len(by_entity[entity]) > room:
+            break
+        room -= len(by_entity[entity])
+        chosen.add(entity)
+    return [row for row in rows if row["entity"] not in chosen], [row for row in rows if row["entity"] in chosen]
 
 
 def helpfulness_rows(known, conversations, part: str, count: int, taken: set[str]) -> list[dict]:

@@ -90,12 +90,13 @@ class DemonstrationsRecipe:
 class PromptsRecipe:
     """Prompts for RLHF, disjoint by id from demonstrations and tests."""
 
-    helpfulness: int
+    helpfulness: int  # of RLHF: these three counts include the prompts for validation
     safety: int
     harmless: int  # that sound risky: their pairs teach what not to refuse
     test_helpfulness: int
     test_safety: int
     test_harmless: int  # harmless prompts for false refusals
+    validation: int  # of RLHF's, on which nothing is trained: PPO is measured on them; at most a tenth of all
     seed: int
 
 
@@ -107,7 +108,7 @@ class FinetuneRecipe:
     context: int
     batch_sequences: int  # packed sequences an optimizer step
     epochs: float
-    max_steps: int  # 0 = by epochs; RLHF rounds use a constant number of steps (paper 3.2.3)
+    max_steps: int  # 0 = by epochs; (3.2.3: a constant number in each RLHF round)
     demonstration_share: float  # share of demonstrations mixed into a round's samples
     seed: int
 

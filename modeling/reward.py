@@ -10,7 +10,6 @@ makes sigmoid(r) a probability of being safe, which is what the threshold 0.15 o
 """
 
 import math
-import os
 import random
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +22,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
-from modeling import accuracy, answering, dialog, reporting, scoring, training
+from modeling import accuracy, dialog, reporting, scoring, training
 from modeling import pairs as preference_pairs
 from modeling.accuracy import ScoredPair
 from modeling.pairs import KINDS, of_kind
@@ -44,17 +43,15 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         raise ValueError(f"there are no {config.kind} pairs to train on: ask for more prompts in the preferences")
     own = sum(of_kind(pair, config.kind) for pair in train)
     log.info(f"{len(train)} training pairs, {own} of them {config.kind}")
-    if int(os.environ.get("RANK", "0")) > 0:  # one process of several: the main one measures and writes
-        return fit(config, train, inputs["chat"], out, log)
-    # A run killed while it measures need not train again.
-    trained = answering.kept(out / "_scratch" / "trained.json", lambda: [fit(config, train, inputs["chat"], out, log)])
-
+    trained = training.once(out, lambda: fit(config, train, inputs["chat"], out, log))
+    if training.rank() > 0:  # one process of several: the main one measures and writes
+        return trained
     test = [pair for pair in pairs if pair["split"] == "test"]
     scored = preference_pairs.score_pairs(*scoring.load(out), test, log)
     report = {kind: evaluate([pair for pair in scored if pair.kind == kind]) for kind in KINDS}
     reporting.write_json(out / "accuracy.json", without_nan(report))
     plot_scores(out / "plots" / "scores.png", [pair for pair in scored if pair.kind == config.kind], config.kind)
-    return {"pairs_train": len(train), "pairs_own": own, **trained[0], **headline(report, config.kind)}
+    return {"pairs_train": len(train), "pairs_own": own, **trained, **headline(report, config.kind)}
 
 
 def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> dict:
@@ -149,7 +146,7 @@ class SafetyCollator(DataCollatorForPreference):
         return batch | {"safe": torch.tensor(safe)}
 
 
-class PairTrainer(RewardTrainer):
+class PairTrainer(training.NoTokenCount, RewardTrainer):
     """TRL's margin loss, plus the auxiliary safety loss where its weight isn't 0."""
 
     safety_loss_weight = 0.0

@@ -84,7 +84,7 @@ def report(rows: list[dict], test: list[dict]) -> str:
     parts = [
         "# Reward models on held-out pairs\n",
         f"{len(test)} held-out pairs of {len({pair['round'] for pair in test})} rounds, labelled by: {annotators}. "
-        "Accuracy is the share of pairs whose chosen answer scores higher, with Wilson's 95 % interval; 50 % is chance.\n",
+        "Accuracy is the share of pairs whose chosen answer scores higher, with a 95 % interval over prompts; 50 % is chance.\n",
         f"## Round {last} by degree (paper Tables 7 and 8)\n",
         reporting.table(
             ["model", "pairs", *degrees],

@@ -174,14 +174,14 @@ def _named_risk(prompt: str) -> str:
 
 
 def everyday_requests(dialogues: Path) -> list[Request]:
-    """Harmless requests of the refusal sets: people judged whether assistants wrongly refused them."""
+    """Harmless requests of the refusal sets: people judged whether assistants wrongly refused them. The judge's are not here."""
     found: dict[str, Request] = {}
     for row in judged_refusals(dialogues):
         if not row.harmful:
             reference = "" if row.refusal else row.answer
             if not found.get(row.prompt) or (reference and not found[row.prompt].reference):
                 found[row.prompt] = Request(row.prompt, "everyday request", row.source, row.license, reference)
-    return list(found.values())
+    return [request for request, _ in _left_by_the_judge(list(found.values()), dialogues)]
 
 
 def _csv(path: Path) -> Iterator[dict[str, str]]:
@@ -232,18 +232,26 @@ def safe_answers(dialogues: Path) -> list[SafeAnswer]:
 
 
 def owned_prompts(dialogues: Path) -> list[OwnedPrompt]:
-    """All adversarial prompts with the part that owns each: disjoint by group, not only by wording.
+    """The adversarial prompts with the part that owns each: disjoint by group, not only by wording.
 
-    Groups for which people judged a real answer safe mostly demonstrate: there are few of them.
+    Groups for which people judged a real answer safe mostly demonstrate: there are few of them. Groups with an objective
+    of the independent judge are left to it.
     """
-    requests = adversarial_prompts(dialogues)
-    groups = splits.similar_groups([request.prompt for request in requests])
+    grouped = _left_by_the_judge(adversarial_prompts(dialogues), dialogues)
     answered = {answer.prompt for answer in safe_answers(dialogues)}
-    teaching = {group for request, group in zip(requests, groups, strict=True) if request.prompt in answered}
+    teaching = {group for request, group in grouped if request.prompt in answered}
     return [
         OwnedPrompt(request, group, splits.part_of(group, splits.ANSWERED if group in teaching else splits.ADVERSARIAL))
-        for request, group in zip(requests, groups, strict=True)
+        for request, group in grouped
     ]
+
+
+def _left_by_the_judge(requests: list[Request], dialogues: Path) -> list[tuple[Request, str]]:
+    """Requests with their groups, without groups that hold an objective which the independent judge learns from."""
+    theirs = judge_labels.objectives(dialogues)
+    groups = splits.similar_groups([*(request.prompt for request in requests), *theirs])
+    taken = set(groups[len(requests) :])
+    return [(request, group) for request, group in zip(requests, groups, strict=False) if group not in taken]
 
 
 def _defends(prompt: str, answer: str) -> bool:

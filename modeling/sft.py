@@ -5,7 +5,6 @@ dialogues and another start.
 """
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,14 +50,8 @@ def finetune(
     if too_long:
         log.info(f"{too_long} of {len(dialogues)} dialogues are longer than {recipe.context} tokens and were left out")
     tests, _ = encode(tokenizer, held_out, recipe.context)
-    main_process = int(os.environ.get("RANK", "0")) == 0
-
-    def train() -> list[dict]:
-        return [_train(base_dir, tokenizer, encoded, tests, recipe, out, log)]
-
-    # A run killed after training need not train again.
-    trained = (answering.kept(out / "_scratch" / "trained.json", train) if main_process else train())[0]
-    if main_process:
+    trained = training.once(out, lambda: _train(base_dir, tokenizer, encoded, tests, recipe, out, log))
+    if training.rank() == 0:
         show(out, tokenizer, held_out, recipe, log)
     return {"dialogues": len(encoded), "dialogues_too_long": too_long, **trained}
 
@@ -140,11 +133,11 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
     }
 
 
-class DialogueTrainer(SFTTrainer):
-    """TRL's trainer without its count of tokens: that takes a batch for one row and starts anew when a run continues.
+class DialogueTrainer(training.NoTokenCount, SFTTrainer):
+    """TRL's trainer; on a CPU the head is applied to answer tokens alone, in bfloat16.
 
-    On a CPU the head is applied to answer tokens alone, in bfloat16. TRL's fused head is made for accelerators: here it
-    scores every token in float32 and once more for the gradient, a third of the time of a step.
+    TRL's fused head is made for accelerators: here it scores every token in float32 and once more for the gradient, a
+    third of the time of a step.
     """
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -153,10 +146,6 @@ class DialogueTrainer(SFTTrainer):
         inputs = dict(inputs)
         total, count = answer_nats(model, inputs.pop("labels"), inputs)
         return total / max(1, count if num_items_in_batch is None else num_items_in_batch)
-
-    def log(self, logs: dict, start_time: float | None = None) -> None:
-        self._metrics["train"].pop("num_tokens", None)
-        super().log(logs, start_time)
 
 
 def answer_nats(model, labels_BT: torch.Tensor, inputs: dict) -> tuple[torch.Tensor, int]:

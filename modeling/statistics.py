@@ -5,7 +5,7 @@ from statistics import NormalDist
 import numpy as np
 
 
-def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(successes: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson score interval of a proportion, both ends in [0, 1]; (0, 1) where nothing was counted.
 
     Unlike p ± z·σ it stays inside [0, 1] and keeps a width at 0 % and 100 %, where safety figures live.
@@ -23,6 +23,27 @@ def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> tup
     low = 0.0 if successes == 0 else (centre - half) / scale
     high = 1.0 if successes == total else (centre + half) / scale
     return low, high
+
+
+def clustered_interval(values, clusters, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of the mean of `values` (0 to 1) where several may belong to one cluster, as pairs to a prompt.
+
+    The trials count as many as p (1 - p) over the variance of the mean between clusters says, at most all of them (the
+    effective sample size of Korn and Graubard 1998); where all values agree, each cluster counts once.
+    """
+    values_N = np.asarray(values, dtype=np.float64)
+    if not len(values_N):
+        return 0.0, 1.0
+    mean = float(values_N.mean())
+    _, place_N = np.unique(np.asarray(clusters), return_inverse=True)
+    count = int(place_N.max()) + 1
+    if mean in (0.0, 1.0) or count == 1:
+        effective = float(count)
+    else:
+        residual_C = np.bincount(place_N, values_N - mean)
+        variance = float((residual_C**2).sum()) * count / (count - 1) / len(values_N) ** 2
+        effective = min(float(len(values_N)), mean * (1 - mean) / max(variance, 1e-12))
+    return wilson_interval(mean * effective, effective, confidence)
 
 
 def bootstrap_interval(values, resamples: int, seed: int, confidence: float = 0.95) -> tuple[float, float]:

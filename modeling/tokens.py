@@ -40,9 +40,9 @@ def run(config: TokensRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, 
     sources = _by_source(encoded)
     summary = {
         "tokens": int(lengths.sum()),
-        "unique_tokens": int(sum(shard["lengths"].sum() for shard in encoded)),
+        "unique_tokens": int(sum(shard["lengths"][np.array(shard["copies"]) > 0].sum() for shard in encoded)),
         "documents": len(order),
-        "unique_documents": int(sum(len(shard["lengths"]) for shard in encoded)),
+        "unique_documents": int(sum(count > 0 for shard in encoded for count in shard["copies"])),
         "bytes": int(sum(row["bytes"] for row in sources)),
         "dtype": np.dtype(dtype).name,
         "vocab_size": len(tokenizer),

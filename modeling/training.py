@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from modeling import answering
 from modeling.directories import filling
 from modeling.recipes import OptimizerRecipe
 from modeling.runtime import device
@@ -110,6 +111,14 @@ def training_arguments(
     return cls(**{**settings, **extra})
 
 
+class NoTokenCount:
+    """Mixed into TRL's trainers: their own count of tokens starts anew when a run continues, and takes a batch for a row."""
+
+    def log(self, logs: dict, start_time: float | None = None) -> None:
+        self._metrics["train"].pop("num_tokens", None)
+        super().log(logs, start_time)
+
+
 def fit(
     trainer: Trainer, out: Path, log: Any, *, tokens_per_step: int = 0, checkpoint_steps: int | None = None
 ) -> list[dict]:
@@ -130,6 +139,19 @@ def fit(
     if trainer.is_world_process_zero():
         write_history(history, out)
     return history
+
+
+def rank() -> int:
+    """This process's number among those of one training, also before they have met."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def once(out: Path, train: Callable[[], dict]) -> dict:
+    """What `train` returns; a run killed after training does not train again, in any of its processes."""
+    done = out / "_scratch" / "trained.json"
+    if rank() == 0:
+        return answering.kept(done, lambda: [train()])[0]
+    return json.loads(done.read_text())[0] if done.exists() else train()
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -68,7 +68,7 @@ def llama2_70b() -> Scale:
                 sampling=replace(sampling, temperature=1.2, top_p=1.0, seed=10 * n + 2),  # Figure 8
                 safety_threshold=0.15, earlier_rounds=n >= 4,
             ),
-            policy=replace(finetuning, seed=10 * n + 3),
+            policy=replace(finetuning, max_steps=300, seed=10 * n + 3),  # (open) about two epochs of 100,000 samples
         )  # fmt: skip
 
     return Scale(
@@ -89,7 +89,7 @@ def llama2_70b() -> Scale:
             seed=4,
         ),
         prompts=PromptsRecipe(helpfulness=100_000, safety=20_000, harmless=5_000, test_helpfulness=584, test_safety=1586,
-                              test_harmless=210, seed=4),
+                              test_harmless=210, validation=512, seed=4),
         sft=finetuning,
         rounds=tuple(round_(n) for n in range(1, ROUNDS + 1)),
         ppo=PpoRecipe(

@@ -93,20 +93,23 @@ def _answers(scale: Scale, max_new_tokens: int) -> Scale:
 
 
 def gpu() -> Scale:
-    """One GPU, hours: about 125M parameters, 2k context, the embedded sources and the simulated annotator."""
+    """One GPU, minutes: about 125M parameters, 2k context, the embedded sources and the simulated annotator.
+
+    The embedded sources hold a few million tokens, seen about seven times here: with sources of your own, raise `steps`.
+    """
     big = llama2_7b()
     base = PretrainRecipe(
         model=replace(big.base.model, layers=12, heads=12, kv_heads=4, hidden=768, ffn=2048, context=2048,
                       tied_embeddings=False),
-        optimizer=replace(big.base.optimizer, learning_rate=6e-4, warmup_steps=200),
-        batch_tokens=524_288, steps=5000, seed=0,
+        optimizer=replace(big.base.optimizer, learning_rate=6e-4, warmup_steps=60),
+        batch_tokens=65_536, steps=600, seed=0,
     )  # fmt: skip
     scale = replace(
         big, base=base,
         tokenizer=replace(big.tokenizer, training_bytes=1_000_000_000),
-        mixture=replace(big.mixture, epochs=EMBEDDED_EPOCHS, heldout_documents=300),
+        mixture=replace(big.mixture, epochs=(("wiki-en", 2.0),), heldout_documents=300),  # most factual first
         prompts=PromptsRecipe(helpfulness=4000, safety=600, harmless=100, test_helpfulness=300, test_safety=150,
-                              test_harmless=100, seed=4),
+                              test_harmless=100, validation=256, seed=4),
         ppo=replace(big.ppo, iterations=200, batch=256),
         distillation=replace(big.distillation, prompts=600),
         evaluation=replace(big.evaluation, prompts=300, safety_prompts=150, harmless_prompts=100, temperature_prompts=300,
@@ -119,13 +122,9 @@ def gpu() -> Scale:
         preferences={"annotator": "simulated", "prompts": 2000, "test_share": 0.1},
         reward={"context": 2048, "batch_pairs": 64, "optimizer": {"learning_rate": 2e-5}},
         rejection={"prompts": 2000, "samples": 16},
-        policy={"demonstration_share": 0.5},
+        policy={"demonstration_share": 0.5, "max_steps": 12},
     )
     return _answers(scale, 256)
-
-
-# Most factual first: encyclopedia intros three times, the rest less (chosen by the experiments in LOG.md).
-EMBEDDED_EPOCHS = (("wiki-en", 3.0), ("bible-bbe", 0.1), ("bible-kjv", 0.0), ("chitchat", 0.1))
 
 
 def laptop() -> Scale:
@@ -141,11 +140,13 @@ def laptop() -> Scale:
     scale = replace(
         big, base=base,
         tokenizer=TokenizerRecipe(vocab_size=4096, training_bytes=20_000_000),
+        # Encyclopedia intros three times: what is left of five million tokens teaches the form of a talk (LOG.md).
+        mixture=replace(big.mixture, epochs=(("wiki-en", 3.0), ("bible-bbe", 0.1), ("bible-kjv", 0.0), ("chitchat", 0.1))),
         tokens=replace(big.tokens, title_share=0.5),  # teaches to name what was asked about
         demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=120,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
         prompts=PromptsRecipe(helpfulness=720, safety=300, harmless=80, test_helpfulness=800, test_safety=100,
-                              test_harmless=80, seed=4),
+                              test_harmless=80, validation=64, seed=4),
         ppo=replace(big.ppo, iterations=12, batch=64, mini_batch=16, evaluate_every=4, patience=3,
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
         distillation=replace(
@@ -188,7 +189,8 @@ def tiny() -> Scale:
         tokenizer=TokenizerRecipe(vocab_size=1024, training_bytes=500_000),
         mixture=replace(big.mixture, heldout_documents=20),
         demonstrations=replace(big.demonstrations, max_definitions=60, max_conversations=30, max_safety=40),
-        prompts=PromptsRecipe(helpfulness=24, safety=16, harmless=8, test_helpfulness=10, test_safety=8, test_harmless=8, seed=4),
+        prompts=PromptsRecipe(helpfulness=24, safety=16, harmless=8, test_helpfulness=10, test_safety=8, test_harmless=8,
+                              validation=4, seed=4),
         ppo=replace(big.ppo, iterations=2, batch=8, mini_batch=4, evaluate_every=1),
         distillation=replace(big.distillation, prompts=12),
         evaluation=replace(big.evaluation, prompts=10, safety_prompts=8, harmless_prompts=8, temperature_prompts=6,
@@ -211,7 +213,8 @@ def adopted() -> Scale:
         # are declined and pairs hold one safe and one unsafe answer (LOG.md).
         demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_safety=190,
                                max_answer_words=45),
-        prompts=replace(big.prompts, helpfulness=300, safety=150, test_helpfulness=150, test_safety=50, test_harmless=40),
+        prompts=replace(big.prompts, helpfulness=300, safety=150, test_helpfulness=150, test_safety=50, test_harmless=40,
+                        validation=24),
         ppo=replace(big.ppo, iterations=6, batch=24, mini_batch=8, evaluate_every=3,
                     optimizer=replace(big.ppo.optimizer, learning_rate=2e-6)),
         distillation=replace(big.distillation, prompts=80),
@@ -225,7 +228,7 @@ def adopted() -> Scale:
     scale = _each_round(
         scale,
         # Two thirds of a reward model's step are fixed (weights cast, clipped, updated): eight pairs cost little more than four.
-        preferences={"prompts": 128, "safety_share": 0.4, "sampling_a": {"temperature": 0.7}},
+        preferences={"prompts": 128, "safety_share": 0.4},
         reward={"context": 512, "batch_pairs": 8, "optimizer": {"learning_rate": 8e-5}},
         rejection={"prompts": 64, "samples": 4, "safety_share": 0.3},
         policy={},

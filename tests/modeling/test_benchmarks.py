@@ -159,14 +159,17 @@ def test_a_real_model_that_knows_the_answers_scores_above_one_that_does_not(fold
     texts += [f"{d['prompt']} {d['answers'][0]}\n" for name in ("nq_open", "asdiv") for d in docs[name]]
     knows = save_model(tmp_path / "knows", texts, steps=120)
     ignorant = save_model(tmp_path / "ignorant", texts, steps=0)
+    longer = [f"{d['prompt']} {d['answers'][0]}2\n" for d in docs["asdiv"]]  # 72 where 7 is right
+    begins = save_model(tmp_path / "begins", [*texts[: -len(longer)], *longer], steps=120)
     out = tmp_path / "out"
     out.mkdir()
-    inputs = {"base_model": ignorant, "sft_model": ignorant, "chat_model": knows, "benchmarks": folder}
+    inputs = {"base_model": ignorant, "sft_model": begins, "chat_model": knows, "benchmarks": folder}
     metrics = benchmarks.run(RECIPE, inputs, out, log)
     for name in ("piqa", "boolq", "nq_open", "asdiv"):
         assert metrics[f"{name}_chat_model"] == 1.0, name
-    assert metrics["nq_open_base_model"] == 0.0 and metrics["asdiv_base_model"] == 0.0
-    assert metrics["piqa_base_model"] == metrics["piqa_sft_model"] < 1.0
+    assert metrics["nq_open_base_model"] == 0.0 and metrics["asdiv_base_model"] < 0.5
+    assert metrics["nq_open_sft_model"] == 1.0 and metrics["asdiv_sft_model"] == 0.0
+    assert metrics["piqa_base_model"] < 1.0
     row = next(r for r in json.loads((out / "benchmarks.json").read_text()) if r["benchmark"] == "piqa")
     assert row["chance"] == 0.5 and row["paper_7b"] == 78.8 and row["questions"] == 6 and row["shots"] == 0
     report = (out / "report.md").read_text()

@@ -65,7 +65,7 @@ def test_ppo_raises_the_reward_and_kl_stays_bounded(inputs, tmp_path, log):
     # The released folder answers with what its reward model likes, more than the policy it came from.
     model, tokenizer = AutoModelForCausalLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
     before = AutoModelForCausalLM.from_pretrained(inputs["policy"])
-    prompts, _ = ppo_rollout.load_prompts(inputs["prompts"], tokenizer, toy_rlhf.CONTEXT)
+    prompts, _ = ppo_rollout.load_prompts(inputs["prompts"], "validation", tokenizer, toy_rlhf.CONTEXT)
     drawn = toy_rlhf.recipe().sampling
     share = []
     for network in (before, model):
@@ -236,17 +236,16 @@ def test_reward_follows_the_papers_rule(inputs, log):
     assert scores.helpfulness_B[1] > scores.safety_B[1]
 
 
-def test_every_prompt_once_an_epoch_and_held_out_ones_never(inputs):
+def test_every_prompt_once_an_epoch_and_held_out_ones_never(inputs, log):
+    loop = ppo.make_loop(toy_rlhf.recipe(), inputs, log)
+    assert (len(loop.prompts), len(loop.heldout), loop.too_long) == (60, 6, 0)
+    drawn = [p.id for iteration in range(1, 31) for p in ppo_rollout.draw(loop.prompts, iteration, 8, seed=3)]
+    ids = sorted(p.id for p in loop.prompts)
+    assert all(sorted(drawn[start : start + 60]) == ids for start in range(0, 240, 60))
+    assert drawn[:60] != drawn[60:120]
+    assert not {p.id for p in loop.heldout} & set(drawn)
     tokenizer = AutoTokenizer.from_pretrained(inputs["policy"])
-    prompts, too_long = ppo_rollout.load_prompts(inputs["prompts"], tokenizer, toy_rlhf.CONTEXT)
-    learned, heldout = ppo_rollout.hold_out(prompts, 32)
-    assert (len(learned), len(heldout), too_long) == (54, 6, 0)
-    drawn = [p.id for iteration in range(1, 28) for p in ppo_rollout.draw(learned, iteration, 8, seed=3)]
-    ids = sorted(p.id for p in learned)
-    assert all(sorted(drawn[start : start + 54]) == ids for start in range(0, 216, 54))
-    assert drawn[:54] != drawn[54:108]
-    assert not {p.id for p in heldout} & set(drawn)
-    assert ppo_rollout.load_prompts(inputs["prompts"], tokenizer, 2) == ([], 60)
+    assert ppo_rollout.load_prompts(inputs["prompts"], "rl", tokenizer, 2) == ([], 60)
 
 
 def test_another_tokenizer_is_refused(inputs, tmp_path, log):

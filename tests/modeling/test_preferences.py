@@ -35,9 +35,11 @@ def test_pairs_hold_what_the_contract_says(inputs, tmp_path, log):
     for row in rows:
         assert row["chosen"] != row["rejected"]
         assert row["chosen_safe"] or not row["rejected_safe"]
-        assert {row["chosen_from"], row["rejected_from"]} == {"chat T=1", "other T=0.7"}
         assert (row["annotator"], row["round"], row["id"]) == ("simulated", 1, f"v1:{row['prompt_id']}")
         assert row["messages"][-1]["role"] == "user"
+    # Both models answer at both temperatures, one at each for a prompt.
+    origins = [tuple(sorted((row["chosen_from"], row["rejected_from"]))) for row in rows]
+    assert set(origins) == {("chat T=1", "other T=0.7"), ("chat T=0.7", "other T=1")}
     assert {row["split"] for row in rows} == {"train", "test"}
     shares = [value for name, value in metrics.items() if name.startswith("share_")]
     assert len(shares) == 4 and sum(shares) == pytest.approx(1, abs=1e-3)
@@ -101,10 +103,10 @@ def test_pairs_that_are_left_out():
 
 def test_shares_by_hand():
     prompt = {"id": "p", "kind": "safety", "category": "", "messages": [{"role": "user", "content": "?"}]}
-    shown, names = {"a": "one two", "b": "three"}, {"a": "chat", "b": "other"}
+    shown = {"a": preferences.Answer("one two", "chat", 0.1), "b": preferences.Answer("three", "other", 1.0)}
     verdicts = [verdict("a", True, False, 3), verdict("b", True, True, 0), verdict("b", False, False, 0)]
-    pairs = [preferences.make_pair(RECIPE, "simulated", prompt, shown, names, each) for each in verdicts]
-    found = preferences.summary(pairs, "chat")
+    pairs = [preferences.make_pair(RECIPE, "simulated", prompt, shown, each) for each in verdicts]
+    found = preferences.summary(pairs)
     assert (found["share_significantly_better"], found["share_negligibly"]) == pytest.approx((0.3333, 0.6667))
     assert (
         found["safety_chosen_safe_other_unsafe"] == found["safety_both_safe"] == found["safety_both_unsafe"] == 0.3333

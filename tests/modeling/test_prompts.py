@@ -5,12 +5,12 @@ import dataclasses
 import pyarrow.parquet as pq
 import pytest
 
-from modeling import demonstrations, prompts, safety_sources, splits
+from modeling import demonstrations, judge_labels, prompts, safety_sources, splits
 from modeling.recipes import DemonstrationsRecipe, PromptsRecipe
 from tests.modeling import toy_sources
 
 RECIPE = PromptsRecipe(
-    helpfulness=30, safety=20, harmless=4, test_helpfulness=10, test_safety=8, test_harmless=4, seed=1
+    helpfulness=30, safety=20, harmless=4, test_helpfulness=10, test_safety=8, test_harmless=4, validation=3, seed=1
 )
 EVERYTHING = DemonstrationsRecipe(
     max_definitions=10_000, max_conversations=10_000, max_safety=10_000, max_answer_words=60, system_share=0.0, seed=1
@@ -60,6 +60,24 @@ def test_nothing_is_demonstrated_practised_and_tested_at_once(inputs, tmp_path, 
     for rows in (rl, test):
         assert len({row["id"] for row in rows}) == len(rows)
     assert not {row["id"] for row in rl} & {row["id"] for row in test}
+
+
+def test_what_the_judge_learns_from_is_in_no_part(inputs, judge_inputs, tmp_path, log):
+    """On the real collections: no objective of the judge is demonstrated, practised or tested, nor a variant of one."""
+    judged = judge_labels.objectives(judge_inputs["dialogues"])
+    assert len(judged) > 200 and all(judge_labels.reserved(objective) for objective in judged)
+    real = inputs | {"dialogues": judge_inputs["dialogues"]}
+    big = dataclasses.replace(RECIPE, safety=9999, harmless=9999, test_safety=9999, test_harmless=9999)
+    (tmp_path / "prompts").mkdir()
+    prompts.run(big, real, tmp_path / "prompts", log)
+    demonstrations.run(dataclasses.replace(EVERYTHING, max_conversations=0), real, tmp_path, log)
+    files = [
+        tmp_path / name for name in ("train.parquet", "test.parquet", "prompts/rl.parquet", "prompts/test.parquet")
+    ]
+    asked = [row["messages"] for file in files for row in pq.read_table(file).to_pylist()]
+    asked = [m["content"] for messages in asked for m in messages if m["role"] == "user"]
+    groups = splits.similar_groups([*asked, *judged])
+    assert len(asked) > 200 and not set(groups[: len(asked)]) & set(groups[len(asked) :])
 
 
 def test_helpfulness_has_true_references_and_safety_none(inputs, tmp_path, log):

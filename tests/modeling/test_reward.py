@@ -207,7 +207,7 @@ def test_bad_input_says_what_to_do(world, tmp_path, log):
 
 
 def scored(degree, chosen, rejected, chosen_safe=True, rejected_safe=True):
-    return ScoredPair("safety", 1, degree, chosen, rejected, chosen_safe, rejected_safe)
+    return ScoredPair(f"{chosen} {rejected}", "safety", 1, degree, chosen, rejected, chosen_safe, rejected_safe)
 
 
 def test_accuracy_by_hand():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from modeling.statistics import area_under_curve, bootstrap_interval, wilson_interval
+from modeling.statistics import area_under_curve, bootstrap_interval, clustered_interval, wilson_interval
 
 
 def test_wilson_matches_the_published_example():
@@ -20,6 +20,18 @@ def test_wilson_keeps_a_width_at_the_ends_and_mirrors():
     assert wilson_interval(0, 0) == (0.0, 1.0)
     with pytest.raises(ValueError, match="3 successes out of 2"):
         wilson_interval(3, 2)
+
+
+def test_pairs_of_one_prompt_are_no_independent_trials():
+    # Ten prompts asked four times, each always right or always wrong: ten trials. The variance between clusters has
+    # C - 1 = 9 degrees of freedom, so what is left of ten is nine.
+    values, prompts = [1] * 24 + [0] * 16, [place // 4 for place in range(40)]
+    assert clustered_interval(values, prompts) == pytest.approx(wilson_interval(0.6 * 9, 9))
+    assert clustered_interval(values, range(40)) == pytest.approx(wilson_interval(0.6 * 39, 39))
+    assert clustered_interval([1] * 40, prompts) == pytest.approx(wilson_interval(10, 10))
+    # As many right in each prompt: all trials count.
+    assert clustered_interval([1, 0] * 20, prompts) == pytest.approx(wilson_interval(20, 40))
+    assert clustered_interval([], []) == (0.0, 1.0)
 
 
 def test_wilson_narrows_with_less_confidence():

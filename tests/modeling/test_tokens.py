@@ -79,6 +79,8 @@ def test_shards_hold_every_copy_framed_and_shuffled(inputs, tmp_path, log):
     assert not any(row["text"] in counts for row in rows("never", 5, 0.0))
     assert sum(counts.values()) == metrics["documents"] == len(found)
     assert metrics["tokens"] == sum(map(len, found))
+    assert metrics["unique_documents"] == len(counts)
+    assert metrics["unique_tokens"] == sum(map(len, {tuple(ids) for ids in found}))
     assert len(json.loads((tmp_path / "tokens.json").read_text())["shards"]) > 1
     order = [text.split()[2] for text in texts if text.startswith("wiki")]
     assert order != sorted(order)

@@ -21,7 +21,7 @@ PREPROMPTS = ("Be wise and responsible.", "Be respectful and wise.")
 CONTEXT = 64
 
 
-def build(folder: Path, prompts: int = 60) -> dict[str, Path]:
+def build(folder: Path, prompts: int = 60, validation: int = 6) -> dict[str, Path]:
     """Folders by role: policy, helpfulness_reward_model (likes "blue"), safety_reward_model (likes "green"), prompts."""
     rng = random.Random(0)
     texts = [f"{rng.choice(PREPROMPTS)} {question(rng)} {answer(rng)}" for _ in range(400)]
@@ -39,9 +39,10 @@ def build(folder: Path, prompts: int = 60) -> dict[str, Path]:
             "category": "colours",
             "reference": "",
         }
-        for index in range(prompts)
+        for index in range(prompts + validation)
     ]
-    pq.write_table(pa.Table.from_pylist(rows), inputs["prompts"] / "rl.parquet")
+    for part, taken in (("rl", rows[:prompts]), ("validation", rows[prompts:])):
+        pq.write_table(pa.Table.from_pylist(taken), inputs["prompts"] / f"{part}.parquet")
     return inputs
 
 

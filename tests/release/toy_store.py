@@ -187,10 +187,19 @@ def reward_report_files(folder: Path) -> dict:
     """accuracy.parquet as the stage writes it, from scores of random pairs; returns its metrics."""
     draw = random.Random(1)
     pairs = [
-        ScoredPair(kind, 1, degree, draw.gauss(degree / 2, 1), draw.gauss(0, 1), True, kind == "helpfulness")
+        ScoredPair(
+            f"{kind} {degree} {number}",
+            kind,
+            1,
+            degree,
+            draw.gauss(degree / 2, 1),
+            draw.gauss(0, 1),
+            True,
+            kind == "helpfulness",
+        )
         for kind in ("helpfulness", "safety")
         for degree in (0, 1, 2, 3)
-        for _ in range(12)
+        for number in range(12)
     ]
     rows = [row for model in ("helpfulness", "safety") for row in reward_report.table_rows(model, 1, pairs)]
     folder.mkdir(parents=True, exist_ok=True)
