@@ -33,7 +33,7 @@ corpus_job = _job("corpus", "Cleans one snapshot: raw sources to decontaminated 
 model_job = _job("model", "Makes everything of one scale: mixture to released chat model.", SCALES)
 
 defs = dg.Definitions(
-    assets=[build_asset(stage) for stage in STAGES.values()],
+    assets=[build_asset(stage, GATES) for stage in STAGES.values()],
     asset_checks=[build_check(gate) for gate in GATES],
     jobs=[corpus_job, model_job],
     sensors=[new_snapshots],

@@ -1,21 +1,19 @@
 """Makes one artifact: reuses it where its record matches, else builds it where a kill leaves it, seals it, publishes it."""
 
-import fcntl
 import importlib
 import json
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestration import records
-from orchestration.source_code import code_version
-from orchestration.stage import Stage, expanded_inputs, settings
-from orchestration.store import artifact, gates_file, store, work
+from orchestration.source_code import code_version, code_version_now
+from orchestration.stage import Gate, Stage, expanded_inputs, settings
+from orchestration.store import SCRATCH, artifact, gates_file, work, write_json
+from orchestration.workplace import alone, begin_attempt, discard, empty_trash
 
 
 class StageError(Exception):
@@ -34,28 +32,47 @@ class Plan:
     parents: dict[str, dict]
     fingerprint: str
 
+    @property
+    def work(self) -> Path:
+        """The folder it is built in, the same in every process that takes part."""
+        return work(self.stage.key, self.partition, records.work_identity(self.fingerprint, self.parents))
 
-def plan(stage: Stage, partition: str | None) -> Plan:
-    """Resolves recipe and parents. Raises StageError where a parent is missing or failed a gate."""
+    @property
+    def final(self) -> Path:
+        """The folder it is published in."""
+        return artifact(self.stage.key, self.partition)
+
+
+def plan(stage: Stage, partition: str | None, gates: Sequence[Gate] = ()) -> Plan:
+    """Resolves recipe and parents. Raises StageError where a parent is missing, failed a gate or awaits one of `gates`."""
     recipe = stage.recipe(settings(stage.axis, partition))
     inputs, parents = {}, {}
     for role, (parent, parent_partition) in expanded_inputs(stage, partition).items():
         folder = artifact(parent.key, parent_partition)
         record = records.read(folder)
+        where = f" for {parent_partition}" if parent_partition else ""
         if record is None:
-            where = f" for {parent_partition}" if parent_partition else ""
             raise StageError(f"{stage.key} needs {parent.key}{where}: materialize it first ({folder} has no record)")
-        _refuse_failed_gates(stage, parent, parent_partition, record)
+        verdicts = _verdicts(parent, parent_partition, record)
+        for name, said in verdicts.items():
+            if not said["passed"]:
+                raise StageError(f"{stage.key} will not start: gate {name} of {parent.key} failed ({said['why']})")
+        for gate in gates:
+            if gate.stage.key == parent.key and gate.name not in verdicts:
+                raise StageError(
+                    f"{stage.key} will not start: gate {gate.name} has not judged {parent.key}{where} as it is now. "
+                    f"Materialize {parent.key}{where} with its checks: what is up to date is only judged"
+                )
         inputs[role], parents[role] = folder, record
     code = code_version(stage.module)
     identity = records.fingerprint(stage.key, partition, recipe, code, parents)
     return Plan(stage, partition, recipe, code, inputs, parents, identity)
 
 
-def _refuse_failed_gates(stage: Stage, parent: Stage, partition: str | None, record: dict) -> None:
-    for name, said in read_gates(parent.key, partition).items():
-        if said["content"] == record["content"] and not said["passed"]:
-            raise StageError(f"{stage.key} will not start: gate {name} of {parent.key} failed ({said['why']})")
+def _verdicts(stage: Stage, partition: str | None, record: dict) -> dict[str, dict]:
+    """What the gates said of exactly this artifact."""
+    said = read_gates(stage.key, partition)
+    return {name: verdict for name, verdict in said.items() if verdict["content"] == record["content"]}
 
 
 def read_gates(key: str, partition: str | None) -> dict[str, dict]:
@@ -65,71 +82,98 @@ def read_gates(key: str, partition: str | None) -> dict[str, dict]:
 
 def write_gate(key: str, partition: str | None, name: str, said: dict) -> None:
     """Remembers a gate's verdict beside the artifact, so that a later run of a child alone is stopped too."""
-    _write_json(gates_file(key, partition), {**read_gates(key, partition), name: said})
+    write_json(gates_file(key, partition), {**read_gates(key, partition), name: said})
 
 
-def _write_json(path: Path, value: Any) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=2, ensure_ascii=False), encoding="utf-8")
-    os.replace(part, path)
+def _wanted(planned: Plan, folder: Path) -> dict | None:
+    """The record in `folder` where it has the wanted fingerprint and parents' bytes, and its files verify."""
+    record = records.read(folder)
+    if record is None or record["fingerprint"] != planned.fingerprint:
+        return None
+    # A parent made again elsewhere may have other bytes under the same fingerprint.
+    if any(record["parents"][role]["content"] != parent["content"] for role, parent in planned.parents.items()):
+        return None
+    return None if records.verify(folder, record) else record
 
 
 def reusable(planned: Plan) -> dict | None:
-    """The published record where it has the wanted fingerprint and its files verify."""
-    folder = artifact(planned.stage.key, planned.partition)
-    record = records.read(folder)
-    if record is None or record["fingerprint"] != planned.fingerprint or records.verify(folder, record):
-        return None
+    """The published record where nothing has to be made."""
+    return _wanted(planned, planned.final)
+
+
+def settle(planned: Plan, log: Any) -> dict | None:
+    """Waits until no other process makes the artifact; its record where it is there then, as `build` would find it."""
+    with alone(planned.work.parent, log):
+        return _settled(planned, log)
+
+
+def _settled(planned: Plan, log: Any) -> dict | None:
+    """The record where another process has just published it, or where a kill left it finished: that is published now."""
+    record = reusable(planned)
+    if record is None and (planned.work / records.RECORD).is_file():
+        record = _wanted(planned, planned.work)
+        if record is None:
+            discard(planned.work)  # damaged since it was sealed, and without the scratch that could mend it
+        else:
+            log.info("was finished when it was stopped")
+            _publish(planned)
     return record
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Only one process builds an artifact; the kernel frees the lock of a killed one."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f"{folder.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StageError(f"another process is making {folder.name} now: wait for it, or stop it") from None
-        yield
+def build(planned: Plan, log: Any, launch: Callable[[Plan, Path, Any], dict]) -> tuple[dict, bool]:
+    """Builds, seals and publishes the artifact; its record, and whether it was there already.
 
-
-def build(planned: Plan, log: Any, launch: Callable[[Plan, Path, Any], dict]) -> dict:
-    """Builds, seals and publishes the artifact; returns its record. `launch` runs the stage and returns its metrics."""
-    out = work(planned.stage.key, planned.partition, planned.fingerprint)
-    with _alone(out.parent):
+    `launch` runs the stage and returns its metrics. Raises StageError where source or parents change meanwhile.
+    """
+    out = planned.work
+    with alone(out.parent, log):
+        record = _settled(planned, log)
+        if record is not None:
+            return record, True
         out.parent.mkdir(parents=True, exist_ok=True)
         for stale in out.parent.iterdir():  # unfinished work for another recipe, code or parent
             if stale != out:
-                shutil.rmtree(stale)
-        continues = out.is_dir()
-        out.mkdir(exist_ok=True)
-        if continues:
+                discard(stale)
+        if out.is_dir():
             log.info("continues where it was stopped")
+        _refuse_changes(planned)
+        earlier = begin_attempt(out)
         started = time.monotonic()
         metrics = launch(planned, out, log)
-        seconds = time.monotonic() - started
-        shutil.rmtree(out / records.SCRATCH, ignore_errors=True)
+        seconds = earlier + time.monotonic() - started
+        _refuse_changes(planned)
         record = records.build(
             planned.stage.key, planned.partition, planned.recipe, planned.fingerprint, planned.code,
             planned.parents, out, metrics, seconds,
         )  # fmt: skip
-        _write_json(out / records.RECORD, record)
-        _publish(out, artifact(planned.stage.key, planned.partition))
-    return record
+        write_json(out / records.RECORD, record)
+        _publish(planned)
+    return record, False
 
 
-def _publish(out: Path, final: Path) -> None:
-    """Renames `out` into place; what was there is moved away first, so a reader never sees half of each."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    old = store() / ".trash" / f"{final.parent.name}--{final.name}--{os.getpid()}"
-    if final.exists():
-        old.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(final, old)
-    os.rename(out, final)
-    if old.exists():
-        shutil.rmtree(old)
+def _refuse_changes(planned: Plan) -> None:
+    """Raises StageError where what runs or what is read is no longer what the fingerprint and the record say."""
+    key = planned.stage.key
+    if code_version_now(planned.stage.module) != planned.code:
+        raise StageError(f"{key}: its source was edited since this run began, so which code makes it is not known. "
+                         "Start the run again; undo the edit first to keep what this stage has done")  # fmt: skip
+    for role, parent in planned.parents.items():
+        current = records.read(planned.inputs[role])
+        if current is None or current["content"] != parent["content"]:
+            raise StageError(f"{key}: its parent {parent['asset']} was replaced meanwhile. Materialize {key} again")
+
+
+def _publish(planned: Plan) -> None:
+    """Renames the sealed work into place. Each step is one rename, and a kill between two leaves what `_settled` ends.
+
+    The scratch goes first, once the record is written: a stage that lost half of it would continue to other bytes.
+    """
+    discard(planned.work / SCRATCH)
+    planned.final.parent.mkdir(parents=True, exist_ok=True)
+    gates_file(planned.stage.key, planned.partition).unlink(missing_ok=True)  # they judged what is replaced here
+    discard(planned.final)
+    os.rename(planned.work, planned.final)
+    empty_trash()
 
 
 def run_inline(planned: Plan, out: Path, log: Any) -> dict:

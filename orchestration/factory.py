@@ -4,6 +4,7 @@ import collections
 import importlib
 import time
 import warnings
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -49,8 +50,8 @@ def _title(context: dg.AssetExecutionContext, stage: Stage) -> str:
     return f"[{_started[context.run_id]:2d}/{total}] {stage.key}"
 
 
-def build_asset(stage: Stage) -> dg.AssetsDefinition:
-    """The Dagster asset of a stage."""
+def build_asset(stage: Stage, gates: Sequence[Gate] = ()) -> dg.AssetsDefinition:
+    """The Dagster asset of a stage, which does not begin before `gates` have passed its parents."""
 
     @dg.asset(
         key=asset_key(stage),
@@ -67,7 +68,7 @@ def build_asset(stage: Stage) -> dg.AssetsDefinition:
         partition = _partition(context, stage)
         log = StageLog(_title(context, stage), context.log.info)
         try:
-            record, reused = materialize(stage, partition, log)
+            record, reused = materialize(stage, partition, log, gates)
         except (execution.StageError, ValueError, FileNotFoundError) as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
         log.info("up to date" if reused else f"done in {duration(record['seconds'])}")

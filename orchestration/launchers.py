@@ -4,14 +4,15 @@
 """
 
 import os
+import signal
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from orchestration import execution, records
-from orchestration.stage import Stage
-from orchestration.store import CHECKOUT, artifact
+from orchestration.stage import Gate, Stage
+from orchestration.store import CHECKOUT
 
 # glibc maps and unmaps large tensors at each step and page faults dominate: these made CPU training five times faster.
 # They hold only for processes started after they are set. One arena: the graph runs beside the main thread, whose arena alone
@@ -33,6 +34,10 @@ TRAINERS = {"modeling.base_model", "modeling.sft", "modeling.reward", "modeling.
 BY_SCALE = {"gpu": "subprocess", "7b": "torchrun", "13b": "torchrun", "34b": "torchrun", "70b": "torchrun"}
 
 
+class WorkerKilledError(Exception):
+    """A signal ended the worker. Nothing a person has to mend first: tried again, it continues."""
+
+
 def prepare_environment() -> bool:
     """Sets what child processes need; True where this process itself was started without it."""
     missing = any(name not in os.environ for name in ALLOCATOR)
@@ -51,15 +56,21 @@ def launcher_name(stage: Stage, partition: str | None) -> str:
     return "subprocess" if name == "torchrun" and stage.module not in TRAINERS else name
 
 
-def materialize(stage: Stage, partition: str | None, log: Any) -> tuple[dict, bool]:
-    """The artifact's record and whether it was reused. Raises StageError, or what the stage raised."""
-    planned = execution.plan(stage, partition)
+def materialize(stage: Stage, partition: str | None, log: Any, gates: Sequence[Gate] = ()) -> tuple[dict, bool]:
+    """The artifact's record and whether it was reused; `gates` have to have passed the parents.
+
+    Raises StageError, WorkerKilledError, or what the stage raised.
+    """
+    planned = execution.plan(stage, partition, gates)
     record = execution.reusable(planned)
     if record is not None:
         return record, True
     name = launcher_name(stage, partition)
     if name == "inline":
-        return execution.build(planned, log, execution.run_inline), False
+        return execution.build(planned, log, execution.run_inline)
+    record = execution.settle(planned, log)  # the processes of a worker must not disagree on whether there is work
+    if record is not None:
+        return record, True
     return _in_a_process(planned, log, torchrun=name == "torchrun"), False
 
 
@@ -67,13 +78,21 @@ def worker_command(stage: Stage, partition: str | None, torchrun: bool) -> list[
     """What starts the worker: one process, or one a device of the node."""
     start = [sys.executable, "-m"]
     if torchrun:
-        start += ["torch.distributed.run", "--standalone", "--nproc-per-node", "gpu", "-m"]
+        start += ["orchestration.torchrun", "--standalone", "--nproc-per-node", "gpu", "-m"]
     return [*start, "orchestration.worker", stage.key, *([partition] if partition else [])]
 
 
 def _in_a_process(planned: execution.Plan, log: Any, torchrun: bool) -> dict:
     """Runs the worker and trusts only the record it published: an exit code of 0 alone proves nothing."""
-    command = worker_command(planned.stage, planned.partition, torchrun)
+    follow(planned.stage.key, worker_command(planned.stage, planned.partition, torchrun), log)
+    record = records.read(planned.final)
+    if record is None or record["fingerprint"] != planned.fingerprint:
+        raise execution.StageError(f"{planned.stage.key}: the worker ended without publishing what was asked for")
+    return record
+
+
+def follow(key: str, command: list[str], log: Any) -> None:
+    """Runs the worker of stage `key` and passes on what it says. Raises WorkerKilledError, or StageError where it failed."""
     with subprocess.Popen(
         command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:
@@ -81,13 +100,8 @@ def _in_a_process(planned: execution.Plan, log: Any, torchrun: bool) -> dict:
         for line in process.stdout:
             last = line.rstrip() or last
             log.info(line.rstrip())
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        raise WorkerKilledError(f"{key}: {name} ended the worker; started again, it continues. It said last: {last}")
     if process.returncode:
-        raise execution.StageError(f"{planned.stage.key}: the worker stopped with {process.returncode}: {last}")
-    record = records.read(_folder(planned))
-    if record is None or record["fingerprint"] != planned.fingerprint:
-        raise execution.StageError(f"{planned.stage.key}: the worker ended without publishing what was asked for")
-    return record
-
-
-def _folder(planned: execution.Plan) -> Path:
-    return artifact(planned.stage.key, planned.partition)
+        raise execution.StageError(f"{key}: the worker stopped with {process.returncode}: {last}")

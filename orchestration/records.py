@@ -17,15 +17,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from orchestration.store import CHECKOUT
+from orchestration.store import CHECKOUT, SCRATCH
 from release.lineage import RECORD
 
-SCRATCH = "_scratch"
 LIBRARIES = ("dagster", "torch", "transformers", "trl", "accelerate", "tokenizers", "datasketch", "fasttext-community",
              "pyarrow", "numpy", "gradio", "lm-eval", "safetensors")  # fmt: skip
 PUE = 1.1  # data-centre overhead and grid intensity that reproduce the paper's Table 2
 KG_CO2E_PER_KWH = 0.385
 WATTS_PER_CPU_CORE = 10.0
+WATTS_PER_GPU = 400.0
 
 
 def as_json(recipe: Any) -> Any:
@@ -48,14 +48,20 @@ def fingerprint(key: str, partition: str | None, recipe: Any, code: str, parents
     })  # fmt: skip
 
 
+def work_identity(identity: str, parents: dict[str, dict]) -> str:
+    """The fingerprint and the parents' bytes: unfinished work is continued only from exactly what it was begun with."""
+    return _hash([identity, {role: record["content"] for role, record in parents.items()}])
+
+
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def manifest_of(folder: Path) -> dict[str, dict]:
-    """Every file below `folder` except the record: relative path → bytes and sha256."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / RECORD)
+    """Every file below `folder` except the record and the scratch: relative path → bytes and sha256."""
+    left_out = (RECORD, f"{RECORD}.part", SCRATCH)  # a kill may leave half a record
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).parts[0] not in left_out)
     return {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
         for path in files
@@ -121,13 +127,18 @@ def _accelerator() -> str | None:
     return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
 
 
-def energy(seconds: float) -> dict[str, Any]:
-    """Energy and CO2e as in the paper's Table 2: device power x hours x PUE 1.1 x 0.385 kg/kWh.
+def gpu_count() -> int:
+    """GPUs that work on this process's stage: one a process of torchrun; 0 on a CPU."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if _accelerator() else 0
+
+
+def energy(seconds: float, gpus: int = 0) -> dict[str, Any]:
+    """Energy and CO2e as in the paper's Table 2: power of all devices x hours x PUE 1.1 x 0.385 kg/kWh.
 
     CRIA_WATTS overrides the power; without it a CPU core counts as 10 W and a GPU as 400 W, which is an assumption.
     """
     stated = os.environ.get("CRIA_WATTS")
-    assumed = 400.0 if _accelerator() else WATTS_PER_CPU_CORE * len(os.sched_getaffinity(0))
+    assumed = WATTS_PER_GPU * gpus or WATTS_PER_CPU_CORE * len(os.sched_getaffinity(0))
     watts = float(stated) if stated else assumed
     kwh = watts * seconds / 3.6e6
     return {"watts": watts, "kwh": kwh, "kg_co2e": kwh * PUE * KG_CO2E_PER_KWH,
@@ -136,7 +147,7 @@ def energy(seconds: float) -> dict[str, Any]:
 
 def build(key: str, partition: str | None, recipe: Any, identity: str, code: str, parents: dict[str, dict],
           folder: Path, metrics: dict, seconds: float) -> dict:  # fmt: skip
-    """The record of the artifact that lies finished in `folder`."""
+    """The record of the artifact that lies finished in `folder`; `seconds` are those of all attempts together."""
     manifest = manifest_of(folder)
     return {
         "asset": key,
@@ -156,7 +167,7 @@ def build(key: str, partition: str | None, recipe: Any, identity: str, code: str
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
-        "energy": energy(seconds),
+        "energy": energy(seconds, gpu_count()),
         "metrics": metrics,
         "manifest": manifest,
     }

@@ -69,8 +69,12 @@ def wait_until_up(url: str, process: subprocess.Popen, seconds: float = 90.0) ->
 
 
 def serve(commands: dict[str, tuple[str, list[str]]]) -> None:
-    """Starts each command, prints the addresses once they answer, and stops all when one ends or on Ctrl-C."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    """Starts each command, prints the addresses once they answer, and stops all when one ends or on a signal."""
+    ending = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # the terminal was closed; under nohup that is to be survived
+        ending.append(signal.SIGHUP)
+    for number in ending:
+        signal.signal(number, lambda *_: sys.exit(0))
     # Started in the background, SIGINT is ignored; the children would inherit that, and Dagster ignore SIGTERM as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     children = {}
@@ -88,6 +92,8 @@ def serve(commands: dict[str, tuple[str, list[str]]]) -> None:
     except KeyboardInterrupt:
         print("\nstopped")
     finally:
+        for number in ending:  # a closing terminal sends it twice, and the second must not end this
+            signal.signal(number, signal.SIG_IGN)
         stop(children.values())
 
 

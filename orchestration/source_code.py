@@ -7,11 +7,13 @@ are in the fingerprint already, and a new field elsewhere must not invalidate ev
 import ast
 import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestration.store import CHECKOUT
 
 PACKAGES = ("data_cleaning", "modeling", "release")
+Summary = tuple[str, frozenset[str]]  # of a file: the stripped AST as text, the project modules it imports
 
 
 def _file(module: str) -> Path | None:
@@ -46,14 +48,15 @@ def _imports(tree: ast.Module) -> set[str]:
     return {name for name in found if name.split(".")[0] in PACKAGES and not name.endswith("recipes")}
 
 
-@functools.cache
-def _summary(path: Path) -> tuple[str, frozenset[str]]:
-    """(the stripped AST as text, project modules it imports)."""
+def _summary_now(path: Path) -> Summary:
     tree = _strip_docstrings(ast.parse(path.read_text(encoding="utf-8")))
     return ast.dump(tree), frozenset(_imports(tree))
 
 
-def modules_of(module: str) -> list[str]:
+_summary = functools.cache(_summary_now)  # many stages share most of their files
+
+
+def _modules_of(module: str, summary: Callable[[Path], Summary]) -> list[str]:
     """The module and every project module it imports, directly or not, sorted."""
     seen: set[str] = set()
     todo = [module]
@@ -63,16 +66,31 @@ def modules_of(module: str) -> list[str]:
         if name in seen or path is None or name.endswith("recipes"):
             continue
         seen.add(name)
-        todo.extend(_summary(path)[1])
+        todo.extend(summary(path)[1])
     return sorted(seen)
+
+
+def _version(module: str, summary: Callable[[Path], Summary]) -> str:
+    if _file(module) is None:
+        raise FileNotFoundError(f"no module {module} in {CHECKOUT}")
+    digest = hashlib.sha256()
+    for name in _modules_of(module, summary):
+        digest.update(name.encode() + b"\0" + summary(_file(name))[0].encode() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 @functools.cache
 def code_version(module: str) -> str:
-    """Hash of what `module` runs, 16 hex digits. Raises FileNotFoundError for a module that is not in the checkout."""
-    if _file(module) is None:
-        raise FileNotFoundError(f"no module {module} in {CHECKOUT}")
-    digest = hashlib.sha256()
-    for name in modules_of(module):
-        digest.update(name.encode() + b"\0" + _summary(_file(name))[0].encode() + b"\0")
-    return digest.hexdigest()[:16]
+    """Hash of what `module` runs, 16 hex digits: that of the moment when this process first asked.
+
+    Raises FileNotFoundError for a module that is not in the checkout.
+    """
+    return _version(module, _summary)
+
+
+def code_version_now(module: str) -> str:
+    """The same of the source as it lies there now.
+
+    Modules are imported as stages begin: what a process runs is known where this still equals `code_version` at the end.
+    """
+    return _version(module, functools.cache(_summary_now))

@@ -1,11 +1,14 @@
 """Where artifacts lie: a path is a pure function of (store, partition, asset key). Nothing is ever searched for."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from release.lineage import UNPARTITIONED
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+SCRATCH = "_scratch"  # of a work folder: what a stage needs to continue, and nobody afterwards
 
 
 def store() -> Path:
@@ -24,6 +27,13 @@ def gates_file(key: str, partition: str | None) -> Path:
     return path.with_name(f"{path.name}.gates.json")
 
 
-def work(key: str, partition: str | None, fingerprint: str) -> Path:
-    """Where a stage builds before it is published; it survives a kill, so the same fingerprint continues there."""
-    return store() / ".work" / (partition or UNPARTITIONED) / key.replace("/", "--") / fingerprint[:16]
+def work(key: str, partition: str | None, identity: str) -> Path:
+    """Where a stage builds before it is published; it survives a kill, so the same work continues there."""
+    return store() / ".work" / (partition or UNPARTITIONED) / key.replace("/", "--") / identity[:16]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file whole: a reader, or a kill, sees the old one or the new one."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(value, indent=2, ensure_ascii=False), encoding="utf-8")
+    os.replace(part, path)

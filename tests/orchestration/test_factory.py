@@ -1,34 +1,17 @@
 """Stages as real Dagster assets: metadata, data versions, reuse, failures, gates that block."""
 
+import signal
+
 import dagster as dg
-import pytest
 
-from orchestration import factory
-from orchestration.stage import SCALE, Gate, Stage
+from orchestration import factory, records
+from orchestration.stage import Gate
 from orchestration.store import artifact
-from tests.orchestration.toy import ToyRecipe, even
-
-
-def toy(key: str, steps: int = 3, **inputs: Stage) -> Stage:
-    return Stage(
-        key,
-        "tests.orchestration.toy",
-        "toys",
-        SCALE,
-        lambda s: ToyRecipe(steps, 1),
-        "-",
-        "a toy",
-        tuple(inputs.items()),
-    )
-
-
-@pytest.fixture(autouse=True)
-def own_store(tmp_path, monkeypatch):
-    monkeypatch.setenv("CRIA_STORE", str(tmp_path / "store"))
+from tests.orchestration.toy import even, toy
 
 
 def run(stages, gates=(), only=None, instance=None):
-    assets = [factory.build_asset(stage) for stage in stages]
+    assets = [factory.build_asset(stage, gates) for stage in stages]
     job = dg.define_asset_job("toys", executor_def=dg.in_process_executor)
     defs = dg.Definitions(assets=assets, asset_checks=[factory.build_check(gate) for gate in gates], jobs=[job])
     return defs.resolve_job_def("toys").execute_in_process(
@@ -37,6 +20,12 @@ def run(stages, gates=(), only=None, instance=None):
         raise_on_error=False,
         asset_selection=[dg.AssetKey(only)] if only else None,
     )
+
+
+def said(result):
+    """What a person reads of the step that failed."""
+    failure = next(event for event in result.all_events if event.is_step_failure)
+    return failure.step_failure_data.user_failure_data.description
 
 
 def materialized(result):
@@ -92,8 +81,52 @@ def test_a_gate_that_passed_is_not_judged_again_and_one_that_failed_is(monkeypat
         assert len(judged) == calls
 
 
+def test_a_parent_that_no_gate_has_judged_is_judged_first():
+    """A run killed between a parent's publication and its gate leaves one."""
+    parent = toy("parent", steps=4)
+    child = toy("child", parent=parent)
+    gate = Gate("even", parent, "tests.orchestration.toy:even", "an even number of files")
+    assert run([parent]).success
+    alone = run([parent, child], [gate], only="child")
+    assert "gate even has not judged parent for tiny as it is now. Materialize parent" in said(alone)
+    assert not artifact("child", "tiny").exists()
+    together = run([parent, child], [gate])
+    assert together.success and materialized(together)["parent"].materialization.metadata["reused"].value is True
+    assert run([parent, child], [gate], only="child").success
+    (artifact("parent", "tiny") / "1.txt").write_text("spoiled")
+    assert run([parent]).success
+    assert "gate even has not judged parent" in said(run([parent, child], [gate], only="child"))
+
+
+def test_a_gate_judges_again_when_a_parent_has_other_bytes(monkeypatch):
+    """Even where the artifact itself came out the same: the gate compares it with its parent."""
+    parent, judged = toy("parent"), []
+    child = toy("child", steps=4, parent=parent)
+
+    def counting(folder, inputs, recipe):
+        judged.append((inputs["parent"] / "1.txt").read_text())
+        return even(folder, inputs, recipe)
+
+    monkeypatch.setattr("tests.orchestration.toy.even", counting)
+    gate = Gate("even", child, "tests.orchestration.toy:even", "an even number of files")
+    assert run([parent, child], [gate]).success
+    (artifact("parent", "tiny") / "1.txt").write_text("spoiled")
+    with monkeypatch.context() as there:
+        there.setenv("TOY_DEVICE", "another")
+        assert run([parent]).success
+    assert run([parent, child], [gate]).success
+    assert len(judged) == len(set(judged)) == 2
+
+
+def test_a_killed_worker_is_tried_again_and_continues():
+    result = run([toy("first", steps=signal.SIGKILL, module="tests.orchestration.toy_worker")])
+    assert result.success and "SIGKILL ended the worker" in next(
+        event.step_retry_data.error.to_string() for event in result.all_events if event.is_step_up_for_retry
+    )
+    assert records.read(artifact("first", "tiny"))["manifest"].keys() == {"first", "second"}
+
+
 def test_a_person_reads_what_to_do_where_a_parent_is_missing():
     parent = toy("parent")
     result = run([parent, toy("child", parent=parent)], only="child")
-    failure = next(event for event in result.all_events if event.is_step_failure)
-    assert "materialize it first" in failure.step_failure_data.user_failure_data.description
+    assert "materialize it first" in said(result)

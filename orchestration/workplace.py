@@ -1,0 +1,64 @@
+"""Around the folder an artifact is built in: one process at a time, the time that earlier attempts took, and a trash."""
+
+import fcntl
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from orchestration.store import SCRATCH, store, write_json
+
+
+@contextmanager
+def alone(folder: Path, log: Any) -> Iterator[None]:
+    """Only one process at a time builds in `folder`: another waits, and the kernel frees the lock of a killed one."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f"{folder.name}.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            log.info(f"waits for process {file.read() or 'unknown'}, which is making it now")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def begin_attempt(out: Path) -> float:
+    """Notes in the scratch of `out` that an attempt begins; returns the seconds that the earlier ones took together.
+
+    Nothing can be written at a kill: an attempt is taken to have ended with the newest file it left.
+    """
+    note = out / SCRATCH / "attempts.json"
+    earlier = 0.0
+    if note.is_file():
+        last = json.loads(note.read_text(encoding="utf-8"))
+        newest = max(path.lstat().st_mtime for path in out.rglob("*"))
+        earlier = last["earlier_seconds"] + max(0.0, newest - last["began"])
+    note.parent.mkdir(parents=True, exist_ok=True)
+    write_json(note, {"earlier_seconds": earlier, "began": time.time()})
+    return earlier
+
+
+def _trash() -> Path:
+    return store() / ".trash"
+
+
+def discard(folder: Path) -> None:
+    """Takes a folder away in one step: a kill leaves all of it or nothing, never a half that would be continued from."""
+    if folder.exists():
+        _trash().mkdir(parents=True, exist_ok=True)
+        os.rename(folder, _trash() / f"{folder.name}--{uuid.uuid4().hex}")
+
+
+def empty_trash() -> None:
+    """Frees the disk, also of what a killed process left. Two may do so at once: what is gone already is no error."""
+    for folder in _trash().glob("*"):
+        shutil.rmtree(folder, ignore_errors=True)

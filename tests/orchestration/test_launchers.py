@@ -1,0 +1,50 @@
+"""A worker that a signal ended is tried again; one that failed by itself is for a person to mend."""
+
+import signal
+import sys
+
+import pytest
+
+from orchestration.execution import StageError
+from orchestration.launchers import WorkerKilledError, follow
+
+DIE = "import os, sys; print('step 7', flush=True); os.kill(os.getpid(), int(sys.argv[1]))"
+# The last of two to come dies, so that the other is there to be ended by torchrun; it must not count.
+ONE_OF_TWO = """
+import os, sys, time
+if os.environ["RANK"] == "1":
+    {}
+time.sleep(600)
+"""
+
+
+def under_torchrun(code: str) -> list[str]:
+    start = [sys.executable, "-m", "orchestration.torchrun", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    return [*start, sys.executable, "-c", ONE_OF_TWO.format(code)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_a_signal_is_named_and_is_no_error_of_the_stage(number, log):
+    with pytest.raises(WorkerKilledError, match=f"toy: {number.name} ended the worker.*step 7"):
+        follow("toy", [sys.executable, "-c", DIE, str(int(number))], log)
+    assert log.lines == ["step 7"]
+
+
+def test_a_worker_that_fails_by_itself_is_not_tried_again(log):
+    with pytest.raises(StageError, match="toy: the worker stopped with 3: no such recipe"):
+        follow("toy", [sys.executable, "-c", "print('no such recipe'); raise SystemExit(3)"], log)
+
+
+def test_one_of_several_workers_killed(log):
+    with pytest.raises(WorkerKilledError, match="SIGKILL ended the worker"):
+        follow("toy", under_torchrun("os.kill(os.getpid(), 9)"), log)
+
+
+def test_torchrun_itself_killed(log):
+    with pytest.raises(WorkerKilledError, match="SIGTERM ended the worker"):
+        follow("toy", under_torchrun("os.kill(os.getppid(), 15)"), log)
+
+
+def test_one_of_several_workers_failed(log):
+    with pytest.raises(StageError, match="the worker stopped with 1"):
+        follow("toy", under_torchrun("sys.exit(3)"), log)
