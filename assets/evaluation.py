@@ -1,4 +1,4 @@
-"""Evaluation (paper 2.3, 3.4, 4.3): apart from training, so that a failing evaluation never loses a model."""
+"""Evaluation (paper 2.3, 3.4, 4.4): apart from training, so that a failing evaluation never loses a model."""
 
 from assets.corpus import benchmarks, dialogues
 from assets.finetuning import prompts, sft_model
@@ -53,7 +53,7 @@ temperature_curve = _evaluation(
     judge=judge, fitted_judge=fitted_judge, helpfulness_reward_model=v5.helpfulness_reward_model,
 )  # fmt: skip
 safety_rates = _evaluation(
-    "safety_rates", "modeling.safety_rates", "4.3, 4.4",
+    "safety_rates", "modeling.safety_rates", "4.4, 4.2.3",
     "Violations on adversarial prompts and false refusals on harmless ones, by version and risk category.",
     generations=generations, judge=judge, fitted_judge=fitted_judge, safety_reward_model=v5.safety_reward_model,
 )  # fmt: skip

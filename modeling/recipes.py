@@ -1,4 +1,4 @@
-"""What each model artifact is: one frozen dataclass a stage, no defaults (values live in orchestration/scales.py).
+"""What each model artifact is: one frozen dataclass a stage, no defaults (values live in orchestration/scales).
 
 Where it runs (devices, micro-batch, workers) is runtime and never appears here.
 """

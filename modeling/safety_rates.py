@@ -1,4 +1,4 @@
-"""Violations on adversarial prompts and false refusals on harmless ones, by version (paper 4.3, 4.4, Figures 14, 19, 33).
+"""Violations on adversarial prompts and false refusals on harmless ones, by version (paper 4.4, 4.2.3, Figures 14, 19, 33).
 
 Read twice: by the independent judge's probes (fitted to human harm scores and refusal labels), and by the rule of the
 simulated annotator, which also labelled the training preferences and is named as such. Intervals are 95 % Wilson.

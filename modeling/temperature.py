@@ -1,4 +1,4 @@
-"""Win rates against SFT by sampling temperature (paper 3.3 and Figure 8: RLHF moves the temperature a model is best at).
+"""Win rates against SFT by sampling temperature (paper 3.2.3, Figure 8: RLHF moves the temperature a model is best at).
 
 Rejection sampling and PPO make a policy's distribution narrower. At temperature 1, where answers come from the
 distribution that training improves (equation 3), and near-greedy, where only its mode shows, the same two models may
