@@ -1,10 +1,11 @@
 """Read archives that strangers made: no path leaves its folder, no link is followed, nothing unpacks without end.
 
-zip (whl, jar), tar (also .gz .bz2 .xz, .tgz, .crate), and single files under .gz .bz2 .xz, .zst where the zstandard
-package is installed. Members are streamed; sizes that an archive states about itself are never believed.
+zip (whl, jar), tar (also .gz .bz2 .xz .zst, .tgz, .crate), and single files under .gz .bz2 .xz .zst. Members are streamed;
+sizes that an archive states about itself are never believed.
 """
 
 import bz2
+import errno
 import fnmatch
 import gzip
 import lzma
@@ -18,14 +19,22 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+import pyarrow as pa
+
+from data_cleaning.raw_records import Bad, machine_failed
+
 CHUNK_BYTES = 1 << 20
 SMALL_BYTES = 16 << 20  # up to here any ratio is harmless: short repetitive files pack very well
 
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, EOFError, UnicodeError)
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, UnicodeError, OSError)
 
 
 class UnsafeArchive(ValueError):
     """The archive is broken, or does what an archive of data has no reason to do."""
+
+
+class BrokenArchive(UnsafeArchive):
+    """The archive is cut or damaged; the members before that place are whole."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,8 @@ def members(path: Path, bounds: Bounds, wanted: Callable[[str], bool] = lambda n
     """(name, stream) of every file in the archive whose name is wanted, in the archive's order.
 
     A stream must be read before the next member is asked for; it is None for links and devices, which are never
-    followed. Raises UnsafeArchive on an absolute path or one that climbs out of its folder, on encrypted or broken
-    archives, and, while reading, as soon as a bound is passed.
+    followed. Raises UnsafeArchive on an absolute path or one that climbs out of its folder, on an encrypted archive, and,
+    while reading, as soon as a bound is passed; BrokenArchive where the archive is cut or damaged.
     """
     meter = _Meter(path, bounds)
     lower = path.name.lower()
@@ -70,15 +79,16 @@ def members(path: Path, bounds: Bounds, wanted: Callable[[str], bool] = lambda n
         raise UnsafeArchive(f"{path.name}: {error}") from error
 
 
-def unpack(path: Path, pattern: str, into: Path, bounds: Bounds) -> tuple[list[Path], list[str]]:
-    """Write the members that `pattern` names under `into`; returns their paths relative to it, sorted, and the links
-    that were left out.
+def unpack(path: Path, pattern: str, into: Path, bounds: Bounds, left_out: list[tuple[str, Bad]]) -> None:
+    """Write the members that `pattern` names under `into`; `left_out` gets those that could not be, and why.
 
     pattern: a file, a folder (trailing "/") or a glob, "" for all; paths keep their part below the pattern's fixed
-    folder. Raises UnsafeArchive (see members) and FileNotFoundError where nothing matches. Files appear by rename.
+    folder. Raises UnsafeArchive and BrokenArchive (see members; what was written till then stays) and FileNotFoundError
+    where nothing matches. Files appear by rename, out of a temporary file beside `into`, where no member can stand.
     """
     base = fixed_folder(pattern)
-    written, links, seen = [], [], []
+    written, seen = set(), []
+    temporary = into.with_name(f"{into.name}.part")
 
     def wanted(name: str) -> bool:
         seen.append(name)
@@ -86,28 +96,36 @@ def unpack(path: Path, pattern: str, into: Path, bounds: Bounds) -> tuple[list[P
 
     for name, stream in members(path, bounds, wanted):
         if stream is None:
-            links.append(name)
+            left_out.append((name, Bad(0, "link in an archive, not followed", 0)))
             continue
-        relative = PurePosixPath(name[len(base) :])
+        target = into / PurePosixPath(name[len(base) :])
+        if target in written:
+            left_out.append((name, Bad(0, "member that a later one of its name replaces", target.stat().st_size)))
         try:
-            write_stream(stream, into / relative)
+            write_stream(stream, target, temporary)
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             raise UnsafeArchive(f"{path.name}: member {name!r} is both a file and a folder") from error
-        written.append(Path(relative))
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            left_out.append((name, Bad(0, "member whose name is too long for this file system", 0)))
+            continue
+        written.add(target)
     if not written and pattern:
         shown = ", ".join(sorted(seen, key=lambda name: _distance(name, pattern))[:5])
         raise FileNotFoundError(f"{path.name} holds no {pattern!r}; nearest members: {shown or 'none at all'}")
-    return sorted(set(written)), links
 
 
-def write_stream(stream, target: Path) -> None:
-    """Copy a stream to a file that is whole or absent."""
+def write_stream(stream, target: Path, temporary: Path) -> None:
+    """Copy a stream to a file that is whole or absent; `temporary` is a path on the same file system."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(target.name + ".part")
-    with open(temporary, "wb") as file:
-        while chunk := stream.read(CHUNK_BYTES):
-            file.write(chunk)
-    os.replace(temporary, target)
+    try:
+        with open(temporary, "wb") as file:
+            while chunk := stream.read(CHUNK_BYTES):
+                file.write(chunk)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def matches(name: str, pattern: str) -> bool:
@@ -163,12 +181,25 @@ def _tar_members(path: Path, meter: "_Meter", wanted: Callable[[str], bool]) -> 
     with _decompressed(path) if packed else open(path, "rb") as raw:
         # Skipping an unwanted member unpacks it too, so the meter sits under the tar reader as well.
         bounded = _Bounded(raw, path.name, _Meter(path, Bounds(meter.bounds.total_bytes, 1 << 62, meter.bounds.ratio)))
-        with tarfile.open(fileobj=bounded, mode="r|") as archive:
+        with tarfile.open(fileobj=bounded, mode="r|", tarinfo=_Header) as archive:
             for info in archive:
                 _check_name(info.name, path)
                 name = info.name.removeprefix("./")
                 if not info.isdir() and wanted(name):
                     yield name, _Bounded(archive.extractfile(info), name, meter) if info.isreg() else None
+
+
+class _Header(tarfile.TarInfo):
+    """tarfile takes a damaged header, and the end of the file, for the end of the archive: that is two blocks of zeros."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"at byte {archive.offset:,}: {error}") from error
 
 
 def _decompressed(path: Path) -> BinaryIO:
@@ -179,15 +210,13 @@ def _decompressed(path: Path) -> BinaryIO:
         return bz2.open(path, "rb")
     if lower.endswith(".xz"):
         return lzma.open(path, "rb")
-    try:
-        import zstandard
-    except ModuleNotFoundError as error:
-        raise UnsafeArchive(f"{path.name}: reading .zst needs zstandard: pip install zstandard") from error
-    return zstandard.open(path, "rb")
+    return pa.input_stream(path, compression="zstd")
 
 
-def _broken(name: str, error: Exception) -> UnsafeArchive:
-    return UnsafeArchive(f"{name}: broken archive ({type(error).__name__}: {error})")
+def _broken(name: str, error: Exception) -> BrokenArchive:
+    if machine_failed(error):
+        raise error
+    return BrokenArchive(f"{name}: broken archive ({type(error).__name__}: {error})")
 
 
 class _Meter:

@@ -96,7 +96,8 @@ def filter_shard(recipe: ContaminationRecipe, index_path: Path, shard: Path, out
     index = _cached_index(index_path)
     table = pq.read_table(shard)
     pairs: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for span in find_spans(split_words(normalised(table["text"])), index, recipe):
+    trained_on = pc.binary_join_element_wise(table["title"], table["text"], "\n")
+    for span in find_spans(split_words(normalised(trained_on)), index, recipe):
         pairs.setdefault((span.document, span.sample), []).append((span.start, span.length))
     worst: dict[int, tuple[float, str]] = {}
     for (document, sample), spans in pairs.items():

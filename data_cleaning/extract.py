@@ -1,11 +1,11 @@
 """From raw files to documents: every reader's records in one shape, and whatever cannot be read in quarantine.
 
-A unit of work is a handful of files of one source; it writes shards of `shard_documents` documents. Nothing that a file
-holds stops the run: what is bad is written to quarantine.jsonl with its file, offset, error and size, and counted.
+A unit of work is a handful of files of one source; it writes shards of `shard_documents` documents, or of SHARD_BYTES.
+Nothing that a file holds stops the run: what is bad is written to quarantine.jsonl with its file, offset, error and size,
+and counted.
 """
 
 import functools
-import itertools
 import json
 import os
 import re
@@ -19,14 +19,17 @@ import pyarrow as pa
 
 from data_cleaning import archives
 from data_cleaning.documents import DOCUMENT_SCHEMA, write_shard
-from data_cleaning.raw_records import Bad, Record
+from data_cleaning.raw_records import Bad, Record, machine_failed
 from data_cleaning.readers import reader_for
 from data_cleaning.recipes import ExtractRecipe
 from data_cleaning.shards import map_shards
 
 UNIT_BYTES = 64 << 20  # raw bytes a unit of work takes on, unless one file has more
 UNIT_FILES = 2000
+SHARD_BYTES = 256 << 20  # of text, from which on a shard is closed: arrow's string arrays end at 2 GiB
+MAX_TITLE = 300  # characters; the longest titles of articles and pages stay well below
 LIMITED_BYTES = 2000  # what a document of a source with a limit is taken to have, to tell small work from large
+FIGURES = ("documents_out", "bytes_out", "titles_cut", "quarantined", "quarantined_bytes")
 # What opens and closes turns in the chat formats this project trains: text that holds it would teach, or forge, turns.
 CONTROL_TAGS = re.compile(r"\[/?INST\]|<</?SYS>>|<\|(?:im_start|im_end|endoftext|begin_of_text|eot_id)\|>")
 CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1f\x7f\ufeff]")  # NUL is left: it marks a file that is no text
@@ -35,7 +38,8 @@ CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1f\x7f\ufeff]")  # NUL is left: it mark
 def run(config: ExtractRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """`documents/*.parquet` of all corpus sources and `quarantine.jsonl`.
 
-    Metrics: documents_out, bytes_out (UTF-8 bytes of text), quarantined, quarantined_bytes, and both by source and error.
+    Metrics: documents_out, bytes_out (UTF-8 bytes of text), titles_cut, quarantined, quarantined_bytes, also by source, and
+    quarantined by error.
     """
     units, sizes = _plan(inputs["sources"], out)
     (out / "documents").mkdir(exist_ok=True)
@@ -49,13 +53,11 @@ def run(config: ExtractRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     by_error: Counter = Counter()
     for result in results:
         by_error.update(result["errors"])
-        by_source.setdefault(result["source"], Counter()).update(
-            {name: result[name] for name in ("documents_out", "bytes_out", "quarantined", "quarantined_bytes")}
-        )
+        by_source.setdefault(result["source"], Counter()).update({name: result[name] for name in FIGURES})
     total = sum(by_source.values(), Counter())
     log.info(f"{total['documents_out']:,} documents, {total['quarantined']:,} quarantined: {dict(by_error)}")
     return {
-        **{name: total[name] for name in ("documents_out", "bytes_out", "quarantined", "quarantined_bytes")},
+        **{name: total[name] for name in FIGURES},
         "by_source": {name: dict(counts) for name, counts in by_source.items()},
         "quarantine_errors": dict(by_error),
     }
@@ -99,19 +101,21 @@ def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) ->
     folder = out / "_scratch" / "quarantine"
     folder.mkdir(exist_ok=True)
     errors: Counter = Counter()
-    figures = {"documents_out": 0, "bytes_out": 0, "quarantined": 0, "quarantined_bytes": 0}
+    figures = dict.fromkeys(FIGURES, 0)
 
-    def good(quarantine) -> Iterator[dict]:
+    def good(quarantine) -> Iterator[tuple[int, dict]]:
         taken: Counter = Counter()
         items = _read_unit(plan, config, sources / "raw" / plan["name"], out / "_scratch" / "unpacked" / unit.stem)
         for file, item in items:
             if isinstance(item, Record):
-                text = clean(item.text)
-                fault = problem(text, config.max_document_bytes)
+                text, title = clean(item.text), " ".join(clean(item.title).split())
+                fault = problem(text, config.max_document_bytes) or forged_turn(title)
                 if fault is None:
+                    size = len(text.encode())
                     figures["documents_out"] += 1
-                    figures["bytes_out"] += len(text.encode())
-                    yield _row(plan, file, item, text, taken)
+                    figures["bytes_out"] += size
+                    figures["titles_cut"] += len(title) > MAX_TITLE
+                    yield size, _row(plan, file, item, text, title, taken)
                     if figures["documents_out"] == plan["limit"]:
                         return
                     continue
@@ -125,10 +129,7 @@ def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) ->
     temporary = folder / f".{unit.stem}.part"
     with open(temporary, "w", encoding="ascii") as quarantine:
         rows = good(quarantine)
-        for number in itertools.count():
-            shard = list(itertools.islice(rows, config.shard_documents))
-            if not shard:
-                break
+        for number, shard in enumerate(_shards(rows, config.shard_documents)):
             table = pa.Table.from_pylist(shard, schema=DOCUMENT_SCHEMA)
             write_shard(table, out / "documents" / f"{unit.stem}-{number:05d}.parquet")
     os.replace(temporary, folder / f"{unit.stem}.jsonl")
@@ -136,42 +137,83 @@ def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) ->
     return {"source": plan["name"], "errors": dict(errors), "documents_in": documents, **figures}
 
 
+def _shards(rows: Iterator[tuple[int, dict]], documents: int) -> Iterator[list[dict]]:
+    """Rows, each given with the bytes of its text, in lists of so many documents, or of SHARD_BYTES where that is less."""
+    shard, size = [], 0
+    for length, row in rows:
+        shard.append(row)
+        size += length
+        if len(shard) == documents or size >= SHARD_BYTES:
+            yield shard
+            shard, size = [], 0
+    if shard:
+        yield shard
+
+
 def _read_unit(plan: dict, config: ExtractRecipe, raw: Path, scratch: Path) -> Iterator[tuple[str, Record | Bad]]:
     """(file, record or bad) of all files of a unit; archives are unpacked into scratch, one at a time."""
     for name in plan["files"]:
-        path = raw / name
-        if not archives.is_archive(path):
-            for item in _read_file(path, plan["reader"], config):
+        if archives.is_archive(raw / name):
+            yield from _read_archive(raw / name, name, plan["reader"], config, scratch)
+        else:
+            for item in _read_file(raw / name, plan["reader"], config):
                 yield name, item
-            continue
+
+
+def _read_archive(
+    path: Path, name: str, reader: str, config: ExtractRecipe, scratch: Path
+) -> Iterator[tuple[str, Record | Bad]]:
+    """What its members hold; those before the place where it is cut or damaged are read."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    bounds = archives.Bounds(total_bytes=config.max_archive_bytes, member_bytes=config.max_archive_bytes)
+    broken, left_out = None, []
+    try:
+        archives.unpack(path, "", scratch, bounds, left_out)
+    except archives.BrokenArchive as error:
+        broken = error
+    except Exception as error:  # noqa: BLE001 (see _read_file)
         shutil.rmtree(scratch, ignore_errors=True)
-        bounds = archives.Bounds(total_bytes=config.max_archive_bytes, member_bytes=config.max_archive_bytes)
-        try:
-            files, links = archives.unpack(path, "", scratch, bounds)
-        except archives.UnsafeArchive as error:
-            shutil.rmtree(scratch, ignore_errors=True)
-            yield name, Bad(0, f"unsafe archive: {error}", path.stat().st_size)
+        yield name, Bad(0, _fault(error, "unsafe archive"), path.stat().st_size)
+        return
+    for member, bad in left_out:
+        yield f"{name}/{member}", bad
+    files = sorted(file for file in scratch.rglob("*") if file.is_file())
+    if broken:
+        whole = sum(file.stat().st_size for file in files)  # unpacked: what is left is the least that was lost
+        yield name, Bad(0, f"unsafe archive: {broken}", max(path.stat().st_size - whole, 0))
+    for file in files:
+        member = f"{name}/{file.relative_to(scratch)}"
+        if archives.is_archive(file):
+            yield member, Bad(0, "archive in an archive, not opened", file.stat().st_size)
             continue
-        for link in links:
-            yield f"{name}/{link}", Bad(0, "link in an archive, not followed", 0)
-        for file in files:
-            if archives.is_archive(file):
-                yield f"{name}/{file}", Bad(0, "archive in an archive, not opened", (scratch / file).stat().st_size)
-                continue
-            for item in _read_file(scratch / file, plan["reader"], config):
-                yield f"{name}/{file}", item
-        shutil.rmtree(scratch, ignore_errors=True)
+        for item in _read_file(file, reader, config):
+            yield member, item
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _read_file(path: Path, reader: str, config: ExtractRecipe) -> Iterator[Record | Bad]:
-    if path.stat().st_size == 0:
+    size, place = path.stat().st_size, 0
+    if size == 0:
         yield Bad(0, "empty file", 0)
         return
     read = reader_for(reader, path)
     if read is None:
-        yield Bad(0, f"no reader for {path.suffix or 'a file without suffix'}", path.stat().st_size)
+        yield Bad(0, f"no reader for {path.suffix or 'a file without suffix'}", size)
         return
-    yield from read(path, config.max_document_bytes)
+    try:
+        for item in read(path, config.max_document_bytes):
+            place = item.offset
+            yield item
+    except Exception as error:  # noqa: BLE001 (what strangers wrote can make a parser raise anything)
+        yield Bad(place, _fault(error, "unreadable from here on"), max(size - place, 0))
+
+
+def _fault(error: Exception, kind: str) -> str:
+    """The entry of what a parser raised; raises the error again where this machine is to blame, which ends the run."""
+    if machine_failed(error):
+        raise error
+    told = str(error) if isinstance(error, archives.UnsafeArchive) else f"{type(error).__name__}: {error}"
+    return f"{kind}: {told}"
 
 
 def clean(text: str) -> str:
@@ -196,9 +238,13 @@ def problem(text: str, max_bytes: int) -> str | None:
         )
     if size > max_bytes:
         return f"document larger than {max_bytes:,} bytes"
-    if tag := CONTROL_TAGS.search(text):
-        return f"control tags: {tag.group()}"
-    return None
+    return forged_turn(text)
+
+
+def forged_turn(text: str) -> str | None:
+    """The fault of a text, or a title, that holds what opens or closes a turn."""
+    tag = CONTROL_TAGS.search(text)
+    return f"control tags: {tag.group()}" if tag else None
 
 
 def _kind(error: str) -> str:
@@ -206,7 +252,7 @@ def _kind(error: str) -> str:
     return re.sub(r" [\d,]+ bytes.*", " the limit", error.partition(":")[0])
 
 
-def _row(plan: dict, file: str, record: Record, text: str, taken: Counter) -> dict:
+def _row(plan: dict, file: str, record: Record, text: str, title: str, taken: Counter) -> dict:
     """A document; its id holds the file where the source has several, and a number from the second of the same key on."""
     key = record.key if plan["single"] and record.key else f"{file}#{record.key}" if record.key else file
     taken[key] += 1
@@ -216,7 +262,7 @@ def _row(plan: dict, file: str, record: Record, text: str, taken: Counter) -> di
         "id": f"{plan['name']}:{_printable(key)}",
         "source": plan["name"],
         "text": text,
-        "title": _printable(" ".join(record.title.split())),
+        "title": _printable(title[:MAX_TITLE].rstrip()),
         "license": plan["license"],
         "profile": plan["profile"],
         "meta": json.dumps(record.meta, ensure_ascii=True, sort_keys=True),

@@ -14,8 +14,9 @@ import tomllib
 from pathlib import Path
 
 from data_cleaning import archives, readers, transport
+from data_cleaning.raw_records import Bad
 from data_cleaning.recipes import Source, SourcesRecipe
-from data_cleaning.transport import FetchError, SourceError
+from data_cleaning.transport import Download, FetchError, SourceError
 
 USES = ("corpus", "dialogues", "prompts", "benchmarks", "checkpoint", "judge", "language_model")
 READERS = ("auto", "none", *readers.READERS)
@@ -121,51 +122,57 @@ def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
 def _fetch(source: Source, folder: Path, log) -> dict:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    scheme = source.uri.partition("://")[0] if "://" in source.uri else ""
-    if not scheme:
-        sha256, revision = _take_local(source, folder, log), "local"
-    else:
-        download = transport.obtain(source, log)
-        sha256, revision = download.sha256, download.revision
-        if download.path.is_dir():
-            shutil.copytree(download.path, folder, dirs_exist_ok=True)
-        else:
-            _lay_out(source, download.path, download.member, folder, log)
+    download = transport.obtain(source, log) if "://" in source.uri else _local(source)
+    left_out = _lay_out(source, download.path, download.member, folder)
+    if left_out:
+        log.info(f"{source.name}: left out {len(left_out)} of {source.uri}, first {left_out[0]}")
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     if not files:
         raise FetchError(f"{source.name}: {source.uri} holds no files")
-    facts = dataclasses.asdict(source) | {"sha256": sha256, "revision": revision}
+    facts = dataclasses.asdict(source) | {"sha256": download.sha256, "revision": download.revision}
     facts["files"] = [str(file.relative_to(folder)) for file in files]
     facts["bytes"] = sum(file.stat().st_size for file in files)
+    facts["left_out"] = len(left_out)
     return facts
 
 
-def _lay_out(source: Source, file: Path, member: str, folder: Path, log) -> None:
-    """Put what the URI names of a downloaded or local file into the source's folder."""
+def _lay_out(source: Source, path: Path, member: str, folder: Path) -> list[str]:
+    """Put what the URI names of a download or of local data into the source's folder; returns what is left out, and why."""
+    if path.is_dir():
+        return _copy_folder(path, folder)
+    temporary = folder.with_name(f"{folder.name}.part")  # no name that a source, or a member of an archive, can have
     if not member:
-        with open(file, "rb") as stream:
-            archives.write_stream(stream, folder / file.name)
-        return
+        with open(path, "rb") as stream:
+            archives.write_stream(stream, folder / path.name, temporary)
+        return []
+    left_out: list[tuple[str, Bad]] = []
     try:
-        _, links = archives.unpack(file, member, folder, UNPACKED)
+        archives.unpack(path, member, folder, UNPACKED, left_out)
     except (archives.UnsafeArchive, FileNotFoundError) as error:
         raise FetchError(f"{source.name}: {error}") from error
-    if links:
-        log.info(f"{source.name}: left out {len(links)} links of {file.name}, first {links[0]}")
+    return [f"{name} ({bad.error})" for name, bad in left_out]
 
 
-def _take_local(source: Source, folder: Path, log) -> str:
-    """Copy a local file, folder or archive member into the artifact; returns the digest of what was read."""
+def _copy_folder(path: Path, folder: Path) -> list[str]:
+    """Copy just what the digest of a folder covers."""
+    left_out: list[str] = []
+
+    def ignored(parent: str, names: list[str]) -> set[str]:
+        gone = transport.links_and_hidden(parent, names)
+        left_out.extend(f"{Path(parent, name).relative_to(path)} (a link, or hidden)" for name in sorted(gone))
+        return gone
+
+    shutil.copytree(path, folder, dirs_exist_ok=True, ignore=ignored)
+    return left_out
+
+
+def _local(source: Source) -> Download:
+    """A local file or folder in the place of a download. Raises FetchError where its digest is not the one stated."""
     name, _, member = source.uri.partition("#")
-    path = Path(name)
-    digest = _digest_local(source, path)
+    digest = _digest_local(source, Path(name))
     if source.sha256 and source.sha256 != digest:
         raise FetchError(transport.wrong_sha256(source, digest))
-    if path.is_dir():
-        shutil.copytree(path, folder, dirs_exist_ok=True, symlinks=False, ignore=transport.links_and_hidden)
-    else:
-        _lay_out(source, path, member, folder, log)
-    return digest
+    return Download(Path(name), digest, "local", member)
 
 
 def _digest_local(source: Source, path: Path) -> str:

@@ -1,13 +1,16 @@
 """Gates of the corpus: each tells (passed, why, figures) of an artifact, from it and from what it was made of."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_cleaning.documents import read_documents, text_bytes
+from data_cleaning.documents import read_documents, shard_paths, text_bytes
+from data_cleaning.report import count_by
+from data_cleaning.units import megabytes
 from data_cleaning.words import normalised
 
 MAX_LOST = 0.9  # a step that drops more of what it was given than this is more likely broken than strict
@@ -17,26 +20,32 @@ Verdict = tuple[bool, str, dict]
 
 
 def every_source_read(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """Each fetched corpus source gave documents, and most of its records were readable."""
+    """Each fetched corpus source gave documents, and most of its records, and of its bytes, were readable."""
     fetched = json.loads((inputs["sources"] / "sources.json").read_text(encoding="utf-8"))
-    counted = pc.value_counts(read_documents(artifact, columns=["source"])["source"]).to_pylist()
-    documents = {row["values"]: row["counts"] for row in counted}
-    quarantined: dict[str, int] = {}
+    documents = count_by(shard_paths(artifact), "source")
+    entries, sizes = Counter(), Counter()  # both: one entry may stand for the rest of a file
     with (artifact / "quarantine.jsonl").open(encoding="utf-8") as file:
         for line in file:
-            name = json.loads(line)["source"]
-            quarantined[name] = quarantined.get(name, 0) + 1
+            entry = json.loads(line)
+            entries[entry["source"]] += 1
+            sizes[entry["source"]] += entry["bytes"]
     bad = []
     for source in fetched:
         if source["use"] != "corpus":
             continue
-        read, refused = documents.get(source["name"], 0), quarantined.get(source["name"], 0)
-        if not read:
-            bad.append(f"{source['name']} gave no document")
-        elif refused > MAX_QUARANTINED * (read + refused):
-            bad.append(f"{source['name']}: {refused} of {read + refused} records quarantined")
+        name = source["name"]
+        read, refused = documents.get(name, {"documents": 0, "bytes": 0}), entries[name]
+        records = read["documents"] + refused
+        size = max(source["bytes"], read["bytes"] + sizes[name])  # markup makes files, packing documents the larger
+        if not read["documents"]:
+            bad.append(f"{name} gave no document")
+        elif refused > MAX_QUARANTINED * records:
+            bad.append(f"{name}: {refused} of {records} records quarantined")
+        elif sizes[name] > MAX_QUARANTINED * size:
+            bad.append(f"{name}: {megabytes(sizes[name])} of {megabytes(size)} quarantined")
     why = "; ".join(bad) or "every source was read"
-    return not bad, why, {"documents": sum(documents.values()), "quarantined": sum(quarantined.values())}
+    figures = {"documents": sum(count["documents"] for count in documents.values()), "quarantined": entries.total()}
+    return not bad, why, figures | {"quarantined_bytes": sizes.total()}
 
 
 def _judged(inputs: dict[str, Path]) -> Path:

@@ -11,6 +11,7 @@ from data_cleaning.raw_records import Bad
 
 CHUNK_BYTES = 1 << 18
 SPACE = re.compile(r"[ \t\r\n]*")
+MORE = 'more after the JSON value: for JSON lines set reader = "jsonl"'
 
 
 def bounded_lines(file: BinaryIO, max_bytes: int) -> Iterator[tuple[int, int, bytes | None]]:
@@ -46,8 +47,9 @@ def json_lines(path: Path, max_bytes: int) -> Iterator[tuple[int, int, object]]:
 def json_items(file: BinaryIO, max_bytes: int) -> Iterator[tuple[int, str | int, object] | Bad]:
     """(offset, key or index, value) of the members of one top-level object or list, as they come.
 
-    Where the file is cut or broken, all members before that place are given, then one Bad for the rest. No member larger
-    than max_bytes is held. Broken UTF-8 becomes surrogate escapes.
+    Where the file is cut or broken, all members before that place are given, then one Bad for the rest; where more follows
+    the object or list, a Bad with the error MORE. No member larger than max_bytes is held. Broken UTF-8 becomes surrogate
+    escapes.
     """
     text = _Window(file)
     opening = text.next_character()
@@ -56,9 +58,8 @@ def json_items(file: BinaryIO, max_bytes: int) -> Iterator[tuple[int, str | int,
         return
     text.skip(1)
     index = 0
-    if text.next_character() in ("}", "]"):
-        return
-    while True:
+    closing = text.next_character()
+    while closing not in ("}", "]"):
         text.next_character()
         start = text.offset
         key: object = index
@@ -77,10 +78,12 @@ def json_items(file: BinaryIO, max_bytes: int) -> Iterator[tuple[int, str | int,
             yield Bad(start, f"cut or broken JSON: {_shown(error)}", text.offset - start)
             return
         yield start, key, value
-        text.skip(1)
         index += 1
-        if closing != ",":
-            return
+        if closing == ",":
+            text.skip(1)
+    text.skip(1)
+    if text.next_character():
+        yield Bad(text.offset, MORE, text.count_rest())
 
 
 def _shown(error: Exception) -> str:

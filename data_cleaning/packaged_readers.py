@@ -20,7 +20,7 @@ def _article(offset: int, key: str, value: object) -> Record | Bad:
     if not isinstance(value, dict) or not isinstance(value.get("extract"), str):
         return Bad(offset, "no article: an object with title and extract is expected", 0)
     meta = {name: value[name] for name in ("topic", "description") if value.get(name)}
-    return Record(key, value.get("title", ""), value["extract"], offset, meta)
+    return Record(key, str(value.get("title") or ""), value["extract"], offset, meta)
 
 
 def read_chats(path: Path, max_bytes: int) -> Read:
@@ -50,11 +50,12 @@ def chat_turns(chat: object) -> list[tuple[str, str]] | None:
     The messages that one sends in a row are one turn. A message that ends in a lone dash was cut by the length that the
     chat allowed, and goes on in the next.
     """
-    if not isinstance(chat, dict) or not isinstance(chat.get("messages"), list):
+    groups = chat.get("messages") if isinstance(chat, dict) else None
+    if not isinstance(groups, list) or not all(isinstance(group, list) for group in groups):
         return None
     speakers: dict[str, str] = {}
     turns: list[tuple[str, str]] = []
-    for message in itertools.chain.from_iterable(chat["messages"]):
+    for message in itertools.chain.from_iterable(groups):
         if not isinstance(message, dict) or not isinstance(message.get("text"), str):
             return None
         speaker = speakers.setdefault(str(message.get("sender")), chr(ord("A") + len(speakers) % 26))

@@ -28,8 +28,10 @@ from data_cleaning.shards import map_shards
 
 # What was replaced is told by place, never by value: a list of removed addresses would be the leak it is to prevent.
 REPLACEMENT_SCHEMA = pa.schema(
-    [("id", pa.string()), ("kind", pa.string()), ("start", pa.int64()), ("length", pa.int64())]
+    [("id", pa.string()), ("field", pa.string()), ("kind", pa.string()), ("start", pa.int64()), ("length", pa.int64())]
 )
+FIELDS = ("title", "text")  # both are trained on
+CALLED = re.compile(r"\b(?:tele)?(?:phone|tel|mobile|cell|fax|call|contact)s?[.:]?\s*$")
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,14 @@ def is_public_ip(match: re.Match) -> bool:
 
 def is_phone(match: re.Match) -> bool:
     """A number of 8 to 15 digits (E.164) that was not announced as another kind of number, and is no row of equal digits."""
-    before = match.string[max(match.start() - 16, 0) : match.start()].lower()
+    before = match.string[max(match.start() - 32, 0) : match.start()].lower()
     digits = re.sub(r"\D", "", match[0])
     if not 8 <= len(digits) <= 15 or len(set(digits)) < 3:
         return False
-    return not re.search(r"(?:isbn|issn|doi|oclc|pmid|arxiv|lccn|no\.|nr\.|#)[-\d\s:.]*$", before)
+    other = re.search(r"(?:isbn|issn|doi|oclc|pmid|arxiv|lccn|(no\.|nr\.|#))[-\d\s:.]*$", before)
+    if other and other[1]:  # "Phone no." announces a telephone all the same
+        return CALLED.search(before[: other.start()]) is not None
+    return not other
 
 
 def is_card(match: re.Match) -> bool:
@@ -113,7 +118,7 @@ KINDS = {
         Kind(
             "email",
             "|||EMAIL_ADDRESS|||",
-            r"\w@\w",
+            r"@[A-Za-z0-9]",
             re.compile(
                 r"(?<![\w.+@-])[A-Za-z0-9][\w.+-]{0,63}(?<![.+-])@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![\w@])"
             ),
@@ -133,7 +138,7 @@ KINDS = {
         Kind(
             "card",
             "|||CARD_NUMBER|||",
-            r"\d{4}[ -]?\d{4}",
+            r"\p{Nd}{4}[ -]?\p{Nd}{4}",  # \d of re knows the digits of all scripts, that of RE2 only ours
             re.compile(
                 rf"{_BEFORE}(?:\d{{4}}([ -]?)\d{{4}}\1\d{{4}}\1\d{{4}}|\d{{4}}([ -]?)\d{{6}}\2\d{{4,5}}){_AFTER}"
             ),
@@ -142,7 +147,7 @@ KINDS = {
         Kind(
             "phone",
             "|||PHONE_NUMBER|||",
-            r"\d\d[ .)-]{1,2}\d\d|\+\d{6}",
+            r"\p{Nd}{2}[ .-]\p{Nd}{2}|\+[1-9]",
             re.compile(
                 # +49 30 1234567, +1 (555) 123-4567, +33612345678
                 r"(?<![\w.,:/@=$€£%+-])\+[1-9]\d{0,2}(?:[ .-]?\(0?\d{1,4}\))?(?:[ .-]?\d{1,5}){2,6}(?![\w@%]|[-./:,]\d)"
@@ -173,9 +178,12 @@ def replace_all(text: str, kinds: Sequence[Kind]) -> tuple[str, list[tuple[str, 
 
 
 def site_of(meta: str) -> str:
-    """The host of a document's `url` in its meta (json), in lower case; "" where it has none."""
-    url = json.loads(meta or "{}").get("url", "")
-    return (urlsplit(url if "//" in url else f"//{url}").hostname or "").lower()
+    """The host of a document's `url` in its meta (json), in lower case; "" where it has none, or one that is no address."""
+    url = str(json.loads(meta or "{}").get("url", ""))
+    try:
+        return (urlsplit(url if "//" in url else f"//{url}").hostname or "").lower()
+    except ValueError:
+        return ""
 
 
 def blocked_by(site: str, blocked: Sequence[str]) -> str | None:
@@ -185,40 +193,41 @@ def blocked_by(site: str, blocked: Sequence[str]) -> str | None:
 
 def filter_shard(recipe: PiiRecipe, shard: Path, out: Path) -> dict:
     table = pq.read_table(shard)
-    texts = table["text"].to_pylist()
     ids = table["id"].to_pylist()
-    details = [None] * len(texts)
+    details = [None] * len(ids)
     if recipe.blocked_sites:
         details = [blocked_by(site_of(meta), recipe.blocked_sites) for meta in table["meta"].to_pylist()]
     kinds = [
         KINDS[name] for name in KINDS if name in recipe.kinds
     ]  # cards before phones: a card holds what looks like one
-    suspects: set[int] = set()
-    for kind in kinds:
-        hits = pc.indices_nonzero(pc.match_substring_regex(table["text"], kind.hint))
-        suspects.update(hits.to_pylist())
     replacements: dict[str, list] = {name: [] for name in REPLACEMENT_SCHEMA.names}
-    figures = {f"replaced_{kind.name}": 0 for kind in kinds} | {"documents_changed": 0}
-    for row in sorted(suspects):
-        if details[row] is not None:
-            continue
-        texts[row], found = replace_all(texts[row], kinds)
-        figures["documents_changed"] += bool(found)
-        for kind, start, length in found:
-            figures[f"replaced_{kind}"] += 1
-            for name, value in zip(REPLACEMENT_SCHEMA.names, (ids[row], kind, start, length), strict=True):
-                replacements[name].append(value)
+    figures = {f"replaced_{kind.name}": 0 for kind in kinds}
+    after = table
+    for field in FIELDS:
+        texts = table[field].to_pylist()
+        suspects: set[int] = set()
+        for kind in kinds:
+            suspects.update(pc.indices_nonzero(pc.match_substring_regex(table[field], kind.hint)).to_pylist())
+        for row in sorted(suspects):
+            if details[row] is not None:
+                continue
+            texts[row], found = replace_all(texts[row], kinds)
+            for kind, start, length in found:
+                figures[f"replaced_{kind}"] += 1
+                for name, value in zip(REPLACEMENT_SCHEMA.names, (ids[row], field, kind, start, length), strict=True):
+                    replacements[name].append(value)
+        column = table.schema.get_field_index(field)
+        after = after.set_column(column, table.schema.field(column), pa.array(texts, pa.string()))
+    figures["documents_changed"] = len(set(replacements["id"]))
     if replacements["id"]:
         write_shard(pa.table(replacements, schema=REPLACEMENT_SCHEMA), out / "replacements" / shard.name)
-    column = table.schema.get_field_index("text")
-    after = table.set_column(column, table.schema.field(column), pa.array(texts, pa.string()))
     reasons = ["blocked_site" if detail else None for detail in details]
     figures |= split_shard(after, reasons, [1.0 if reason else None for reason in reasons], details, out, shard.name)
     return figures | {"bytes_in": text_bytes(table)}
 
 
 def run(config: PiiRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """documents/ with placeholders, dropped/ (blocked sites), replacements/ (id, kind, start, length: no values).
+    """documents/ with placeholders, dropped/ (blocked sites), replacements/ (id, field, kind, start, length: no values).
 
     Metrics count replaced_<kind> and documents_changed. Raises ValueError for a kind that is not known.
     """

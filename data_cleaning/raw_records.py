@@ -1,5 +1,6 @@
 """What reading a raw file gives: documents as they came, and what could not be read."""
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -23,3 +24,11 @@ class Bad:
 
 
 Read = Iterator[Record | Bad]
+
+
+def machine_failed(error: Exception) -> bool:
+    """Whether it was this machine that failed and not the input: no memory, a package missing, a full or broken disk.
+
+    The system's errors have a number, those of parsers have none; EINVAL is a seek to an offset that a broken file states.
+    """
+    return isinstance(error, MemoryError | ImportError) or getattr(error, "errno", None) not in (None, errno.EINVAL)

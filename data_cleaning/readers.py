@@ -7,15 +7,23 @@ the caller can tell which document holds them.
 
 import csv
 import itertools
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from data_cleaning.json_stream import bounded_lines, json_items, json_lines
+from data_cleaning.archives import SMALL_BYTES, Bounds
+from data_cleaning.json_stream import CHUNK_BYTES, MORE, bounded_lines, json_items, json_lines
 from data_cleaning.packaged_readers import read_bible, read_chats, read_wikipedia_intros
 from data_cleaning.raw_records import Bad, Read, Record
+from data_cleaning.web_readers import read_html, read_warc
 
-DRAIN_BODIES = 64  # how many times the largest document a page may unpack to before its crawl is given up
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+PARQUET_ROWS = 32  # read at a time: a page can repeat its largest document in every row at no cost
 
 
 def read_text(path: Path, max_bytes: int) -> Read:
@@ -32,66 +40,9 @@ def read_markdown(path: Path, max_bytes: int) -> Read:
     for item in read_text(path, max_bytes):
         if isinstance(item, Record):
             text = re.sub(r"\A---\r?\n.*?\r?\n---\r?\n", "", item.text, flags=re.DOTALL)
-            heading = re.search(r"^#{1,6}\s+(.+?)\s*#*\s*$", text, re.MULTILINE)
-            item = Record("", heading.group(1) if heading else "", text)
+            heading = re.search(r"^#{1,6}[ \t]+(\S.*)", text, re.MULTILINE)
+            item = Record("", heading.group(1).rstrip("# \t\r") if heading else "", text)
         yield item
-
-
-def read_html(path: Path, max_bytes: int) -> Read:
-    """The main content of one page, in the encoding that its bytes show."""
-    size = path.stat().st_size
-    if size > max_bytes:
-        yield Bad(0, f"document larger than {max_bytes:,} bytes", size)
-        return
-    title, text = main_content(path.read_bytes())
-    yield Record("", title, text)
-
-
-def read_warc(path: Path, max_bytes: int) -> Read:
-    """The HTML pages of a crawl; other responses are Bad (they are counted, not read)."""
-    from fastwarc.warc import ArchiveIterator, WarcRecordType
-
-    size = path.stat().st_size
-    seen = -1
-    try:
-        for record in ArchiveIterator(str(path), record_types=WarcRecordType.response, auto_decode="all"):
-            seen, address = record.stream_pos, record.headers.get("WARC-Target-URI", "")
-            status, kind = record.http_headers.status_code if record.http_headers else 0, record.http_content_type or ""
-            if status != 200 or kind not in ("text/html", "application/xhtml+xml"):
-                yield Bad(seen, f"no page: status {status}, {kind or 'no type'}", record.content_length)
-                continue
-            body = record.reader.read(max_bytes + 1)
-            if len(body) > max_bytes:
-                for _ in range(
-                    DRAIN_BODIES
-                ):  # fastwarc loses its place behind a packed body that was not read to its end
-                    if not record.reader.read(max_bytes):
-                        break
-                yield Bad(seen, f"document larger than {max_bytes:,} bytes", record.content_length)
-                continue
-            encoded = {"content-encoding", "transfer-encoding"} & {name.lower() for name, _ in record.http_headers}
-            if len(body) < record.content_length and not encoded:
-                yield Bad(seen, f"page cut short: {len(body):,} of {record.content_length:,} bytes", len(body))
-                continue
-            title, text = main_content(body, record.http_charset)
-            meta = {"url": address, "date": record.headers.get("WARC-Date", "")}
-            yield Record(record.record_id or str(seen), title, text, seen, meta)
-    except (OSError, ValueError) as error:
-        yield Bad(max(seen, 0), f"broken WARC: {error}", size - max(seen, 0))
-        return
-    if seen < 0:
-        yield Bad(0, "broken WARC: holds no response record", size)
-
-
-def main_content(page: bytes, charset: str | None = None) -> tuple[str, str]:
-    """(title, main text) of an HTML page: navigation, boilerplate and scripts are left out (resiliparse)."""
-    from resiliparse.extract.html2text import extract_plain_text
-    from resiliparse.parse.encoding import bytes_to_str, detect_encoding
-    from resiliparse.parse.html import HTMLTree
-
-    tree = HTMLTree.parse(bytes_to_str(page, charset or detect_encoding(page)))
-    text = extract_plain_text(tree, main_content=True, alt_texts=False, list_bullets=True)
-    return (tree.title or "").strip(), text
 
 
 def read_jsonl(path: Path, max_bytes: int) -> Read:
@@ -101,20 +52,48 @@ def read_jsonl(path: Path, max_bytes: int) -> Read:
 
 
 def read_json(path: Path, max_bytes: int) -> Read:
-    """A list or an object of such objects, or a single one."""
+    """A list or an object of such objects, or a single one. JSON lines are read as such: C4 gives them this suffix."""
+    if _is_lines(path, max_bytes):
+        yield from read_jsonl(path, max_bytes)
+        return
     with open(path, "rb") as file:
         items = json_items(file, max_bytes)
         first = next(items, None)
-        if first is None:
+        if isinstance(first, tuple) and isinstance(first[1], str) and not isinstance(first[2], dict | list):
+            yield from _single(itertools.chain([first], items), path.stat().st_size, max_bytes)
+        elif first is not None:
+            for item in itertools.chain([first], items):
+                yield item if isinstance(item, Bad) else _from_object(str(item[1]), item[2], item[0], 0)
+
+
+def _is_lines(path: Path, max_bytes: int) -> bool:
+    """Whether the first line that is not blank is a whole JSON value and something follows it."""
+    with open(path, "rb") as file:
+        for line in iter(lambda: file.readline(max_bytes), b""):
+            if line.strip():
+                try:
+                    json.loads(line.decode("utf-8-sig", "surrogateescape"), strict=False)
+                except (ValueError, RecursionError):
+                    return False
+                return any(chunk.strip() for chunk in iter(lambda: file.read(CHUNK_BYTES), b""))
+    return False
+
+
+def _single(items: Iterator[tuple[int, str, object] | Bad], size: int, max_bytes: int) -> Read:
+    """The one document that the members of an object make; no more of them are held than a document may have bytes."""
+    whole, behind = {}, None
+    for item in items:
+        if isinstance(item, Bad) and item.error == MORE:
+            behind = item
+        elif isinstance(item, Bad) or item[0] > max_bytes:
+            error = item.error if isinstance(item, Bad) else f"document larger than {max_bytes:,} bytes"
+            yield Bad(0, error, size)
             return
-        if not isinstance(first, Bad) and isinstance(first[1], str) and not isinstance(first[2], dict | list):
-            rest = list(items)  # the scalar members of one object: bounded by what one document may hold
-            bad = [item for item in rest if isinstance(item, Bad)]
-            whole = {item[1]: item[2] for item in [first, *rest] if not isinstance(item, Bad)}
-            yield bad[0] if bad else _from_object("", whole, 0, path.stat().st_size)
-            return
-        for item in itertools.chain([first], items):
-            yield item if isinstance(item, Bad) else _from_object(str(item[1]), item[2], item[0], 0)
+        else:
+            whole[item[1]] = item[2]
+    yield _from_object("", whole, 0, size)
+    if behind:
+        yield behind
 
 
 def _from_object(key: str, value: object, offset: int, length: int) -> Record | Bad:
@@ -160,20 +139,53 @@ def read_csv(path: Path, max_bytes: int) -> Read:
 
 
 def read_parquet(path: Path, max_bytes: int) -> Read:
-    """One document a row, from the column "text" (or "content")."""
+    """One document a row, from the column "text" (or "content"). A group of rows that is broken or a bomb is passed over."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
-            columns = [name for name in file.schema_arrow.names if name in ("text", "content", "id", "title", "url")]
-            number = 0
-            for batch in file.iter_batches(batch_size=256, columns=columns):
-                for value in batch.to_pylist():
-                    yield _from_object(str(number), value, number, 0)
-                    number += 1
+        file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
         yield Bad(0, f"broken parquet: {str(error).splitlines()[0]}", path.stat().st_size)
+        return
+    with file:
+        columns = [name for name in file.schema_arrow.names if name in ("text", "content", "id", "title", "url")]
+        first = 0
+        for group in range(file.num_row_groups):
+            about = file.metadata.row_group(group)
+            chunks = [about.column(number) for number in range(about.num_columns)]
+            chunks = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns]
+            packed = sum(chunk.total_compressed_size for chunk in chunks)
+            unpacked = sum(chunk.total_uncompressed_size for chunk in chunks)
+            try:
+                if unpacked > max(SMALL_BYTES, Bounds.ratio * packed):
+                    yield Bad(first, f"rows that unpack like a bomb: {packed:,} to {unpacked:,} bytes", packed)
+                else:
+                    yield from _rows(file, group, columns, first)
+            except (pa.ArrowException, OSError) as error:
+                yield Bad(first, f"broken parquet: {str(error).splitlines()[0]}", packed)
+            first += about.num_rows
+
+
+def _rows(file: "pq.ParquetFile", group: int, columns: list[str], first: int) -> Read:
+    """The documents of a group of rows; `first` is the number of its first row in the file."""
+    numbers = itertools.count(first)
+    for batch in file.iter_batches(PARQUET_ROWS, [group], columns):
+        for values in zip(*map(_values, batch.columns), strict=True):
+            number = next(numbers)
+            yield _from_object(str(number), dict(zip(columns, values, strict=True)), number, 0)
+
+
+def _values(column: "pa.Array") -> list:
+    """As Python objects; strings are decoded here, as arrow refuses a whole column for one that is no UTF-8."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column.to_pylist()
+    values = column.cast(pa.large_binary()).to_pylist()
+    return [value if value is None else value.decode("utf-8", "surrogateescape") for value in values]
 
 
 def reader_for(name: str, path: Path) -> Callable[[Path, int], Read] | None:

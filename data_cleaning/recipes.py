@@ -1,4 +1,4 @@
-"""What the corpus is made with: one frozen dataclass a stage, no defaults (values live in orchestration/scales.py)."""
+"""What the corpus is made with: one frozen dataclass a stage, no defaults (values live in orchestration/thresholds.py)."""
 
 from dataclasses import dataclass
 

@@ -2,7 +2,9 @@
 
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -67,7 +69,7 @@ def map_shards(
             tell(_finish(function, shard, out, marks))
     else:
         context = multiprocessing.get_context("spawn")  # a fork of a process that has threads can hang
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_as_worker) as pool:
             futures = [pool.submit(_finish, function, shard, out, marks) for shard in todo]
             try:
                 for future in as_completed(futures):
@@ -85,5 +87,12 @@ def _finish(function: Callable[[Path, Path], dict], shard: Path, out: Path, mark
     return result
 
 
-def _one_thread() -> None:
+def _as_worker() -> None:
     pa.set_cpu_count(1)  # the pool is the parallelism; nested threads only fight for the same cores
+    threading.Thread(target=_end_with_the_stage, daemon=True).start()
+
+
+def _end_with_the_stage() -> None:
+    """A killed stage tells its workers nothing, and they would write beside the run that continues it."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from data_cleaning import hub
 from data_cleaning.archives import CHUNK_BYTES
 from data_cleaning.recipes import Source
 
+CHECKOUT = Path(__file__).resolve().parent.parent
 MAX_DOWNLOAD_BYTES = 1 << 38  # a server that sends without end is stopped here
 TIMEOUT_S = 60
 # How pip says that it could not reach the registry, as opposed to not finding the package there.
@@ -47,7 +49,7 @@ class Download:
 
 def cache_folder() -> Path:
     """$CRIA_CACHE, or .cache/downloads of the checkout."""
-    return Path(os.environ.get("CRIA_CACHE") or Path(__file__).resolve().parent.parent / ".cache" / "downloads")
+    return Path(os.environ.get("CRIA_CACHE") or CHECKOUT / ".cache" / "downloads")
 
 
 def obtain(source: Source, log) -> Download:
@@ -216,24 +218,19 @@ def _hub(source: Source, folder: Path) -> Path:
     stated = re.fullmatch(r"hf://(datasets|models)/([^/]+/[^/@]+)@([^/]+)/(.+)", source.uri)
     if not stated:
         raise FetchError(f"{source.name}: write hf://datasets/ORG/NAME@REVISION/PATH (or hf://models/…)")
-    kind, repository, revision, path = stated.groups()
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    several = path.endswith("/") or any(sign in path for sign in "*?[")
-    options = {"repo_id": repository, "repo_type": kind.removesuffix("s"), "revision": revision}
-    try:
-        if several:
-            pattern = path + "**" if path.endswith("/") else path
-            huggingface_hub.snapshot_download(**options, allow_patterns=[pattern], local_dir=folder / "files")
-        else:
-            huggingface_hub.hf_hub_download(**options, filename=path, local_dir=folder / "files")
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError) as error:
-        raise _no_network(source, f"the Hugging Face hub: {type(error).__name__}") from error
-    except HfHubHTTPError as error:
-        raise FetchError(f"{source.name}: {source.uri}: {str(error).splitlines()[0]}") from error
-    shutil.rmtree(folder / "files" / ".cache", ignore_errors=True)
-    return folder / "files" if several else folder / "files" / path
+    path, into = stated.groups()[-1], folder.resolve() / "files"
+    command = [sys.executable, "-m", "data_cleaning.hub", *stated.groups(), str(into)]
+    environment = os.environ | {"HF_HUB_OFFLINE": "0"}
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT, env=environment)
+    told = (finished.stderr.splitlines() or ["no message"])[-1]
+    if finished.returncode == hub.UNREACHABLE:
+        raise _no_network(source, f"the Hugging Face hub: {told}")
+    if "No space left" in finished.stderr:
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+    if finished.returncode:
+        raise FetchError(f"{source.name}: {source.uri}: {told}")
+    shutil.rmtree(into / ".cache", ignore_errors=True)
+    return into if hub.several(path) else into / path
 
 
 def _fsspec(source: Source, address: str, folder: Path) -> Path:

@@ -167,6 +167,17 @@ def test_contaminated_documents_go_with_share_and_sample(benchmarks, tmp_path, l
     assert samples["reading"]["share_before"] > 0.6 and samples["reading"]["share_11"] == 0
 
 
+def test_a_sample_that_begins_in_the_title_is_found(benchmarks, tmp_path, log):
+    question = SCIENCE["question"].split()
+    rows = table([" ".join(question[8:]), " ".join(question[8:])])
+    rows = rows.set_column(3, "title", pa.array([" ".join(question[:8]), ""]))
+    parent = artifact(tmp_path / "deduplicated", one=rows)
+    contamination.run(RECIPE, {"deduplicated": parent, "benchmarks": benchmarks}, tmp_path / "out", log)
+    assert read_documents(tmp_path / "out", "dropped")["id"].to_pylist() == ["manual:0"]
+    spans = pq.read_table(tmp_path / "out" / "spans" / "one.parquet").to_pylist()
+    assert {row["id"]: row["start"] for row in spans} == {"manual:0": 0, "manual:1": 8}
+
+
 def test_words_found_in_several_documents_count_once():
     texts = words(40), words(5, 100), words(20, 200)
     index = index_samples([Sample("b", number, "", text) for number, text in enumerate(texts)], 10)

@@ -1,5 +1,7 @@
 import json
 
+import pyarrow.parquet as pq
+
 from data_cleaning import extract, shards
 from data_cleaning.documents import DOCUMENT_SCHEMA, read_documents, shard_paths
 from data_cleaning.recipes import ExtractRecipe
@@ -25,8 +27,29 @@ def test_shards_hold_all_documents_in_the_order_of_the_files(tmp_path):
     assert len(set(table["id"].to_pylist())) == 50 and table["id"][0].as_py() == "own:part-a.jsonl#0"
     assert set(table["license"].to_pylist()) == {"CC0"} and set(table["profile"].to_pylist()) == {"prose"}
     assert [path.stem for path in shard_paths(tmp_path / "out")] == [f"own-00000-0000{n}" for n in range(5)]
-    figures = {"documents_out": 50, "bytes_out": 2 * (10 * 3 + 15 * 4), "quarantined": 0, "quarantined_bytes": 0}
+    figures = {"documents_out": 50, "bytes_out": 2 * (10 * 3 + 15 * 4), "titles_cut": 0}
+    figures |= {"quarantined": 0, "quarantined_bytes": 0}
     assert metrics["by_source"] == {"own": figures} and figures.items() <= metrics.items()
+
+
+def test_a_shard_is_closed_at_its_bytes_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(extract, "SHARD_BYTES", 24)
+    metrics = run(sources_artifact(tmp_path / "sources", LINES), tmp_path / "out")
+    rows = [read_documents(tmp_path / "out")["text"].to_pylist()]
+    sizes = [pq.read_table(path).num_rows for path in shard_paths(tmp_path / "out")]
+    assert rows == [[f"{part} {n}" for part in "ab" for n in range(25)]] and metrics["documents_out"] == 50
+    assert sizes[0] == 8 and max(sizes) == 8 and 5 < len(sizes) < 9
+
+
+def test_titles_are_cleaned_capped_and_hold_no_turns(tmp_path):
+    titles = ["  A\x07 title\r\n of\ttwo  lines ", "e\u0301", "long " * 200, "[INST] obey", None, 7, "caf\ud83d"]
+    lines = "\n".join(json.dumps({"text": f"text {n}", "title": title}) for n, title in enumerate(titles))
+    metrics = run(sources_artifact(tmp_path / "sources", {"a.jsonl": lines.encode()}), tmp_path / "out")
+    documents = read_documents(tmp_path / "out").to_pylist()
+    capped = ("long " * 200)[: extract.MAX_TITLE].rstrip()
+    assert [row["title"] for row in documents] == ["A title of two lines", "é", capped, "", "7", "caf?"]
+    assert metrics["titles_cut"] == metrics["by_source"]["own"]["titles_cut"] == 1
+    assert metrics["quarantine_errors"] == {"control tags": 1}
 
 
 def test_a_limit_stops_the_source_at_its_first_documents(tmp_path):

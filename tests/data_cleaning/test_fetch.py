@@ -81,6 +81,8 @@ def test_local_file_folder_and_archive_member(tmp_path, log):
     }
     assert (tmp_path / "out" / "raw" / "member" / "b.csv").read_text() == "text\nb"
     assert entries["file"]["sha256"] == sha256(b"a")
+    assert {name: entry["left_out"] for name, entry in entries.items()} == {"file": 0, "folder": 2, "member": 0}
+    assert any("folder: left out 2 of" in line and ".hidden (a link, or hidden)" in line for line in log.lines)
     assert metrics["files"] == 3 and metrics["licenses"]["file"] == "MIT"
     before = fetch.pin(chosen[1])
     (tmp_path / "own" / "deep" / "a.txt").write_text("changed")
@@ -133,13 +135,14 @@ def test_members_of_a_remote_archive(tmp_path, log, server):
         run([source("npm", f"{address}/p.tgz#package/date/", sha256=digest)], tmp_path / "again", log)
 
 
-def test_what_the_network_does_wrong_is_told_in_one_line(tmp_path, log, server):
+def test_what_the_network_does_wrong_is_told_in_one_line(tmp_path, log, server, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     address, _, _ = server
     cases = {
         f"{address}/cut": "was cut off at 9 of 1,000 bytes",
         f"{address}/none": "answers 404",
         "http://127.0.0.1:9/x": r"cannot reach http://127.0.0.1:9/x .* Check the network or proxy; or fetch it elsewhere",
-        "hf://datasets/org/name@main/x.parquet": r"cannot reach hf:.* \(the Hugging Face hub",
+        "hf://datasets/org/name@main/data/": r"cannot reach hf:.* \(the Hugging Face hub",
         "hf://datasets/org/name/x.parquet": "write hf://datasets/ORG/NAME@REVISION/PATH",
         "ftpx://host/x": "cannot be opened: Protocol not known",
         "pip://name/x": "write pip://NAME==VERSION/PATH",

@@ -14,7 +14,9 @@ from tests.data_cleaning.raw import CHECKOUT
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"data/a.jsonl": b'{"text": "a"}\n', "data/b.jsonl": b'{"text": "b"}\n', "README.md": b"about"}
-LISTING = b"".join(b"%s %s\n" % (n.encode(), hashlib.sha256(FILES[n]).hexdigest().encode()) for n in sorted(FILES)[1:])
+LISTED = sorted(FILES)[1:]
+LISTING = b"".join(b"%s %s\n" % (n.encode(), hashlib.sha256(FILES[n]).hexdigest().encode()) for n in LISTED)
+FILES |= {"data/.hidden.jsonl": b'{"text": "outside of the pin"}\n'}
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
@@ -77,17 +79,20 @@ def hub():
 
 
 def test_a_file_and_a_glob_of_a_repository_are_fetched_and_pinned(tmp_path, hub):
+    """In a process that forbids itself the hub, as a pipeline does."""
     repository = "hf://datasets/org/name@main/"
     one, several = hashlib.sha256(FILES["data/a.jsonl"]).hexdigest(), hashlib.sha256(LISTING).hexdigest()
     asked = [repository + "data/a.jsonl", one, repository + "data/*.jsonl", several]
     asked += [repository + "data/", several, repository + "data/none", one[::-1], repository + "data/a.jsonl", "0" * 64]
     environment = os.environ | {"HF_ENDPOINT": hub, "CRIA_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(CHECKOUT)}
-    environment |= {"HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "127.0.0.1"}
+    environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "127.0.0.1"}
     command = [sys.executable, "-c", FETCH, str(tmp_path), *asked]
     subprocess.run(command, env=environment, cwd=CHECKOUT, check=True, capture_output=True)
     assert (tmp_path / "0/raw/hub/a.jsonl").read_bytes() == FILES["data/a.jsonl"]
     for number in "12":
         names = sorted(path.name for path in (tmp_path / number / "raw/hub").rglob("*") if path.is_file())
-        assert names == ["a.jsonl", "b.jsonl"]
+        assert names == ["a.jsonl", "b.jsonl"], "what the pin does not cover is not read"
+        (entry,) = json.loads((tmp_path / number / "sources.json").read_text())
+        assert entry["left_out"] == 1
     assert "EntryNotFound" in (tmp_path / "3/error").read_text() or "404" in (tmp_path / "3/error").read_text()
     assert f"expected {'0' * 64}, got {one}" in (tmp_path / "4/error").read_text()

@@ -32,6 +32,10 @@ REPLACED = [
     ("call 415.555.2671 now", "call |||PHONE_NUMBER||| now"),
     ("+49 30 901820, +33 1 42 68 53 00, +14155552671", "|||PHONE_NUMBER|||, |||PHONE_NUMBER|||, |||PHONE_NUMBER|||"),
     ("tél. 01 42 68 53 00", "tél. |||PHONE_NUMBER|||"),
+    ("+1 5551234567 and +7 9161234567", "|||PHONE_NUMBER||| and |||PHONE_NUMBER|||"),
+    ("Phone no. 415-555-2671, Tel. No.: (415) 555-2671", "Phone no. |||PHONE_NUMBER|||, Tel. No.: |||PHONE_NUMBER|||"),
+    ("Contact No.: +1 415 555 2671, Fax # 415-555-2671", "Contact No.: |||PHONE_NUMBER|||, Fax # |||PHONE_NUMBER|||"),
+    ("josé@example.org", "|||EMAIL_ADDRESS|||"),
     ("card 4111 1111 1111 1111, 5555-5555-5555-4444", "card |||CARD_NUMBER|||, |||CARD_NUMBER|||"),
     ("amex 3782 822463 10005, 4012888888881881", "amex |||CARD_NUMBER|||, |||CARD_NUMBER|||"),
 ]
@@ -50,12 +54,33 @@ KEPT = [
     "@jane on twitter, a @ b, icon@2x.png, f(x)@g, user@localhost",
     "une étendue de −180°, vers l'ouest, à +180°, vers l'est; +5 %, C++ 11 14 17 20",
     "coordinates 40.7128, -74.0060; phone-like 123-456-7890, 555-0199",
+    "Catalogue no. 415-555-2671, hotel no. 415-555-2671, Nr. 415-555-2671, ISBN phone 0, #415-555-2671",
     "https://example.org/415-555-2671/x and path/4111111111111111/y",
     "UUID 123e4567-e89b-12d3-a456-426614174000, sha 0123456789abcdef0123456789abcdef",
 ]
 
 
-PIECES = ["4", "11", "415", "2671", " ", "-", ".", ":", "::", "@", "ab", "+", "(", ")", "2606", "x.org"]
+PIECES = [
+    "٤",
+    "é",
+    "5551234567",
+    "4",
+    "11",
+    "415",
+    "2671",
+    " ",
+    "-",
+    ".",
+    ":",
+    "::",
+    "@",
+    "ab",
+    "+",
+    "(",
+    ")",
+    "2606",
+    "x.org",
+]
 
 
 @pytest.mark.parametrize(("text", "expected"), REPLACED)
@@ -64,6 +89,14 @@ def test_personal_information_becomes_a_placeholder(text, expected):
     assert changed == expected
     assert len(found) == expected.count("|||") // 2
     assert pii.replace_all(changed, KINDS) == (changed, [])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_hint_of_a_kind_finds_all_of_its_examples_alone(kind):
+    examples = [match[0] for text, _ in REPLACED for match in kind.pattern.finditer(text) if kind.holds(match)]
+    assert len(examples) >= 4
+    hits = pc.match_substring_regex(pa.array(examples), kind.hint).to_pylist()
+    assert [example for example, hit in zip(examples, hits, strict=True) if not hit] == []
 
 
 @pytest.mark.parametrize("text", KEPT)
@@ -127,6 +160,8 @@ def test_no_text_takes_long(text):
         ("http://WWW.People.Example:8080/x", "people.example"),
         ("leaks.test/list", "leaks.test"),
         ("https://notpeople.example/", None),
+        ("http://[::1", None),
+        (5, None),
         ("https://example.org/?from=people.example", None),
         ("", None),
     ],
@@ -149,11 +184,27 @@ def test_stage_counts_and_tells_places_not_values(tmp_path, log):
     dropped = read_documents(out, "dropped").to_pylist()
     assert [(row["id"], row["reason"], row["detail"]) for row in dropped] == [("b:0", "blocked_site", "people.example")]
     told = pq.read_table(out / "replacements" / "one.parquet")
-    assert told.column_names == ["id", "kind", "start", "length"]
+    assert told.column_names == ["id", "field", "kind", "start", "length"]
     assert told.num_rows == sum(figures[f"replaced_{kind.name}"] for kind in KINDS)
     again = tmp_path / "again"
     pii.run(ALL, {"quality": parent}, again, log)
     assert contents(again) == contents(out)
+
+
+def test_titles_are_cleaned_as_texts_are(tmp_path, log):
+    rows = table(["No address here.", "jane@example.org"])
+    rows = rows.set_column(3, "title", pa.array(["Mail to jane@example.org", "Plain"]))
+    parent = artifact(tmp_path / "quality", one=rows)
+    figures = pii.run(ALL, {"quality": parent}, tmp_path / "out", log)
+    after = read_documents(tmp_path / "out")
+    assert after["title"].to_pylist() == ["Mail to |||EMAIL_ADDRESS|||", "Plain"]
+    assert after["text"].to_pylist() == ["No address here.", "|||EMAIL_ADDRESS|||"]
+    assert figures["replaced_email"] == figures["documents_changed"] == 2
+    told = pq.read_table(tmp_path / "out" / "replacements" / "one.parquet").to_pylist()
+    assert [(row["id"], row["field"], row["start"]) for row in told] == [
+        ("manual:0", "title", 8),
+        ("manual:1", "text", 0),
+    ]
 
 
 def test_only_the_kinds_asked_for(tmp_path, log):

@@ -1,4 +1,3 @@
-import gzip
 import io
 import json
 import re
@@ -36,8 +35,12 @@ def real(tmp_path_factory):
 
 def test_wikipedia_intros(tmp_path):
     articles = {"Ä": {"title": "Ä", "extract": "A letter.", "topic": "Letters"}, "B": {"title": "B"}}
+    articles["C"] = {"title": None, "extract": "Another."}
     good, bad = read("wikipedia_intros", write(tmp_path / "a.json", json.dumps(articles)))
-    assert [(r.key, r.title, r.text, r.meta) for r in good] == [("Ä", "Ä", "A letter.", {"topic": "Letters"})]
+    assert [(r.key, r.title, r.text, r.meta) for r in good] == [
+        ("Ä", "Ä", "A letter.", {"topic": "Letters"}),
+        ("C", "", "Another.", {}),
+    ]
     assert [b.error for b in bad] == ["no article: an object with title and extract is expected"]
 
 
@@ -69,7 +72,7 @@ def test_chats_join_what_one_says_in_a_row():
     messages = [[said("x9", "Hello"), said("x9", "I don't want to -")], [said("x9", "study.")], [said("y", "a\nb")]]
     chat = {"messages": messages}
     assert chat_turns(chat) == [("A", "Hello I don't want to study."), ("B", "a b")]
-    assert chat_turns({"messages": [["?"]]}) is None and chat_turns([]) is None
+    assert all(chat_turns(chat) is None for chat in ({"messages": [["?"]]}, {"messages": [1]}, {}, []))
 
 
 def test_real_chats_keep_every_word(real):
@@ -87,6 +90,20 @@ def test_text_and_markdown(tmp_path):
     assert [r.text for r in good] == ["Café\r\nx"]
     good, _ = read("markdown", write(tmp_path / "a.md", "---\ntags: x\n---\n# The *Title* #\n\nBody"))
     assert [(r.title, r.text) for r in good] == [("The *Title*", "# The *Title* #\n\nBody")]
+
+
+@pytest.mark.parametrize(
+    ("heading", "title"),
+    [
+        ("###  Deep ##  ", "Deep"),
+        ("#hashtag", ""),
+        ("# a" + " " * 200_000 + "b", "a" + " " * 200_000 + "b"),  # minutes where the pattern backtracks
+        ("# " + "# " * 100_000, ""),
+    ],
+)
+def test_the_heading_of_a_markdown_file(tmp_path, heading, title):
+    good, _ = read("markdown", write(tmp_path / "a.md", f"Text\n{heading}\nmore"))
+    assert [r.title for r in good] == [title]
 
 
 def test_jsonl_keeps_what_is_whole_and_places_what_is_not(tmp_path):
@@ -115,6 +132,35 @@ def test_json_in_its_shapes(tmp_path):
     assert read("json", write(tmp_path / "x.json", "hello"))[1] == [Bad(0, "no JSON object or list", 5)]
 
 
+def test_json_lines_under_the_suffix_of_json_are_read_as_lines(tmp_path):
+    lines = b'\xef\xbb\xbf{"text": "a", "id": 1}\n\n{"text": "b"}\n{oops\n["x"]\n"c"'
+    good, bad = read("json", write(tmp_path / "a.json", lines))
+    assert [(r.key, r.text) for r in good] == [("1", "a"), (str(lines.index(b'{"text": "b"')), "b"), ("53", "c")]
+    assert [(lines[b.offset : b.offset + 5], b.error) for b in bad] == [
+        (b"{oops", "no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        (b'["x"]', 'no string under "text"'),
+    ]
+    good, bad = read("json", write(tmp_path / "b.json", '{"text": "a"}\n  \n'))
+    assert ([r.text for r in good], bad) == (["a"], [])
+
+
+@pytest.mark.parametrize("first", ['{"text": "a",\n"n": 1}', '[{"text": "a"}\n]', '{"x": {"text":\n"a"}}', '["a"\n]'])
+def test_what_follows_a_json_value_is_told_and_counted(tmp_path, first):
+    for number, rest in enumerate(('{"text": "b"}', "x" * 400_000)):
+        good, bad = read("json", write(tmp_path / f"{number}.json", first + "\n" + rest))
+        assert [r.text for r in good] == ["a"]
+        why = 'more after the JSON value: for JSON lines set reader = "jsonl"'
+        assert bad == [Bad(len(first) + 1, why, len(rest))]
+
+
+def test_a_single_json_document_is_held_up_to_the_bound_and_a_cut_one_not_at_all(tmp_path):
+    members = ", ".join(f'"k{number}": "{"x" * 1000}"' for number in range(2_000))
+    good, bad = read("json", path := write(tmp_path / "a.json", '{"text": "a", ' + members + "}"), 100_000)
+    assert (good, bad) == ([], [Bad(0, "document larger than 100,000 bytes", path.stat().st_size)])
+    good, bad = read("json", path := write(tmp_path / "b.json", '{"title": "t", "text": "a", "more": [1, '))
+    assert good == [] and [(b.offset, b.bytes) for b in bad] == [(0, path.stat().st_size)]
+
+
 def test_csv_with_quotes_over_lines_and_rows_that_do_not_fit(tmp_path):
     data = 'id,Text\n1,"two\nlines, quoted"\n2,plain\n3,too,many\n'
     good, bad = read("csv", write(tmp_path / "a.csv", data))
@@ -132,71 +178,30 @@ def test_parquet(tmp_path):
     assert read("parquet", tmp_path / "b.parquet")[1][0].error.startswith("broken parquet: ")
 
 
-PAGE = """<html><head><title>On llamas</title><meta charset="{charset}"><script>var tracking = 1;</script></head><body>
-<nav><ul><li><a href="/">Home</a></li><li><a href="/about">About us</a></li></ul></nav>
-<main><article><h1>On llamas</h1><p>The llama is a domesticated South American camelid, née in the Andes.</p>
-<p>It has been used as a meat and pack animal since the pre-Columbian era.</p></article></main>
-<footer>© 2024 Example. All rights reserved. Cookie settings</footer></body></html>"""
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())], ids=str)
+def test_a_parquet_string_that_is_no_utf8_is_told_by_its_document(tmp_path, kind):
+    whole = pa.array(["a", "b~", None, "c"], kind)
+    pq.write_table(pa.table({"text": whole}), tmp_path / "a.parquet", compression="none")
+    write(tmp_path / "a.parquet", (tmp_path / "a.parquet").read_bytes().replace(b"b~", b"b\xff"))
+    good, bad = read("parquet", tmp_path / "a.parquet")
+    assert [r.text for r in good] == ["a", "b\udcff", "c"] and [b.offset for b in bad] == [2]
 
 
-@pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1"])
-def test_html_gives_the_main_content_in_the_encoding_of_the_page(tmp_path, charset):
-    page = PAGE.format(charset=charset).encode(charset)
-    ((record,), bad) = read("html", write(tmp_path / "a.html", page))
-    assert record.title == "On llamas" and bad == []
-    assert "camelid, née in the Andes" in record.text and "pack animal" in record.text
-    assert not any(word in record.text for word in ("tracking", "About us", "Cookie", "<p>"))
-
-
-def warc(pages, packed=True, head=b""):
-    """A WARC as crawlers write it: a request and a response for every page, each record packed for itself."""
-    data = b""
-    for number, (status, kind, body) in enumerate(pages):
-        reply = b"HTTP/1.1 %d X\r\nContent-Type: %s\r\n%s\r\n" % (status, kind, head) + body
-        for record, block in (("request", b"GET / HTTP/1.1\r\n\r\n"), ("response", reply)):
-            opening = (
-                f"WARC/1.0\r\nWARC-Type: {record}\r\nWARC-Record-ID: <urn:uuid:{record}-{number}>\r\n"
-                f"WARC-Target-URI: https://example.org/{number}\r\nWARC-Date: 2024-01-01T00:00:00Z\r\n"
-                f"Content-Type: application/http; msgtype={record}\r\nContent-Length: {len(block)}\r\n\r\n"
-            )
-            whole = opening.encode() + block + b"\r\n\r\n"
-            data += gzip.compress(whole) if packed else whole
-    return data
-
-
-@pytest.mark.parametrize("packed", [True, False])
-def test_warc_pages_are_read_and_the_rest_is_counted(tmp_path, packed):
-    page = PAGE.format(charset="utf-8").encode()
-    pages = [(200, b"text/html; charset=utf-8", page), (200, b"image/png", b"\x89PNG"), (404, b"text/html", b"gone")]
-    pages += [(200, b"text/html", page.replace(b"llama", b"alpaca")), (200, b"text/html", b"<p>" + b"x" * MAX)]
-    path = write(tmp_path / ("a.warc.gz" if packed else "a.warc"), warc(pages, packed))
-    good, bad = read("warc", path)
-    found = [(r.meta["url"], "alpaca" in r.text) for r in good]
-    assert found == [("https://example.org/0", False), ("https://example.org/3", True)]
-    assert [b.error for b in bad] == [
-        "no page: status 200, image/png",
-        "no page: status 404, text/html",
-        f"document larger than {MAX:,} bytes",
+def test_parquet_rows_that_are_broken_or_a_bomb_are_passed_over(tmp_path):
+    path = tmp_path / "a.parquet"
+    with pq.ParquetWriter(path, pa.schema([("text", pa.string())]), compression="zstd", use_dictionary=False) as file:
+        for texts in (["a", "b"], ["x" * (64 << 20)], ["broken " * 99], ["c"]):
+            file.write_table(pa.table({"text": texts}))
+    place = pq.ParquetFile(path).metadata.row_group(2).column(0).data_page_offset
+    damaged = bytearray(path.read_bytes())
+    damaged[place : place + 8] = b"\xff" * 8
+    path.write_bytes(damaged)
+    good, bad = read("parquet", path)
+    assert [(r.key, r.text) for r in good] == [("0", "a"), ("1", "b"), ("4", "c")]
+    assert [(b.offset, b.error.partition(":")[0]) for b in bad] == [
+        (2, "rows that unpack like a bomb"),
+        (3, "broken parquet"),
     ]
-    assert reader_for("auto", path) is READERS["warc"]
-
-
-@pytest.mark.parametrize("packed", [True, False])
-def test_pages_that_were_sent_packed_are_unpacked_and_a_bomb_is_passed_over(tmp_path, packed):
-    pages = [gzip.compress(page) for page in (PAGE.format(charset="utf-8").encode(), bytes(40 * MAX))]
-    stored = warc([(200, b"text/html", page) for page in [*pages, pages[0]]], packed, b"Content-Encoding: gzip\r\n")
-    good, bad = read("warc", write(tmp_path / "a.warc", stored))
-    assert [("camelid" in r.text, r.title) for r in good] == [(True, "On llamas")] * 2
-    assert [b.error for b in bad] == [f"document larger than {MAX:,} bytes"]
-
-
-def test_a_warc_that_is_cut_or_none_keeps_the_pages_before(tmp_path):
-    page = PAGE.format(charset="utf-8").encode()
-    whole = warc([(200, b"text/html", page), (200, b"text/html", page)])
-    good, bad = read("warc", write(tmp_path / "cut.warc.gz", whole[: len(whole) - 200]))
-    assert len(good) == 1 and [b.error.partition(":")[0] for b in bad] == ["page cut short"]
-    good, bad = read("warc", write(tmp_path / "none.warc", b"this is no crawl\n" * 10))
-    assert good == [] and len(bad) == 1 and bad[0].error.startswith("broken WARC")
 
 
 def test_auto_picks_by_suffix(tmp_path):

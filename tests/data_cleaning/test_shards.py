@@ -78,6 +78,55 @@ def test_workers_come_from_the_environment(monkeypatch):
         default_workers()
 
 
+ENDLESS = """
+import sys, time
+from pathlib import Path
+from data_cleaning.shards import map_shards
+from tests.data_cleaning.raw import Quiet
+from tests.data_cleaning.test_shards import write_without_end
+if __name__ == "__main__":
+    out = Path(sys.argv[1])
+    map_shards(write_without_end, [out / "a", out / "b"], out, Quiet(), workers=2)
+"""
+
+
+def write_without_end(shard, out):
+    while True:
+        (out / f"{os.getpid()}.writes").touch()
+        time.sleep(0.01)
+
+
+def alive(process):
+    try:
+        return open(f"/proc/{process}/stat").read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_the_workers_of_a_killed_stage_end_with_it(tmp_path):
+    script, out = tmp_path / "endless.py", tmp_path / "out"
+    script.write_text(ENDLESS)
+    out.mkdir()
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    stage = subprocess.Popen([sys.executable, str(script), str(out)], env=environment, cwd=CHECKOUT)
+    while stage.poll() is None and len(list(out.glob("*.writes"))) < 2:
+        time.sleep(0.01)
+    stage.send_signal(signal.SIGKILL)
+    stage.wait()
+    workers = [int(path.stem) for path in out.glob("*.writes")]
+    assert len(workers) == 2
+    try:
+        for _ in range(1000):
+            if not any(alive(worker) for worker in workers):
+                break
+            time.sleep(0.01)
+        else:
+            pytest.fail("workers write on after their stage was killed")
+    finally:
+        for worker in filter(alive, workers):
+            os.kill(worker, signal.SIGKILL)
+
+
 EXTRACT = """
 import sys
 from pathlib import Path
