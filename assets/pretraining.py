@@ -1,8 +1,10 @@
 """Pretraining (paper 2): mixture, tokenizer, tokens, base model. One partition a scale, all from one clean corpus."""
 
+from dataclasses import replace
+
 from assets.corpus import decontaminated
 from data_cleaning.recipes import SourcesRecipe
-from modeling.recipes import AdoptRecipe
+from modeling.recipes import AdoptRecipe, MixtureRecipe
 from orchestration.stage import SCALE, Stage
 
 
@@ -17,8 +19,16 @@ def _adopted(settings) -> SourcesRecipe:
     return SourcesRecipe(tuple(chosen))
 
 
+def _mixture(settings) -> MixtureRecipe:
+    """The scale's, with the epochs of the sources that the table calls factual and the scale does not name."""
+    recipe = settings.mixture
+    named = dict(recipe.epochs)
+    factual = [source.name for source in settings.sources if source.factual and source.name not in named]
+    return replace(recipe, epochs=(*recipe.epochs, *((name, recipe.factual_epochs) for name in factual)))
+
+
 mixture = _pretraining(
-    "mixture", "data_cleaning.mixture", lambda s: s.mixture, "2.1",
+    "mixture", "data_cleaning.mixture", _mixture, "2.1",
     "Per-source epochs over every snapshot, the most factual sources up-sampled; held-out documents set apart.",
     corpus=decontaminated,
 )  # fmt: skip

@@ -22,6 +22,7 @@ USES = ("corpus", "dialogues", "prompts", "benchmarks", "checkpoint", "judge", "
 READERS = ("auto", "none", *readers.READERS)
 DEFAULTS = {
     "sha256": "",
+    "reader": "auto",
     "profile": "web",
     "use": "corpus",
     "snapshot": "base",

@@ -19,7 +19,7 @@ class Source:
     profile: str  # which quality profile judges its documents
     use: str  # corpus | dialogues | benchmarks | prompts | checkpoint | judge
     snapshot: str  # the delivery it belongs to
-    factual: bool  # up-sampled by the mixture (paper 2.1)
+    factual: bool  # seen factual_epochs times where the scale does not name it (paper 2.1)
     limit: int  # documents read, 0 = all
     opt_in: bool  # skipped unless named in CRIA_OPT_IN
 

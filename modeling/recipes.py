@@ -10,8 +10,9 @@ from dataclasses import dataclass
 class MixtureRecipe:
     """Per-source epochs over the cleaned corpus; factual sources are up-sampled (paper 2.1)."""
 
-    epochs: tuple[tuple[str, float], ...]  # source → times each document is seen; a source not named is not used
-    default_epochs: float  # for sources not named (a user's own)
+    epochs: tuple[tuple[str, float], ...]  # source → times each document is seen
+    factual_epochs: float  # for sources not named that are factual
+    default_epochs: float  # for all others
     max_documents_per_source: int  # 0 = all
     heldout_documents: int  # per source, never trained on
     seed: int

@@ -107,7 +107,7 @@ def gpu() -> Scale:
     scale = replace(
         big, base=base,
         tokenizer=replace(big.tokenizer, training_bytes=1_000_000_000),
-        mixture=replace(big.mixture, epochs=(("wiki-en", 2.0),), heldout_documents=300),  # most factual first
+        mixture=replace(big.mixture, epochs=(), factual_epochs=2.0, heldout_documents=300),
         prompts=PromptsRecipe(helpfulness=4000, safety=600, harmless=100, test_helpfulness=300, test_safety=150,
                               test_harmless=100, validation=256, seed=4),
         ppo=replace(big.ppo, iterations=200, batch=256),
@@ -141,7 +141,7 @@ def laptop() -> Scale:
         big, base=base,
         tokenizer=TokenizerRecipe(vocab_size=4096, training_bytes=20_000_000),
         # Encyclopedia intros three times: what is left of five million tokens teaches the form of a talk (LOG.md).
-        mixture=replace(big.mixture, epochs=(("wiki-en", 3.0), ("bible-bbe", 0.1), ("bible-kjv", 0.0), ("chitchat", 0.1))),
+        mixture=replace(big.mixture, epochs=(("bible-bbe", 0.1), ("bible-kjv", 0.0), ("chitchat", 0.1)), factual_epochs=3.0),
         tokens=replace(big.tokens, title_share=0.5),  # teaches to name what was asked about
         demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=120,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer

@@ -14,7 +14,12 @@ from modeling.recipes import MixtureRecipe
 from tests.data_cleaning.samples import artifact, contents, manual, table
 
 RECIPE = MixtureRecipe(
-    epochs=(("facts", 2.5), ("noise", 0.0)), default_epochs=1.0, max_documents_per_source=0, heldout_documents=4, seed=3
+    epochs=(("facts", 2.5), ("noise", 0.0)),
+    factual_epochs=1.0,
+    default_epochs=1.0,
+    max_documents_per_source=0,
+    heldout_documents=4,
+    seed=3,
 )
 
 
@@ -112,7 +117,7 @@ def test_the_last_snapshot_counts_where_an_id_comes_again(tmp_path, log):
 def test_a_limit_chooses_by_seed_and_counts_what_is_unused(corpus, tmp_path, log):
     chosen = []
     for seed in (1, 1, 2):
-        recipe = MixtureRecipe((), 1.0, 20, 4, seed)
+        recipe = MixtureRecipe((), 1.0, 1.0, 20, 4, seed)
         out = tmp_path / f"out{len(chosen)}"
         figures = mixture.run(recipe, corpus, out, log)
         train = read_documents(out, "train")

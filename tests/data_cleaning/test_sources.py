@@ -1,5 +1,6 @@
 """The declared sources: what sources.toml may say, and what it says."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,10 @@ def test_a_wrong_entry_is_refused_in_one_line(tmp_path, entry, message):
 def test_two_sources_of_one_name_are_refused(tmp_path):
     with pytest.raises(SourceError, match="two sources are named 'own'"):
         fetch.load_sources(write_sources(tmp_path, OWN, OWN))
+
+
+def test_the_entry_of_the_readme_is_one(tmp_path):
+    block = re.search(r"```toml\n(.*?)```", (CHECKOUT / "README.md").read_text(encoding="utf-8"), re.S).group(1)
+    (tmp_path / "sources.toml").write_text(block)
+    (source,) = fetch.load_sources(tmp_path / "sources.toml")
+    assert (source.name, source.reader, source.use, source.factual) == ("handbook", "auto", "corpus", True)

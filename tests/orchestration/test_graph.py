@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from assets import STAGES
-from orchestration.stage import SCALE, SNAPSHOT
+from orchestration.stage import SCALE, SNAPSHOT, settings
 from tests.conftest import ROOT
 
 PURE = ("data_cleaning", "modeling", "release")
@@ -94,3 +94,14 @@ def test_the_workspace_loads_by_file_so_that_it_works_from_any_folder():
 def test_stages_are_compared_by_identity_so_that_the_code_location_loads_fast():
     deepest = STAGES["bundle"]
     assert hash(deepest) == object.__hash__(deepest), "a hash by value walks the graph once for every path through it"
+
+
+def test_factual_sources_are_seen_as_often_as_the_scale_says(tmp_path, monkeypatch):
+    """Paper 2.1: one's own factual source too, unless the scale names it."""
+    entry = '[[source]]\nname = "{}"\nuri = "{}.txt"\nlicense = "MIT"\nfactual = {}\n'
+    table = [("handbook", "true"), ("gossip", "false"), ("bible-bbe", "true")]
+    (tmp_path / "sources.toml").write_text("".join(entry.format(name, name, factual) for name, factual in table))
+    monkeypatch.setenv("CRIA_SOURCES", str(tmp_path / "sources.toml"))
+    recipe = STAGES["mixture"].recipe(settings(SCALE, "laptop"))
+    epochs = dict(recipe.epochs)
+    assert epochs["handbook"] == recipe.factual_epochs == 3.0 and epochs["bible-bbe"] == 0.1 and "gossip" not in epochs
