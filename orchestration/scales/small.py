@@ -182,7 +182,7 @@ def tiny() -> Scale:
     base = replace(
         big.base,
         model=replace(big.base.model, layers=2, heads=4, kv_heads=2, hidden=64, ffn=128, vocab_size=1024),
-        optimizer=replace(big.base.optimizer, warmup_steps=10), batch_tokens=1024, steps=150,
+        optimizer=replace(big.base.optimizer, warmup_steps=10), batch_tokens=1024, steps=300,
     )  # fmt: skip
     scale = replace(
         big, base=base,
