@@ -228,9 +228,11 @@ def adopted() -> Scale:
     scale = _each_round(
         scale,
         # Two thirds of a reward model's step are fixed (weights cast, clipped, updated): eight pairs cost little more than four.
-        preferences={"prompts": 128, "safety_share": 0.4},
+        # Near its mode it declines half of the adversarial prompts, at temperature 0.8 an eighth: what practice is to keep has
+        # to be drawn (LOG.md).
+        preferences={"prompts": 128, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
         reward={"context": 512, "batch_pairs": 8, "optimizer": {"learning_rate": 8e-5}},
-        rejection={"prompts": 64, "samples": 4, "safety_share": 0.3},
+        rejection={"prompts": 64, "samples": 4, "safety_share": 0.4, "sampling": {"temperature": 0.5}},
         policy={},
     )
     return _answers(scale, 64)
