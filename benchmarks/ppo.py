@@ -96,6 +96,7 @@ def main() -> None:
         safety_threshold=0.15,
         truncation_penalty=1.0,
         evaluate_every=1000,
+        evaluation_samples=1,
         patience=1,
         seed=0,
     )

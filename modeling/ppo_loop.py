@@ -175,10 +175,11 @@ class Loop:
         The same random numbers each time, so that two evaluations differ by the policy alone.
         """
         recipe = self.recipe
-        responses = self.respond(self.heldout, answering.mix(recipe.seed, "heldout"))
-        scores = self.reward(self.heldout, responses)
+        asked = self.heldout * recipe.evaluation_samples
+        responses = self.respond(asked, answering.mix(recipe.seed, "heldout"))
+        scores = self.reward(asked, responses)
         kl = 0.0
-        for batch in self.micro_batches(self.heldout, responses, range(len(responses))):
+        for batch in self.micro_batches(asked, responses, range(len(responses))):
             logp_BT = policy_logprobs(self.policy.model, batch)
             reference_BT = policy_logprobs(self.reference, batch)
             kl += float(ppo_math.masked_sum(ppo_math.kl_k1(logp_BT, reference_BT), batch.mask_BT)) / len(responses)
@@ -188,7 +189,7 @@ class Loop:
         gain = (reward - first["heldout_reward"]) / max(first["heldout_deviation"], 1e-4)
         objective = gain - recipe.truncation_penalty * truncated - recipe.beta * kl
         best = next((row for row in progress.history if row["iteration"] == progress.best), None)
-        texts = [response.text for response in responses]
+        texts = [response.text for response in responses[: len(self.heldout)]]
         if best is None or objective > best["heldout_objective"]:
             progress.best, progress.waited, progress.best_texts = progress.iteration, 0, texts
         else:

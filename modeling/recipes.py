@@ -177,6 +177,7 @@ class PpoRecipe:
     safety_threshold: float
     truncation_penalty: float  # off the whitened reward of a response without a closing token (the paper is silent)
     evaluate_every: int
+    evaluation_samples: int  # answers a held-out prompt: few prompts answered once cannot tell a gain from chance
     patience: int  # evaluations without a better held-out reward before it stops
     seed: int
 

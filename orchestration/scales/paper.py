@@ -97,7 +97,7 @@ def llama2_70b() -> Scale:
             sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=1024, seed=60),
             iterations=400, batch=512, mini_batch=64, clip=0.2, value_clip=0.2, value_coefficient=0.1,  # (open) value
             beta=0.005, gamma=1.0, gae_lambda=0.95, safety_threshold=0.15, truncation_penalty=1.0, evaluate_every=10,
-            patience=5, seed=60,
+            evaluation_samples=1, patience=5, seed=60,
         ),
         distillation=DistillationRecipe(
             prompts=20_000, sampling=replace(sampling, seed=70), preprompts=PREPROMPTS, least_gain=0.0,

@@ -110,7 +110,7 @@ def gpu() -> Scale:
         mixture=replace(big.mixture, epochs=(), factual_epochs=2.0, heldout_documents=300),
         prompts=PromptsRecipe(helpfulness=4000, safety=600, harmless=100, test_helpfulness=300, test_safety=150,
                               test_harmless=100, validation=256, seed=4),
-        ppo=replace(big.ppo, iterations=200, batch=256),
+        ppo=replace(big.ppo, iterations=200, batch=256, evaluation_samples=2),
         distillation=replace(big.distillation, prompts=600),
         evaluation=replace(big.evaluation, prompts=300, safety_prompts=150, harmless_prompts=100, temperature_prompts=300,
                            samples_curve=32, benchmark_limit=500, bits_per_byte_documents=300, bootstrap=2000),
@@ -147,7 +147,7 @@ def laptop() -> Scale:
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
         prompts=PromptsRecipe(helpfulness=720, safety=300, harmless=80, test_helpfulness=800, test_safety=100,
                               test_harmless=80, validation=64, seed=4),
-        ppo=replace(big.ppo, iterations=12, batch=64, mini_batch=16, evaluate_every=4, patience=3,
+        ppo=replace(big.ppo, iterations=18, batch=64, mini_batch=16, evaluate_every=6, evaluation_samples=4, patience=3,
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
         distillation=replace(
             big.distillation, prompts=300, sampling=replace(big.distillation.sampling, temperature=0.7),
@@ -215,7 +215,7 @@ def adopted() -> Scale:
                                max_answer_words=45),
         prompts=replace(big.prompts, helpfulness=300, safety=150, test_helpfulness=150, test_safety=50, test_harmless=40,
                         validation=24),
-        ppo=replace(big.ppo, iterations=6, batch=24, mini_batch=8, evaluate_every=3,
+        ppo=replace(big.ppo, iterations=6, batch=24, mini_batch=8, evaluate_every=3, evaluation_samples=2,
                     optimizer=replace(big.ppo.optimizer, learning_rate=2e-6)),
         distillation=replace(big.distillation, prompts=80),
         evaluation=replace(big.evaluation, prompts=150, safety_prompts=50, harmless_prompts=40, temperatures=(0.7, 1.0),

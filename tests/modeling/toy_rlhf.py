@@ -146,6 +146,7 @@ def recipe(**changes) -> PpoRecipe:
         "safety_threshold": 0.15,
         "truncation_penalty": 1.0,
         "evaluate_every": 3,
+        "evaluation_samples": 2,
         "patience": 10,
         "seed": 1,
     }
