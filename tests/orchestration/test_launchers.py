@@ -8,7 +8,15 @@ import pytest
 from orchestration.execution import StageError
 from orchestration.launchers import WorkerKilledError, follow
 
-DIE = "import os, sys; print('step 7', flush=True); os.kill(os.getpid(), int(sys.argv[1]))"
+# A test before may have left a signal ignored, and children inherit that.
+DIE = """
+import os, signal, sys
+number = int(sys.argv[1])
+if number != signal.SIGKILL:
+    signal.signal(number, signal.SIG_DFL)
+print("step 7", flush=True)
+os.kill(os.getpid(), number)
+"""
 # The last of two to come dies, so that the other is there to be ended by torchrun; it must not count.
 ONE_OF_TWO = """
 import os, sys, time
