@@ -122,11 +122,8 @@ def prompts_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdi
     parts = {name: pq.read_table(artifact / f"{name}.parquet").to_pylist() for name in ("rl", "validation", "test")}
     figures = {name: len(rows) for name, rows in parts.items()}
     if not all(parts.values()):
-        return (
-            False,
-            f"there are no prompts for {' and '.join(name for name, rows in parts.items() if not rows)}",
-            figures,
-        )
+        missing = " and ".join(name for name, rows in parts.items() if not rows)
+        return False, f"there are no prompts for {missing}", figures
     known = {
         name: {key for r in rows for key in (r["id"], r["messages"][-1]["content"])} for name, rows in parts.items()
     }
@@ -172,11 +169,8 @@ def ranks_pairs(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict
         return False, "some scores are not finite", figures
     if max(values) == min(values):
         return False, "every answer scores the same", figures
-    return (
-        share.high >= 0.5,
-        f"{share.value:.2f} of {share.trials} pairs (99.9 %: {share.low:.2f}–{share.high:.2f})",
-        figures,
-    )
+    why = f"{share.value:.2f} of {share.trials} pairs (99.9 %: {share.low:.2f}–{share.high:.2f})"
+    return share.high >= 0.5, why, figures
 
 
 def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:

@@ -44,7 +44,7 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     own = sum(of_kind(pair, config.kind) for pair in train)
     log.info(f"{len(train)} training pairs, {own} of them {config.kind}")
     trained = training.once(out, lambda: fit(config, train, inputs["chat"], out, log))
-    if training.rank() > 0:  # one process of several: the main one measures and writes
+    if not training.main_process():  # one process of several: the main one measures and writes
         return trained
     test = [pair for pair in pairs if pair["split"] == "test"]
     scored = preference_pairs.score_pairs(*scoring.load(out), test, log)

@@ -51,7 +51,7 @@ def finetune(
         log.info(f"{too_long} of {len(dialogues)} dialogues are longer than {recipe.context} tokens and were left out")
     tests, _ = encode(tokenizer, held_out, recipe.context)
     trained = training.once(out, lambda: _train(base_dir, tokenizer, encoded, tests, recipe, out, log))
-    if training.rank() == 0:
+    if training.main_process():
         show(out, tokenizer, held_out, recipe, log)
     return {"dialogues": len(encoded), "dialogues_too_long": too_long, **trained}
 

@@ -141,15 +141,10 @@ def fit(
     return history
 
 
-def rank() -> int:
-    """This process's number among those of one training, also before they have met."""
-    return int(os.environ.get("RANK", "0"))
-
-
 def once(out: Path, train: Callable[[], dict]) -> dict:
     """What `train` returns; a run killed after training does not train again, in any of its processes."""
     done = out / "_scratch" / "trained.json"
-    if rank() == 0:
+    if main_process():
         return answering.kept(done, lambda: [train()])[0]
     return json.loads(done.read_text())[0] if done.exists() else train()
 
