@@ -135,7 +135,7 @@ def laptop() -> Scale:
         model=replace(big.base.model, layers=4, heads=3, kv_heads=1, hidden=192, ffn=512, context=256, vocab_size=4096,
                       tied_embeddings=True),
         optimizer=replace(big.base.optimizer, learning_rate=4e-3, warmup_steps=100),
-        batch_tokens=1024, steps=2600,
+        batch_tokens=1024, steps=2500,
     )  # fmt: skip
     scale = replace(
         big, base=base,
@@ -157,8 +157,8 @@ def laptop() -> Scale:
         ),
         # Two hundred prompts cannot tell a gain of five points from chance, and the mode of so small a model is one loop
         # for every prompt: answers come from the distribution that training improves, at temperature 1 (LOG.md).
-        evaluation=replace(big.evaluation, prompts=800, safety_prompts=100, harmless_prompts=80, temperature_prompts=300,
-                           samples_curve=8, benchmark_limit=50,
+        evaluation=replace(big.evaluation, prompts=800, safety_prompts=100, harmless_prompts=80, temperature_prompts=240,
+                           samples_curve=8, benchmark_limit=40,
                            sampling=replace(big.evaluation.sampling, temperature=1.0)),
     )  # fmt: skip
     scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
@@ -170,7 +170,7 @@ def laptop() -> Scale:
         # So small a helpfulness model on half safety pairs, as in the paper, learns to like every refusal, and a safety
         # model on 90 % own pairs learns that whatever is no refusal is unsafe, and overrules helpfulness (LOG.md).
         own_shares={"helpfulness": 0.9, "safety": 0.6},
-        rejection={"prompts": 560, "samples": 8, "safety_share": 0.2, "sampling": {"temperature": 0.8}},
+        rejection={"prompts": 520, "samples": 8, "safety_share": 0.2, "sampling": {"temperature": 0.8}},
         policy={"max_steps": 150, "demonstration_share": 0.7},
     )
     return _answers(scale, 48)
