@@ -53,9 +53,9 @@ def draw(path: Path) -> None:
     stages = list(STAGES.values())
     places = _place(stages)
     left, low = max(x for x, _ in places.values()) + WIDTH, min(y for _, y in places.values())
-    figure = Figure(figsize=(left + 0.4, -low + 1.1), dpi=110)
+    figure = Figure(figsize=(left + 1.1, -low + 1.1), dpi=110)
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_xlim(-0.2, left + 0.2)
+    axes.set_xlim(-0.9, left + 0.2)  # on the left, room for the curved arrows of the first column
     axes.set_ylim(low - 0.3, HEIGHT + 0.4)
     axes.axis("off")
     _arrows(axes, stages, places)

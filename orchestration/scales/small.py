@@ -135,7 +135,7 @@ def laptop() -> Scale:
         model=replace(big.base.model, layers=4, heads=3, kv_heads=1, hidden=192, ffn=512, context=256, vocab_size=4096,
                       tied_embeddings=True),
         optimizer=replace(big.base.optimizer, learning_rate=4e-3, warmup_steps=100),
-        batch_tokens=1024, steps=2500,
+        batch_tokens=1024, steps=2400,
     )  # fmt: skip
     scale = replace(
         big, base=base,
@@ -145,7 +145,7 @@ def laptop() -> Scale:
         tokens=replace(big.tokens, title_share=0.5),  # teaches to name what was asked about
         demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=120,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
-        prompts=PromptsRecipe(helpfulness=720, safety=300, harmless=80, test_helpfulness=800, test_safety=100,
+        prompts=PromptsRecipe(helpfulness=720, safety=300, harmless=80, test_helpfulness=700, test_safety=100,
                               test_harmless=80, validation=64, seed=4),
         ppo=replace(big.ppo, iterations=18, batch=64, mini_batch=16, evaluate_every=6, evaluation_samples=4, patience=3,
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
@@ -157,7 +157,7 @@ def laptop() -> Scale:
         ),
         # Two hundred prompts cannot tell a gain of five points from chance, and the mode of so small a model is one loop
         # for every prompt: answers come from the distribution that training improves, at temperature 1 (LOG.md).
-        evaluation=replace(big.evaluation, prompts=800, safety_prompts=100, harmless_prompts=80, temperature_prompts=240,
+        evaluation=replace(big.evaluation, prompts=700, safety_prompts=100, harmless_prompts=80, temperature_prompts=240,
                            samples_curve=8, benchmark_limit=40,
                            sampling=replace(big.evaluation.sampling, temperature=1.0)),
     )  # fmt: skip
@@ -170,7 +170,7 @@ def laptop() -> Scale:
         # So small a helpfulness model on half safety pairs, as in the paper, learns to like every refusal, and a safety
         # model on 90 % own pairs learns that whatever is no refusal is unsafe, and overrules helpfulness (LOG.md).
         own_shares={"helpfulness": 0.9, "safety": 0.6},
-        rejection={"prompts": 520, "samples": 8, "safety_share": 0.2, "sampling": {"temperature": 0.8}},
+        rejection={"prompts": 480, "samples": 8, "safety_share": 0.2, "sampling": {"temperature": 0.8}},
         policy={"max_steps": 150, "demonstration_share": 0.7},
     )
     return _answers(scale, 48)
