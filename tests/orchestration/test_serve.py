@@ -37,12 +37,19 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def in_the_background() -> None:
+    """SIGINT ignored as a shell does; the others as from a terminal, whatever these tests run under (nohup, say)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_servers_are_announced_and_all_end(number):
     ports = [free_port(), free_port()]
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *map(str, ports)], cwd=CHECKOUT, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        stderr=subprocess.DEVNULL, preexec_fn=in_the_background,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as served:  # fmt: skip
         said = ""
