@@ -8,7 +8,7 @@ import pytest
 from orchestration.execution import StageError
 from orchestration.launchers import WorkerKilledError, follow
 
-# A test before may have left a signal ignored, and children inherit that.
+# What the tests run under may ignore a signal (nohup does), and children inherit that.
 DIE = """
 import os, signal, sys
 number = int(sys.argv[1])
