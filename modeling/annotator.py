@@ -60,11 +60,11 @@ def create(name: str) -> Annotator:
     """The annotator a recipe names. Raises ValueError for a name that is not there."""
     if name == "simulated":
         return SimulatedAnnotator()
-    if name == "judge":
+    if name.startswith("judge:"):
         from modeling.judge_annotator import JudgeAnnotator
 
-        return JudgeAnnotator.from_environment(os.environ)
-    raise ValueError(f"no annotator {name!r}: set preferences.annotator to 'simulated' or 'judge'")
+        return JudgeAnnotator.from_environment(name.removeprefix("judge:"), os.environ)
+    raise ValueError(f"no annotator {name!r}: set preferences.annotator to 'simulated' or 'judge:MODEL'")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from modeling import answering, reporting, runtime
 from modeling.benchmark_tasks import BENCHMARKS, LONG_CONTEXT, Benchmark, chance, read_docs, write_task
 from modeling.recipes import EvaluationRecipe
+from modeling.statistics import wilson_interval
 
 MODELS = ("base_model", "sft_model", "chat_model")
 BATCH = 16
@@ -47,7 +48,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
                 "chance": chance(benchmark, docs[benchmark.name]),
                 "paper_7b": benchmark.paper_7b,
                 "note": benchmark.note,
-                **{f"{name}_{key}": row[key] for name, row in of_benchmark.items() for key in ("accuracy", "stderr")},
+                **{f"{name}_accuracy": row["accuracy"] for name, row in of_benchmark.items()},
             }
         )
     reporting.write_json(out / "benchmarks.json", rows)
@@ -85,7 +86,7 @@ def load(folder: Path):
 
 
 def evaluate(lm, tasks: Path, benchmarks: Sequence[Benchmark]) -> list[dict]:
-    """Accuracy of every benchmark with its standard error √(p(1−p)/(n−1)), from lm-eval's own figure for each question."""
+    """Accuracy of every benchmark, from lm-eval's own figure for each question."""
     # lm-eval looks for metrics and data at a hub unless told that there is none.
     os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = os.environ["HF_EVALUATE_OFFLINE"] = "1"
     import lm_eval.evaluator
@@ -99,9 +100,7 @@ def evaluate(lm, tasks: Path, benchmarks: Sequence[Benchmark]) -> list[dict]:
 
 def _row(benchmark: Benchmark, samples: Sequence[dict]) -> dict:
     right = [float(sample[benchmark.metric]) for sample in samples]
-    share, count = sum(right) / len(right), len(right)
-    stderr = (share * (1 - share) / (count - 1)) ** 0.5 if count > 1 else 0.0
-    return {"benchmark": benchmark.name, "accuracy": share, "stderr": stderr, "questions": count}
+    return {"benchmark": benchmark.name, "accuracy": sum(right) / len(right), "questions": len(right)}
 
 
 def report(rows: Sequence[dict]) -> str:
@@ -109,9 +108,10 @@ def report(rows: Sequence[dict]) -> str:
     for row in rows:
         cells = [row["benchmark"], row["questions"], row["shots"], row["metric"], f"{100 * row['chance']:.1f}"]
         for name in MODELS:
-            accuracy, stderr = row[f"{name}_accuracy"], row[f"{name}_stderr"]
-            above = accuracy - row["chance"] > 2 * stderr and accuracy > row["chance"]
-            cells.append(f"{'**' if above else ''}{100 * accuracy:.1f} ± {100 * stderr:.1f}{'**' if above else ''}")
+            accuracy = row[f"{name}_accuracy"]
+            low, high = wilson_interval(accuracy * row["questions"], row["questions"])
+            cell = f"{100 * accuracy:.1f} ({100 * low:.0f}–{100 * high:.0f})"
+            cells.append(f"**{cell}**" if low > row["chance"] else cell)
         paper = "" if row["paper_7b"] is None else f"{row['paper_7b']:.1f}"
         table.append([*cells, paper, row["note"]])
     header = ("benchmark", "questions", "shots", "metric", "chance %", *(n.replace("_", " ") for n in MODELS),
@@ -120,9 +120,9 @@ def report(rows: Sequence[dict]) -> str:
         [
             "# Benchmarks against chance",
             "",
-            "Per cent ± standard error; bold: more than two standard errors above a blind guess. The paper's figures (Table 20)",
-            "are for scale only: its formats are not public and the question sets differ. acc_norm: likelihood per character",
-            "of the choice; exact_match: of the greedy answer, of asdiv its first number. Plain text for all",
+            "Per cent with 95 % intervals (Wilson); bold: the whole interval is above a blind guess. The paper's figures",
+            "(Table 20) are for scale only: its formats are not public and the question sets differ. acc_norm: likelihood",
+            "per character of the choice; exact_match: of the greedy answer, of asdiv its first number. Plain text for all",
             "models, no chat template.",
             "",
             reporting.table(header, table),

@@ -1,8 +1,8 @@
 """A judge model behind an OpenAI-compatible URL as annotator.
 
 Each pair is asked twice with the order swapped, as the paper does with its model judge (Figure 11): where the two
-answers disagree, neither is better. Set CRIA_JUDGE_URL (such as http://localhost:8000/v1), CRIA_JUDGE_MODEL and, if the
-server wants one, CRIA_JUDGE_KEY.
+answers disagree, neither is better. The recipe names the model (`judge:MODEL`), so that another one makes other pairs;
+CRIA_JUDGE_URL (such as http://localhost:8000/v1) says where it is served and CRIA_JUDGE_KEY opens it.
 """
 
 import json
@@ -57,12 +57,10 @@ class JudgeAnnotator:
         return f"judge:{self.model}"
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "JudgeAnnotator":
-        missing = [name for name in ("CRIA_JUDGE_URL", "CRIA_JUDGE_MODEL") if not environment.get(name)]
-        if missing:
-            raise JudgeError(f"the judge annotator needs {' and '.join(missing)} in the environment")
-        url = environment["CRIA_JUDGE_URL"].rstrip("/")
-        return cls(url, environment["CRIA_JUDGE_MODEL"], environment.get("CRIA_JUDGE_KEY"))
+    def from_environment(cls, model: str, environment: Mapping[str, str]) -> "JudgeAnnotator":
+        if not environment.get("CRIA_JUDGE_URL"):
+            raise JudgeError(f"the annotator judge:{model} needs CRIA_JUDGE_URL in the environment")
+        return cls(environment["CRIA_JUDGE_URL"].rstrip("/"), model, environment.get("CRIA_JUDGE_KEY"))
 
     def label(self, prompt_row: dict, answer_a: str, answer_b: str) -> Label:
         forward = self._ask(prompt_row, answer_a, answer_b)

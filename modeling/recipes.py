@@ -127,7 +127,7 @@ class PreferencesRecipe:
     """On-policy pairs a round: two different variants or temperatures (paper 3.2.1)."""
 
     round: int  # 1 for RLHF-V1; each round takes the next prompts
-    annotator: str  # simulated | judge | people | public
+    annotator: str  # simulated | judge:MODEL | people | public
     prompts: int
     safety_share: float  # of the prompts that are adversarial
     test_share: float

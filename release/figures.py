@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
+from modeling.statistics import wilson_interval
 from release.lineage import Artifact, Lineage
 
 
@@ -71,12 +72,13 @@ def benchmarks(artifact: Artifact) -> Section:
     for row in metric(artifact, "rows"):
         cells = []
         for name in models:
-            accuracy, error = row[f"{name}_accuracy"], row[f"{name}_stderr"]
-            text = f"{100 * accuracy:.1f} ± {100 * error:.1f}"
-            cells.append(f"**{text}**" if accuracy > row["chance"] and accuracy - row["chance"] > 2 * error else text)
-        rows.append((row["benchmark"], row["questions"], row["shots"], f"{100 * row['chance']:.1f}", *cells))
+            accuracy = row[f"{name}_accuracy"]
+            low, high = wilson_interval(accuracy * row["questions"], row["questions"])
+            text = interval({"value": accuracy, "low": low, "high": high}, "value")
+            cells.append(f"**{text}**" if low > row["chance"] else text)
+        rows.append((row["benchmark"], row["questions"], row["shots"], f"{100 * row['chance']:.1f} %", *cells))
     head = ("Benchmark", "Questions", "Shots", "Chance", *models.values())
-    note = "Per cent ± standard error; bold is more than two standard errors above chance."
+    note = "95 % intervals (Wilson); bold where the whole interval is above chance."
     return Section("Benchmarks", artifact, head, rows, note)
 
 

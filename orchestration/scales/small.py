@@ -128,14 +128,14 @@ def gpu() -> Scale:
 
 
 def laptop() -> Scale:
-    """Two CPU cores, about 20 minutes."""
+    """Two CPU cores, 20 minutes."""
     big = gpu()
     base = replace(
         big.base,
         model=replace(big.base.model, layers=4, heads=3, kv_heads=1, hidden=192, ffn=512, context=256, vocab_size=4096,
                       tied_embeddings=True),
         optimizer=replace(big.base.optimizer, learning_rate=4e-3, warmup_steps=100),
-        batch_tokens=1024, steps=2400,
+        batch_tokens=1024, steps=2300,
     )  # fmt: skip
     scale = replace(
         big, base=base,
@@ -171,7 +171,7 @@ def laptop() -> Scale:
         # model on 90 % own pairs learns that whatever is no refusal is unsafe, and overrules helpfulness (LOG.md).
         own_shares={"helpfulness": 0.9, "safety": 0.6},
         rejection={"prompts": 480, "samples": 8, "safety_share": 0.2, "sampling": {"temperature": 0.8}},
-        policy={"max_steps": 150, "demonstration_share": 0.7},
+        policy={"max_steps": 130, "demonstration_share": 0.7},
     )
     return _answers(scale, 48)
 

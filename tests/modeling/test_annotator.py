@@ -257,8 +257,10 @@ def test_replies_out_of_form_are_refused(text):
         parse_verdict(text)
 
 
-def test_judge_needs_its_environment():
-    with pytest.raises(JudgeError, match="CRIA_JUDGE_URL and CRIA_JUDGE_MODEL"):
-        JudgeAnnotator.from_environment({})
-    found = JudgeAnnotator.from_environment({"CRIA_JUDGE_URL": "http://x/v1/", "CRIA_JUDGE_MODEL": "m"})
-    assert (found.url, found.key) == ("http://x/v1", None)
+def test_judge_needs_its_environment(monkeypatch):
+    with pytest.raises(JudgeError, match="judge:m needs CRIA_JUDGE_URL"):
+        JudgeAnnotator.from_environment("m", {})
+    monkeypatch.setenv("CRIA_JUDGE_URL", "http://x/v1")
+    assert annotator.create("judge:m").name == "judge:m"
+    found = JudgeAnnotator.from_environment("m", {"CRIA_JUDGE_URL": "http://x/v1/"})
+    assert (found.url, found.model, found.key) == ("http://x/v1", "m", None)

@@ -22,7 +22,7 @@ def test_every_number_is_that_of_its_record(store):
     text = results.render(store.root, "tiny")
     # 900 bytes at 1.91 and 100 at 1.5.
     assert cells(text.split("**Benchmarks")[0], "**all**")[1] == "**1.869**"
-    assert cells(text, "boolq")[1:] == ["100", "0", "50.0", "49.0 ± 5.0", "55.0 ± 5.0", "**65.0 ± 5.0**"]
+    assert cells(text, "boolq")[1:] == ["100", "0", "50.0 %", "49.0 % (39–59)", "55.0 % (45–64)", "**65.0 % (55–74)**"]
     assert "Below every compressor on 1 of 2 sources" in text
     rows = lineage.read(store.folder("win_rates", "tiny")).record["metrics"]["rows"]
     wanted = next(r for r in rows if (r["version"], r["axis"], r["judge"]) == ("chat", "safety", "independent judge"))
