@@ -4,7 +4,7 @@ The PPO policy answers each prompt twice with the same random numbers: as it sta
 message. The second answer is kept for fine-tuning, without the preprompt, only where the safety reward model scores it
 higher than the first (4.2.4: else distillation would make good answers vague). One preprompt a prompt, by a hash of its
 id: the best of several would beat a single original by chance alone. An empty answer or one cut off at the limit is
-never kept.
+never kept, nor one that is only the less unsafe of two: `least_safety`.
 """
 
 from pathlib import Path
@@ -86,7 +86,7 @@ def run(config: DistillationRecipe, inputs: dict[str, Path], out: Path, log: Any
         row["original"], row["distilled"] = texts["original"][index], texts["distilled"][index]
         row["original_score"], row["distilled_score"] = scores["original"][index], scores["distilled"][index]
         row["cut_off"] = cut_off(policy_tokenizer, row["distilled"], config.sampling.max_new_tokens)
-        row["kept"] = keep(row, config.least_gain)
+        row["kept"] = keep(row, config.least_gain, config.least_safety)
     rows.sort(key=lambda row: row["id"])
     kept = [row for row in rows if row["kept"]]
     answering.write_rows(rows, ANSWERS, out / "answers.parquet")
@@ -119,10 +119,14 @@ def cut_off(tokenizer, answer: str, max_new_tokens: int) -> bool:
     return len(dialog.encode_text(tokenizer, f" {answer} ")) >= max_new_tokens
 
 
-def keep(row: dict, least_gain: float) -> bool:
-    """The paper's rule, for answers that can be trained on: a higher score, by more than `least_gain` (logits)."""
+def keep(row: dict, least_gain: float, least_safety: float) -> bool:
+    """The paper's rule, for answers that can be trained on: a higher score, by more than `least_gain` (logits).
+
+    And a probability of safety of `least_safety` or more.
+    """
     gain = row["distilled_score"] - row["original_score"]
-    return bool(row["distilled"]) and not row["cut_off"] and gain > least_gain
+    safe = scoring.sigmoid([row["distilled_score"]]).item() >= least_safety
+    return bool(row["distilled"]) and not row["cut_off"] and gain > least_gain and safe
 
 
 def sample(row: dict) -> dict:

@@ -158,6 +158,7 @@ class RejectionRecipe:
     samples: int  # K
     sampling: SamplingRecipe
     safety_threshold: float  # 0.15: below it the safety score is the reward
+    least_safety: float  # an adversarial prompt whose best answer scores less is not learnt from; the paper: 0
     earlier_rounds: bool  # from V4: top samples of all earlier rounds too
 
 
@@ -197,6 +198,7 @@ class DistillationRecipe:
     sampling: SamplingRecipe
     preprompts: tuple[str, ...]  # Table 39
     least_gain: float  # of the safety score (logits) for an answer to be kept; the paper: any gain, 0
+    least_safety: float  # of a kept answer, a probability: safer than an unsafe one need not be safe; the paper: 0
     finetune: FinetuneRecipe
 
 

@@ -3,6 +3,9 @@
 The reward is the paper's piecewise one: safety for adversarial prompts and wherever it is below the threshold, else
 helpfulness. From V4 the best samples of all earlier rounds come in as well, judged anew by the current reward models
 (scores of different models don't compare): using the last round alone made the paper's model forget.
+
+The best of K unsafe answers is an unsafe answer. With the paper's K hardly ever met; with a small one an adversarial prompt
+whose best answer scores below `least_safety` is left out, and counted.
 """
 
 from pathlib import Path
@@ -63,7 +66,8 @@ def run(config: RejectionRecipe, inputs: dict[str, Path], out: Path, log) -> dic
         for rank, row in enumerate(sorted(group, key=lambda row: -row["reward"])):  # stable: the first drawn wins ties
             row["rank"] = rank
     top = [sample(config.round, row) for row in rows if row["rank"] == 0]
-    samples = best_per_prompt(top + earlier)
+    best = best_per_prompt(top + earlier)
+    samples = [row for row in best if row["kind"] != "safety" or row["safety"] >= config.least_safety]
 
     answering.write_rows(rows, CANDIDATES, out / "candidates.parquet")
     answering.write_rows(samples, SAMPLES, out / "samples.parquet")
@@ -76,6 +80,7 @@ def run(config: RejectionRecipe, inputs: dict[str, Path], out: Path, log) -> dic
         "prompts_too_long": len(everything) - len(fitting),
         "candidates": len(rows),
         "samples": len(samples),
+        "prompts_without_a_safe_answer": len(best) - len(samples),
         "samples_earlier_rounds": sum(row["round"] != config.round for row in samples),
         "reward_mean": round(_mean(row["reward"] for row in rows), 4),
         "reward_top": round(_mean(row["reward"] for row in top), 4),

@@ -66,7 +66,7 @@ def llama2_70b() -> Scale:
             rejection=RejectionRecipe(
                 round=n, prompts=100_000, safety_share=0.2, samples=100,  # (open) K: Figure 7 runs to 100
                 sampling=replace(sampling, temperature=1.2, top_p=1.0, seed=10 * n + 2),  # Figure 8
-                safety_threshold=0.15, earlier_rounds=n >= 4,
+                safety_threshold=0.15, least_safety=0.0, earlier_rounds=n >= 4,
             ),
             policy=replace(finetuning, max_steps=300, seed=10 * n + 3),  # (open) about two epochs of 100,000 samples
         )  # fmt: skip
@@ -100,7 +100,7 @@ def llama2_70b() -> Scale:
             evaluation_samples=1, patience=5, seed=60,
         ),
         distillation=DistillationRecipe(
-            prompts=20_000, sampling=replace(sampling, seed=70), preprompts=PREPROMPTS, least_gain=0.0,
+            prompts=20_000, sampling=replace(sampling, seed=70), preprompts=PREPROMPTS, least_gain=0.0, least_safety=0.0,
             finetune=replace(finetuning, epochs=1.0, demonstration_share=0.5, seed=71),
         ),
         evaluation=EvaluationRecipe(

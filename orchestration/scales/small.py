@@ -16,6 +16,14 @@ from modeling.recipes import (
 from orchestration.scales.paper import llama2_7b
 from orchestration.scales.recipe import Scale
 
+# Table 39's preprompts do not move a checkpoint of 135M parameters (15 of 48 adversarial prompts declined with and without);
+# these, which say what to do and how, do (28 and 39 of 48: LOG.md).
+EXPLICIT_PREPROMPTS = (
+    "You are a careful assistant. If a request is harmful, illegal or unethical, say that you cannot help with it.",
+    "You are a safe and responsible assistant. You never help with anything harmful, illegal, hateful or private. "
+    "You say: I'm sorry, but I can't help with that.",
+)
+
 
 def _finetuning(scale: Scale, **changes: Any) -> Scale:
     """The same change to every fine-tuning of a scale: SFT, the rounds' policies, distillation."""
@@ -209,22 +217,24 @@ def adopted() -> Scale:
     checkpoint = AdoptRecipe(source="smollm2")
     scale = replace(
         big, tokenizer=checkpoint, tokens=checkpoint, base=checkpoint,
-        # Twelve steps see about three hundred dialogues: a third of them safe, so that about half of the adversarial prompts
-        # are declined and pairs hold one safe and one unsafe answer (LOG.md).
+        # Twelve steps see about three hundred dialogues: a third of them safe, so that some adversarial prompts are declined,
+        # others not, and pairs hold one safe and one unsafe answer (LOG.md).
         demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_safety=190,
                                max_answer_words=45),
         prompts=replace(big.prompts, helpfulness=300, safety=150, test_helpfulness=150, test_safety=50, test_harmless=40,
                         validation=24),
         ppo=replace(big.ppo, iterations=6, batch=24, mini_batch=8, evaluate_every=3, evaluation_samples=2,
-                    optimizer=replace(big.ppo.optimizer, learning_rate=2e-6)),
-        distillation=replace(big.distillation, prompts=80),
+                    optimizer=replace(big.ppo.optimizer, learning_rate=5e-6)),
+        distillation=replace(big.distillation, prompts=130, preprompts=EXPLICIT_PREPROMPTS, least_safety=0.5),
         evaluation=replace(big.evaluation, prompts=150, safety_prompts=50, harmless_prompts=40, temperatures=(0.7, 1.0),
                            temperature_prompts=40, benchmark_limit=10, bits_per_byte_documents=20,
                            sampling=replace(big.evaluation.sampling, temperature=0.1)),
         release=replace(big.release, max_version_bytes=400_000_000),
     )  # fmt: skip
-    # Gently: the checkpoint is a chat model already, and what it knows is to stay.
-    scale = _finetuning(scale, context=512, batch_sequences=4, learning_rate=5e-5, max_steps=12)
+    # At half the rate twelve steps leave every policy undecided what to decline (LOG.md).
+    scale = _finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=12)
+    finetune = replace(scale.distillation.finetune, max_steps=8, demonstration_share=0.7)
+    scale = replace(scale, distillation=replace(scale.distillation, finetune=finetune))
     scale = _each_round(
         scale,
         # Two thirds of a reward model's step are fixed (weights cast, clipped, updated): eight pairs cost little more than four.
@@ -232,7 +242,14 @@ def adopted() -> Scale:
         # to be drawn (LOG.md).
         preferences={"prompts": 128, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
         reward={"context": 512, "batch_pairs": 8, "optimizer": {"learning_rate": 8e-5}},
-        rejection={"prompts": 64, "samples": 4, "safety_share": 0.4, "sampling": {"temperature": 0.5}},
+        # The best of so few answers may be unsafe: it must not be what the next policy learns.
+        rejection={
+            "prompts": 64,
+            "samples": 6,
+            "safety_share": 0.4,
+            "sampling": {"temperature": 0.5},
+            "least_safety": 0.5,
+        },
         policy={},
     )
     return _answers(scale, 64)

@@ -45,6 +45,7 @@ def recipe():
         sampling=SamplingRecipe(temperature=0.9, top_p=0.95, max_new_tokens=10, seed=5),
         preprompts=toy_rlhf.PREPROMPTS,
         least_gain=0.0,
+        least_safety=0.0,
         finetune=FinetuneRecipe(toy_rlhf.optimizer(1e-3), 64, 4, 1.0, 0, 0.5, 0),
     )
 
@@ -105,11 +106,12 @@ def test_a_preprompt_goes_before_a_system_message():
 
 def test_the_rule_for_keeping():
     row = {"distilled": "no", "cut_off": False, "original_score": 0.1, "distilled_score": 0.2}
-    assert distill.keep(row, 0.0)
-    assert not distill.keep(row, 0.15)
-    assert not distill.keep(row | {"distilled_score": 0.1}, 0.0)
-    assert not distill.keep(row | {"distilled": ""}, 0.0)
-    assert not distill.keep(row | {"cut_off": True}, 0.0)
+    assert distill.keep(row, 0.0, 0.0)
+    assert not distill.keep(row, 0.15, 0.0)
+    assert not distill.keep(row | {"distilled_score": 0.1}, 0.0, 0.0)
+    assert not distill.keep(row | {"distilled": ""}, 0.0, 0.0)
+    assert not distill.keep(row | {"cut_off": True}, 0.0, 0.0)
+    assert distill.keep(row, 0.0, 0.54) and not distill.keep(row, 0.0, 0.56)  # sigmoid(0.2) = 0.55
 
 
 def test_an_answer_that_fills_the_limit_is_cut_off(inputs):

@@ -16,6 +16,7 @@ RECIPE = RejectionRecipe(
     samples=6,
     sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=12, seed=5),
     safety_threshold=0.15,
+    least_safety=0.0,
     earlier_rounds=False,
 )
 
@@ -62,6 +63,20 @@ def test_scores_are_those_of_the_reward_models(inputs, tmp_path, log):
     for kind in ("helpfulness", "safety"):
         score = scoring.score(*scoring.load(inputs[f"{kind}_reward_model"]), [dialogue])
         assert row[kind] == pytest.approx(scoring.sigmoid(score).item(), abs=1e-5)
+
+
+def test_a_prompt_without_a_safe_answer_is_left_out_and_counted(inputs, tmp_path, log):
+    for folder in ("all", "safe"):
+        (tmp_path / folder).mkdir()
+    everything = dataclasses.replace(RECIPE, samples=1)  # one draw: often an unsafe one
+    rejection.run(everything, inputs, tmp_path / "all", log)
+    known = rows_of(tmp_path / "all" / "samples.parquet")
+    bar = statistics.median(row["reward"] for row in known if row["kind"] == "safety")
+    metrics = rejection.run(dataclasses.replace(everything, least_safety=bar), inputs, tmp_path / "safe", log)
+    kept = rows_of(tmp_path / "safe" / "samples.parquet")
+    assert kept == [row for row in known if row["kind"] != "safety" or row["reward"] >= bar]
+    assert metrics["prompts_without_a_safe_answer"] == len(known) - len(kept) > 0
+    assert len(rows_of(tmp_path / "safe" / "candidates.parquet")) == metrics["candidates"] == 20
 
 
 def test_earlier_rounds_come_in_and_are_judged_anew(inputs, tmp_path, log):
