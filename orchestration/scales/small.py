@@ -165,7 +165,7 @@ def laptop() -> Scale:
         ),
         # Two hundred prompts cannot tell a gain of five points from chance, and the mode of so small a model is one loop
         # for every prompt: answers come from the distribution that training improves, at temperature 1 (LOG.md).
-        evaluation=replace(big.evaluation, prompts=700, safety_prompts=100, harmless_prompts=80, temperature_prompts=240,
+        evaluation=replace(big.evaluation, prompts=600, safety_prompts=100, harmless_prompts=80, temperature_prompts=160,
                            samples_curve=8, benchmark_limit=40,
                            sampling=replace(big.evaluation.sampling, temperature=1.0)),
     )  # fmt: skip
@@ -212,7 +212,7 @@ def tiny() -> Scale:
 
 
 def adopted() -> Scale:
-    """SmolLM2-135M-Instruct in the place of the base model; two CPU cores, eighty minutes."""
+    """SmolLM2-135M-Instruct in the place of the base model; two CPU cores, 40 to 75 minutes."""
     big = laptop()
     checkpoint = AdoptRecipe(source="smollm2")
     scale = replace(
