@@ -88,7 +88,7 @@ def stage(recipe, data, seconds: float) -> tuple[float, float]:
 
     with tempfile.TemporaryDirectory() as folder:
         sequences = recipe.batch_tokens // recipe.model.context
-        batch, accumulation = split_batch(sequences)
+        batch, accumulation = split_batch(sequences, recipe.model.context)
         arguments = training_arguments(
             TrainingArguments, Path(folder), recipe.optimizer, len(data) // sequences, batch=batch,
             accumulation=accumulation, seed=recipe.seed, train_sampling_strategy="sequential", remove_unused_columns=False,

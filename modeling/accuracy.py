@@ -23,7 +23,7 @@ class Share:
 
 @dataclass(frozen=True)
 class ScoredPair:
-    prompt_id: str
+    entity: str  # what the prompt is about
     kind: str  # helpfulness | safety
     round: int
     degree: int
@@ -41,9 +41,9 @@ def share(hits: float, trials: int) -> Share:
 
 def accuracy(pairs: Sequence[ScoredPair], confidence: float = 0.95) -> Share:
     """Share of pairs whose chosen answer scores higher; equal scores count half. Rounds may ask a prompt again: the
-    interval takes pairs of one prompt for what they are, no independent trials."""
+    interval takes pairs about one thing for what they are, no independent trials."""
     right = [1.0 if p.chosen > p.rejected else 0.5 if p.chosen == p.rejected else 0.0 for p in pairs]
-    low, high = clustered_interval(right, [p.prompt_id for p in pairs], confidence)
+    low, high = clustered_interval(right, [p.entity for p in pairs], confidence)
     return Share(sum(right), len(right), sum(right) / len(right) if right else math.nan, low, high)
 
 

@@ -46,8 +46,12 @@ class Label:
             raise ValueError(f"a label prefers 'a' or 'b' by 0 to 3, not {self.preferred!r} by {self.degree!r}")
 
 
+class UnjudgedError(ValueError):
+    """The annotator gave no judgement of this pair: it is left out and counted."""
+
+
 class Annotator(Protocol):
-    """Compares two answers to one prompt."""
+    """Compares two answers to one prompt. Raises UnjudgedError where it will not."""
 
     name: str  # written beside every label
 

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoTokenizer
 
 from modeling import sampling
 from modeling.recipes import SamplingRecipe
+from modeling.sampling import Answer
 
 # Answers between two saves: a few seconds of work on two cores, so a kill loses little. It is part of what a seed
 # means (each chunk draws its own numbers), hence a constant.
@@ -95,25 +96,25 @@ def kept(path: Path, make: Callable[[], list]) -> list:
 
 def answer_all(
     model_dir: Path, prompts: list[list[dict]], recipe: SamplingRecipe, samples: int, purpose: str, scratch: Path, log
-) -> list[list[str]]:
+) -> list[list[Answer]]:
     """`samples` answers to each prompt. Finished chunks in `scratch` are reused; the model loads if one is missing.
 
     `purpose` goes into the seed: two uses of one recipe draw different numbers.
     """
     loaded = None
-    answers: list[list[str]] = []
+    answers: list[list[Answer]] = []
     parts = chunks(len(prompts), max(1, CHUNK_ANSWERS // samples))
     for number, part in enumerate(parts):
 
-        def make(number: int = number, part: range = part) -> list[list[str]]:
+        def make(number: int = number, part: range = part) -> list[list[Answer]]:
             nonlocal loaded
             loaded = loaded or sampling.load(model_dir)
             seed = mix(recipe.seed, purpose, number)
             return sampling.generate(*loaded, [prompts[index] for index in part], recipe, samples, seed, log)
 
-        answers += kept(scratch / f"{number:05d}.json", make)
+        answers += [[Answer(*one) for one in row] for row in kept(scratch / f"{number:05d}.json", make)]
         log.progress(len(answers), len(prompts), unit="prompt")
     if loaded is not None:
-        model, loaded = loaded[0], None
-        sampling.unload(model)
+        loaded = None
+        sampling.free_memory()
     return answers

@@ -125,8 +125,8 @@ BENCHMARKS = (
 )  # fmt: skip
 
 
-def read_docs(benchmark: Benchmark, folder: Path, limit: int) -> tuple[list[dict], int]:
-    """(questions, rows left out because their answer is not among the choices); `limit` by a hash, 0 = all."""
+def read_docs(benchmark: Benchmark, folder: Path) -> tuple[list[dict], int]:
+    """(questions in the order of a hash, rows left out because their answer is not among the choices)."""
     paths = sorted((folder / "raw").glob(benchmark.pattern))
     if not paths:
         raise ValueError(
@@ -140,7 +140,18 @@ def read_docs(benchmark: Benchmark, folder: Path, limit: int) -> tuple[list[dict
     if benchmark.convert is true_answer:
         docs = with_foreign_answers(docs)
     docs.sort(key=lambda doc: (digest(doc["prompt"]), doc["prompt"]))
-    return docs[: limit or len(docs)], converted.count(None)
+    return docs, converted.count(None)
+
+
+def divide(docs: Sequence[dict], limit: int, shots: int) -> tuple[list[dict], list[dict]]:
+    """(questions to ask, solved examples before each): the last `shots` solve, the first `limit` others are asked (0: all).
+
+    The same examples for every question and model, none of them asked. Raises ValueError where no question is left.
+    """
+    others = len(docs) - shots
+    if others < 1:
+        raise ValueError(f"{len(docs)} questions are too few for {shots} solved examples and one to ask")
+    return list(docs[: min(limit or others, others)]), list(docs[others:])
 
 
 def digest(text: str) -> int:
@@ -154,18 +165,24 @@ def chance(benchmark: Benchmark, docs: Sequence[dict]) -> float:
     return sum(1 / len(doc["choices"]) for doc in docs) / len(docs)
 
 
-def write_task(benchmark: Benchmark, docs: Sequence[dict], folder: Path, shots: int) -> None:
-    """`<name>.json` and `<name>.yaml` in `folder`; the definition names the file by its absolute path."""
+def write_task(benchmark: Benchmark, docs: Sequence[dict], solved: Sequence[dict], folder: Path) -> None:
+    """`<name>.json` (and `<name>.shots.json`) and `<name>.yaml` in `folder`, which names the files by absolute paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    data = (folder / f"{benchmark.name}.json").resolve()
-    data.write_text("\n".join(json.dumps(doc, ensure_ascii=False) for doc in docs), encoding="utf-8")
+    files = {}
+    for split, rows, suffix in (("test", docs, "json"), ("shots", solved, "shots.json")):
+        if rows:
+            files[split] = str((folder / f"{benchmark.name}.{suffix}").resolve())
+            text = "\n".join(json.dumps(doc, ensure_ascii=False) for doc in rows)
+            Path(files[split]).write_text(text, encoding="utf-8")
     task: dict = {
         "task": f"cria_{benchmark.name}",
         "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": str(data)}, "cache_dir": str(data.parent / "cache")},
+        "dataset_kwargs": {"data_files": files, "cache_dir": str((folder / "cache").resolve())},
         "test_split": "test",
-        "fewshot_split": "test",
-        "num_fewshot": shots,
+        "fewshot_split": "shots" if solved else "test",
+        # lm-eval draws examples from a generator that only its own command seeds: models would not be asked the same.
+        "fewshot_config": {"sampler": "first_n"},
+        "num_fewshot": len(solved),
         "doc_to_text": "{{prompt}}",
         "target_delimiter": " ",
         "metadata": {"version": 1},

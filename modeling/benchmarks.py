@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from modeling import answering, reporting, runtime
-from modeling.benchmark_tasks import BENCHMARKS, LONG_CONTEXT, Benchmark, chance, read_docs, write_task
+from modeling.benchmark_tasks import BENCHMARKS, LONG_CONTEXT, Benchmark, chance, divide, read_docs, write_task
 from modeling.recipes import EvaluationRecipe
 from modeling.statistics import wilson_interval
 
@@ -25,10 +25,9 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     context = AutoConfig.from_pretrained(inputs["base_model"]).max_position_embeddings
     docs, dropped = {}, {}
     for benchmark in BENCHMARKS:
-        docs[benchmark.name], dropped[benchmark.name] = read_docs(
-            benchmark, inputs["benchmarks"], config.benchmark_limit
-        )
-        write_task(benchmark, docs[benchmark.name], scratch / "tasks", shots(benchmark, context))
+        every, dropped[benchmark.name] = read_docs(benchmark, inputs["benchmarks"])
+        docs[benchmark.name], solved = divide(every, config.benchmark_limit, shots(benchmark, context))
+        write_task(benchmark, docs[benchmark.name], solved, scratch / "tasks")
     results = {}
     for number, name in enumerate(MODELS, start=1):
         results[name] = answering.kept(

@@ -16,17 +16,16 @@ def curve(groups: Sequence[Sequence[float]]) -> list[dict]:
     Exact over all subsets of the K rewards of a prompt, so one draw of K gives the whole curve without noise between N.
     """
     count = len(groups[0])
-    ordered = [sorted(group) for group in groups]
+    # The statistics are linear in the sorted rewards, so the mean over prompts comes first.
+    mean = [fmean(ranked) for ranked in zip(*(sorted(group) for group in groups), strict=True)]
     points = []
     for size in range(1, count + 1):
         middle = {(size + 1) // 2, size // 2 + 1}  # one place for odd sizes, two for even ones
         points.append(
             {
                 "n": size,
-                "max": round(fmean(order_statistic(group, size, size) for group in ordered), 6),
-                "median": round(
-                    fmean(order_statistic(group, size, place) for group in ordered for place in sorted(middle)), 6
-                ),
+                "max": round(order_statistic(mean, size, size), 6),
+                "median": round(fmean(order_statistic(mean, size, place) for place in sorted(middle)), 6),
             }
         )
     return points

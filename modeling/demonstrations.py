@@ -7,12 +7,13 @@ entities belong to the demonstrations' part of the split (modeling/splits.py), s
 
 import collections
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from modeling import answer_rules, dialogue_sources, questions, reporting, safety_sources, splits
+from modeling import answer_rules, dialogue_sources, earlier_turns, questions, reporting, safety_sources, splits
 from modeling.recipes import DemonstrationsRecipe
 from modeling.safety_sources import OwnedPrompt, SafeAnswer
 
@@ -25,15 +26,10 @@ SCHEMA = pa.schema(
 HELPFUL = "You are a helpful, respectful and honest assistant."  # opening of Table 31
 BRIEFLY = "Answer in a few words."
 ONE_SENTENCE = "Answer in one sentence."
-# In the manner of Table 39: what context distillation prefixes later, so that the model knows what it asks for.
-PREPROMPTS = (
-    "You are a responsible assistant that wants to give an appropriate answer to a request:",
-    "You are a respectful assistant. You should not give a false, misleading, or malicious answer:",
-    "You are a wise assistant and you will answer the request below in a responsible and respectful way:",
-)
 SAFETY_SYSTEM_SHARE = 0.3  # of safety dialogues that carry one of them
 TEST_SHARE = 0.05
 GENERIC_WORDS = 30
+LATE = ("definition", "safety", "safety-paired")  # categories that may come after earlier turns; others have their own
 
 
 def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
@@ -41,7 +37,8 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
 
     Metrics: rows by category and by part. Raises ValueError where no definition or no conversation was found.
     """
-    definitions = definition_rows(config, inputs["mixture"])
+    known = questions.subjects(inputs["mixture"])
+    definitions = definition_rows(config, known)
     log.info(f"{len(definitions)} definitions")
     conversations = conversation_rows(config, inputs["dialogues"])
     log.info(f"{len(conversations)} conversations")
@@ -52,8 +49,15 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
     if config.max_conversations and not conversations:
         raise ValueError("the dialogues artifact holds no conversations: add a source with use = 'dialogues'")
     rows = sorted(definitions + conversations + safety, key=lambda row: row["id"])
-    test = [row for row in rows if splits.unit(row["entity"], "demonstrations-test") < TEST_SHARE]
-    train = [row for row in rows if splits.unit(row["entity"], "demonstrations-test") >= TEST_SHARE]
+    held_out = {row["entity"] for row in rows if splits.unit(row["entity"], "demonstrations-test") < TEST_SHARE}
+    written = dialogue_sources.corpus_conversations(inputs["dialogues"])
+    said = earlier_turns.pool(known, written, splits.DEMONSTRATIONS, held_out)
+    rows = [
+        earlier_turns.with_earlier_turns(row, said, config.multi_turn_share if row["category"] in LATE else 0.0)
+        for row in rows
+    ]
+    test = [row for row in rows if row["entity"] in held_out]
+    train = [row for row in rows if row["entity"] not in held_out]
     write(train, out / "train.parquet")
     write(test, out / "test.parquet")
     counts = collections.Counter(row["category"] for row in rows)
@@ -61,16 +65,17 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
     return {
         "train": len(train),
         "test": len(test),
+        "multi_turn": sum(earlier_turns.is_multi_turn(row["messages"]) for row in rows),
         "with_system": sum(row["messages"][0]["role"] == "system" for row in rows),
         **{category.replace("-", "_"): count for category, count in sorted(counts.items())},
         **figures,
     }
 
 
-def definition_rows(config: DemonstrationsRecipe, mixture: Path) -> list[dict]:
+def definition_rows(config: DemonstrationsRecipe, known: Sequence[questions.Subject]) -> list[dict]:
     """Questions about reference texts: most ask what something is, some go on, some want a few words."""
     rows: list[dict] = []
-    for subject in questions.subjects(mixture):
+    for subject in known:
         if len(rows) >= config.max_definitions:
             break
         if splits.part_of(subject.entity, splits.KNOWLEDGE) != splits.DEMONSTRATIONS:
@@ -127,9 +132,9 @@ def safety_rows(config: DemonstrationsRecipe, dialogues: Path) -> tuple[list[dic
     answers = safety_sources.safe_answers(dialogues)
     rows: list[dict] = []
     for answer in answers:
-        prompt = owned[answer.prompt]
+        prompt = owned.get(answer.prompt)  # a variant of what the judge learns from is nobody's
         short, _ = questions.answer_text(answer.answer, config.max_answer_words)
-        if prompt.part == splits.DEMONSTRATIONS and short:
+        if prompt and prompt.part == splits.DEMONSTRATIONS and short:
             rows.append(_safety_row(config, prompt, short, "safety", answer.source, answer.license))
     real = {row["id"]: row for row in rows}
     rows = list(real.values())[: config.max_safety]
@@ -169,7 +174,7 @@ def _safety_row(
     config: DemonstrationsRecipe, prompt: OwnedPrompt, answer: str, category: str, source: str, license_: str
 ) -> dict:
     identifier = f"{category}:{splits.unit(prompt.request.prompt + answer):.12f}"
-    preprompt = PREPROMPTS[int(splits.unit(identifier, "preprompt") * len(PREPROMPTS))]
+    preprompt = config.preprompts[int(splits.unit(identifier, "preprompt") * len(config.preprompts))]
     system = _system(identifier, config, max(config.system_share, SAFETY_SYSTEM_SHARE), preprompt)
     return row(identifier, [prompt.request.prompt, answer], category, source, license_, prompt.group, system)
 

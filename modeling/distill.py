@@ -12,9 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 from matplotlib.figure import Figure
-from transformers import AutoTokenizer
 
-from modeling import answer_rules, answering, dialog, reporting, scoring
+from modeling import answer_rules, answering, reporting, scoring
 from modeling.recipes import DistillationRecipe
 
 ANSWERS = pa.schema(
@@ -63,29 +62,28 @@ def run(config: DistillationRecipe, inputs: dict[str, Path], out: Path, log: Any
     if not rows:
         raise ValueError(f"no prompt of kind 'safety' in {inputs['prompts']} fits: add some or lower max_new_tokens")
 
-    texts = {}
+    drawn = {}
     for name, messages in (("original", "messages"), ("distilled", "guided")):
         prompts = [row[messages] for row in rows]
         answers = answering.answer_all(
             inputs["ppo_policy"], prompts, config.sampling, 1, "distillation", scratch / name, log
         )
-        texts[name] = [drawn[0] for drawn in answers]
+        drawn[name] = [row[0] for row in answers]
 
     model, tokenizer = scoring.load(inputs["safety_reward_model"])
     scores = {
         name: scoring.score(
             model,
             tokenizer,
-            [answered(row["messages"], text) for row, text in zip(rows, answers, strict=True)],
+            [answered(row["messages"], answer.text) for row, answer in zip(rows, answers, strict=True)],
         )
-        for name, answers in texts.items()
+        for name, answers in drawn.items()
     }
-    policy_tokenizer = AutoTokenizer.from_pretrained(inputs["ppo_policy"])
     for index, row in enumerate(rows):
         row["prompt_id"] = row["id"]
-        row["original"], row["distilled"] = texts["original"][index], texts["distilled"][index]
+        row["original"], row["distilled"] = drawn["original"][index].text, drawn["distilled"][index].text
         row["original_score"], row["distilled_score"] = scores["original"][index], scores["distilled"][index]
-        row["cut_off"] = cut_off(policy_tokenizer, row["distilled"], config.sampling.max_new_tokens)
+        row["cut_off"] = not drawn["distilled"][index].ended
         row["kept"] = keep(row, config.least_gain, config.least_safety)
     rows.sort(key=lambda row: row["id"])
     kept = [row for row in rows if row["kept"]]
@@ -112,11 +110,6 @@ def with_preprompt(messages: list[dict], preprompt: str) -> list[dict]:
 
 def answered(messages: list[dict], answer: str) -> list[dict]:
     return [*messages, {"role": "assistant", "content": answer}]
-
-
-def cut_off(tokenizer, answer: str, max_new_tokens: int) -> bool:
-    """Whether the text fills the limit, the closing token and the blanks around it counted: nothing closed it then."""
-    return len(dialog.encode_text(tokenizer, f" {answer} ")) >= max_new_tokens
 
 
 def keep(row: dict, least_gain: float, least_safety: float) -> bool:

@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling import accuracy, answering, distill, packing, pairs, runtime, sampling, scoring, sft
+from modeling import accuracy, answering, distill, packing, pairs, rejection, runtime, sampling, scoring, sft
 from modeling.recipes import AdoptRecipe
 from modeling.statistics import bootstrap_interval
 
@@ -174,16 +174,22 @@ def ranks_pairs(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict
 
 
 def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """What was kept of each prompt is its best candidate, so on average it beats them."""
+    """What was kept of each prompt is its best candidate, a finished one where there is any, so on average it beats them."""
     candidates = pq.read_table(artifact / "candidates.parquet").to_pylist()
-    best: dict[str, float] = {}
+    best: dict[str, dict] = {}
     for row in candidates:
-        best[row["prompt_id"]] = max(row["reward"], best.get(row["prompt_id"], -math.inf))
-    top = {row["prompt_id"]: row["reward"] for row in candidates if row["rank"] == 0}
-    mean, chosen = float(np.mean([row["reward"] for row in candidates])), float(np.mean(list(top.values())))
+        known = best.setdefault(row["prompt_id"], row)
+        if rejection.order(row) < rejection.order(known):
+            best[row["prompt_id"]] = row
+    top = {row["prompt_id"]: row for row in candidates if row["rank"] == 0}
+    mean, chosen = (float(np.mean([row["reward"] for row in rows])) for rows in (candidates, top.values()))
     figures = {"mean_reward": mean, "best_reward": chosen, "prompts": len(best)}
-    if best.keys() != top.keys() or any(not math.isclose(top[prompt], best[prompt]) for prompt in best):
+    if best.keys() != top.keys() or any(rejection.order(top[key]) != rejection.order(best[key]) for key in best):
         return False, "the first-ranked answer of a prompt is not its best", figures
+    for row in pq.read_table(artifact / "samples.parquet").to_pylist():
+        mine = row["round"] == recipe.round
+        if mine and row["messages"][-1]["content"] != top[row["prompt_id"]]["response"]:
+            return False, f"the sample of {row['prompt_id']} is not its first-ranked answer", figures
     return chosen > mean, f"best of K {chosen:.3f}, all candidates {mean:.3f}", figures
 
 
@@ -205,7 +211,7 @@ def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
     rewards = []
     for folder in (inputs["policy"], artifact):
         answers = sampling.generate(*sampling.load(folder), [row["messages"] for row in rows], greedy)
-        dialogs = [distill.answered(row["messages"], text) for row, (text,) in zip(rows, answers, strict=True)]
+        dialogs = [distill.answered(row["messages"], one.text) for row, (one,) in zip(rows, answers, strict=True)]
         said = {kind: scoring.sigmoid(scoring.score(*loaded, dialogs)) for kind, loaded in models.items()}
         rewards.append(scoring.piecewise(said["safety"], said["helpfulness"], adversarial, recipe.safety_threshold))
     before, after = (values.double().numpy() for values in rewards)
@@ -244,7 +250,7 @@ def agrees_with_people(artifact: Path, inputs: dict[str, Path], recipe: Any) -> 
 
 
 def every_version_judged(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """Win rates of every version of the generations, on every prompt, and a judge that its own validation trusts."""
+    """Win rates of every version of the generations, on every prompt, by every judge."""
     rows = json.loads((artifact / "win_rates.json").read_text(encoding="utf-8"))
     answers = pq.read_table(
         inputs["generations"] / "answers.parquet", columns=["version", "prompt_id", "kind"]

@@ -86,7 +86,7 @@ def answer(
     for number, (version, folder) in enumerate(versions.items(), start=1):
         log.info(f"version {number} of {len(versions)}: {version}")
         rows = answering.answer_all(folder, texts, sampling, 1, name, scratch / version, log)
-        answers[version] = [row[0] for row in rows]
+        answers[version] = [row[0].text for row in rows]
     return answers
 
 

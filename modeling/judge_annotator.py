@@ -13,7 +13,8 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modeling.annotator import DEGREES, Label
+from modeling.annotator import DEGREES, Label, UnjudgedError
+from modeling.answering import unit_hash
 
 ATTEMPTS = 4
 TIMEOUT_S = 120
@@ -32,7 +33,7 @@ AIMS = {
 
 
 class JudgeError(RuntimeError):
-    """The judge could not be reached or did not answer in the agreed form."""
+    """The judge could not be reached, or what answers there is no chat model."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,10 @@ class JudgeAnnotator:
             backward.degree if backward.better_first else -backward.degree
         )
         agree = forward.better_first != backward.better_first
+        # Where it always takes the first place, a hash decides: answer "a" is the newer model's.
+        even = unit_hash("judge tie", prompt_row["id"]) < 0.5
         return Label(
-            preferred="a" if signed > 0 or (signed == 0 and forward.better_first) else "b",
+            preferred="a" if signed > 0 or (signed == 0 and even) else "b",
             degree=min(forward.degree, backward.degree) if agree else 0,
             # Unsafe if it looked unsafe in either order: the cautious reading.
             safe_a=forward.safe_first and backward.safe_second,
@@ -115,7 +118,7 @@ class JudgeAnnotator:
 
 
 def parse_verdict(text: str) -> Verdict:
-    """The JSON object in a judge's reply. Raises JudgeError where it lacks a field or a value is out of range."""
+    """The JSON object in a judge's reply. Raises UnjudgedError where it lacks a field or a value is out of range."""
     found = re.search(r"\{.*\}", text, re.DOTALL)
     try:
         reply = json.loads(found.group()) if found else None
@@ -123,5 +126,5 @@ def parse_verdict(text: str) -> Verdict:
         reply = None
     wanted = {"better": ("A", "B"), "degree": tuple(DEGREES), "safe_a": (True, False), "safe_b": (True, False)}
     if not isinstance(reply, dict) or any(reply.get(name) not in values for name, values in wanted.items()):
-        raise JudgeError(f"the judge did not keep to the agreed form: {text[:200]!r}")
+        raise UnjudgedError(f"the judge did not keep to the agreed form: {text[:200]!r}")
     return Verdict(reply["better"] == "A", int(reply["degree"]), bool(reply["safe_a"]), bool(reply["safe_b"]))

@@ -49,7 +49,7 @@ def score_pairs(model, tokenizer, pairs: list[dict], log=None) -> list[ScoredPai
     scores = scoring.score(model, tokenizer, dialogs, log)
     return [
         ScoredPair(
-            pair["prompt_id"],
+            pair["entity"],
             kind="safety" if of_kind(pair, "safety") else "helpfulness",
             round=pair["round"],
             degree=pair["degree"],

@@ -53,7 +53,10 @@ class Loop:
         dtype = sampling.generation_dtype(self.where, self.policy.model.num_parameters())
         if dtype != torch.float32:
             self.actor = copy.deepcopy(self.policy.model).to(dtype).requires_grad_(False)
-        self.micro_batch, _ = training.split_batch(self.recipe.mini_batch)
+        longest = (
+            max(len(prompt.ids) for prompt in (*self.prompts, *self.heldout)) + self.recipe.sampling.max_new_tokens
+        )
+        self.micro_batch, _ = training.split_batch(self.recipe.mini_batch, longest)
 
     def train(self, checkpoints: Path) -> Progress:
         """All iterations, from the newest checkpoint; stops early by the held-out objective."""

@@ -19,7 +19,7 @@ from modeling.recipes import PreferencesRecipe
 
 SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("id", "prompt_id", "kind", "category")),
+        *((name, pa.string()) for name in ("id", "prompt_id", "entity", "kind", "category")),
         ("messages", answering.MESSAGES),
         *((name, pa.string()) for name in ("chosen", "rejected")),
         ("degree", pa.int64()),
@@ -32,7 +32,7 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Answer:
+class Shown:
     text: str
     role: str  # chat (the latest model) | other
     temperature: float
@@ -42,6 +42,9 @@ class Answer:
         return f"{self.role} T={self.temperature:g}"
 
 
+# What a pair may be left out for. A judge that reads fewer than half of the pairs is no judge.
+IDENTICAL, CHOSEN_UNSAFE, UNJUDGED = "identical", "chosen_unsafe", "unjudged"
+MOST_UNJUDGED = 0.5
 LABEL_CHUNK = 32  # pairs between two saves: a judge behind a network takes seconds for each
 
 
@@ -57,10 +60,10 @@ def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> d
     shown = show(config, inputs, prompts, scratch, log)
     labels = scratch / "labels" / quote(annotator.name, safe="")  # another annotator's are not taken over
 
-    pairs, dropped = [], Counter(identical=0, chosen_unsafe=0)
+    pairs, dropped = [], Counter({IDENTICAL: 0, CHOSEN_UNSAFE: 0, UNJUDGED: 0})
     for number, part in enumerate(answering.chunks(len(prompts), LABEL_CHUNK)):
 
-        def label(part: range = part) -> list[dict | None]:
+        def label(part: range = part) -> list[dict]:
             return [_label(annotator, prompts[index], shown[index]["a"].text, shown[index]["b"].text) for index in part]
 
         for index, verdict in zip(part, answering.kept(labels / f"{number:05d}.json", label), strict=True):
@@ -70,23 +73,26 @@ def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> d
             else:
                 pairs.append(make_pair(config, annotator.name, prompts[index], shown[index], verdict))
         log.progress(part.stop, len(prompts), unit="pair", pairs=len(pairs))
+    if dropped[UNJUDGED] > MOST_UNJUDGED * len(prompts):
+        raise ValueError(
+            f"{annotator.name} gave no judgement of {dropped[UNJUDGED]} of {len(prompts)} pairs: take another annotator"
+        )
 
     answering.write_rows(pairs, SCHEMA, out / "pairs.parquet")
     reporting.write_text(out / "examples.md", examples(pairs))
     return {
         "prompts": len(prompts),
         "prompts_too_long": len(everything) - len(fitting),
-        "dropped_identical": dropped["identical"],
-        "dropped_chosen_unsafe": dropped["chosen_unsafe"],
+        **{f"dropped_{reason}": count for reason, count in dropped.items()},
         **summary(pairs),
     }
 
 
 def show(
     config: PreferencesRecipe, inputs: dict[str, Path], prompts: list[dict], scratch: Path, log
-) -> list[dict[str, Answer]]:
+) -> list[dict[str, Shown]]:
     """Two answers to each prompt: "a" of the latest model, "b" of the other one."""
-    shown: list[dict[str, Answer]] = [{} for _ in prompts]
+    shown: list[dict[str, Shown]] = [{} for _ in prompts]
     halves = ([], [])  # places where the latest model answers by sampling_a, and by sampling_b
     for place, prompt in enumerate(prompts):
         halves[answering.unit_hash("preference temperature", prompt["id"]) < 0.5].append(place)
@@ -99,24 +105,26 @@ def show(
                 inputs[role], texts, recipe, 1, purpose, scratch / f"answers_{side}{number}", log
             )
             for place, row in zip(places, rows, strict=True):
-                shown[place][side] = Answer(row[0], role, recipe.temperature)
+                shown[place][side] = Shown(row[0].text, role, recipe.temperature)
     return shown
 
 
-def drop_reason(verdict: dict | None) -> str | None:
-    """Why a pair is left out: equal answers, or the chosen one is unsafe and the other safe (A.3.1). None: it stays."""
-    if verdict is None:
-        return "identical"
+def drop_reason(verdict: dict) -> str | None:
+    """Why a pair is left out: equal answers, no judgement, or the chosen one is unsafe and the other safe (A.3.1)."""
+    if "dropped" in verdict:
+        return verdict["dropped"]
     chosen, other = ("a", "b") if verdict["preferred"] == "a" else ("b", "a")
-    return "chosen_unsafe" if verdict[f"safe_{other}"] and not verdict[f"safe_{chosen}"] else None
+    return CHOSEN_UNSAFE if verdict[f"safe_{other}"] and not verdict[f"safe_{chosen}"] else None
 
 
-def make_pair(config: PreferencesRecipe, annotator: str, prompt: dict, shown: dict[str, Answer], verdict: dict) -> dict:
-    """One row of pairs.parquet. A prompt is train or test for all rounds, so no test prompt is trained on later."""
+def make_pair(config: PreferencesRecipe, annotator: str, prompt: dict, shown: dict[str, Shown], verdict: dict) -> dict:
+    """One row of pairs.parquet. What a prompt is about is train or test for all rounds: no test prompt is trained on later,
+    nor one that differs by a name."""
     chosen, other = ("a", "b") if verdict["preferred"] == "a" else ("b", "a")
     return {
         "id": f"v{config.round}:{prompt['id']}",
         "prompt_id": prompt["id"],
+        "entity": prompt["entity"],
         "kind": prompt["kind"],
         "category": prompt["category"],
         "messages": prompt["messages"],
@@ -129,7 +137,7 @@ def make_pair(config: PreferencesRecipe, annotator: str, prompt: dict, shown: di
         "chosen_from": shown[chosen].origin,
         "rejected_from": shown[other].origin,
         "round": config.round,
-        "split": "test" if answering.unit_hash("preference split", prompt["id"]) < config.test_share else "train",
+        "split": "test" if answering.unit_hash("preference split", prompt["entity"]) < config.test_share else "train",
     }
 
 
@@ -171,10 +179,14 @@ def examples(pairs: list[dict], each: int = 2) -> str:
     return "\n".join(parts)
 
 
-def _label(annotator: annotators.Annotator, prompt: dict, answer_a: str, answer_b: str) -> dict | None:
+def _label(annotator: annotators.Annotator, prompt: dict, answer_a: str, answer_b: str) -> dict:
+    """The label as JSON holds it, or {"dropped": reason}."""
     if answer_a.strip() == answer_b.strip():
-        return None
-    label = annotator.label(prompt, answer_a, answer_b)
+        return {"dropped": IDENTICAL}
+    try:
+        label = annotator.label(prompt, answer_a, answer_b)
+    except annotators.UnjudgedError:
+        return {"dropped": UNJUDGED}
     return {
         "preferred": label.preferred,
         "degree": label.degree,

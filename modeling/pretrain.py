@@ -22,8 +22,7 @@ from modeling.training import fit, last_checkpoint, save_model, split_batch, tra
 
 # Dense bf16 FLOP/s by the makers' data sheets; what is not here reports TFLOP/s alone.
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12, "3090": 71e12}
-# Tokens a device holds at once unless CRIA_MICRO_BATCH says otherwise: logits of a 32k vocabulary then take 4 GB.
-MICRO_BATCH_TOKENS = 32_768
+RECOMPUTED_PARAMETERS = 1_000_000_000  # a GPU keeps no activations of a model from here on: they would not fit
 # Repeated more often, data teach nothing more and are learnt by heart (Muennighoff et al. 2023, arXiv 2305.16264: about 16).
 MOST_PASSES = 16
 
@@ -87,7 +86,7 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
         f"{parameters:,} parameters, {seen:,} tokens: {seen / summary['tokens']:.2f} passes over the mixture's "
         f"{summary['tokens']:,}, of which {summary['unique_tokens']:,} are different"
     )
-    batch, accumulation = split_batch(sequences, max(1, MICRO_BATCH_TOKENS // model_recipe.context))
+    batch, accumulation = split_batch(sequences, model_recipe.context)
     arguments = training_arguments(
         TrainingArguments,
         out,
@@ -98,6 +97,7 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
         seed=config.seed,
         train_sampling_strategy="sequential",  # the dataset is in its order already
         remove_unused_columns=False,
+        activation_checkpointing=torch.cuda.is_available() and parameters >= RECOMPUTED_PARAMETERS,
         dataloader_num_workers=2 if torch.cuda.is_available() else 0,
     )
     trainer = Trainer(model, arguments, train_dataset=data, data_collator=collate)

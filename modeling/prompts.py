@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from modeling import answer_rules, dialogue_sources, questions, reporting, safety_sources, splits
+from modeling import answer_rules, dialogue_sources, earlier_turns, questions, reporting, safety_sources, splits
 from modeling.demonstrations import MESSAGES, write
 from modeling.recipes import PromptsRecipe
 
@@ -53,12 +53,22 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         *safety_rows(owned, splits.TEST, config.test_safety),
         *harmless[splits.TEST],
     ]
-    parts = {"rl": learnt, "validation": validation, "test": test}
+    asked = {row["entity"] for row in (*learnt, *validation, *test)}
+    said = {part: earlier_turns.pool(known, conversations, part, asked) for part in (splits.RL, splits.TEST)}
+    parts = {
+        name: [earlier_turns.with_earlier_turns(row, said[part], config.multi_turn_share) for row in rows]
+        for name, part, rows in (
+            ("rl", splits.RL, learnt),
+            ("validation", splits.RL, validation),
+            ("test", splits.TEST, test),
+        )
+    }
     metrics: dict = {}
     for part, rows in parts.items():
         write(sorted(rows, key=lambda row: row["id"]), out / f"{part}.parquet", SCHEMA)
         counts = collections.Counter(row["kind"] for row in rows)
         metrics |= {f"{part}_{kind}": count for kind, count in sorted(counts.items())}
+        metrics[f"{part}_multi_turn"] = sum(earlier_turns.is_multi_turn(row["messages"]) for row in rows)
         risks = collections.Counter(row["category"] for row in rows if row["kind"] == "safety")
         metrics[f"{part}_risks"] = [{"category": name, "prompts": count} for name, count in sorted(risks.items())]
     for kind, wanted in (("rl_helpfulness", config.helpfulness), ("rl_safety", config.safety)):
@@ -158,6 +168,10 @@ def _row(prompt: str, kind: str, category: str, reference: str, source: str, lic
     }
 
 
+def _shown(messages: list[dict]) -> str:
+    return " → ".join(message["content"] for message in messages)
+
+
 def report(parts: dict[str, list[dict]], out: Path) -> None:
     """report.md: three prompts of each kind and part."""
     lines = []
@@ -166,6 +180,6 @@ def report(parts: dict[str, list[dict]], out: Path) -> None:
             mine = [row for row in rows if row["kind"] == kind]
             shown = sorted(mine, key=lambda row: splits.unit(row["id"]))[:3]
             lines += [f"### {part}, {kind}: {len(mine)} prompts", ""]
-            lines += [f"- {row['messages'][0]['content']} *({row['category']})*" for row in shown]
+            lines += [f"- {_shown(row['messages'])} *({row['category']})*" for row in shown]
             lines.append("")
     reporting.write_text(out / "report.md", "\n".join(lines))

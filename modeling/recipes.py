@@ -84,6 +84,8 @@ class DemonstrationsRecipe:
     max_safety: int
     max_answer_words: int
     system_share: float  # share of dialogues that carry a system prompt
+    multi_turn_share: float  # of definitions and safe answers that come after earlier turns
+    preprompts: tuple[str, ...]  # some safe answers carry one, so that the model knows what distillation asks for
     seed: int
 
 
@@ -98,6 +100,7 @@ class PromptsRecipe:
     test_safety: int
     test_harmless: int  # harmless prompts for false refusals
     validation: int  # of RLHF's, on which nothing is trained: PPO is measured on them; at most a tenth of all
+    multi_turn_share: float  # of the prompts of every kind that come after earlier turns
     seed: int
 
 
@@ -127,7 +130,7 @@ class PreferencesRecipe:
     """On-policy pairs a round: two different variants or temperatures (paper 3.2.1)."""
 
     round: int  # 1 for RLHF-V1; each round takes the next prompts
-    annotator: str  # simulated | judge:MODEL | people | public
+    annotator: str  # simulated | judge:MODEL | people
     prompts: int
     safety_share: float  # of the prompts that are adversarial
     test_share: float
@@ -171,7 +174,7 @@ class PpoRecipe:
     mini_batch: int
     clip: float
     value_clip: float
-    value_coefficient: float
+    value_coefficient: float  # the critic has its own optimizer: this weighs against its clipping and epsilon only
     beta: float  # KL weight
     gamma: float
     gae_lambda: float
@@ -210,7 +213,6 @@ class EvaluationRecipe:
     harmless_prompts: int
     temperatures: tuple[float, ...]  # at which win rates are measured too
     temperature_prompts: int
-    samples_curve: int  # N of the best-of-N curve (Fig. 7)
     benchmark_limit: int  # questions a benchmark, 0 = all
     bits_per_byte_documents: int
     bootstrap: int

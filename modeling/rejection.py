@@ -5,7 +5,8 @@ helpfulness. From V4 the best samples of all earlier rounds come in as well, jud
 (scores of different models don't compare): using the last round alone made the paper's model forget.
 
 The best of K unsafe answers is an unsafe answer. With the paper's K hardly ever met; with a small one an adversarial prompt
-whose best answer scores below `least_safety` is left out, and counted.
+whose best answer scores below `least_safety` is left out, and counted. An answer that was cut off would teach to stop there:
+it is the best only where none was finished.
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from modeling import answering, best_of_n, reporting, scoring
+from modeling import answering, best_of_n, reporting, sampling, scoring
 from modeling.recipes import RejectionRecipe
 
 CANDIDATES = pa.schema(
@@ -22,6 +23,7 @@ CANDIDATES = pa.schema(
         ("kind", pa.string()),
         ("messages", answering.MESSAGES),
         ("response", pa.string()),
+        ("ended", pa.bool_()),
         ("helpfulness", pa.float64()),
         ("safety", pa.float64()),
         ("reward", pa.float64()),
@@ -33,6 +35,7 @@ SAMPLES = pa.schema(
         ("id", pa.string()),
         ("prompt_id", pa.string()),
         ("messages", answering.MESSAGES),
+        ("ended", pa.bool_()),
         ("reward", pa.float64()),
         ("round", pa.int64()),
         ("kind", pa.string()),
@@ -58,12 +61,12 @@ def run(config: RejectionRecipe, inputs: dict[str, Path], out: Path, log) -> dic
         inputs["chat"], texts, config.sampling, config.samples, f"rejection {config.round}", scratch / "answers", log
     )
     earlier = read_earlier(inputs) if config.earlier_rounds else []
-    rows = [candidate(prompt, text) for prompt, drawn in zip(prompts, answers, strict=True) for text in drawn]
+    rows = [candidate(prompt, answer) for prompt, drawn in zip(prompts, answers, strict=True) for answer in drawn]
     add_rewards(rows + earlier, inputs, config.safety_threshold, scratch, log)
 
     groups = [rows[index : index + config.samples] for index in range(0, len(rows), config.samples)]
     for group in groups:
-        for rank, row in enumerate(sorted(group, key=lambda row: -row["reward"])):  # stable: the first drawn wins ties
+        for rank, row in enumerate(sorted(group, key=order)):  # stable: the first drawn wins ties
             row["rank"] = rank
     top = [sample(config.round, row) for row in rows if row["rank"] == 0]
     best = best_per_prompt(top + earlier)
@@ -81,7 +84,9 @@ def run(config: RejectionRecipe, inputs: dict[str, Path], out: Path, log) -> dic
         "candidates": len(rows),
         "samples": len(samples),
         "prompts_without_a_safe_answer": len(best) - len(samples),
+        "samples_cut_off": sum(not row["ended"] for row in samples),
         "samples_earlier_rounds": sum(row["round"] != config.round for row in samples),
+        "cut_off": round(_mean(not row["ended"] for row in rows), 4),
         "reward_mean": round(_mean(row["reward"] for row in rows), 4),
         "reward_top": round(_mean(row["reward"] for row in top), 4),
         "safety_overrules": round(_mean(overruled(row, config.safety_threshold) for row in rows), 4),
@@ -91,13 +96,19 @@ def run(config: RejectionRecipe, inputs: dict[str, Path], out: Path, log) -> dic
     }
 
 
-def candidate(prompt: dict, response: str) -> dict:
+def order(row: dict) -> tuple[bool, float]:
+    """The best first: finished before cut off, then by reward."""
+    return not row["ended"], -row["reward"]
+
+
+def candidate(prompt: dict, answer: sampling.Answer) -> dict:
     return {
         "prompt_id": prompt["id"],
         "kind": prompt["kind"],
         "category": prompt["category"],
         "messages": prompt["messages"],
-        "response": response,
+        "response": answer.text,
+        "ended": answer.ended,
     }
 
 
@@ -155,10 +166,10 @@ def overruled(row: dict, threshold: float) -> bool:
 
 
 def best_per_prompt(samples: list[dict]) -> list[dict]:
-    """The sample of highest reward of each prompt; the first given wins ties."""
+    """The best sample of each prompt; the first given wins ties."""
     best: dict[str, dict] = {}
     for row in samples:
-        if row["prompt_id"] not in best or row["reward"] > best[row["prompt_id"]]["reward"]:
+        if row["prompt_id"] not in best or order(row) < order(best[row["prompt_id"]]):
             best[row["prompt_id"]] = row
     return sorted(best.values(), key=lambda row: row["prompt_id"])
 

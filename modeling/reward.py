@@ -59,7 +59,7 @@ def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> 
     tokenizer = AutoTokenizer.from_pretrained(chat)
     set_filler(tokenizer)
     rows, cut = encode_pairs(tokenizer, pairs, config)
-    batch, accumulation = training.split_batch(config.batch_pairs)
+    batch, accumulation = training.split_batch(config.batch_pairs, 2 * config.context)
     arguments = training.training_arguments(
         RewardConfig,
         out,

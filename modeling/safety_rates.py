@@ -1,4 +1,4 @@
-"""Violations on adversarial prompts and false refusals on harmless ones, by version (paper 4.4, 4.2.3, Figures 14, 19, 33).
+"""Violations on adversarial prompts and false refusals on harmless ones, by version (paper 4.4, 4.2.3, Figures 14, 18, 19, 33).
 
 Read twice: by the independent judge's probes (fitted to human harm scores and refusal labels), and by the rule of the
 simulated annotator, which also labelled the training preferences and is named as such. Intervals are 95 % Wilson.
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from modeling import answer_rules, generations, judge_model, reporting, scoring
+from modeling import answer_rules, earlier_turns, generations, judge_model, reporting, scoring
 from modeling.recipes import EvaluationRecipe
 from modeling.statistics import wilson_interval
 
@@ -52,16 +52,21 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     categories = [prompt["category"] for prompt in adversarial]
     rows = [entry for version in attacked for entry in version_rows(version, reading)]
     by_category = category_rows(reading, categories)
+    by_turns = turn_rows(reading, adversarial, harmless)
     reporting.write_json(
-        out / "safety_rates.json", {"rates": rows, "by_category": by_category, "safety_reward": reading.safety}
+        out / "safety_rates.json",
+        {"rates": rows, "by_category": by_category, "by_turns": by_turns, "safety_reward": reading.safety},
     )
-    reporting.write_text(out / "report.md", report(rows, by_category, reading, len(adversarial), len(harmless)))
+    reporting.write_text(
+        out / "report.md", report(rows, by_category, by_turns, reading, len(adversarial), len(harmless))
+    )
     reporting.save_figure(plot(rows, by_category, list(attacked)), out / "plots" / "safety.png")
     figures = {metric_name(entry): entry["rate"] for entry in rows}
     return {
         **figures,
         **{f"safety_reward_{slug(v)}": mean for v, mean in reading.safety.items()},
         "by_category": by_category,
+        "by_turns": by_turns,
     }
 
 
@@ -134,6 +139,24 @@ def category_rows(reading: Reading, categories: Sequence[str]) -> list[dict]:
     ]
 
 
+def turn_rows(reading: Reading, adversarial: Sequence[dict], harmless: Sequence[dict]) -> list[dict]:
+    """Undeclined answers and false refusals apart for first messages and for those after earlier turns (Figure 18).
+
+    A side without prompts has no row.
+    """
+    rows = []
+    for what, prompts in ((UNDECLINED, adversarial), (FALSE_REFUSAL, harmless)):
+        late_N = np.array([earlier_turns.is_multi_turn(prompt["messages"]) for prompt in prompts])
+        rows += [
+            {"version": version, "what": what, "turns": turns, "reader": reader, **rate(flagged_N[chosen_N])}
+            for turns, chosen_N in (("first message", ~late_N), ("later turn", late_N))
+            if chosen_N.any()
+            for version, by_reader in reading.flags[what].items()
+            for reader, flagged_N in by_reader.items()
+        ]
+    return rows
+
+
 def slug(text: str) -> str:
     return text.lower().replace("'", "").replace(" ", "_").replace("-", "_")
 
@@ -146,7 +169,14 @@ def shown(entry: dict) -> str:
     return f"{reporting.percent(entry['rate'])} [{100 * entry['low']:.0f}, {100 * entry['high']:.0f}]"
 
 
-def report(rows: Sequence[dict], by_category: Sequence[dict], reading: Reading, adversarial: int, harmless: int) -> str:
+def report(
+    rows: Sequence[dict],
+    by_category: Sequence[dict],
+    by_turns: Sequence[dict],
+    reading: Reading,
+    adversarial: int,
+    harmless: int,
+) -> str:
     found = {(e["version"], e["what"], e["reader"]): e for e in rows}
     versions = list(reading.safety)
     table = [
@@ -165,6 +195,8 @@ def report(rows: Sequence[dict], by_category: Sequence[dict], reading: Reading, 
     )
     categories = sorted({e["category"] for e in by_category})
     cells = {(e["version"], e["category"]): e for e in by_category}
+    turned = {(e["version"], e["what"], e["turns"]): e for e in by_turns if e["reader"] == READERS[0]}
+    places = list(dict.fromkeys((what, turns) for _, what, turns in turned))
     return "\n".join(
         [
             "# Safety by version",
@@ -182,6 +214,15 @@ def report(rows: Sequence[dict], by_category: Sequence[dict], reading: Reading, 
             reporting.table(
                 ("version", *(f"{c} ({cells[versions[0], c]['prompts']})" for c in categories)),
                 [[v, *(shown(cells[v, c]) for c in categories)] for v in versions],
+            ),
+            "## In the middle of a conversation, by the independent judge",
+            "",
+            reporting.table(
+                (
+                    "version",
+                    *(f"{what}s, {turns} ({turned[versions[0], what, turns]['prompts']})" for what, turns in places),
+                ),
+                [[v, *(shown(turned[v, what, turns]) for what, turns in places)] for v in versions],
             ),
         ]
     )

@@ -9,6 +9,7 @@ import gc
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
@@ -16,14 +17,19 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from modeling import dialog, runtime
 from modeling.recipes import SamplingRecipe
 
-# Tokens held in the KV cache at once: runtime, never part of an artifact's identity.
+# What the KV cache may hold at once: runtime, never part of an artifact's identity.
 CPU_TOKEN_BUDGET = 49_152
-CUDA_TOKEN_BUDGET = 524_288
+CUDA_MEMORY_SHARE = 0.4  # of the free memory; logits, activations and the allocator's slack want the rest
 CPU_BFLOAT16_PARAMETERS = 30_000_000
 
 
 class PromptTooLongError(ValueError):
     """The last user turn alone leaves no room for an answer."""
+
+
+class Answer(NamedTuple):
+    text: str
+    ended: bool  # False: cut off at max_new_tokens, nothing closed it
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,8 @@ def load_transformers(model_dir: Path | str, where: torch.device | None = None):
     return model.to(where, generation_dtype(where, model.num_parameters())).eval()
 
 
-def unload(model) -> None:
-    """Give back accelerator memory before the next model is loaded. The caller drops its own references first."""
-    del model
+def free_memory() -> None:
+    """Give back the accelerator memory of models that nobody refers to any more, before the next one is loaded."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -71,7 +76,7 @@ def generate(
     samples: int = 1,
     seed: int | None = None,
     log=None,
-) -> list[list[str]]:
+) -> list[list[Answer]]:
     """`samples` answers to each conversation (which ends with a user turn), in the order of `prompts`.
 
     A conversation too long for the context loses its earliest turns, which is logged; raises PromptTooLongError when
@@ -83,7 +88,8 @@ def generate(
     if shortened and log is not None:
         log.info(f"{len(shortened)} of {len(prompts)} prompts lost {sum(shortened)} early turns to fit {limit} tokens")
     answers = generate_ids(model, tokenizer, [prompt.ids for prompt in fitted], recipe, samples, seed, log)
-    return [[dialog.decode_answer(tokenizer, ids) for ids in row] for row in answers]
+    closing = dialog.closing_token_id(tokenizer)
+    return [[Answer(dialog.decode_answer(tokenizer, ids), closing in ids) for ids in row] for row in answers]
 
 
 def fit_prompt(tokenizer, messages: list[dict], limit: int) -> FittedPrompt:
@@ -252,7 +258,17 @@ def _draw(cumulative_RV: torch.Tensor, uniforms_R: torch.Tensor) -> torch.Tensor
 
 
 def _budget(model) -> int:
-    return CPU_TOKEN_BUDGET if model.device.type == "cpu" else CUDA_TOKEN_BUDGET
+    """Tokens of all rows together."""
+    if model.device.type == "cpu":
+        return CPU_TOKEN_BUDGET
+    free, _ = torch.cuda.mem_get_info(model.device)
+    return max(1, int(CUDA_MEMORY_SHARE * free / cache_bytes_per_token(model.config, model.dtype.itemsize)))
+
+
+def cache_bytes_per_token(config, itemsize: int) -> int:
+    """Keys and values of one token in all layers."""
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 2 * config.num_hidden_layers * config.num_key_value_heads * head * itemsize
 
 
 def _is_vllm(model) -> bool:

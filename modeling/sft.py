@@ -89,13 +89,14 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
         )
     rows = packing.pack(encoded, recipe.context)
     collator = packing.PackedCollator(filler(tokenizer))
-    batch, accumulation = training.split_batch(recipe.batch_sequences)
+    batch, accumulation = training.split_batch(recipe.batch_sequences, recipe.context)
     steps = total_steps(len(rows), recipe)
     tokens = sum(len(one.ids) for one in encoded)
     log.info(
         f"{len(encoded)} dialogues in {len(rows)} rows, {tokens / len(rows) / recipe.context:.0%} full, {steps} steps"
     )
-    before = answer_loss(model.to(runtime.device()), tests, collator)
+    # Several devices hold a part each: none has room for the whole before it is divided.
+    before = None if training.processes() > 1 else answer_loss(model.to(runtime.device()), tests, collator)
     arguments = training.training_arguments(
         SFTConfig,
         out,
@@ -115,10 +116,9 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
     model.generation_config = generation_config(tokenizer)
     model.config.use_cache = True
     training.save_model(model, tokenizer, out)
-    after = answer_loss(model, tests, collator)
-    measured = (
-        {} if before is None else {"heldout_loss_before": round(before, 4), "heldout_loss_after": round(after, 4)}
-    )
+    after = answer_loss(model, tests, collator)  # by all processes: sharded weights are gathered together
+    losses = {"heldout_loss_before": before, "heldout_loss_after": after}
+    measured = {name: round(loss, 4) for name, loss in losses.items() if loss is not None}
     answers = sum(label != IGNORED for one in encoded for label in one.labels)
     return {
         "rows": len(rows),
@@ -145,7 +145,9 @@ class DialogueTrainer(training.NoTokenCount, SFTTrainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         inputs = dict(inputs)
         total, count = answer_nats(model, inputs.pop("labels"), inputs)
-        return total / max(1, count if num_items_in_batch is None else num_items_in_batch)
+        # Gradients are averaged over the processes, and the number of items is that of all of them.
+        shares = 1 if num_items_in_batch is None else training.processes()
+        return total * shares / max(1, count if num_items_in_batch is None else num_items_in_batch)
 
 
 def answer_nats(model, labels_BT: torch.Tensor, inputs: dict) -> tuple[torch.Tensor, int]:
@@ -216,9 +218,10 @@ def show(model_dir: Path, tokenizer, dialogues: Sequence[Dialogue], recipe: Fine
         return
     model, loaded = sampling.load_transformers(model_dir), AutoTokenizer.from_pretrained(model_dir)
     answers = sampling.generate(model, loaded, [prompt for prompt, _ in spread], greedy, log=log)
-    sampling.unload(model)
+    del model
+    sampling.free_memory()
     lines = ["Greedy answers to held-out prompts.", ""]
-    for (prompt, reference), (answer,) in zip(spread, answers, strict=True):
+    for (prompt, reference), ((answer, _),) in zip(spread, answers, strict=True):
         lines += [f"**{message['role']}**: {_inline(message['content'])}  " for message in prompt]
         lines += [f"**model**: {_inline(answer)}  ", f"*demonstrated: {_inline(reference)}*", ""]
     reporting.write_text(model_dir / "samples.md", "\n".join(lines))

@@ -6,7 +6,6 @@
 """
 
 import json
-import math
 import os
 import shutil
 import time
@@ -33,21 +32,23 @@ from modeling.recipes import OptimizerRecipe
 from modeling.runtime import device
 
 COMPLETE = "COMPLETE"  # written last into a checkpoint; one without it was cut short and is deleted
+# Tokens a device holds at once unless CRIA_MICRO_BATCH says otherwise: logits of a 32k vocabulary then take 4 GB.
+MICRO_BATCH_TOKENS = 32_768
 MIN_CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_SHARE = 0.03  # of the wall time that checkpoints may take, once they are slow
 
 
-def split_batch(sequences: int, micro_batch: int | None = None) -> tuple[int, int]:
-    """(per-device batch, accumulation steps) for a global batch of `sequences` on the devices that are there.
+def split_batch(sequences: int, tokens: int) -> tuple[int, int]:
+    """(per-device batch, accumulation steps) for a global batch of `sequences`, of at most `tokens` each, on the devices there.
 
-    $CRIA_MICRO_BATCH, else `micro_batch`, bounds what one device holds at once (neither: all of its share). The global
-    batch is the recipe's and never changes: ValueError where it does not divide among the devices.
+    $CRIA_MICRO_BATCH, else MICRO_BATCH_TOKENS, bounds what one device holds at once. The global batch is the recipe's and
+    never changes: ValueError where it does not divide among the devices.
     """
-    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    devices = processes()
     if sequences % devices:
         raise ValueError(f"A global batch of {sequences} sequences does not divide among {devices} devices")
     share = sequences // devices
-    bound = max(1, int(os.environ.get("CRIA_MICRO_BATCH", micro_batch or share)))
+    bound = max(1, int(os.environ.get("CRIA_MICRO_BATCH", MICRO_BATCH_TOKENS // tokens)))
     accumulation = next(n for n in range(1, share + 1) if share % n == 0 and share // n <= bound)
     return share // accumulation, accumulation
 
@@ -69,7 +70,8 @@ def training_arguments(
     `out/_scratch/checkpoints` by `fit`. `extra` is passed on.
     """
     where = device()
-    warmup = max(optimizer.warmup_steps, math.ceil(optimizer.warmup_ratio * total_steps))
+    # The first step of a warm-up has rate 0: a few steps have none, and one step does not consist of it.
+    warmup = min(max(optimizer.warmup_steps, round(optimizer.warmup_ratio * total_steps)), total_steps - 1)
     if optimizer.schedule == "cosine":
         schedule = {
             "lr_scheduler_type": "cosine_with_min_lr",
@@ -91,7 +93,7 @@ def training_arguments(
         "adam_epsilon": optimizer.epsilon,
         "weight_decay": optimizer.weight_decay,  # the Trainer spares norms and biases
         "max_grad_norm": optimizer.gradient_clip,
-        "warmup_steps": min(warmup, total_steps),
+        "warmup_steps": warmup,
         **schedule,
         "bf16": True,
         "use_cpu": where.type == "cpu",
@@ -106,9 +108,12 @@ def training_arguments(
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": where.type == "cuda",
     }
-    if where.type == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if where.type == "cuda" and processes() > 1:
         settings["fsdp"] = True  # FSDP2, a unit a decoder layer: no device holds the whole model or its optimizer state
-    return cls(**{**settings, **extra})
+    arguments = cls(**{**settings, **extra})
+    # A process has one device: the Trainer would spread a single process over all GPUs and multiply the global batch.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 class NoTokenCount:
@@ -178,9 +183,14 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: 
         dist.barrier()
 
 
+def processes() -> int:
+    """How many processes train together, each on a device of its own."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def distributed() -> bool:
-    """Whether several processes train together."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    """Whether several processes train together, and can talk by now."""
+    return dist.is_available() and dist.is_initialized() and processes() > 1
 
 
 def main_process() -> bool:

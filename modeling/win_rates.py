@@ -73,7 +73,8 @@ def reward_outcomes(
     model, tokenizer = scoring.load(inputs[role])
     dialogs = [dialog for given in answers.values() for dialog in generations.dialogs(prompts, given)]
     scores_VN = np.array(scoring.score(model, tokenizer, dialogs, log)).reshape(len(answers), len(prompts))
-    sampling.unload(model)
+    del model
+    sampling.free_memory()
     of_version = dict(zip(answers, scores_VN, strict=True))
     return {name: reward_preference(scores_N, of_version[BASELINE]) for name, scores_N in others(of_version)}
 

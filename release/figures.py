@@ -194,20 +194,34 @@ def safety_rates(artifact: Artifact) -> Section:
     return Section("Violations and false refusals", artifact, head, cells, note)
 
 
-READERS: dict[str, Callable[[Artifact], Section]] = {
-    "bits_per_byte": bits_per_byte,
-    "benchmark_scores": benchmarks,
-    "reward_report": reward_accuracy,
-    "rejection_samples": best_of_n,
-    "win_rates": win_rates,
-    "temperature_curve": temperature_curve,
-    "safety_rates": safety_rates,
-}
+def safety_by_turns(artifact: Artifact) -> Section:
+    """Figure 18 as a table: what is declined, and wrongly refused, as a first message and after earlier turns."""
+    rows = metric(artifact, "by_turns")
+    found = {(row["version"], row["what"], row["turns"], row["reader"]): row for row in rows}
+    columns = list(dict.fromkeys((row["what"], row["turns"], row["reader"]) for row in rows))
+    head = ("Version", *(f"{what}s, {turns}, {reader}" for what, turns, reader in columns))
+    versions = list(dict.fromkeys(row["version"] for row in rows))
+    cells = [(version, *(interval(found[version, *column], "rate") for column in columns)) for version in versions]
+    counted = {(row["what"], row["turns"]): row["prompts"] for row in rows}
+    counts = ", ".join(f"{count} for {what}s, {turns}" for (what, turns), count in counted.items())
+    return Section("Safety in the middle of a conversation", artifact, head, cells, f"Prompts: {counts}.")
+
+
+READERS: tuple[tuple[str, Callable[[Artifact], Section]], ...] = (
+    ("bits_per_byte", bits_per_byte),
+    ("benchmark_scores", benchmarks),
+    ("reward_report", reward_accuracy),
+    ("rejection_samples", best_of_n),
+    ("win_rates", win_rates),
+    ("temperature_curve", temperature_curve),
+    ("safety_rates", safety_rates),
+    ("safety_rates", safety_by_turns),
+)
 
 
 def sections(parents: dict[str, Artifact]) -> list[Section]:
     """A section for every evaluation there is among `parents`, in the order of the paper."""
-    return [reader(parents[role]) for role, reader in READERS.items() if role in parents]
+    return [reader(parents[role]) for role, reader in READERS if role in parents]
 
 
 def last_rejection(chain: Lineage) -> dict[str, Artifact]:

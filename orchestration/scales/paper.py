@@ -86,10 +86,10 @@ def llama2_70b() -> Scale:
         ),
         demonstrations=DemonstrationsRecipe(  # 27,540 annotations
             max_definitions=10_000, max_conversations=15_000, max_safety=2_540, max_answer_words=700, system_share=0.1,
-            seed=4,
+            multi_turn_share=0.32, preprompts=PREPROMPTS, seed=4,
         ),
         prompts=PromptsRecipe(helpfulness=100_000, safety=20_000, harmless=5_000, test_helpfulness=584, test_safety=1586,
-                              test_harmless=210, validation=512, seed=4),
+                              test_harmless=210, validation=512, multi_turn_share=0.32, seed=4),
         sft=finetuning,
         rounds=tuple(round_(n) for n in range(1, ROUNDS + 1)),
         ppo=PpoRecipe(
@@ -105,7 +105,7 @@ def llama2_70b() -> Scale:
         ),
         evaluation=EvaluationRecipe(
             sampling=SamplingRecipe(temperature=0.1, top_p=0.9, max_new_tokens=1024, seed=80),
-            prompts=584, safety_prompts=1586, harmless_prompts=210, samples_curve=100, benchmark_limit=0,
+            prompts=584, safety_prompts=1586, harmless_prompts=210, benchmark_limit=0,
             temperatures=(0.1, 0.7, 1.0), temperature_prompts=584,  # (open)
             bits_per_byte_documents=10_000, bootstrap=10_000, seed=80,
         ),

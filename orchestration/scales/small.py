@@ -7,7 +7,6 @@ from modeling.recipes import (
     AdoptRecipe,
     FinetuneRecipe,
     PretrainRecipe,
-    PromptsRecipe,
     RewardRecipe,
     RoundRecipe,
     SamplingRecipe,
@@ -116,15 +115,18 @@ def gpu() -> Scale:
         big, base=base,
         tokenizer=replace(big.tokenizer, training_bytes=1_000_000_000),
         mixture=replace(big.mixture, epochs=(), factual_epochs=2.0, heldout_documents=300),
-        prompts=PromptsRecipe(helpfulness=4000, safety=600, harmless=100, test_helpfulness=300, test_safety=150,
-                              test_harmless=100, validation=256, seed=4),
+        prompts=replace(big.prompts, helpfulness=4000, safety=600, harmless=100, test_helpfulness=300, test_safety=150,
+                        test_harmless=100, validation=256),
         ppo=replace(big.ppo, iterations=200, batch=256, evaluation_samples=2),
         distillation=replace(big.distillation, prompts=600),
         evaluation=replace(big.evaluation, prompts=300, safety_prompts=150, harmless_prompts=100, temperature_prompts=300,
-                           samples_curve=32, benchmark_limit=500, bits_per_byte_documents=300, bootstrap=2000),
+                           benchmark_limit=500, bits_per_byte_documents=300, bootstrap=2000),
         release=replace(big.release, max_version_bytes=2_000_000_000),
     )  # fmt: skip
     scale = _finetuning(scale, context=2048, learning_rate=1e-4)
+    # A few hundred short answers fill three batches of 64 rows: too few steps to learn anything.
+    finetune = replace(scale.distillation.finetune, batch_sequences=4)
+    scale = replace(scale, distillation=replace(scale.distillation, finetune=finetune))
     scale = _each_round(
         scale,
         preferences={"annotator": "simulated", "prompts": 2000, "test_share": 0.1},
@@ -153,8 +155,8 @@ def laptop() -> Scale:
         tokens=replace(big.tokens, title_share=0.5),  # teaches to name what was asked about
         demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=120,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
-        prompts=PromptsRecipe(helpfulness=720, safety=300, harmless=80, test_helpfulness=700, test_safety=100,
-                              test_harmless=80, validation=64, seed=4),
+        prompts=replace(big.prompts, helpfulness=720, safety=300, harmless=80, test_helpfulness=700, test_safety=100,
+                        test_harmless=80, validation=64),
         ppo=replace(big.ppo, iterations=18, batch=64, mini_batch=16, evaluate_every=6, evaluation_samples=4, patience=3,
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
         distillation=replace(
@@ -166,7 +168,7 @@ def laptop() -> Scale:
         # Two hundred prompts cannot tell a gain of five points from chance, and the mode of so small a model is one loop
         # for every prompt: answers come from the distribution that training improves, at temperature 1 (LOG.md).
         evaluation=replace(big.evaluation, prompts=600, safety_prompts=100, harmless_prompts=80, temperature_prompts=160,
-                           samples_curve=8, benchmark_limit=40,
+                           benchmark_limit=40,
                            sampling=replace(big.evaluation.sampling, temperature=1.0)),
     )  # fmt: skip
     scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
@@ -197,12 +199,12 @@ def tiny() -> Scale:
         tokenizer=TokenizerRecipe(vocab_size=1024, training_bytes=500_000),
         mixture=replace(big.mixture, heldout_documents=20),
         demonstrations=replace(big.demonstrations, max_definitions=60, max_conversations=30, max_safety=40),
-        prompts=PromptsRecipe(helpfulness=24, safety=16, harmless=8, test_helpfulness=10, test_safety=8, test_harmless=8,
-                              validation=4, seed=4),
+        prompts=replace(big.prompts, helpfulness=24, safety=16, harmless=8, test_helpfulness=10, test_safety=8,
+                        test_harmless=8, validation=4),
         ppo=replace(big.ppo, iterations=2, batch=8, mini_batch=4, evaluate_every=1),
         distillation=replace(big.distillation, prompts=12),
         evaluation=replace(big.evaluation, prompts=10, safety_prompts=8, harmless_prompts=8, temperature_prompts=6,
-                           samples_curve=4, benchmark_limit=4, bits_per_byte_documents=10, bootstrap=200),
+                           benchmark_limit=4, bits_per_byte_documents=10, bootstrap=200),
     )  # fmt: skip
     scale = _finetuning(scale, max_steps=5)
     scale = _each_round(
@@ -220,7 +222,7 @@ def adopted() -> Scale:
         # Twelve steps see about three hundred dialogues: a third of them safe, so that some adversarial prompts are declined,
         # others not, and pairs hold one safe and one unsafe answer (LOG.md).
         demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_safety=190,
-                               max_answer_words=45),
+                               max_answer_words=45, preprompts=EXPLICIT_PREPROMPTS),
         prompts=replace(big.prompts, helpfulness=300, safety=150, test_helpfulness=150, test_safety=50, test_harmless=40,
                         validation=24),
         ppo=replace(big.ppo, iterations=6, batch=24, mini_batch=8, evaluate_every=3, evaluation_samples=2,

@@ -241,6 +241,11 @@ def test_judge_is_asked_in_both_orders_over_http(judge):
 def test_a_judge_that_likes_the_first_place_is_unsure(judge):
     Judge.replies = [verdict("A", 3), verdict("A", 1)]
     assert judge.label(prompt("What is granite?"), GOOD, CUT) == Label("a", 0, True, True)
+    # Equally sure in both orders: neither model gains by it over many prompts.
+    Judge.replies = [verdict("A", 2)] * 80
+    found = [judge.label(prompt("What is granite?") | {"id": f"p{n}"}, GOOD, CUT) for n in range(40)]
+    assert {label.degree for label in found} == {0}
+    assert 10 <= sum(label.preferred == "a" for label in found) <= 30
 
 
 def test_judge_retries_a_busy_server_and_reports_a_broken_one(judge):
@@ -253,7 +258,7 @@ def test_judge_retries_a_busy_server_and_reports_a_broken_one(judge):
 
 @pytest.mark.parametrize("text", ["A is better", '{"better": "A"}', verdict("C", 1), verdict("A", 7)])
 def test_replies_out_of_form_are_refused(text):
-    with pytest.raises(JudgeError, match="agreed form"):
+    with pytest.raises(annotator.UnjudgedError, match="agreed form"):
         parse_verdict(text)
 
 

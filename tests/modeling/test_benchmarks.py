@@ -75,8 +75,8 @@ class Oracle(LM):
 def prepare(folder, tasks) -> dict[str, list[dict]]:
     docs = {}
     for benchmark in BENCHMARKS:
-        docs[benchmark.name], _ = benchmark_tasks.read_docs(benchmark, folder, 0)
-        benchmark_tasks.write_task(benchmark, docs[benchmark.name], tasks, shots=0)
+        docs[benchmark.name], _ = benchmark_tasks.read_docs(benchmark, folder)
+        benchmark_tasks.write_task(benchmark, docs[benchmark.name], [], tasks)
     return docs
 
 
@@ -90,7 +90,7 @@ def test_a_model_that_is_right_scores_all_and_one_that_is_wrong_none(folder, tmp
 
 
 def test_rows_become_questions(folder):
-    docs = {b.name: benchmark_tasks.read_docs(b, folder, 0)[0] for b in BENCHMARKS}
+    docs = {b.name: benchmark_tasks.read_docs(b, folder)[0] for b in BENCHMARKS}
     stone = next(doc for doc in docs["mmlu"] if "stone" in doc["prompt"])
     assert stone == {
         "prompt": "Which colour has the stone?\nA. blue\nB. red\nAnswer:",
@@ -119,16 +119,39 @@ def test_rows_without_a_valid_answer_are_left_out_and_counted(tmp_path):
     (tmp_path / "raw" / "piqa").mkdir(parents=True)
     (tmp_path / "raw" / "piqa" / "a.jsonl").write_text(json.dumps(good) + "\n\n" + json.dumps(bad))
     piqa = next(b for b in BENCHMARKS if b.name == "piqa")
-    docs, dropped = benchmark_tasks.read_docs(piqa, tmp_path, 0)
+    docs, dropped = benchmark_tasks.read_docs(piqa, tmp_path)
     assert len(docs) == 1 and dropped == 1
     with pytest.raises(ValueError, match="raw/mmlu"):
-        benchmark_tasks.read_docs(BENCHMARKS[0], tmp_path, 0)
+        benchmark_tasks.read_docs(BENCHMARKS[0], tmp_path)
 
 
 def test_a_limit_keeps_the_same_questions(folder):
     for benchmark in BENCHMARKS:
-        every, _ = benchmark_tasks.read_docs(benchmark, folder, 0)
-        assert benchmark_tasks.read_docs(benchmark, folder, 3)[0] == every[:3]
+        every, _ = benchmark_tasks.read_docs(benchmark, folder)
+        assert benchmark_tasks.divide(every, 3, 0) == (every[:3], [])
+        assert benchmark_tasks.divide(every, 3, 2) == (every[:3], every[-2:])
+        assert benchmark_tasks.divide(every, 0, 2) == (every[:-2], every[-2:])
+    with pytest.raises(ValueError, match="too few"):
+        benchmark_tasks.divide(every, 0, len(every))
+
+
+def test_every_question_and_model_gets_the_same_solved_examples(folder, tmp_path):
+    """What lm-eval really asks, by two runs: the last rows of the file before each question, in their order."""
+    benchmark = next(b for b in BENCHMARKS if b.name == "piqa")
+    asked, solved = benchmark_tasks.divide(benchmark_tasks.read_docs(benchmark, folder)[0], 3, 2)
+    benchmark_tasks.write_task(benchmark, asked, solved, tmp_path)
+    contexts = []
+
+    class Listening(Oracle):
+        def loglikelihood(self, requests, **_):
+            contexts.append([request.args[0] for request in requests])
+            return super().loglikelihood(requests)
+
+    for _ in range(2):
+        assert benchmarks.evaluate(Listening({"piqa": asked}, honest=True), tmp_path, [benchmark])[0]["questions"] == 3
+    before = "".join(f"{d['prompt']} {d['choices'][d['gold']]}\n\n" for d in solved)
+    assert contexts[0] == contexts[1]
+    assert set(contexts[0]) == {before + doc["prompt"] for doc in asked}
 
 
 def save_model(folder, learnt: list[str], steps: int):
@@ -154,7 +177,7 @@ def save_model(folder, learnt: list[str], steps: int):
 
 
 def test_a_real_model_that_knows_the_answers_scores_above_one_that_does_not(folder, tmp_path, log):
-    docs = {b.name: benchmark_tasks.read_docs(b, folder, 0)[0] for b in BENCHMARKS}
+    docs = {b.name: benchmark_tasks.read_docs(b, folder)[0] for b in BENCHMARKS}
     texts = [f"{d['prompt']} {d['choices'][d['gold']]}" for name in ("piqa", "boolq") for d in docs[name]]
     texts += [f"{d['prompt']} {d['answers'][0]}\n" for name in ("nq_open", "asdiv") for d in docs[name]]
     knows = save_model(tmp_path / "knows", texts, steps=120)

@@ -46,7 +46,7 @@ def test_it_learns_the_distilled_answers_and_is_the_same_again(inputs, tmp_path,
     question = sample(0, "", "safety")["messages"][:1]
     greedy = SamplingRecipe(temperature=0.0, top_p=1.0, max_new_tokens=8, seed=0)
     for folder, expected in ((inputs["ppo_policy"], False), (out, True)):
-        ((answer,),) = sampling.generate(*sampling.load(folder), [question], greedy)
+        (((answer, _),),) = sampling.generate(*sampling.load(folder), [question], greedy)
         assert (answer == "green green white green") is expected
 
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}

@@ -11,7 +11,14 @@ from modeling.recipes import DemonstrationsRecipe
 from tests.modeling import toy_sources
 
 RECIPE = DemonstrationsRecipe(
-    max_definitions=200, max_conversations=60, max_safety=40, max_answer_words=20, system_share=0.3, seed=1
+    max_definitions=200,
+    max_conversations=60,
+    max_safety=40,
+    max_answer_words=20,
+    system_share=0.3,
+    multi_turn_share=0.5,
+    preprompts=("You are a careful assistant:", "You are a wise assistant:"),
+    seed=1,
 )
 
 
@@ -42,7 +49,7 @@ def test_the_artifact_has_every_category_and_the_licence_of_each_source(inputs, 
 
 def test_definitions_are_sentences_of_the_text_within_the_bound(inputs):
     text = {questions.splits.about(doc["title"]): doc["text"] for doc in documents(inputs)}
-    for row in demonstrations.definition_rows(RECIPE, inputs["mixture"]):
+    for row in demonstrations.definition_rows(RECIPE, questions.subjects(inputs["mixture"])):
         for message in row["messages"]:
             if message["role"] == "assistant" and row["category"] != "description":
                 assert message["content"] in text[row["entity"]]
@@ -114,9 +121,10 @@ def test_paired_refusals_are_marked_and_never_answer_distress_or_advice(inputs):
 def test_system_prompts_are_on_the_asked_share_and_safety_gets_preprompts(inputs):
     without = dataclasses.replace(RECIPE, system_share=0.0)
     assert not any(
-        row["messages"][0]["role"] == "system" for row in demonstrations.definition_rows(without, inputs["mixture"])
+        row["messages"][0]["role"] == "system"
+        for row in demonstrations.definition_rows(without, questions.subjects(inputs["mixture"]))
     )
-    made = demonstrations.definition_rows(RECIPE, inputs["mixture"])
+    made = demonstrations.definition_rows(RECIPE, questions.subjects(inputs["mixture"]))
     share = sum(row["messages"][0]["role"] == "system" for row in made) / len(made)
     assert 0.1 < share < 0.55
     for row in made:
@@ -124,7 +132,7 @@ def test_system_prompts_are_on_the_asked_share_and_safety_gets_preprompts(inputs
             assert questions.split_sentences(row["messages"][-1]["content"]) == (row["messages"][-1]["content"],)
     safety, _ = demonstrations.safety_rows(without, inputs["dialogues"])
     systems = {row["messages"][0]["content"] for row in safety if row["messages"][0]["role"] == "system"}
-    assert systems and systems <= set(demonstrations.PREPROMPTS)
+    assert systems and systems <= set(RECIPE.preprompts)
 
 
 def test_conversations_are_readable_and_the_best_rated_come_first(inputs):

@@ -5,7 +5,6 @@ import dataclasses
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import AutoTokenizer
 
 from modeling import distill, scoring
 from modeling.recipes import DistillationRecipe, FinetuneRecipe, SamplingRecipe
@@ -112,12 +111,6 @@ def test_the_rule_for_keeping():
     assert not distill.keep(row | {"distilled": ""}, 0.0, 0.0)
     assert not distill.keep(row | {"cut_off": True}, 0.0, 0.0)
     assert distill.keep(row, 0.0, 0.54) and not distill.keep(row, 0.0, 0.56)  # sigmoid(0.2) = 0.55
-
-
-def test_an_answer_that_fills_the_limit_is_cut_off(inputs):
-    tokenizer = AutoTokenizer.from_pretrained(inputs["ppo_policy"])
-    assert distill.cut_off(tokenizer, "red blue red blue", 4)
-    assert not distill.cut_off(tokenizer, "red blue", 10)
 
 
 def test_without_adversarial_prompts_it_says_what_to_do(inputs, recipe, tmp_path, log):

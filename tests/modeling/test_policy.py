@@ -40,7 +40,7 @@ def test_policy_learns_the_best_samples_in_a_constant_number_of_steps(inputs, tm
     model, tokenizer = sampling.load(tmp_path / "out")
     prompts = [toy_chat.dialogue(thing, "")[:-1] for thing in toy_chat.THINGS[:6]]
     recipe = SamplingRecipe(temperature=0.0, top_p=1.0, max_new_tokens=16, seed=0)
-    answers = [answer for (answer,) in sampling.generate(model, tokenizer, prompts, recipe)]
+    answers = [answer.text for (answer,) in sampling.generate(model, tokenizer, prompts, recipe)]
     assert sum("gold" in answer for answer in answers) >= 4
     config = json.loads((tmp_path / "out/config.json").read_text())
     assert config["architectures"] == ["LlamaForCausalLM"]

@@ -1,9 +1,11 @@
 import dataclasses
+import shutil
+from collections.abc import Callable
 
 import pyarrow.parquet as pq
 import pytest
 
-from modeling import answering, preferences, sampling
+from modeling import annotator, answering, preferences, sampling
 from modeling.recipes import PreferencesRecipe, SamplingRecipe
 from tests.modeling import toy_rlhf
 
@@ -94,16 +96,59 @@ def verdict(preferred, safe_a, safe_b, degree=2):
 
 
 def test_pairs_that_are_left_out():
-    assert preferences.drop_reason(None) == "identical"
+    assert preferences.drop_reason({"dropped": "identical"}) == "identical"
     assert preferences.drop_reason(verdict("a", False, True)) == "chosen_unsafe"
     assert preferences.drop_reason(verdict("b", True, False)) == "chosen_unsafe"
     for kept in (verdict("a", True, False), verdict("a", False, False), verdict("b", True, True)):
         assert preferences.drop_reason(kept) is None
 
 
+@dataclasses.dataclass(frozen=True)
+class Moody:
+    """Judges by length, and refuses to read what `refused` says."""
+
+    refused: Callable[[dict], bool]
+    name: str = "moody"
+
+    def label(self, prompt_row: dict, answer_a: str, answer_b: str) -> annotator.Label:
+        if self.refused(prompt_row):
+            raise annotator.UnjudgedError("I can't compare these")
+        return annotator.Label("a" if len(answer_a) > len(answer_b) else "b", 1, True, True)
+
+
+def test_a_pair_without_a_judgement_is_left_out_and_counted(inputs, tmp_path, log, monkeypatch):
+    whole = preferences.run(RECIPE, inputs, tmp_path, log)
+    monkeypatch.setattr(annotator, "create", lambda _: Moody(lambda row: row["kind"] == "safety"))
+    shutil.rmtree(tmp_path / "_scratch" / "labels", ignore_errors=True)
+    metrics = preferences.run(RECIPE, inputs, tmp_path, log)
+    assert 0 < metrics["dropped_unjudged"] <= metrics["prompts"] / 2
+    assert metrics["pairs"] + metrics["dropped_unjudged"] + metrics["dropped_identical"] == whole["prompts"]
+    assert not [row for row in pq.read_table(tmp_path / "pairs.parquet").to_pylist() if row["kind"] == "safety"]
+    monkeypatch.setattr(annotator, "create", lambda _: Moody(lambda row: True))
+    shutil.rmtree(tmp_path / "_scratch" / "labels", ignore_errors=True)
+    with pytest.raises(ValueError, match="take another annotator"):
+        preferences.run(RECIPE, inputs, tmp_path, log)
+
+
+def test_variants_of_one_prompt_are_on_one_side(inputs):
+    shown = {"a": preferences.Shown("x", "chat", 1.0), "b": preferences.Shown("y", "other", 1.0)}
+    rows = [{"id": f"{entity} {n}", "entity": entity, "kind": "safety", "category": "", "messages": []}
+            for entity in "abcdefgh" for n in range(5)]  # fmt: skip
+    recipe = dataclasses.replace(RECIPE, test_share=0.5)
+    made = [preferences.make_pair(recipe, "simulated", row, shown, verdict("a", True, True)) for row in rows]
+    sides = {entity: {pair["split"] for pair in made if pair["entity"] == entity} for entity in "abcdefgh"}
+    assert all(len(found) == 1 for found in sides.values()) and len(set().union(*sides.values())) == 2
+
+
 def test_shares_by_hand():
-    prompt = {"id": "p", "kind": "safety", "category": "", "messages": [{"role": "user", "content": "?"}]}
-    shown = {"a": preferences.Answer("one two", "chat", 0.1), "b": preferences.Answer("three", "other", 1.0)}
+    prompt = {
+        "id": "p",
+        "entity": "p",
+        "kind": "safety",
+        "category": "",
+        "messages": [{"role": "user", "content": "?"}],
+    }
+    shown = {"a": preferences.Shown("one two", "chat", 0.1), "b": preferences.Shown("three", "other", 1.0)}
     verdicts = [verdict("a", True, False, 3), verdict("b", True, True, 0), verdict("b", False, False, 0)]
     pairs = [preferences.make_pair(RECIPE, "simulated", prompt, shown, each) for each in verdicts]
     found = preferences.summary(pairs)

@@ -10,10 +10,25 @@ from modeling.recipes import DemonstrationsRecipe, PromptsRecipe
 from tests.modeling import toy_sources
 
 RECIPE = PromptsRecipe(
-    helpfulness=30, safety=20, harmless=4, test_helpfulness=10, test_safety=8, test_harmless=4, validation=3, seed=1
+    helpfulness=30,
+    safety=20,
+    harmless=4,
+    test_helpfulness=10,
+    test_safety=8,
+    test_harmless=4,
+    validation=3,
+    multi_turn_share=0.5,
+    seed=1,
 )
 EVERYTHING = DemonstrationsRecipe(
-    max_definitions=10_000, max_conversations=10_000, max_safety=10_000, max_answer_words=60, system_share=0.0, seed=1
+    max_definitions=10_000,
+    max_conversations=10_000,
+    max_safety=10_000,
+    max_answer_words=60,
+    system_share=0.0,
+    multi_turn_share=0.5,
+    preprompts=("You are a careful assistant:",),
+    seed=1,
 )
 
 
@@ -53,8 +68,10 @@ def test_nothing_is_demonstrated_practised_and_tested_at_once(inputs, tmp_path, 
     prompts.run(big, inputs, tmp_path / "prompts", log) if (tmp_path / "prompts").mkdir() is None else None
     rl, test = (pq.read_table(tmp_path / f"prompts/{name}.parquet").to_pylist() for name in ("rl", "test"))
     entities = [{row["entity"] for row in rows} for rows in (shown, rl, test)]
-    asked = [{splits.entity(message["content"]) for row in rows for message in row["messages"][:2] if message["role"] == "user"}
-             for rows in (shown, rl, test)]  # fmt: skip
+    asked = [
+        {splits.entity(m["content"]) for row in rows for m in row["messages"] if m["role"] == "user"} - {"tell me more"}
+        for rows in (shown, rl, test)
+    ]
     for sets in (entities, asked):
         assert all(sets) and not sets[0] & sets[1] and not sets[0] & sets[2] and not sets[1] & sets[2]
     for rows in (rl, test):
@@ -95,10 +112,10 @@ def test_harmless_prompts_sound_alarming_or_are_everyday_requests(inputs, tmp_pa
     _, test = parts(inputs, tmp_path, log)
     harmless = [row for row in test if row["kind"] == "harmless"]
     assert {row["category"] for row in harmless} <= {"everyday request", "alarming subject"}
-    asked = {row["messages"][0]["content"] for row in harmless}
+    asked = {row["messages"][-1]["content"] for row in harmless}
     assert "Tell me a riddle!" in asked or "Write a poem about the sea." in asked
     assert "Write malware for a bank" not in asked
-    riddle = next((row for row in harmless if row["messages"][0]["content"] == "Tell me a riddle!"), None)
+    riddle = next((row for row in harmless if row["messages"][-1]["content"] == "Tell me a riddle!"), None)
     assert riddle is None or "piano" in riddle["reference"]  # the helpful answer, not the refusal
 
 

@@ -41,10 +41,11 @@ def test_the_best_answer_by_the_papers_rule_is_kept(inputs, tmp_path, log):
         for row in group:
             by_safety = row["kind"] == "safety" or row["safety"] < 0.15
             assert row["reward"] == pytest.approx(row["safety" if by_safety else "helpfulness"], abs=1e-6)
-        best = max(group, key=lambda row: row["reward"])
+        finished = [row for row in group if row["ended"]] or group
+        best = max(finished, key=lambda row: row["reward"])
         (kept,) = [row for row in samples if row["prompt_id"] == prompt_id]
         assert kept["reward"] == best["reward"] and kept["id"] == f"v1:{prompt_id}" and kept["round"] == 1
-        answers = {row["response"] for row in group if row["reward"] == best["reward"]}
+        answers = {row["response"] for row in finished if row["reward"] == best["reward"]}
         assert kept["messages"][-1]["role"] == "assistant" and kept["messages"][-1]["content"] in answers
     assert metrics["reward_top"] > metrics["reward_mean"]
     # The helpfulness model likes "blue", the safety model "green": what is kept says more of it.
@@ -157,8 +158,15 @@ def test_best_of_n_is_the_mean_over_all_subsets():
 
 
 def test_best_per_prompt_and_ties():
-    rows = [{"prompt_id": "p", "reward": 0.5, "id": "new"}, {"prompt_id": "p", "reward": 0.5, "id": "old"}]
-    assert [row["id"] for row in rejection.best_per_prompt(rows)] == ["new"]
-    assert [row["id"] for row in rejection.best_per_prompt([*rows, {"prompt_id": "p", "reward": 0.6, "id": "x"}])] == [
-        "x"
-    ]
+    def row(name: str, reward: float, ended: bool = True) -> dict:
+        return {"prompt_id": "p", "reward": reward, "ended": ended, "id": name}
+
+    rows = [row("new", 0.5), row("old", 0.5)]
+
+    def best(*more: dict) -> str:
+        (kept,) = rejection.best_per_prompt([*rows, *more])
+        return kept["id"]
+
+    assert best() == "new" and best(row("x", 0.6)) == "x"
+    assert best(row("cut off", 0.9, ended=False)) == "new"  # it would teach to stop in the middle
+    assert rejection.best_per_prompt([row("a", 0.1, False), row("b", 0.2, False)])[0]["id"] == "b"

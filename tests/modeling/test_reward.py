@@ -1,14 +1,18 @@
 import dataclasses
+import functools
 import json
 import math
+import multiprocessing
+import os
 import random
+import signal
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from modeling import accuracy, answering, dialog, pairs, reward, scoring
+from modeling import accuracy, answering, dialog, pairs, reward, scoring, training
 from modeling.accuracy import ScoredPair
 from modeling.preferences import SCHEMA
 from modeling.recipes import RewardRecipe
@@ -38,6 +42,7 @@ def make_pair(index, rng, kind, number=1):
     return {
         "id": f"v{number}:{kind}{index}",
         "prompt_id": f"{kind}{index}",
+        "entity": f"{kind}{index}",
         "kind": kind,
         "category": "colours",
         "messages": [{"role": "user", "content": f"{toy_rlhf.question(rng)} {index}"}],
@@ -104,7 +109,9 @@ def test_files_say_what_was_measured(safety_model):
     assert (out / "plots" / "scores.png").stat().st_size > 5000
 
 
-def test_same_bytes_again_and_after_a_kill(world, safety_model, tmp_path, log, monkeypatch):
+def test_same_bytes_again_and_after_a_kill_between_training_and_measuring(
+    world, safety_model, tmp_path, log, monkeypatch
+):
     out, _ = safety_model
     recipe = dataclasses.replace(RECIPE, kind="safety", own_share=0.9, safety_loss_weight=1.0)
 
@@ -124,6 +131,32 @@ def test_same_bytes_again_and_after_a_kill(world, safety_model, tmp_path, log, m
     assert (tmp_path / "model.safetensors").stat().st_mtime_ns == stamp  # measured, not trained, again
     other = load_file(out / "model.safetensors")
     assert all(torch.equal(first[name], other[name]) for name in other)
+
+
+class KilledAtStep7(training.Checkpoints):
+    def on_step_end(self, args, state, control, **kwargs):
+        super().on_step_end(args, state, control, **kwargs)
+        if state.global_step == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_kill_in_the_middle_of_training_changes_no_byte(world, tmp_path, log, monkeypatch):
+    recipe = dataclasses.replace(RECIPE, kind="safety", own_share=0.9, safety_loss_weight=1.0)
+    monkeypatch.setattr(training, "fit", functools.partial(training.fit, checkpoint_steps=5))
+    reward.run(recipe, world, tmp_path / "whole", log)
+    monkeypatch.setattr(training, "Checkpoints", KilledAtStep7)
+    victim = multiprocessing.get_context("fork").Process(
+        target=reward.run, args=(recipe, world, tmp_path / "killed", log)
+    )
+    victim.start()
+    victim.join()
+    assert victim.exitcode == -signal.SIGKILL
+    assert (tmp_path / "killed/_scratch/checkpoints/checkpoint-5" / training.COMPLETE).exists()
+    monkeypatch.undo()
+    reward.run(recipe, world, tmp_path / "killed", log)
+    assert "Continuing from checkpoint-5" in log.lines
+    for name in ("model.safetensors", "loss.jsonl", "accuracy.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
 
 
 def test_margin_loss_by_hand(world, tmp_path, log):

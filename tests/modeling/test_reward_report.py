@@ -15,7 +15,6 @@ RECIPE = EvaluationRecipe(
     harmless_prompts=1,
     temperatures=(),
     temperature_prompts=1,
-    samples_curve=1,
     benchmark_limit=0,
     bits_per_byte_documents=1,
     bootstrap=1,

@@ -19,6 +19,8 @@ def inputs(tmp_path_factory, judge_inputs):
     world = toy_rlhf.build(folder / "world", prompts=4)
     attacks, harmful = toy_evaluation.attacks(judge_inputs)
     rows = [prompt("safety", n, text, "early" if n < 2 else "late") for n, text in enumerate(attacks)]
+    before = [{"role": "user", "content": "I have a dog."}, {"role": "assistant", "content": "How nice."}]
+    rows[3]["messages"] = [*before, *rows[3]["messages"]]
     rows += [prompt("harmless", n, text) for n, text in enumerate(PROMPTS)]
     answers = {
         "SFT": [*harmful, *ANSWERS],
@@ -50,7 +52,16 @@ def test_rates_by_both_readers(inputs, tmp_path, log):
     assert by_category["SFT", "early"]["prompts"] == by_category["SFT", "late"]["prompts"] == 2
     violations = sum(row["count"] for (version, _), row in by_category.items() if version == "SFT")
     assert violations == round(4 * metrics["violation_sft_judge"])
+    # `good` declines all first messages and answers the one that comes after an earlier turn.
+    by_turns = {(row["version"], row["what"], row["turns"], row["reader"]): row for row in result["by_turns"]}
+    rule = safety_rates.READERS[1]
+    assert by_turns["good", "undeclined answer", "first message", rule]["count"] == 0
+    assert by_turns["good", "undeclined answer", "first message", rule]["prompts"] == 3
+    assert by_turns["good", "undeclined answer", "later turn", rule]["count"] == 1
+    assert by_turns["good", "undeclined answer", "later turn", rule]["prompts"] == 1
+    assert ("good", "false refusal", "later turn", rule) not in by_turns  # no such prompt
     report = (tmp_path / "report.md").read_text()
+    assert "undeclined answers, later turn (1)" in report
     assert "simulated annotator" in report and "early (2)" in report
     assert (tmp_path / "plots" / "safety.png").read_bytes().startswith(b"\x89PNG")
 

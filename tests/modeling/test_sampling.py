@@ -1,5 +1,7 @@
 """Generation: the same tokens as transformers, the same draws whatever the batches, the right distribution."""
 
+import dataclasses
+
 import pytest
 import torch
 from transformers import AutoTokenizer
@@ -122,7 +124,21 @@ def test_long_conversations_lose_their_earliest_turns_and_it_is_said(chat, log):
     one_less = [messages[0], *messages[-1 + 2 * fitted.dropped_turns :]]
     assert len(dialog.encode_prompt(tokenizer, one_less)) > 40 or fitted.dropped_turns == 0
     answers = sampling.generate(model, tokenizer, [messages], GREEDY, log=log)
-    assert isinstance(answers[0][0], str) and "lost" in log.lines[0]
+    assert isinstance(answers[0][0].text, str) and "lost" in log.lines[0]
+
+
+def test_an_answer_says_whether_it_ended(chat):
+    """By the ids themselves: the closing token came, or the limit did."""
+    model, tokenizer = chat
+    prompts = [[{"role": "user", "content": f"The river {word}"}] for word in ("is", "was", "has", "the", "a", "of")]
+    closing = dialog.closing_token_id(tokenizer)
+    ids = [dialog.encode_prompt(tokenizer, messages) for messages in prompts]
+    recipe = dataclasses.replace(GREEDY, temperature=1.5, max_new_tokens=8)
+    drawn = sampling.generate_ids(model, tokenizer, ids, recipe, samples=20)
+    answers = sampling.generate(model, tokenizer, prompts, recipe, samples=20)
+    ended = [[closing in one for one in row] for row in drawn]
+    assert [[answer.ended for answer in row] for row in answers] == ended
+    assert {flag for row in ended for flag in row} == {True, False}
 
 
 def test_a_turn_that_cannot_fit_is_refused(chat):

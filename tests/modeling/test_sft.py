@@ -120,7 +120,7 @@ def test_the_model_learns_its_demonstrations_and_says_when_to_stop(base, demonst
     assert figures["heldout_loss_after"] < 0.3 < 3 < figures["heldout_loss_before"]
     model, tokenizer = sampling.load(tmp_path)
     prompts = [one[:-1] for one in toy_chat.dialogues()]
-    answers = [answer for (answer,) in sampling.generate(model, tokenizer, prompts, GREEDY)]
+    answers = [answer.text for (answer,) in sampling.generate(model, tokenizer, prompts, GREEDY)]
     right = sum(answer == one[-1]["content"] for answer, one in zip(answers, toy_chat.dialogues(), strict=True))
     assert right >= 8
     assert model.generation_config.eos_token_id == dialog.closing_token_id(tokenizer)

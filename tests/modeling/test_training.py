@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from modeling import training
 from modeling.model import build
 from modeling.recipes import ModelRecipe, OptimizerRecipe
 from modeling.tokenizer import train as train_tokenizer
@@ -180,9 +181,9 @@ def test_only_safe_files_are_published(undisturbed):
 
 
 def test_global_batch_is_split_without_changing_it(monkeypatch):
-    assert split_batch(12) == (12, 1)
-    assert split_batch(12, micro_batch=5) == (4, 3)
+    assert split_batch(12, 256) == (12, 1)
+    assert split_batch(12, training.MICRO_BATCH_TOKENS // 5) == (4, 3)
     monkeypatch.setenv("WORLD_SIZE", "4")
-    assert split_batch(12, micro_batch=2) == (1, 3)
+    assert split_batch(12, training.MICRO_BATCH_TOKENS // 2) == (1, 3)
     with pytest.raises(ValueError, match="does not divide"):
-        split_batch(10)
+        split_batch(10, 256)

@@ -13,7 +13,7 @@ from modeling.recipes import EvaluationRecipe, SamplingRecipe
 ROOT = Path(__file__).resolve().parent.parent.parent
 RECIPE = EvaluationRecipe(
     sampling=SamplingRecipe(temperature=0.7, top_p=0.9, max_new_tokens=12, seed=3),
-    prompts=12, safety_prompts=8, harmless_prompts=6, temperatures=(0.1, 1.0), temperature_prompts=5, samples_curve=4,
+    prompts=12, safety_prompts=8, harmless_prompts=6, temperatures=(0.1, 1.0), temperature_prompts=5,
     benchmark_limit=6, bits_per_byte_documents=8,
     bootstrap=300, seed=3,
 )  # fmt: skip

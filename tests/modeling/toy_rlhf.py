@@ -38,6 +38,7 @@ def build(folder: Path, prompts: int = 60, validation: int = 6) -> dict[str, Pat
             "kind": ("helpfulness", "safety")[index % 2],
             "category": "colours",
             "reference": "",
+            "entity": f"colours {index}",
         }
         for index in range(prompts + validation)
     ]

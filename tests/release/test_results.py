@@ -39,6 +39,16 @@ def test_every_number_is_that_of_its_record(store):
     assert [row[1:] for row in warm if row[0] == "| SFT"] == [["–"] * 4 + ["25 %", "75 % |"]]
     first = lineage.read(store.folder("temperature_curve", "tiny")).record["metrics"]["rows"][0]
     assert [row[1][:6] for row in warm if row[0] == "| chat"] == [f"{100 * first['win_rate']:.1f} %"]
+    by_turns = lineage.read(store.folder("safety_rates", "tiny")).record["metrics"]["by_turns"]
+    late = next(
+        r for r in by_turns if (r["version"], r["what"], r["turns"]) == ("chat", "undeclined answer", "later turn")
+    )
+    assert (
+        late["prompts"] == 5
+        and "15 for undeclined answers, first message, 5 for undeclined answers, later turn" in text
+    )
+    middle = text.split("**Safety in the middle")[1]
+    assert figures.interval(late, "rate") == cells(middle, "chat")[3]
     for name in ("bits_per_byte", "reward_report", "win_rates", "temperature_curve", "safety_rates"):
         assert lineage.read(store.folder(name, "tiny")).record["fingerprint"][:12] in text
 

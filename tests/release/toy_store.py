@@ -37,7 +37,7 @@ RECIPE = ReleaseRecipe(allow_unlicensed=(), max_version_bytes=10_000_000, exampl
 SAMPLING = SamplingRecipe(temperature=0.8, top_p=0.9, max_new_tokens=24, seed=1)
 EVALUATION = EvaluationRecipe(
     sampling=SAMPLING, prompts=20, safety_prompts=20, harmless_prompts=20, temperatures=(0.1, 1.0),
-    temperature_prompts=20, samples_curve=6, benchmark_limit=10,
+    temperature_prompts=20, benchmark_limit=10,
     bits_per_byte_documents=4, bootstrap=50, seed=1,
 )  # fmt: skip
 
@@ -261,11 +261,14 @@ def safety_rate_files(folder: Path) -> dict:
 
     reading = safety_rates.Reading({what: flags() for what in safety_rates.KINDS}, dict.fromkeys(versions, 0.625))
     rows = [row for version in versions for row in safety_rates.version_rows(version, reading)]
+    asked = {"role": "user", "content": "How?"}
+    prompts = [{"messages": [asked] * (1 + number // 15)} for number in range(20)]  # fifteen first messages, five later
+    by_turns = safety_rates.turn_rows(reading, prompts, prompts)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "safety_rates.json").write_text(
-        json.dumps({"rates": rows, "by_category": [], "safety_reward": reading.safety})
+        json.dumps({"rates": rows, "by_category": [], "by_turns": by_turns, "safety_reward": reading.safety})
     )
-    return {safety_rates.metric_name(row): row["rate"] for row in rows}
+    return {safety_rates.metric_name(row): row["rate"] for row in rows} | {"by_turns": by_turns}
 
 
 def benchmark_metrics() -> dict:

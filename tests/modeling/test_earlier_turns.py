@@ -1,0 +1,107 @@
+"""Earlier turns: as many as asked for, true, of the prompt's own part, and never about the prompt itself."""
+
+import pyarrow.parquet as pq
+import pytest
+
+from modeling import demonstrations, dialog, dialogue_sources, earlier_turns, prompts, questions, splits
+from tests.modeling import test_demonstrations, test_prompts, toy_sources
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return toy_sources.build(tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="module")
+def said(inputs) -> dict[str, earlier_turns.Pool]:
+    known = questions.subjects(inputs["mixture"])
+    talk = dialogue_sources.corpus_conversations(inputs["dialogues"])
+    return {part: earlier_turns.pool(known, talk, part, set()) for part, _ in splits.KNOWLEDGE}
+
+
+def row(number: int, entity: str = "theft", system: str = "") -> dict:
+    messages = [{"role": "system", "content": system}] if system else []
+    return {"id": f"safety:{number}", "entity": entity, "messages": [*messages, {"role": "user", "content": "How?"}]}
+
+
+def exchanges(pool: earlier_turns.Pool) -> dict[tuple[str, str], str]:
+    return {(one.question, one.answer): one.entity for collection in pool.collections for one in collection}
+
+
+def test_a_pool_holds_both_collections_of_its_part_alone(said):
+    for part, pool in said.items():
+        assert len(pool.collections) == 2
+        assert all(splits.part_of(entity, splits.KNOWLEDGE) == part for entity in exchanges(pool).values())
+        assert all(len(answer.split()) <= earlier_turns.MOST_WORDS for _, answer in exchanges(pool))
+
+
+def test_the_share_and_the_number_of_exchanges(said):
+    made = [earlier_turns.with_earlier_turns(row(n), said[splits.RL], 0.3) for n in range(2000)]
+    late = [one for one in made if earlier_turns.is_multi_turn(one["messages"])]
+    assert abs(len(late) / len(made) - 0.3) < 0.04
+    twice = [one for one in late if len(one["messages"]) == 5]
+    assert abs(len(twice) / len(late) - earlier_turns.TWO_EXCHANGES) < 0.06
+    known = exchanges(said[splits.RL])
+    for one in late:
+        dialog.check_messages(one["messages"], ends_with="user")
+        assert one["messages"][-1]["content"] == "How?"
+        texts = [message["content"] for message in one["messages"][:-1]]
+        assert all(pair in known for pair in zip(texts[::2], texts[1::2], strict=True))
+
+
+def test_what_is_asked_elsewhere_is_not_said_before(inputs, said):
+    known = questions.subjects(inputs["mixture"])
+    talk = dialogue_sources.corpus_conversations(inputs["dialogues"])
+    elsewhere = set(list(exchanges(said[splits.RL]).values())[::2])
+    rest = earlier_turns.pool(known, talk, splits.RL, elsewhere)
+    assert set(exchanges(rest).values()) == set(exchanges(said[splits.RL]).values()) - elsewhere != set()
+
+
+def test_no_earlier_turn_holds_a_question_of_a_set(inputs, tmp_path, log):
+    """Neither a prompt of RLHF, validation or test, nor a held-out demonstration, stands before another one."""
+    demonstrations.run(test_demonstrations.RECIPE, inputs, tmp_path, log)
+    (tmp_path / "prompts").mkdir()
+    prompts.run(test_prompts.RECIPE, inputs, tmp_path / "prompts", log)
+    names = ("train", "test", "prompts/rl", "prompts/validation", "prompts/test")
+    rows = {name: pq.read_table(tmp_path / f"{name}.parquet").to_pylist() for name in names}
+    held_out = {row["entity"] for name in names[1:] for row in rows[name]}
+    before = [
+        message["content"]
+        for group in rows.values()
+        for row in group
+        if not row["id"].startswith(("conversation", "definition-multi"))
+        for message in row["messages"][:-2]
+        if message["role"] == "user"
+    ]
+    assert len(before) > 20 and not {splits.about(text) for text in before} & held_out
+
+
+def test_a_system_prompt_stays_first(said):
+    made = earlier_turns.with_earlier_turns(row(1, system="Be kind."), said[splits.RL], 1.0)
+    assert made["messages"][0] == {"role": "system", "content": "Be kind."}
+    assert [message["role"] for message in made["messages"][1:3]] == ["user", "assistant"]
+
+
+def test_without_a_share_or_without_a_pool_nothing_changes(said):
+    assert earlier_turns.with_earlier_turns(row(1), said[splits.RL], 0.0) == row(1)
+    assert earlier_turns.with_earlier_turns(row(1), earlier_turns.Pool(()), 1.0) == row(1)
+
+
+def test_every_kind_of_prompt_comes_late_in_every_part(inputs, tmp_path, log):
+    metrics = prompts.run(test_prompts.RECIPE, inputs, tmp_path, log)
+    for name in ("rl", "validation", "test"):
+        rows = pq.read_table(tmp_path / f"{name}.parquet").to_pylist()
+        late = [one for one in rows if earlier_turns.is_multi_turn(one["messages"])]
+        assert metrics[f"{name}_multi_turn"] == len(late)
+        if name == "rl":
+            assert len(late) > 10 and {one["kind"] for one in late} == {one["kind"] for one in rows}
+
+
+def test_safe_answers_are_demonstrated_late_too(inputs, tmp_path, log):
+    metrics = demonstrations.run(test_demonstrations.RECIPE, inputs, tmp_path, log)
+    rows = [one for name in ("train", "test") for one in pq.read_table(tmp_path / f"{name}.parquet").to_pylist()]
+    late = [one for one in rows if earlier_turns.is_multi_turn(one["messages"])]
+    assert metrics["multi_turn"] == len(late)
+    assert {"safety", "safety-paired", "definition"} <= {one["category"] for one in late}
+    first = [one for one in rows if not earlier_turns.is_multi_turn(one["messages"])]
+    assert {"safety", "safety-paired", "definition"} <= {one["category"] for one in first}
