@@ -2,7 +2,7 @@
 
 A unit of work is a handful of files of one source; it writes shards of `shard_documents` documents, or of SHARD_BYTES.
 Nothing that a file holds stops the run: what is bad is written to quarantine.jsonl with its file, offset, error and size,
-and counted.
+and counted. So is what is whole but no text (an image among pages); it is marked foreign, for the gate not to take it for damage.
 """
 
 import functools
@@ -29,7 +29,7 @@ UNIT_FILES = 2000
 SHARD_BYTES = 256 << 20  # of text, from which on a shard is closed: arrow's string arrays end at 2 GiB
 MAX_TITLE = 300  # characters; the longest titles of articles and pages stay well below
 LIMITED_BYTES = 2000  # what a document of a source with a limit is taken to have, to tell small work from large
-FIGURES = ("documents_out", "bytes_out", "titles_cut", "quarantined", "quarantined_bytes")
+FIGURES = ("documents_out", "bytes_out", "titles_cut", "quarantined", "quarantined_bytes", "foreign", "foreign_bytes")
 # What opens and closes turns in the chat formats this project trains: text that holds it would teach, or forge, turns.
 CONTROL_TAGS = re.compile(r"\[/?INST\]|<</?SYS>>|<\|(?:im_start|im_end|endoftext|begin_of_text|eot_id)\|>")
 CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1f\x7f\ufeff]")  # NUL is left: it marks a file that is no text
@@ -38,8 +38,8 @@ CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1f\x7f\ufeff]")  # NUL is left: it mark
 def run(config: ExtractRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """`documents/*.parquet` of all corpus sources and `quarantine.jsonl`.
 
-    Metrics: documents_out, bytes_out (UTF-8 bytes of text), titles_cut, quarantined, quarantined_bytes, also by source, and
-    quarantined by error.
+    Metrics: documents_out, bytes_out (UTF-8 bytes of text), titles_cut, quarantined, quarantined_bytes and what of these two is
+    foreign, also by source, and quarantined by error.
     """
     units, sizes = _plan(inputs["sources"], out)
     (out / "documents").mkdir(exist_ok=True)
@@ -123,8 +123,10 @@ def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) ->
             errors[_kind(item.error)] += 1
             figures["quarantined"] += 1
             figures["quarantined_bytes"] += item.bytes
+            figures["foreign"] += item.foreign
+            figures["foreign_bytes"] += item.bytes * item.foreign
             line = {"source": plan["name"], "file": file, "offset": item.offset, "error": item.error}
-            quarantine.write(json.dumps(line | {"bytes": item.bytes}) + "\n")
+            quarantine.write(json.dumps(line | {"bytes": item.bytes, "foreign": item.foreign}) + "\n")
 
     temporary = folder / f".{unit.stem}.part"
     with open(temporary, "w", encoding="ascii") as quarantine:
@@ -193,12 +195,12 @@ def _read_archive(
 
 def _read_file(path: Path, reader: str, config: ExtractRecipe) -> Iterator[Record | Bad]:
     size, place = path.stat().st_size, 0
-    if size == 0:
-        yield Bad(0, "empty file", 0)
-        return
     read = reader_for(reader, path)
     if read is None:
-        yield Bad(0, f"no reader for {path.suffix or 'a file without suffix'}", size)
+        yield Bad(0, f"no reader for {path.suffix or 'a file without suffix'}", size, foreign=True)
+        return
+    if size == 0:
+        yield Bad(0, "empty file", 0)
         return
     try:
         for item in read(path, config.max_document_bytes):

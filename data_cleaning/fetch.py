@@ -6,6 +6,7 @@ never fetched again, so a second run needs no network.
 
 import dataclasses
 import errno
+import itertools
 import json
 import os
 import re
@@ -14,8 +15,9 @@ import tomllib
 from pathlib import Path
 
 from data_cleaning import archives, readers, transport
+from data_cleaning.addresses import shown
 from data_cleaning.raw_records import Bad
-from data_cleaning.recipes import Source, SourcesRecipe
+from data_cleaning.recipes import FIRST_SNAPSHOT, Source, SourcesRecipe
 from data_cleaning.transport import Download, FetchError, SourceError
 
 USES = ("corpus", "dialogues", "prompts", "benchmarks", "checkpoint", "judge", "language_model")
@@ -25,7 +27,7 @@ DEFAULTS = {
     "reader": "auto",
     "profile": "web",
     "use": "corpus",
-    "snapshot": "base",
+    "snapshot": FIRST_SNAPSHOT,
     "factual": False,
     "limit": 0,
     "opt_in": False,
@@ -37,7 +39,8 @@ def load_sources(path: Path) -> tuple[Source, ...]:
     """The entries of a sources.toml, in its order, without those that are opt-in and not named in CRIA_OPT_IN.
 
     Local paths come back absolute. Raises SourceError, in one line that says what to write, on unknown or missing
-    fields, an unknown reader or use, a missing licence, or a name that is taken.
+    fields, an unknown reader or use, a missing licence, or a name that is taken. A corpus source may come again under its name in
+    another snapshot: its documents then take the place of those with the same ids (see mixture.choose).
     """
     try:
         entries = tomllib.loads(path.read_text()).get("source", [])
@@ -45,10 +48,13 @@ def load_sources(path: Path) -> tuple[Source, ...]:
         raise SourceError(f"{path}: {error}") from error
     named = {name.strip() for name in os.environ.get("CRIA_OPT_IN", "").split(",") if name.strip()}
     sources = [_source(path, number, entry) for number, entry in enumerate(entries, start=1)]
-    names = [source.name for source in sources]
-    for name in names:
-        if names.count(name) > 1:
-            raise SourceError(f"{path}: two sources are named {name!r}; a name is a folder, give one of them another")
+    for one, other in itertools.combinations(sources, 2):
+        delivered_again = one.use == other.use == "corpus" and one.snapshot != other.snapshot
+        if one.name == other.name and not delivered_again:
+            raise SourceError(
+                f"{path}: two sources are named {one.name!r}; a name is a folder, give one of them another (only a corpus "
+                "source may come again under its name, in another snapshot)"
+            )
     if unknown := named - {source.name for source in sources if source.opt_in}:
         raise SourceError(f"CRIA_OPT_IN names {', '.join(sorted(unknown))}: no opt-in source of that name in {path}")
     return tuple(source for source in sources if not source.opt_in or source.name in named)
@@ -90,13 +96,16 @@ def pin(source: Source) -> Source:
 def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """`raw/<source name>/<files>` and `sources.json` (name, uri, sha256, license, revision, bytes, files, …) in `out`.
 
+    The addresses in it are without what may be secret.
+
     Raises FetchError in one line that says what to do: no network, another sha256 than stated, a full disk.
     """
     marks = out / "_scratch" / "fetched"
     marks.mkdir(parents=True, exist_ok=True)
+    (out / "raw").mkdir(exist_ok=True)  # also where there are no sources: the next stage says what that means
     entries = []
     for number, source in enumerate(config.sources, start=1):
-        mark = marks / f"{source.name}.json"
+        mark = marks / f"{source.name}-{number}.json"  # a whole table may hold several deliveries of a name
         if not mark.exists():
             folder = out / "raw" / source.name
             try:
@@ -126,11 +135,12 @@ def _fetch(source: Source, folder: Path, log) -> dict:
     download = transport.obtain(source, log) if "://" in source.uri else _local(source)
     left_out = _lay_out(source, download.path, download.member, folder)
     if left_out:
-        log.info(f"{source.name}: left out {len(left_out)} of {source.uri}, first {left_out[0]}")
+        log.info(f"{source.name}: left out {len(left_out)} of {shown(source.uri)}, first {left_out[0]}")
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     if not files:
-        raise FetchError(f"{source.name}: {source.uri} holds no files")
-    facts = dataclasses.asdict(source) | {"sha256": download.sha256, "revision": download.revision}
+        raise FetchError(f"{source.name}: {shown(source.uri)} holds no files")
+    facts = dataclasses.asdict(source) | {"sha256": download.sha256}
+    facts |= {"uri": shown(source.uri), "revision": shown(download.revision)}
     facts["files"] = [str(file.relative_to(folder)) for file in files]
     facts["bytes"] = sum(file.stat().st_size for file in files)
     facts["left_out"] = len(left_out)
@@ -140,7 +150,7 @@ def _fetch(source: Source, folder: Path, log) -> dict:
 def _lay_out(source: Source, path: Path, member: str, folder: Path) -> list[str]:
     """Put what the URI names of a download or of local data into the source's folder; returns what is left out, and why."""
     if path.is_dir():
-        return _copy_folder(path, folder)
+        return _copy_folder(path, member, folder)
     temporary = folder.with_name(f"{folder.name}.part")  # no name that a source, or a member of an archive, can have
     if not member:
         with open(path, "rb") as stream:
@@ -154,17 +164,16 @@ def _lay_out(source: Source, path: Path, member: str, folder: Path) -> list[str]
     return [f"{name} ({bad.error})" for name, bad in left_out]
 
 
-def _copy_folder(path: Path, folder: Path) -> list[str]:
-    """Copy just what the digest of a folder covers."""
-    left_out: list[str] = []
-
-    def ignored(parent: str, names: list[str]) -> set[str]:
-        gone = transport.links_and_hidden(parent, names)
-        left_out.extend(f"{Path(parent, name).relative_to(path)} (a link, or hidden)" for name in sorted(gone))
-        return gone
-
-    shutil.copytree(path, folder, dirs_exist_ok=True, ignore=ignored)
-    return left_out
+def _copy_folder(path: Path, pattern: str, folder: Path) -> list[str]:
+    """Copy, of what the digest of a folder covers, the files that the pattern names, by the rules for members of an archive."""
+    given, left_out = transport.folder_files(path)
+    base = archives.fixed_folder(pattern)
+    for name in given:
+        if archives.matches(name, pattern):
+            target = folder / name[len(base) :]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path / name, target)
+    return [f"{name} (a link, or hidden)" for name in left_out]
 
 
 def _local(source: Source) -> Download:

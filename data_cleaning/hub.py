@@ -5,8 +5,12 @@ forbids that to its own process.
 """
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from data_cleaning import archives
+
+CONNECTIONS = 8
 UNREACHABLE, REFUSED = 3, 4  # exit codes; what the hub said is the last line of stderr
 
 
@@ -18,22 +22,37 @@ def several(path: str) -> bool:
 def download(kind: str, repository: str, revision: str, path: str, folder: Path) -> int:
     """Files of a repository, under `folder` by their paths in it. Returns an exit code."""
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    options = {"repo_id": repository, "repo_type": kind.removesuffix("s"), "revision": revision, "local_dir": folder}
+    where = {"repo_id": repository, "repo_type": kind.removesuffix("s")}
+
+    def get(name: str) -> None:
+        huggingface_hub.hf_hub_download(**where, revision=revision, local_dir=folder, filename=name)
+
     try:
+        names = [path]
         if several(path):
-            pattern = path + "**" if path.endswith("/") else path
-            huggingface_hub.snapshot_download(**options, allow_patterns=[pattern])
-        else:
-            huggingface_hub.hf_hub_download(**options, filename=path)
+            # The patterns of the hub's library let * cross folders: what fits is chosen here, of one commit.
+            hub = huggingface_hub.HfApi()
+            revision = hub.repo_info(**where, revision=revision).sha
+            listed = hub.list_repo_files(**where, revision=revision)
+            names = [name for name in listed if archives.matches(name, path)]
+        if not names:
+            return _failed(REFUSED, f"no file of {repository} fits {path!r}")
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            list(pool.map(get, names))
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError) as error:
-        print(type(error).__name__, file=sys.stderr)
-        return UNREACHABLE
+        return _failed(UNREACHABLE, type(error).__name__)
     except HfHubHTTPError as error:
-        print(str(error).splitlines()[0], file=sys.stderr)
-        return REFUSED
+        return _failed(REFUSED, str(error).splitlines()[0])
+    except HTTPError as error:  # of the hub's own HTTP library: no answer at all
+        return _failed(UNREACHABLE, type(error).__name__)
     return 0
+
+
+def _failed(code: int, told: str) -> int:
+    print(told, file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import xxhash
 from matplotlib.figure import Figure
 
 from data_cleaning.documents import DROPPED_FIELDS, add_up, shard_paths, text_bytes, write_shard
+from data_cleaning.heldout import copies_of_heldout, word_digests
+from data_cleaning.recipes import FIRST_SNAPSHOT
 from data_cleaning.shards import map_shards
-from data_cleaning.words import normalised
 from modeling.recipes import MixtureRecipe
 
 HELDOUT_SHARE = 0.05  # at most this part of a source is held out, however small the source
@@ -69,12 +69,11 @@ def id_rank(identifier: str, salt: str = "") -> bytes:
 def scan_shard(snapshot: str, shard: Path, out: Path) -> dict:
     """Id, source, bytes and the hash of the normalised text of one shard, to `_scratch/scan/`."""
     table = pq.read_table(shard, columns=["id", "source", "text"])
-    texts = normalised(table["text"]).cast(pa.binary()).to_pylist()
     columns = {
         "id": table["id"],
         "source": table["source"],
         "bytes": pc.cast(pc.binary_length(table["text"]), pa.int64()),
-        "digest": pa.array([xxhash.xxh3_128_digest(text) for text in texts], pa.binary(16)),
+        "digest": pa.array(word_digests(table["text"]), pa.binary(16)),
     }
     write_shard(pa.table(columns), out / "_scratch" / "scan" / f"{snapshot}-{shard.name}")
     return {"documents_in": table.num_rows}
@@ -201,17 +200,9 @@ def draw(lines: Sequence[SourceShare], path: Path) -> None:
 
 def verify_apart(out: Path) -> None:
     """Raise ValueError if a text of train/ is also in heldout/, by the words of the files themselves."""
-
-    def words(part: str) -> set[bytes]:
-        found: set[bytes] = set()
-        for path in shard_paths(out, part):
-            texts = normalised(pq.read_table(path, columns=["text"])["text"]).cast(pa.binary()).to_pylist()
-            found.update(xxhash.xxh3_128_digest(text) for text in texts)
-        return found
-
-    if shared := words("heldout") & words("train"):
+    if copies := copies_of_heldout(out):
         raise ValueError(
-            f"{len(shared)} texts are both in train/ and heldout/: remove the artifact's folder and make it again"
+            f"{copies} texts are both in train/ and heldout/: remove the artifact's folder and make it again"
         )
 
 
@@ -221,7 +212,8 @@ def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     `inputs`: decontaminated artifacts under the roles `corpus/<snapshot>`. Raises ValueError where there are none, or nothing
     to train on.
     """
-    roles = sorted(role for role in inputs if role.startswith("corpus/"))
+    roles = [role for role in inputs if role.startswith("corpus/")]
+    roles.sort(key=lambda role: (role != f"corpus/{FIRST_SNAPSHOT}", role))  # the oldest first: see choose
     names = [role.removeprefix("corpus/").replace("/", "-") for role in roles]
     deliveries = [
         Delivery(name, shard) for name, role in zip(names, roles, strict=True) for shard in shard_paths(inputs[role])

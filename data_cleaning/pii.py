@@ -31,7 +31,14 @@ REPLACEMENT_SCHEMA = pa.schema(
     [("id", pa.string()), ("field", pa.string()), ("kind", pa.string()), ("start", pa.int64()), ("length", pa.int64())]
 )
 FIELDS = ("title", "text")  # both are trained on
-CALLED = re.compile(r"\b(?:tele)?(?:phone|tel|mobile|cell|fax|call|contact)s?[.:]?\s*$")
+CALLED = re.compile(
+    r"\b(?:(?:tele)?(?:phone|mobile|cell|fax|call|contact)s?|t[ée]l(?:[ée]phone)?s?|portable|appele[rz](?: au| le)?)[\s.:]*$"
+)
+SMALL = 32  # an address of four parts below this looks just like a section, or a version
+ADDRESSED = re.compile(
+    r"\b(?:ip(?:v4)?s?|add?resse?s?|hosts?|hostname|dns|nameservers?|resolvers?|ping|traceroute|whois)\b|://$"
+)
+NEAR = 40  # characters around a number in which something tells what it is
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,10 @@ def is_email(match: re.Match) -> bool:
 
 
 def is_public_ip(match: re.Match) -> bool:
-    """A global address that no version or section number stands for."""
+    """A global address that no version or section number stands for.
+
+    Four small numbers are one only where a word before them says so, or a list in which the next address has larger ones.
+    """
     text = match[0]
     try:
         address = ipaddress.ip_address(text)
@@ -70,13 +80,24 @@ def is_public_ip(match: re.Match) -> bool:
         return False
     if address.version == 6:
         return address.is_global and address in ipaddress.ip_network("2000::/3")  # "::" alone also stands in code
-    before = match.string[max(match.start() - 12, 0) : match.start()].lower()
-    version = re.search(r"(?:\bv|version|release|section|chapter|§)[ .:]*$", before)
-    return address.is_global and not address.is_multicast and not version
+    before = match.string[max(match.start() - NEAR, 0) : match.start()].lower()
+    version = re.search(r"(?:\bv|version|release|section|chapter|\bjava|\bj[rd][ek]|firmware|driver|§)[ .:]*$", before)
+    if not address.is_global or address.is_multicast or version:
+        return False
+    beside = _LISTED_BEFORE.search(before), _LISTED_AFTER.match(match.string, match.end())
+    listed = any(other and not _small(other[1]) for other in beside)
+    return not _small(text) or listed or ADDRESSED.search(before) is not None
+
+
+def _small(quad: str) -> bool:
+    return all(int(part) < SMALL for part in quad.split("."))
 
 
 def is_phone(match: re.Match) -> bool:
-    """A number of 8 to 15 digits (E.164) that was not announced as another kind of number, and is no row of equal digits."""
+    """A number of 8 to 15 digits (E.164) that was not announced as another kind of number, and is no row of equal digits.
+
+    One that is written as other numbers are, too, has to be announced as a telephone.
+    """
     before = match.string[max(match.start() - 32, 0) : match.start()].lower()
     digits = re.sub(r"\D", "", match[0])
     if not 8 <= len(digits) <= 15 or len(set(digits)) < 3:
@@ -84,7 +105,12 @@ def is_phone(match: re.Match) -> bool:
     other = re.search(r"(?:isbn|issn|doi|oclc|pmid|arxiv|lccn|(no\.|nr\.|#))[-\d\s:.]*$", before)
     if other and other[1]:  # "Phone no." announces a telephone all the same
         return CALLED.search(before[: other.start()]) is not None
-    return not other
+    return not other and (not AMBIGUOUS.fullmatch(match[0]) or CALLED.search(before) is not None)
+
+
+# +48.858222 (a coordinate); +1 234 567 890, +12 345 678 (amounts: no country's code of one digit has so many behind it);
+# 07 14 21 33 42 (any five numbers of two digits)
+AMBIGUOUS = re.compile(r"\+\d{1,3}\.(?:\d+|\d{4,}.*)|\+(?:\d(?:[ .]\d{3})+|\d{2,3}(?:[ .]\d{3}){2})|0\d(?: \d\d){4}")
 
 
 def is_card(match: re.Match) -> bool:
@@ -110,6 +136,8 @@ def luhn(digits: str) -> bool:
 
 
 _V4 = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_QUAD, _LINK = rf"((?:{_V4}\.){{3}}{_V4})", r"\W{1,3}(?:(?:and|or|then|to|via)\s)?"
+_LISTED_BEFORE, _LISTED_AFTER = re.compile(rf"(?<![\w.]){_QUAD}{_LINK}$"), re.compile(rf"{_LINK}{_QUAD}(?!\w|\.\d)")
 _BEFORE = r"(?<![\w.,:/@=$€£%+-])"  # no number that is part of a longer number, a price, a path or an address
 _AFTER = r"(?![\w@%€$£]|[-./:,]\d)"
 KINDS = {
@@ -153,8 +181,8 @@ KINDS = {
                 r"(?<![\w.,:/@=$€£%+-])\+[1-9]\d{0,2}(?:[ .-]?\(0?\d{1,4}\))?(?:[ .-]?\d{1,5}){2,6}(?![\w@%]|[-./:,]\d)"
                 # (415) 555-2671, 415-555-2671, 1-800-555-0199: North America, area and exchange begin with 2 to 9
                 rf"|{_BEFORE}(?:1[ .-])?(?:\([2-9]\d\d\)[ -]?|[2-9]\d\d([.-]))[2-9]\d\d(?(1)\1|[ .-])\d{{4}}{_AFTER}"
-                # 01 23 45 67 89: France
-                rf"|{_BEFORE}0[1-9](?:([ .-])\d\d)(?:\2\d\d){{3}}{_AFTER}"
+                # 01 23 45 67 89: France; with dashes not the start of a network card's address
+                rf"|{_BEFORE}0[1-9](?:([ .-])\d\d)(?:\2\d\d){{3}}{_AFTER}(?!-[0-9A-Fa-f]{{2}}\b)"
             ),
             is_phone,
         ),

@@ -21,6 +21,7 @@ class Bad:
     offset: int
     error: str
     bytes: int
+    foreign: bool = False  # whole, but no text: an image among pages is no sign of a broken source
 
 
 Read = Iterator[Record | Bad]

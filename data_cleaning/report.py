@@ -154,7 +154,7 @@ def markdown(report: dict) -> str:
         "",
         f"{read['documents']:,} documents ({megabytes(read['bytes'])}) were read; {left['documents']:,} "
         f"({megabytes(left['bytes'])}, {share:.0%}) are left after all steps. {report['quarantine']['entries']:,} inputs "
-        f"({megabytes(report['quarantine']['bytes'])}) could not be read and are in quarantine.",
+        f"({megabytes(report['quarantine']['bytes'])}) are no text or could not be read; they are in quarantine.",
         "",
         "![flow](plots/flow.png)",
         "",

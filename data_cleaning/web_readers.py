@@ -22,7 +22,7 @@ def read_html(path: Path, max_bytes: int) -> Read:
 
 
 def read_warc(path: Path, max_bytes: int) -> Read:
-    """The HTML pages of a crawl; other responses are Bad (they are counted, not read)."""
+    """The HTML pages of a crawl; other responses are Bad and foreign (they are counted, not read)."""
     from fastwarc.warc import ArchiveIterator, WarcRecordType
 
     others = WarcRecordType.any_type ^ WarcRecordType.response ^ WarcRecordType.unknown
@@ -59,7 +59,7 @@ def _page(record, max_bytes: int) -> Record | Bad:
         reply.parse_http(auto_decode="all")
         status, kind = reply.http_headers.status_code if reply.http_headers else 0, reply.http_content_type or ""
         if status != 200 or kind not in PAGE_KINDS:
-            return Bad(place, f"no page: status {status}, {kind or 'no type'}", length)
+            return Bad(place, f"no page: status {status}, {kind or 'no type'}", length, foreign=True)
         body = reply.reader.read(max_bytes + 1)
         if len(body) > max_bytes or len(sent) == max_bytes + HEADER_BYTES:
             return Bad(place, f"document larger than {max_bytes:,} bytes", length)

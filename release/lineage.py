@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_cleaning.addresses import shown
+
 RECORD = "RECORD.json"
 SOURCES = "sources.json"
+ADDRESSES = ("uri", "revision")  # fields of a source that may hold user, password or token
 UNPARTITIONED = "shared"  # the folder of artifacts that belong to no scale and no snapshot
 
 Lookup = Callable[[str, str | None], Path]  # (asset key with "/", partition or None) → folder of the artifact
@@ -106,21 +109,36 @@ def walk(roots: Iterable[Artifact], lookup: Lookup) -> Lineage:
 
 
 def sources(lineage: Lineage) -> list[dict]:
-    """Every source of the chain, as fetched: name, uri, sha256, license, revision, bytes, files, use, and `artifact`."""
+    """Every source of the chain, as fetched: name, uri, sha256, license, revision, bytes, files, use, and `artifact`.
+
+    Addresses come without what may be secret.
+    """
     listed = []
     for artifact in lineage.artifacts:
         path = artifact.folder / SOURCES
         if path.is_file():
             for source in json.loads(path.read_text(encoding="utf-8")):
-                listed.append({**source, "artifact": artifact.name})
+                listed.append(_without_secrets({**source, "artifact": artifact.name}))
     return listed
+
+
+def _without_secrets(value: object) -> object:
+    """The same json with the addresses of sources as people may see them: a record's recipe holds those they are fetched from."""
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            name: shown(item) if name in ADDRESSES and isinstance(item, str) else _without_secrets(item)
+            for name, item in value.items()
+        }
+    return value
 
 
 def as_json(lineage: Lineage, files: dict[str, dict]) -> dict:
     """LINEAGE.json. `files`: path in the bundle → {bytes, sha256, from: name of the artifact it was made from}."""
     return {
         "files": files,
-        "artifacts": {artifact.name: artifact.record for artifact in lineage.artifacts},
+        "artifacts": {artifact.name: _without_secrets(artifact.record) for artifact in lineage.artifacts},
         "sources": sources(lineage),
     }
 

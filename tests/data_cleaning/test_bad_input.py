@@ -136,6 +136,9 @@ def test_every_kind_of_bad_file_at_once(tmp_path, log):
     }
     assert metrics["quarantine_errors"]["no JSON"] == 3 and metrics["quarantine_errors"]["broken UTF-8"] == 3
     places = {entry["file"]: entry for entry in held}
+    foreign = {"names.zip/a.txt.part", "program.exe"}
+    assert {entry["file"] for entry in held if entry["foreign"]} == foreign and metrics["foreign"] == len(foreign)
+    assert metrics["foreign_bytes"] == sum(places[name]["bytes"] for name in foreign) == len(GOOD) + 3
     start = files["cut.json"].rindex(b'{"text"')
     assert (places["cut.json"]["offset"], places["cut.json"]["bytes"]) == (start, len(files["cut.json"]) - start)
     assert places["cut.tar"]["bytes"] == 1536 - len(GOOD)

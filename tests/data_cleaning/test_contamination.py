@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_cleaning import contamination
+from data_cleaning import contamination, fetch
 from data_cleaning.benchmark_samples import Sample, index_samples, read_samples, verbalise
 from data_cleaning.documents import read_documents
-from data_cleaning.recipes import ContaminationRecipe
+from data_cleaning.recipes import ContaminationRecipe, SourcesRecipe
 from data_cleaning.words import normalised, split_words
 from tests.data_cleaning.samples import artifact, contents, manual, table
 
@@ -209,7 +209,8 @@ def test_stage_continues_to_the_same_bytes(benchmarks, tmp_path, log):
 
 
 def test_no_benchmark_is_an_error(tmp_path, log):
-    (tmp_path / "benchmarks" / "raw").mkdir(parents=True)
+    (tmp_path / "benchmarks").mkdir()
+    fetch.run(SourcesRecipe(()), {}, tmp_path / "benchmarks", log)
     parent = artifact(tmp_path / "deduplicated", one=table(["text"]))
     with pytest.raises(ValueError, match="use = 'benchmarks'"):
         contamination.run(

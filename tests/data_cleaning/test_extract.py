@@ -28,7 +28,7 @@ def test_shards_hold_all_documents_in_the_order_of_the_files(tmp_path):
     assert set(table["license"].to_pylist()) == {"CC0"} and set(table["profile"].to_pylist()) == {"prose"}
     assert [path.stem for path in shard_paths(tmp_path / "out")] == [f"own-00000-0000{n}" for n in range(5)]
     figures = {"documents_out": 50, "bytes_out": 2 * (10 * 3 + 15 * 4), "titles_cut": 0}
-    figures |= {"quarantined": 0, "quarantined_bytes": 0}
+    figures |= {"quarantined": 0, "quarantined_bytes": 0, "foreign": 0, "foreign_bytes": 0}
     assert metrics["by_source"] == {"own": figures} and figures.items() <= metrics.items()
 
 

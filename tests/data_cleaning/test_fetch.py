@@ -112,6 +112,40 @@ def test_a_remote_file_needs_its_sha256_and_is_fetched_once(tmp_path, log, serve
     assert (tmp_path / "third" / "raw" / "web" / "a b.jsonl").read_bytes() == b'{"text": "hello"}\n'
 
 
+def test_an_encoded_slash_names_a_file_in_a_folder_and_never_leads_out_of_one(tmp_path, log, server):
+    address, www, _ = server
+    (www / "folder").mkdir()
+    (www / "folder" / "file.txt").write_bytes(b"inside")
+    run([source("one", f"{address}/folder%2Ffile.txt?alt=media", sha256=sha256(b"inside"))], tmp_path / "out", log)
+    assert (tmp_path / "out" / "raw" / "one" / "file.txt").read_bytes() == b"inside"
+    (www / "evil.txt").write_bytes(b"evil")
+    with pytest.raises(FetchError, match="is not the one stated"):
+        run([source("two", f"{address}/a/..%2F..%2F..%2Fevil.txt", sha256="0" * 64)], tmp_path / "again", log)
+    assert [path for path in tmp_path.rglob("evil.txt") if path.parent != www] == []
+    for path in ("", "/", "/a/..%2F..", "/%2E%2E", "/a%00b"):
+        with pytest.raises(FetchError, match="names no file: its path must end in the name of one"):
+            run([source("two", f"{address}{path}", sha256="0" * 64)], tmp_path / "again", log)
+
+
+def test_what_is_secret_in_an_address_is_asked_for_and_never_told(tmp_path, log, server):
+    address, www, asked = server
+    (www / "a.txt").write_bytes(b"signed")
+    signed = source("web", f"{address}/a.txt?signature=hunter2", sha256=sha256(b"signed"))
+    run([signed], tmp_path / "out", log)
+    assert asked == ["/a.txt?signature=hunter2"]
+    (entry,) = json.loads((tmp_path / "out" / "sources.json").read_text())
+    assert entry["uri"] == entry["revision"] == f"{address}/a.txt"
+    told = [*log.lines, (tmp_path / "out" / "sources.json").read_text()]
+    named = address.replace("://", "://me:hunter2@")
+    wrong = [f"{address}/{rest}?t=hunter2" for rest in ("a.txt", "cut", "none", "")]
+    wrong += [f"{named}/a.txt", "http://127.0.0.1:9/x?t=hunter2", "ftpx://me:hunter2@host/x?t=hunter2"]
+    for uri in wrong:
+        with pytest.raises(FetchError) as caught:
+            run([source("web", uri, sha256="1" * 64)], tmp_path / "again", log)
+        told.append(str(caught.value))
+    assert [text for text in told if "hunter2" in text] == []
+
+
 def test_another_sha256_states_both_and_keeps_nothing(tmp_path, log, server):
     address, www, _ = server
     (www / "a.txt").write_bytes(b"new")
@@ -243,10 +277,10 @@ def test_a_full_disk_says_what_to_do_and_the_run_continues_where_it_was(tmp_path
     chosen = [source(name, str(tmp_path / f"{name}.txt")) for name in ("a", "b")]
     marks = tmp_path / "out" / "_scratch" / "fetched"
     marks.mkdir(parents=True)
-    (marks / ".b.json.part").symlink_to("/dev/full")  # every write to it fails as on a full disk
+    (marks / ".b-2.json.part").symlink_to("/dev/full")  # every write to it fails as on a full disk
     with pytest.raises(FetchError, match=r"b: no space left while writing .* make room, or point CRIA_CACHE"):
         run(chosen, tmp_path / "out", log)
-    (marks / ".b.json.part").unlink()
+    (marks / ".b-2.json.part").unlink()
     (tmp_path / "a.txt").unlink()  # fetched before: not asked for again
     assert run(chosen, tmp_path / "out", log)["sources"] == 2
     assert (tmp_path / "out" / "raw" / "a" / "a.txt").read_text() == "a"

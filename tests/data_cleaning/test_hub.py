@@ -16,7 +16,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"data/a.jsonl": b'{"text": "a"}\n', "data/b.jsonl": b'{"text": "b"}\n', "README.md": b"about"}
 LISTED = sorted(FILES)[1:]
 LISTING = b"".join(b"%s %s\n" % (n.encode(), hashlib.sha256(FILES[n]).hexdigest().encode()) for n in LISTED)
-FILES |= {"data/.hidden.jsonl": b'{"text": "outside of the pin"}\n'}
+CROSSED = {"deep/c.jsonl": b'{"text": "c"}\n', "deep/er/d.jsonl": b'{"text": "d"}\n'}
+FILES |= CROSSED | {"data/.hidden.jsonl": b'{"text": "outside of the pin"}\n'}
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
@@ -84,6 +85,8 @@ def test_a_file_and_a_glob_of_a_repository_are_fetched_and_pinned(tmp_path, hub)
     one, several = hashlib.sha256(FILES["data/a.jsonl"]).hexdigest(), hashlib.sha256(LISTING).hexdigest()
     asked = [repository + "data/a.jsonl", one, repository + "data/*.jsonl", several]
     asked += [repository + "data/", several, repository + "data/none", one[::-1], repository + "data/a.jsonl", "0" * 64]
+    outer = f"deep/c.jsonl {hashlib.sha256(CROSSED['deep/c.jsonl']).hexdigest()}\n".encode()
+    asked += [repository + "deep/*.jsonl", hashlib.sha256(outer).hexdigest(), repository + "data/*.txt", "2" * 64]
     environment = os.environ | {"HF_ENDPOINT": hub, "CRIA_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(CHECKOUT)}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "127.0.0.1"}
     command = [sys.executable, "-c", FETCH, str(tmp_path), *asked]
@@ -96,3 +99,5 @@ def test_a_file_and_a_glob_of_a_repository_are_fetched_and_pinned(tmp_path, hub)
         assert entry["left_out"] == 1
     assert "EntryNotFound" in (tmp_path / "3/error").read_text() or "404" in (tmp_path / "3/error").read_text()
     assert f"expected {'0' * 64}, got {one}" in (tmp_path / "4/error").read_text()
+    assert [path.name for path in (tmp_path / "5/raw/hub").rglob("*.jsonl")] == ["c.jsonl"], "* stays within a folder"
+    assert "no file of org/name fits 'data/*.txt'" in (tmp_path / "6/error").read_text()

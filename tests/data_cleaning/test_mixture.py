@@ -8,8 +8,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from data_cleaning import mixture
+from data_cleaning import extract, fetch, mixture
 from data_cleaning.documents import read_documents, text_bytes
+from data_cleaning.recipes import ExtractRecipe, SourcesRecipe
 from modeling.recipes import MixtureRecipe
 from tests.data_cleaning.samples import artifact, contents, manual, table
 
@@ -112,6 +113,40 @@ def test_the_last_snapshot_counts_where_an_id_comes_again(tmp_path, log):
     found = {row["id"]: row["text"] for row in everything}
     assert len(everything) == len(found) == 30
     assert [found[f"facts:{n}"] for n in range(10)] == newer["text"].to_pylist()
+
+
+def test_the_base_delivery_is_the_oldest_whatever_its_name(tmp_path, log):
+    """In the order of names alone "base" comes behind "2026-12" and would take the place of the update."""
+    older, newer = table(passages(3), "facts"), table(passages(3, 500), "facts")
+    inputs = {"corpus/base": artifact(tmp_path / "a", x=older), "corpus/2026-12": artifact(tmp_path / "b", x=newer)}
+    mixture.run(RECIPE, inputs, tmp_path / "out", log)
+    assert read_documents(tmp_path / "out", "dropped")["text"].to_pylist() == older["text"].to_pylist()
+    assert json.loads((tmp_path / "out" / "proportions.json").read_text())["snapshots"] == ["base", "2026-12"]
+
+
+def test_a_source_delivered_again_takes_the_place_of_what_it_held(tmp_path, log):
+    """From the table of sources on: one name, two snapshots, one document changed and one new."""
+    entry = '[[source]]\nname = "facts"\nlicense = "MIT"\nuri = "{0}/facts.jsonl"\nsnapshot = "{0}"\n'
+    deliveries = {"base": ["old", "same"], "2026-12": ["new", "same", "more"]}
+    (tmp_path / "sources.toml").write_text("".join(map(entry.format, deliveries)))
+    for snapshot, texts in deliveries.items():
+        (tmp_path / snapshot).mkdir()
+        rows = [json.dumps({"id": number, "text": text}) + "\n" for number, text in enumerate(texts)]
+        (tmp_path / snapshot / "facts.jsonl").write_text("".join(rows))
+    both = fetch.load_sources(tmp_path / "sources.toml")
+    inputs = {}
+    for one in both:
+        raw, documents = tmp_path / one.snapshot / "raw", tmp_path / one.snapshot / "documents"
+        raw.mkdir(), documents.mkdir()
+        fetch.run(SourcesRecipe((one,)), {}, raw, log)
+        extract.run(ExtractRecipe(1000, 1000, 10), {"sources": raw}, documents, log)
+        inputs[f"corpus/{one.snapshot}"] = documents
+    figures = mixture.run(RECIPE, inputs, tmp_path / "out", log)
+    left = [
+        row for part in ("train", "heldout") for row in read_documents(tmp_path / "out", part, ["text"]).to_pylist()
+    ]
+    assert sorted(row["text"] for row in left) == ["more", "new", "same"] and figures["dropped_superseded"] == 2
+    assert fetch.run(SourcesRecipe(both), {}, tmp_path / "out", log)["sources"] == 2  # as a table is fetched ahead
 
 
 def test_a_limit_chooses_by_seed_and_counts_what_is_unused(corpus, tmp_path, log):

@@ -35,6 +35,12 @@ REPLACED = [
     ("+1 5551234567 and +7 9161234567", "|||PHONE_NUMBER||| and |||PHONE_NUMBER|||"),
     ("Phone no. 415-555-2671, Tel. No.: (415) 555-2671", "Phone no. |||PHONE_NUMBER|||, Tel. No.: |||PHONE_NUMBER|||"),
     ("Contact No.: +1 415 555 2671, Fax # 415-555-2671", "Contact No.: |||PHONE_NUMBER|||, Fax # |||PHONE_NUMBER|||"),
+    ("Téléphone : 07 14 21 33 42, or 01.42.68.53.00", "Téléphone : |||PHONE_NUMBER|||, or |||PHONE_NUMBER|||"),
+    ("Phone: +1.4155552671 and +48 600 123 456", "Phone: |||PHONE_NUMBER||| and |||PHONE_NUMBER|||"),
+    (
+        "the DNS 8.8.4.4, http://9.9.9.9/, host 1.1.1.1",
+        "the DNS |||IP_ADDRESS|||, http://|||IP_ADDRESS|||/, host |||IP_ADDRESS|||",
+    ),
     ("josé@example.org", "|||EMAIL_ADDRESS|||"),
     ("card 4111 1111 1111 1111, 5555-5555-5555-4444", "card |||CARD_NUMBER|||, |||CARD_NUMBER|||"),
     ("amex 3782 822463 10005, 4012888888881881", "amex |||CARD_NUMBER|||, |||CARD_NUMBER|||"),
@@ -56,6 +62,9 @@ KEPT = [
     "coordinates 40.7128, -74.0060; phone-like 123-456-7890, 555-0199",
     "Catalogue no. 415-555-2671, hotel no. 415-555-2671, Nr. 415-555-2671, ISBN phone 0, #415-555-2671",
     "https://example.org/415-555-2671/x and path/4111111111111111/y",
+    "see https://example.org/ and 3.2.1.4 Requirements, 4.1.2.3 and 2.4.6.8; Java 1.8.0.25, Java 1.8.0.45, firmware 2.1.4.7",
+    "the tower at +48.858222, +2.294500, or +48.858222 12, charge +1.602176634, and +12 345 678 or +1 234 567 890 inhabitants",
+    "drawn were 07 14 21 33 42; cards 01-23-45-67-89-ab, 00-14-22-01-23-45 and 01-14-22-01-23-45",
     "UUID 123e4567-e89b-12d3-a456-426614174000, sha 0123456789abcdef0123456789abcdef",
 ]
 

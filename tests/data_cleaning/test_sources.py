@@ -1,13 +1,15 @@
 """The declared sources: what sources.toml may say, and what it says."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from data_cleaning import fetch
-from data_cleaning.transport import SourceError
-from tests.data_cleaning.raw import CHECKOUT
+from data_cleaning.recipes import SourcesRecipe
+from data_cleaning.transport import FetchError, SourceError
+from tests.data_cleaning.raw import CHECKOUT, source
 
 
 @pytest.fixture(autouse=True)
@@ -78,8 +80,41 @@ def test_two_sources_of_one_name_are_refused(tmp_path):
         fetch.load_sources(write_sources(tmp_path, OWN, OWN))
 
 
+def test_a_corpus_source_may_be_delivered_again_under_its_name(tmp_path):
+    again = OWN + '\nsnapshot = "2026-12"'
+    sources = fetch.load_sources(write_sources(tmp_path, OWN, again))
+    assert [(s.name, s.snapshot) for s in sources] == [("own", "base"), ("own", "2026-12")]
+    for second in (
+        again + '\nuse = "dialogues"',
+        OWN,
+    ):  # files of other uses lie in one folder, whatever their snapshot
+        with pytest.raises(SourceError, match="only a corpus source may come again .* in another snapshot"):
+            fetch.load_sources(write_sources(tmp_path, OWN, second))
+
+
 def test_the_entry_of_the_readme_is_one(tmp_path):
     block = re.search(r"```toml\n(.*?)```", (CHECKOUT / "README.md").read_text(encoding="utf-8"), re.S).group(1)
     (tmp_path / "sources.toml").write_text(block)
     (source,) = fetch.load_sources(tmp_path / "sources.toml")
     assert (source.name, source.reader, source.use, source.factual) == ("handbook", "auto", "corpus", True)
+
+
+def test_a_pattern_on_a_folder_names_the_files_as_on_an_archive(tmp_path, log):
+    for name in ("top.md", "image.png", "deep/a.md", "deep/b.txt", "deep/.hidden.md"):
+        (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own" / name).write_text(name)
+    patterns = {
+        "*.md": ["top.md"],
+        "**/*.md": ["deep/a.md", "top.md"],
+        "deep/": ["a.md", "b.txt"],
+        "deep/b.txt": ["b.txt"],
+    }
+    chosen = [source(f"own{number}", f"{tmp_path}/own#{pattern}") for number, pattern in enumerate(patterns)]
+    (tmp_path / "out").mkdir()
+    fetch.run(SourcesRecipe(tuple(chosen)), {}, tmp_path / "out", log)
+    entries = json.loads((tmp_path / "out" / "sources.json").read_text())
+    assert [entry["files"] for entry in entries] == list(patterns.values())
+    assert (tmp_path / "out" / "raw" / "own2" / "a.md").read_text() == "deep/a.md"
+    for pattern in ("*.pdf", "../own.zip", "deep/.hidden.md"):
+        with pytest.raises(FetchError, match="own#.* holds no files"):
+            fetch.run(SourcesRecipe((source("none", f"{tmp_path}/own#{pattern}"),)), {}, tmp_path / "again", log)

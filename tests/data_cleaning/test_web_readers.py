@@ -53,6 +53,7 @@ def test_warc_pages_are_read_and_the_rest_is_counted(tmp_path, packed):
         "no page: status 404, text/html",
         f"document larger than {MAX:,} bytes",
     ]
+    assert [b.foreign for b in bad] == [True, True, False]
     assert reader_for("auto", path) is READERS["warc"]
 
 

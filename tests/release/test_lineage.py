@@ -33,6 +33,19 @@ def test_sources_at_the_root_carry_their_hash(small):
     assert source["sha256"].startswith("77696b69")
 
 
+def test_what_is_secret_in_an_address_is_in_no_lineage(small):
+    """Neither from the recipe of a record, which holds the address that is asked for, nor from an older list of sources."""
+    secret = toy_store.source("wiki", "corpus") | {"uri": "https://me:hunter2@host.org/a.txt?t=hunter2#x"}
+    secret["revision"] = "https://me:hunter2@host.org/a.txt?t=hunter2"
+    small.sources("sources", "base", [secret])
+    path = small.folder("sources", "base") / "RECORD.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"recipe": {"sources": [secret]}}))
+    chain = walk(small)
+    told = json.dumps(lineage.as_json(chain, {})) + lineage.as_markdown(chain, {})
+    assert "hunter2" not in told and told.count("https://host.org/a.txt#x") == 3
+    assert chain.artifacts[0].record["recipe"]["sources"] == [secret]
+
+
 def test_a_missing_record_names_the_file(small):
     (small.folder("documents", "base") / "RECORD.json").unlink()
     with pytest.raises(lineage.LineageError, match=r"documents/RECORD.json is missing: materialize"):
