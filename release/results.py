@@ -1,7 +1,7 @@
-"""The README's table of results, from the records of a scale.
+"""The tables of results in README.md and docs/results.md, from the records of a scale.
 
-`python -m release.results --store store --scale laptop` prints it; `--write README.md` puts it between the lines
-`<!-- results:laptop -->` and `<!-- /results:laptop -->` of that file.
+`python -m release.results --store store --scale laptop` prints them; `--write FILE …` puts the short one between the lines
+`<!-- summary:laptop -->` and `<!-- /summary:laptop -->` of these files, and all others between those of `results:laptop`.
 """
 
 import argparse
@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 
 from release import figures, lineage
+from release.summary import summary
 
 EVALUATIONS = ("bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "safety_rates")
 
 
 class MarkerError(ValueError):
-    """The file has no place for the table."""
+    """The file has no place for the tables."""
 
 
 def read(store: Path, scale: str) -> tuple[dict[str, lineage.Artifact], lineage.Lineage]:
@@ -32,30 +33,40 @@ def read(store: Path, scale: str) -> tuple[dict[str, lineage.Artifact], lineage.
     return found | figures.last_rejection(chain), chain
 
 
-def render(store: Path, scale: str) -> str:
-    """All sections as Markdown."""
+def render(store: Path, scale: str) -> dict[str, str]:
+    """Markdown by the name of its markers: the few numbers, and all sections."""
     found, chain = read(store, scale)
     parts = [figures.as_markdown(section, marked=True) for section in figures.sections(found)]
     parts.append(figures.as_markdown(figures.cost(chain), marked=False))
     parts.append(
         f"Code: {commits(chain)}. Twelve digits in backticks are the fingerprint of the record behind a table.\n"
     )
-    return "\n".join(parts)
+    return {"summary": figures.table(("What", "Measured"), summary(found, chain)), "results": "\n".join(parts)}
 
 
 def commits(chain: lineage.Lineage) -> str:
     return ", ".join(dict.fromkeys(lineage.commit_of(artifact.record) for artifact in chain.artifacts))
 
 
-def write(path: Path, scale: str, text: str) -> None:
-    """Replaces what lies between the markers. Raises MarkerError unless each is there once, in order."""
-    begin, end = f"<!-- results:{scale} -->", f"<!-- /results:{scale} -->"
-    whole = path.read_text(encoding="utf-8")
-    if whole.count(begin) != 1 or whole.count(end) != 1 or whole.index(begin) > whole.index(end):
-        raise MarkerError(f"{path} needs the lines {begin} and {end} once, in this order, where the table belongs")
-    before, rest = whole.split(begin)
+def write(path: Path, scale: str, texts: dict[str, str]) -> None:
+    """Replaces what lies between the markers of each text that the file has.
+
+    Raises MarkerError where it has none of them, or one of a pair, or one twice.
+    """
+    whole, found = path.read_text(encoding="utf-8"), False
+    for name, text in texts.items():
+        begin, end = f"<!-- {name}:{scale} -->", f"<!-- /{name}:{scale} -->"
+        if begin not in whole and end not in whole:
+            continue
+        if whole.count(begin) != 1 or whole.count(end) != 1 or whole.index(begin) > whole.index(end):
+            raise MarkerError(f"{path} needs the lines {begin} and {end} once, in this order, where the table belongs")
+        before, rest = whole.split(begin)
+        whole, found = f"{before}{begin}\n{text}{end}{rest.split(end)[1]}", True
+    if not found:
+        names = " or ".join(f"<!-- {name}:{scale} --> and <!-- /{name}:{scale} -->" for name in texts)
+        raise MarkerError(f"{path} needs the lines {names} where the tables belong")
     scratch = path.with_name(path.name + ".part")
-    scratch.write_text(f"{before}{begin}\n{text}{end}{rest.split(end)[1]}", encoding="utf-8")
+    scratch.write_text(whole, encoding="utf-8")
     os.replace(scratch, path)
 
 
@@ -65,14 +76,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--store", type=Path, default=Path("store"))
     parser.add_argument("--scale", required=True)
-    parser.add_argument("--write", type=Path, metavar="FILE", help="put it between the markers of this file")
+    parser.add_argument(
+        "--write", type=Path, nargs="+", metavar="FILE", help="put them between the markers of these files"
+    )
     given = parser.parse_args(arguments)
     try:
-        text = render(given.store.absolute(), given.scale)
-        if given.write:
-            write(given.write, given.scale, text)
-        else:
-            print(text, end="")
+        texts = render(given.store.absolute(), given.scale)
+        for path in given.write or ():
+            write(path, given.scale, texts)
+        if not given.write:
+            print(*texts.values(), sep="\n", end="")
     except (lineage.LineageError, figures.MissingFigureError, MarkerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

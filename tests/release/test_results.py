@@ -18,8 +18,13 @@ def cells(text, begin):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
+def section(text, title):
+    """From a bold title to the next one."""
+    return text.split(f"**{title}")[1].split("\n\n**")[0]
+
+
 def test_every_number_is_that_of_its_record(store):
-    text = results.render(store.root, "tiny")
+    text = results.render(store.root, "tiny")["results"]
     # 900 bytes at 1.91 and 100 at 1.5.
     assert cells(text.split("**Benchmarks")[0], "**all**")[1] == "**1.869**"
     assert cells(text, "boolq")[1:] == ["100", "0", "50.0 %", "49.0 % (39–59)", "55.0 % (45–64)", "**65.0 % (55–74)**"]
@@ -55,7 +60,7 @@ def test_every_number_is_that_of_its_record(store):
 
 def test_time_is_counted_once_an_artifact(store):
     found, chain = results.read(store.root, "tiny")
-    text = results.render(store.root, "tiny")
+    text = results.render(store.root, "tiny")["results"]
     seconds = sum(artifact.record["seconds"] for artifact in chain.artifacts)
     assert len({artifact.name for artifact in chain.artifacts}) == len(chain.artifacts)
     assert figures.duration(seconds) in text.split("**Time")[1]
@@ -87,6 +92,25 @@ def test_numbers_of_different_runs_are_refused(copied, capsys):
     assert "not of one run" in capsys.readouterr().err
 
 
+def test_the_few_numbers_are_those_of_the_tables(store):
+    """Each cell of the summary stands in the long tables too, where its row belongs."""
+    texts = results.render(store.root, "tiny")
+    short, text = texts["summary"], texts["results"]
+    assert cells(short, "Bits per byte, all held-out text (xz, PPMd order 6)")[1].startswith("**1.869** (")
+    right = cells(short, "Safety reward model right on held-out pairs, 'significantly better' ones")[1].split(", ")
+    row = cells(text, "safety model on safety pairs")
+    assert [part.strip("*") for part in right] == [row[-1], row[1]]
+    best = cells(text, "max")
+    assert cells(short, "Reward of one answer, of the best of 6")[1] == f"{best[1]} → **{best[-1]}**"
+    table = section(text, "Win rates against")
+    assert cells(short, "chat more harmless than SFT, independent judge")[1] == f"**{cells(table, 'chat')[4]}**"
+    table = section(text, "Violations")
+    sft, chat = cells(table, "SFT"), cells(table, "chat")
+    shown = cells(short, "Adversarial prompts not declined, SFT → chat, independent judge")[1]
+    assert shown == f"{sft[3]} → **{chat[3]}**"
+    assert cells(short, "Time of all stages")[1] == cells(section(text, "Time"), "**all**")[1]
+
+
 def test_written_between_the_markers_and_nowhere_else(store, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(
@@ -95,7 +119,7 @@ def test_written_between_the_markers_and_nowhere_else(store, tmp_path):
     arguments = ["--store", str(store.root), "--scale", "tiny", "--write", str(readme)]
     assert results.main(arguments) == 0
     once = readme.read_text()
-    assert "stale table" not in once
+    assert "stale table" not in once and "Time of all stages" not in once
     assert once.startswith("# Cria\n<!-- results:tiny -->\n**Bits per byte")
     assert once.endswith("<!-- /results:tiny -->\n<!-- results:laptop -->\nkeep\n")
     assert results.main(arguments) == 0
@@ -106,5 +130,16 @@ def test_a_file_without_markers_says_which_lines_it_needs(store, tmp_path, capsy
     readme = tmp_path / "README.md"
     readme.write_text("# Cria\n")
     assert results.main(["--store", str(store.root), "--scale", "tiny", "--write", str(readme)]) == 1
-    assert "needs the lines <!-- results:tiny -->" in capsys.readouterr().err
+    assert "or <!-- results:tiny --> and" in capsys.readouterr().err
     assert readme.read_text() == "# Cria\n"
+
+
+def test_short_and_long_tables_go_where_their_markers_are(store, tmp_path):
+    readme, page = tmp_path / "README.md", tmp_path / "results.md"
+    readme.write_text("<!-- summary:tiny -->\n<!-- /summary:tiny -->\n")
+    page.write_text("<!-- results:tiny -->\n<!-- /results:tiny -->\n")
+    assert results.main(["--store", str(store.root), "--scale", "tiny", "--write", str(readme), str(page)]) == 0
+    assert "| Time of all stages |" in readme.read_text() and "**Bits per byte" not in readme.read_text()
+    assert "**Bits per byte" in page.read_text() and "| Time of all stages |" not in page.read_text()
+    readme.write_text("<!-- summary:tiny -->\n")
+    assert results.main(["--store", str(store.root), "--scale", "tiny", "--write", str(readme)]) == 1
