@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from transformers import AutoConfig, AutoTokenizer
 
@@ -18,8 +17,6 @@ from modeling.sampling import Answer
 # means (each chunk draws its own numbers), hence a constant.
 CHUNK_ANSWERS = 512
 
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-
 
 def read_prompts(folder: Path, name: str = "rl") -> list[dict]:
     """Rows of a prompts artifact, sorted by id, messages as plain role/content dicts."""
@@ -29,14 +26,6 @@ def read_prompts(folder: Path, name: str = "rl") -> list[dict]:
 
 def plain(messages: list[dict]) -> list[dict]:
     return [{"role": message["role"], "content": message["content"]} for message in messages]
-
-
-def write_rows(rows: list[dict], schema: pa.Schema, path: Path) -> None:
-    """A parquet file, whole or absent, with the schema's columns of the rows."""
-    table = pa.Table.from_pylist([{name: row[name] for name in schema.names} for row in rows], schema)
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(table, partial, compression="zstd")
-    os.replace(partial, path)
 
 
 def fitting(model_dir: Path, rows: list[dict], recipe: SamplingRecipe) -> list[dict]:

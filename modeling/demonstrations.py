@@ -6,20 +6,17 @@ entities belong to the demonstrations' part of the split (modeling/splits.py), s
 """
 
 import collections
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from modeling import answer_rules, dialogue_sources, earlier_turns, questions, reporting, safety_sources, splits
+from modeling import answer_rules, dialogue_sources, earlier_turns, questions, reporting, safety_sources, splits, tables
 from modeling.recipes import DemonstrationsRecipe
 from modeling.safety_sources import OwnedPrompt, SafeAnswer
 
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 SCHEMA = pa.schema(
-    [("id", pa.string()), ("messages", MESSAGES), ("category", pa.string()), ("source", pa.string()),
+    [("id", pa.string()), ("messages", tables.MESSAGES), ("category", pa.string()), ("source", pa.string()),
      ("license", pa.string()), ("entity", pa.string())]
 )  # fmt: skip
 
@@ -58,8 +55,8 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
     ]
     test = [row for row in rows if row["entity"] in held_out]
     train = [row for row in rows if row["entity"] not in held_out]
-    write(train, out / "train.parquet")
-    write(test, out / "test.parquet")
+    tables.write_rows(train, SCHEMA, out / "train.parquet")
+    tables.write_rows(test, SCHEMA, out / "test.parquet")
     counts = collections.Counter(row["category"] for row in rows)
     report(rows, counts, out)
     return {
@@ -192,13 +189,6 @@ def row(
         messages.insert(0, {"role": "system", "content": system})
     return {"id": identifier, "messages": messages, "category": category, "source": source, "license": license_,
             "entity": entity}  # fmt: skip
-
-
-def write(rows: list[dict], path: Path, schema: pa.Schema = SCHEMA) -> None:
-    """Write rows as one parquet file, atomically."""
-    partial = path.with_name(f".{path.name}.part")
-    pq.write_table(pa.Table.from_pylist(rows, schema), partial, compression="zstd")
-    os.replace(partial, path)
 
 
 def report(rows: list[dict], counts: collections.Counter, out: Path) -> None:

@@ -13,14 +13,14 @@ from typing import Any
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from modeling import answer_rules, answering, reporting, scoring
+from modeling import answer_rules, answering, reporting, scoring, tables
 from modeling.recipes import DistillationRecipe
 
 ANSWERS = pa.schema(
     [
         ("prompt_id", pa.string()),
         ("category", pa.string()),
-        ("messages", answering.MESSAGES),
+        ("messages", tables.MESSAGES),
         ("preprompt", pa.string()),
         ("original", pa.string()),
         ("distilled", pa.string()),
@@ -34,7 +34,7 @@ SAMPLES = pa.schema(
     [
         ("id", pa.string()),
         ("prompt_id", pa.string()),
-        ("messages", answering.MESSAGES),
+        ("messages", tables.MESSAGES),
         ("reward", pa.float64()),
         ("kind", pa.string()),
         ("category", pa.string()),
@@ -87,8 +87,8 @@ def run(config: DistillationRecipe, inputs: dict[str, Path], out: Path, log: Any
         row["kept"] = keep(row, config.least_gain, config.least_safety)
     rows.sort(key=lambda row: row["id"])
     kept = [row for row in rows if row["kept"]]
-    answering.write_rows(rows, ANSWERS, out / "answers.parquet")
-    answering.write_rows([sample(row) for row in kept], SAMPLES, out / "samples.parquet")
+    tables.write_rows(rows, ANSWERS, out / "answers.parquet")
+    tables.write_rows([sample(row) for row in kept], SAMPLES, out / "samples.parquet")
     plot(out / "plots" / "scores.png", rows)
     reporting.write_text(out / "examples.md", examples(rows))
     return {"prompts_too_long": len(everything) - len(fitting), **summary(rows)}

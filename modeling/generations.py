@@ -4,7 +4,6 @@ All versions answer the same prompts under the same sampling seed, prompt by pro
 is the model. Win rates, safety rates and people read from here.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +11,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from modeling import answering, reporting
+from modeling import answering, reporting, tables
 from modeling.recipes import EvaluationRecipe, SamplingRecipe
 
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("version", "prompt_id", "kind", "category")),
-        ("messages", MESSAGES),
+        ("messages", tables.MESSAGES),
         ("answer", pa.string()),
     ]
 )
@@ -101,9 +99,7 @@ def write(prompts: Sequence[dict], answers: dict[str, list[str]], path: Path) ->
         for version, given in answers.items()
         for prompt, answer in zip(prompts, given, strict=True)
     ]
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), partial, compression="zstd")
-    os.replace(partial, path)
+    tables.write_rows(rows, SCHEMA, path)
 
 
 def read(folder: Path, kind: str) -> tuple[list[dict], dict[str, list[str]]]:

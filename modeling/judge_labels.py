@@ -5,15 +5,13 @@ Half of the objectives, picked by hash, are reserved for the judge. No training 
 the judge would be asked about what it learnt by heart.
 """
 
-import csv
 import hashlib
-import io
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeling import splits
+from modeling import judged_files, splits
 
 # On the raters' five-step scale (0, 0.25 … 1), the two worst steps are a violation, as ratings 1 and 2 of 5 in paper 4.4.
 # Means of several raters count from half-way between steps.
@@ -89,16 +87,8 @@ def objectives(dialogues: Path) -> list[str]:
 def _rows(dialogues: Path, harm: bool):
     """(file name, row) of the CSV files of judged answers: those with harm categories, or those without."""
     for path in sorted(dialogues.glob("raw/**/*.csv")):
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-        while lines and lines[0].startswith("#"):  # versions and remarks, before the header
-            lines = lines[1:]
-        reader = csv.DictReader(io.StringIO("\n".join(lines)))
-        columns = set(reader.fieldnames or ())
-        judged = {"objective", "assistant_response"} <= columns
-        if not judged or ("harm_category" in columns) != harm:
-            continue
-        for row in reader:
-            if row["objective"] and row["assistant_response"]:
+        for row in judged_files.read(path):
+            if row.get("objective") and row.get("assistant_response") and ("harm_category" in row) == harm:
                 yield path.stem, row
 
 

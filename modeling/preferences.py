@@ -14,13 +14,13 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from modeling import annotator as annotators
-from modeling import answering, reporting
+from modeling import answering, reporting, tables
 from modeling.recipes import PreferencesRecipe
 
 SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("id", "prompt_id", "entity", "kind", "category")),
-        ("messages", answering.MESSAGES),
+        ("messages", tables.MESSAGES),
         *((name, pa.string()) for name in ("chosen", "rejected")),
         ("degree", pa.int64()),
         *((name, pa.bool_()) for name in ("chosen_safe", "rejected_safe")),
@@ -78,7 +78,7 @@ def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> d
             f"{annotator.name} gave no judgement of {dropped[UNJUDGED]} of {len(prompts)} pairs: take another annotator"
         )
 
-    answering.write_rows(pairs, SCHEMA, out / "pairs.parquet")
+    tables.write_rows(pairs, SCHEMA, out / "pairs.parquet")
     reporting.write_text(out / "examples.md", examples(pairs))
     return {
         "prompts": len(prompts),

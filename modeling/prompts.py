@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from modeling import answer_rules, dialogue_sources, earlier_turns, questions, reporting, safety_sources, splits
-from modeling.demonstrations import MESSAGES, write
+from modeling import answer_rules, dialogue_sources, earlier_turns, questions, reporting, safety_sources, splits, tables
 from modeling.recipes import PromptsRecipe
 
 SCHEMA = pa.schema(
-    [("id", pa.string()), ("messages", MESSAGES), ("kind", pa.string()), ("category", pa.string()),
+    [("id", pa.string()), ("messages", tables.MESSAGES), ("kind", pa.string()), ("category", pa.string()),
      ("reference", pa.string()), ("source", pa.string()), ("license", pa.string()), ("entity", pa.string())]
 )  # fmt: skip
 REFERENCE_WORDS = 60
@@ -65,7 +64,7 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     }
     metrics: dict = {}
     for part, rows in parts.items():
-        write(sorted(rows, key=lambda row: row["id"]), out / f"{part}.parquet", SCHEMA)
+        tables.write_rows(sorted(rows, key=lambda row: row["id"]), SCHEMA, out / f"{part}.parquet")
         counts = collections.Counter(row["kind"] for row in rows)
         metrics |= {f"{part}_{kind}": count for kind, count in sorted(counts.items())}
         metrics[f"{part}_multi_turn"] = sum(earlier_turns.is_multi_turn(row["messages"]) for row in rows)

@@ -14,14 +14,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from modeling import answering, best_of_n, reporting, sampling, scoring
+from modeling import answering, best_of_n, reporting, sampling, scoring, tables
 from modeling.recipes import RejectionRecipe
 
 CANDIDATES = pa.schema(
     [
         ("prompt_id", pa.string()),
         ("kind", pa.string()),
-        ("messages", answering.MESSAGES),
+        ("messages", tables.MESSAGES),
         ("response", pa.string()),
         ("ended", pa.bool_()),
         ("helpfulness", pa.float64()),
@@ -34,7 +34,7 @@ SAMPLES = pa.schema(
     [
         ("id", pa.string()),
         ("prompt_id", pa.string()),
-        ("messages", answering.MESSAGES),
+        ("messages", tables.MESSAGES),
         ("ended", pa.bool_()),
         ("reward", pa.float64()),
         ("round", pa.int64()),
@@ -72,8 +72,8 @@ def run(config: RejectionRecipe, inputs: dict[str, Path], out: Path, log) -> dic
     best = best_per_prompt(top + earlier)
     samples = [row for row in best if row["kind"] != "safety" or row["safety"] >= config.least_safety]
 
-    answering.write_rows(rows, CANDIDATES, out / "candidates.parquet")
-    answering.write_rows(samples, SAMPLES, out / "samples.parquet")
+    tables.write_rows(rows, CANDIDATES, out / "candidates.parquet")
+    tables.write_rows(samples, SAMPLES, out / "samples.parquet")
     curve = best_of_n.curve([[row["reward"] for row in group] for group in groups])
     best_of_n.plot(out / "plots" / "best_of_n.png", curve)
     reporting.write_text(out / "examples.md", examples(groups))

@@ -3,17 +3,14 @@
 Which prompts demonstrate, train and test is decided here once, for both stages that ask.
 """
 
-import csv
-import itertools
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from modeling import answer_rules, judge_labels, splits
+from modeling import answer_rules, judge_labels, judged_files, splits
 from modeling.dialogue_sources import clean, files
 
 # The paper's three risk categories (4.2.1).
@@ -75,7 +72,7 @@ def scored_answers(dialogues: Path) -> list[ScoredAnswer]:
     """Human-scored answers to harmful objectives (pyrit, scorer_evals/harm)."""
     found = {}
     for path, source, license_ in files(dialogues, "*.csv"):
-        for row in _csv(path):
+        for row in judged_files.read(path):
             scores = [float(value) for key, value in row.items() if str(key).startswith("human_score") and value]
             if not {"harm_category", "objective", "assistant_response"} <= set(row) or not scores:
                 continue
@@ -112,7 +109,7 @@ _ATTACK = re.compile(
 def judged_refusals(dialogues: Path) -> list[JudgedRefusal]:
     found = {}
     for path, source, license_ in files(dialogues, "*refusal*.csv"):
-        for row in _csv(path):
+        for row in judged_files.read(path):
             prompt, answer = clean(row["objective"]), clean(row["assistant_response"])
             record = JudgedRefusal(
                 prompt, answer, float(row["human_score"]) == 1.0, bool(_ATTACK.search(prompt)), source, license_
@@ -182,13 +179,6 @@ def everyday_requests(dialogues: Path) -> list[Request]:
             if not found.get(row.prompt) or (reference and not found[row.prompt].reference):
                 found[row.prompt] = Request(row.prompt, "everyday request", row.source, row.license, reference)
     return [request for request, _ in _left_by_the_judge(list(found.values()), dialogues)]
-
-
-def _csv(path: Path) -> Iterator[dict[str, str]]:
-    """Rows of a CSV that may open with comment lines."""
-    csv.field_size_limit(10_000_000)
-    with path.open(newline="", encoding="utf-8", errors="replace") as lines:
-        yield from csv.DictReader(itertools.dropwhile(lambda line: line.startswith("#"), lines))
 
 
 # --- Who owns a prompt ---

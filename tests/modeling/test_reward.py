@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from modeling import accuracy, answering, dialog, pairs, reward, scoring, training
+from modeling import accuracy, dialog, pairs, reward, scoring, tables, training
 from modeling.accuracy import ScoredPair
 from modeling.preferences import SCHEMA
 from modeling.recipes import RewardRecipe
@@ -68,7 +68,7 @@ def world(tmp_path_factory):
         rows = [make_pair(i, rng, kind, number) for kind in pairs.KINDS for i in range(80)]
         inputs[f"preferences_{number}"] = folder / f"preferences_{number}"
         inputs[f"preferences_{number}"].mkdir()
-        answering.write_rows(rows, SCHEMA, inputs[f"preferences_{number}"] / "pairs.parquet")
+        tables.write_rows(rows, SCHEMA, inputs[f"preferences_{number}"] / "pairs.parquet")
     return inputs
 
 

@@ -3,7 +3,7 @@ import random
 import pyarrow.parquet as pq
 import pytest
 
-from modeling import answering, pairs, reward_report
+from modeling import pairs, reward_report, tables
 from modeling.preferences import SCHEMA
 from modeling.recipes import EvaluationRecipe, SamplingRecipe
 from tests.modeling import test_reward, toy_rlhf
@@ -33,7 +33,7 @@ def inputs(tmp_path_factory):
         rows = [test_reward.make_pair(i, rng, kind, number) for kind in pairs.KINDS for i in range(40)]
         found[f"preferences_{number}"] = folder / f"preferences_{number}"
         found[f"preferences_{number}"].mkdir()
-        answering.write_rows(rows, SCHEMA, found[f"preferences_{number}"] / "pairs.parquet")
+        tables.write_rows(rows, SCHEMA, found[f"preferences_{number}"] / "pairs.parquet")
         for kind in pairs.KINDS:
             found[f"{kind}_reward_model_{number}"] = world[f"{kind}_reward_model"]
     return found
