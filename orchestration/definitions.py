@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets import STAGES
 from assets.gates import GATES
-from orchestration.automation import new_snapshots
+from orchestration.automation import new_data, new_snapshots
 from orchestration.factory import build_asset, build_check
 from orchestration.launchers import prepare_environment
 from orchestration.partitions import SCALES, SNAPSHOTS
@@ -23,8 +23,6 @@ def _job(name: str, description: str, partitions: dg.PartitionsDefinition):
         name,
         selection=dg.AssetSelection.keys(*keys),
         partitions_def=partitions,
-        # One process for a whole run: torch is imported once, and one training at a time has the machine.
-        executor_def=dg.in_process_executor,
         description=description,
     )
 
@@ -36,5 +34,8 @@ defs = dg.Definitions(
     assets=[build_asset(stage, GATES) for stage in STAGES.values()],
     asset_checks=[build_check(gate) for gate in GATES],
     jobs=[corpus_job, model_job],
-    sensors=[new_snapshots],
+    sensors=[new_snapshots, new_data],
+    # One process for a whole run, of a job or of assets picked in the UI: torch is imported once, and one training at a time
+    # has the machine (the instance runs one run at a time: orchestration/run.py).
+    executor=dg.in_process_executor,
 )

@@ -13,7 +13,7 @@ from orchestration import records
 from orchestration.source_code import code_version, code_version_now
 from orchestration.stage import Gate, Stage, expanded_inputs, settings
 from orchestration.store import SCRATCH, artifact, gates_file, work, write_json
-from orchestration.workplace import alone, begin_attempt, discard, empty_trash
+from orchestration.workplace import alone, begin_attempt, different, discard, empty_trash, others
 
 
 class StageError(Exception):
@@ -88,12 +88,14 @@ def write_gate(key: str, partition: str | None, name: str, said: dict) -> None:
 def _wanted(planned: Plan, folder: Path) -> dict | None:
     """The record in `folder` where it has the wanted fingerprint and parents' bytes, and its files verify."""
     record = records.read(folder)
-    if record is None or record["fingerprint"] != planned.fingerprint:
-        return None
-    # A parent made again elsewhere may have other bytes under the same fingerprint.
-    if any(record["parents"][role]["content"] != parent["content"] for role, parent in planned.parents.items()):
+    if record is None or not matches(planned, record):
         return None
     return None if records.verify(folder, record) else record
+
+
+def matches(planned: Plan, record: dict) -> bool:
+    """Whether the record says what is planned. A parent made again elsewhere may have other bytes under one fingerprint."""
+    return record["fingerprint"] == planned.fingerprint and records.same_parents(record, planned.parents)
 
 
 def reusable(planned: Plan) -> dict | None:
@@ -131,13 +133,19 @@ def build(planned: Plan, log: Any, launch: Callable[[Plan, Path, Any], dict]) ->
         if record is not None:
             return record, True
         out.parent.mkdir(parents=True, exist_ok=True)
-        for stale in out.parent.iterdir():  # unfinished work for another recipe, code or parent
-            if stale != out:
-                discard(stale)
+        about = {
+            "recipe": records.as_json(planned.recipe),
+            "code": planned.code,
+            "parents": records.named(planned.parents),
+        }
+        for other in others(out):
+            log.info(f"set aside: unfinished work in {other} (what differs: {different(other, about)}). It is continued once "
+                     "that is as it was, and deleted once this is published")  # fmt: skip
         if out.is_dir():
             log.info("continues where it was stopped")
         _refuse_changes(planned)
-        earlier = begin_attempt(out)
+        _refuse_damage(planned)
+        earlier = begin_attempt(out, about)
         started = time.monotonic()
         metrics = launch(planned, out, log)
         seconds = earlier + time.monotonic() - started
@@ -163,6 +171,15 @@ def _refuse_changes(planned: Plan) -> None:
             raise StageError(f"{key}: its parent {parent['asset']} was replaced meanwhile. Materialize {key} again")
 
 
+def _refuse_damage(planned: Plan) -> None:
+    """Raises StageError where a parent's files are not those of its record: what is made alone would name bytes it never read."""
+    for role, parent in planned.parents.items():
+        wrong = records.verify(planned.inputs[role], parent)
+        if wrong:
+            where = f" for {parent['partition']}" if parent["partition"] else ""
+            raise StageError(f"{planned.stage.key} will not start: {wrong}. Materialize {parent['asset']}{where} again")
+
+
 def _publish(planned: Plan) -> None:
     """Renames the sealed work into place. Each step is one rename, and a kill between two leaves what `_settled` ends.
 
@@ -171,6 +188,8 @@ def _publish(planned: Plan) -> None:
     discard(planned.work / SCRATCH)
     planned.final.parent.mkdir(parents=True, exist_ok=True)
     gates_file(planned.stage.key, planned.partition).unlink(missing_ok=True)  # they judged what is replaced here
+    for other in others(planned.work):
+        discard(other)
     discard(planned.final)
     os.rename(planned.work, planned.final)
     empty_trash()

@@ -2,6 +2,7 @@
 
 import collections
 import importlib
+import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from orchestration import execution, metadata, records
 from orchestration.console import StageLog, duration
 from orchestration.launchers import materialize
 from orchestration.partitions import BY_AXIS
+from orchestration.run import PID_TAG
 from orchestration.source_code import code_version
 from orchestration.stage import SCALE, SNAPSHOT, Gate, Stage, expanded_inputs, settings
 from orchestration.store import artifact
@@ -40,6 +42,11 @@ def _partition(context, stage: Stage) -> str | None:
     return context.partition_key if stage.axis else None
 
 
+def _note_process(context) -> None:
+    """Tags the run with its process, by which `close_dead_runs` sees that it was killed."""
+    context.instance.add_run_tags(context.run.run_id, {PID_TAG: str(os.getpid())})
+
+
 _started: dict[str, int] = collections.Counter()  # stages begun, by run
 
 
@@ -66,6 +73,7 @@ def build_asset(stage: Stage, gates: Sequence[Gate] = ()) -> dg.AssetsDefinition
     )
     def made(context: dg.AssetExecutionContext):
         partition = _partition(context, stage)
+        _note_process(context)
         log = StageLog(_title(context, stage), context.log.info)
         try:
             record, reused = materialize(stage, partition, log, gates)
@@ -81,15 +89,25 @@ def build_asset(stage: Stage, gates: Sequence[Gate] = ()) -> dg.AssetsDefinition
 
 
 def judge_gate(gate: Gate, partition: str | None) -> dict:
-    """The verdict on the published artifact, kept beside it. The same code on the same artifact passed it before: that one."""
+    """The verdict on the published artifact, kept beside it. The same code on the same artifact passed it before: that one.
+
+    Raises StageError where the artifact is not there, or was made from other parents than lie there now.
+    """
     folder = artifact(gate.stage.key, partition)
+    inputs = {role: artifact(p.key, where) for role, (p, where) in expanded_inputs(gate.stage, partition).items()}
     record = records.read(folder)
+    if record is None:
+        raise execution.StageError(f"gate {gate.name} has nothing to judge: materialize {gate.stage.key} first")
+    if not records.same_parents(record, {role: records.read(parent) for role, parent in inputs.items()}):
+        raise execution.StageError(
+            f"gate {gate.name} would compare {gate.stage.key} with other parents than those it was made from: "
+            f"materialize {gate.stage.key} first"
+        )
     module, name = gate.function.split(":")
     about = {"content": record["content"], "fingerprint": record["fingerprint"], "code": code_version(module)}
     before = execution.read_gates(gate.stage.key, partition).get(gate.name)
     if before and before["passed"] and about.items() <= before.items():
         return before
-    inputs = {role: artifact(p.key, where) for role, (p, where) in expanded_inputs(gate.stage, partition).items()}
     recipe = gate.stage.recipe(settings(gate.stage.axis, partition))
     started = time.monotonic()
     passed, why, figures = getattr(importlib.import_module(module), name)(folder, inputs, recipe)
@@ -110,8 +128,12 @@ def build_check(gate: Gate) -> dg.AssetChecksDefinition:
         partitions_def=BY_AXIS[gate.stage.axis],
     )
     def check(context: dg.AssetCheckExecutionContext):
-        partition = context.partition_key if gate.stage.axis else None
-        said = judge_gate(gate, partition)
+        partition = _partition(context, gate.stage)
+        _note_process(context)
+        try:
+            said = judge_gate(gate, partition)
+        except execution.StageError as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from error
         if not said["passed"]:
             StageLog(gate.stage.key, context.log.warning).info(f"gate {gate.name} FAILED: {said['why']}")
         return dg.AssetCheckResult(

@@ -1,6 +1,7 @@
 """What a materialization shows in the Dagster UI: the record, readable to a stakeholder."""
 
 import base64
+import re
 from pathlib import Path
 
 import dagster as dg
@@ -8,6 +9,8 @@ import dagster as dg
 from orchestration.records import RECORD
 
 MAX_TEXT = 40_000  # characters of a Markdown file shown in the UI
+# Shows a file that lies beside the text. The UI has no such file, and the plots are shown by themselves.
+RELATIVE_IMAGE = re.compile(r"!\[[^\]]*\]\((?!https?:|data:)[^)]*\)")
 
 
 def _picture(path: Path) -> dg.MetadataValue:
@@ -37,13 +40,21 @@ def _metric(value) -> dg.MetadataValue:
     return dg.MetadataValue.json(value)
 
 
+def _texts(folder: Path) -> dict[str, dg.MetadataValue]:
+    """The Markdown files, each text once: a bundle's README is its model card."""
+    names = {path.read_text(encoding="utf-8"): path.stem.lower() for path in sorted(folder.glob("*.md"), reverse=True)}
+    found = {}
+    for text, name in reversed(names.items()):
+        text = RELATIVE_IMAGE.sub("", text)
+        found[name] = dg.MetadataValue.md(text[:MAX_TEXT] + ("\n\n…" if len(text) > MAX_TEXT else ""))
+    return found
+
+
 def of(folder: Path, record: dict, reused: bool) -> dict[str, dg.MetadataValue]:
     """Metadata of one materialization, from its record and the plots and report beside it."""
     size = sum(entry["bytes"] for entry in record["manifest"].values())
     shown = {f"plot: {path.stem}": _picture(path) for path in sorted(folder.glob("plots/*.png"))}
-    for path in sorted(folder.glob("*.md")):
-        text = path.read_text(encoding="utf-8")
-        shown[path.stem.lower()] = dg.MetadataValue.md(text[:MAX_TEXT] + ("\n\n…" if len(text) > MAX_TEXT else ""))
+    shown.update(_texts(folder))
     shown.update({name: _metric(value) for name, value in record["metrics"].items()})
     git = record["git"]
     return {

@@ -85,6 +85,20 @@ def verify(folder: Path, record: dict) -> str | None:
     return None
 
 
+def named(parents: dict[str, dict]) -> dict[str, dict]:
+    """What a record says of its parents."""
+    return {
+        role: {name: record[name] for name in ("asset", "partition", "fingerprint", "content")}
+        for role, record in parents.items()
+    }
+
+
+def same_parents(record: dict, parents: dict[str, dict | None]) -> bool:
+    """Whether the record was made from exactly the bytes of these parents (None: one that is not there)."""
+    now = {role: parent and parent["content"] for role, parent in parents.items()}
+    return {role: parent["content"] for role, parent in record["parents"].items()} == now
+
+
 def seed_of(recipe: Any) -> int | None:
     return getattr(recipe, "seed", None)
 
@@ -157,10 +171,7 @@ def build(key: str, partition: str | None, recipe: Any, identity: str, code: str
         "fingerprint": identity,
         "content": _hash({name: entry["sha256"] for name, entry in manifest.items()}),
         "code": code,
-        "parents": {
-            role: {name: record[name] for name in ("asset", "partition", "fingerprint", "content")}
-            for role, record in parents.items()
-        },
+        "parents": named(parents),
         "git": git_state(),
         "libraries": libraries(),
         "host": host(),

@@ -10,38 +10,84 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from orchestration import scales
+from data_cleaning.fetch import SourceError
+from orchestration import execution, records, scales, stage
 from orchestration.console import duration
 from orchestration.launchers import prepare_environment
 from orchestration.store import CHECKOUT, store
 
 PID_TAG = "cria/pid"
 FREE_BYTES = {"tiny": 1e9, "laptop": 4e9, "adopted": 12e9}
+UNLIMITED = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+"""
+# One training at a time has the machine, also of two runs that are launched in the UI: the second waits.
+DAGSTER_YAML = f"""{UNLIMITED}\
+concurrency:
+  runs:
+    max_concurrent_runs: 1
+"""
 
 
 def prepare_dagster_home() -> None:
-    """DAGSTER_HOME, in the checkout unless set, with telemetry off."""
-    home = os.environ.setdefault("DAGSTER_HOME", str(CHECKOUT / ".dagster"))
-    os.makedirs(home, exist_ok=True)
-    settings = os.path.join(home, "dagster.yaml")
-    if not os.path.exists(settings):
-        with open(settings, "w", encoding="utf-8") as file:
-            file.write("telemetry:\n  enabled: false\nnux:\n  enabled: false\n")
+    """DAGSTER_HOME, in the checkout unless set, with telemetry off and one run at a time."""
+    home = Path(os.environ.setdefault("DAGSTER_HOME", str(CHECKOUT / ".dagster")))
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "dagster.yaml"
+    # A person's own settings stay; UNLIMITED is what earlier versions of this program wrote.
+    if not settings.exists() or settings.read_text(encoding="utf-8") == UNLIMITED:
+        settings.write_text(DAGSTER_YAML, encoding="utf-8")
+
+
+def check_sources() -> None:
+    """Exits with the message that says what to mend where the table of sources cannot be used."""
+    try:
+        stage.sources()
+    except SourceError as error:
+        sys.exit(str(error))
 
 
 def check_disk(scale: str) -> None:
-    """Exits with a clear line where the store's disk is too full to finish."""
+    """Exits with a clear line where the store's disk is too full to make what is not made yet."""
+    if finished(scale):
+        return
     folder = store()
     folder.mkdir(parents=True, exist_ok=True)
-    free, wanted = shutil.disk_usage(folder).free, FREE_BYTES.get(scale, 50e9)
+    free = shutil.disk_usage(folder).free
+    wanted = FREE_BYTES.get(scale, 50e9) - sum(map(_bytes_in, (folder / scale, folder / ".work" / scale)))
     if free < wanted:
-        sys.exit(f"{folder} has {free / 1e9:.1f} GB free and scale {scale} needs about {wanted / 1e9:.0f} GB: "
+        sys.exit(f"{folder} has {free / 1e9:.1f} GB free and scale {scale} needs about {wanted / 1e9:.1f} GB more: "
                  "free some space, or set CRIA_STORE to a folder on another disk")  # fmt: skip
 
 
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def finished(scale: str) -> bool:
+    """Whether everything of a scale is there as it would be made now; the bytes themselves are not read."""
+    from assets import STAGES
+
+    for made in STAGES.values():
+        partitions = {stage.SCALE: [scale], stage.SNAPSHOT: stage.snapshots(), None: [None]}[made.axis]
+        for partition in partitions:
+            try:
+                planned = execution.plan(made, partition)
+            except (execution.StageError, SourceError):  # the run itself will say it
+                return False
+            record = records.read(planned.final)
+            if record is None or not execution.matches(planned, record):
+                return False
+    return True
+
+
 def close_dead_runs(instance) -> None:
-    """A run whose process was killed stays 'started' for ever: say that it was canceled."""
+    """A run whose process was killed stays 'started' for ever, and the next would wait for it: say that it was canceled."""
     import dagster as dg
 
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
@@ -58,7 +104,6 @@ def run_job(name: str, partition: str, instance) -> bool:
     result = job.execute_in_process(
         partition_key=partition,
         instance=instance,
-        tags={PID_TAG: str(os.getpid())},
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )
@@ -133,6 +178,7 @@ def main() -> None:
         scales.scale(sys.argv[1])
     except KeyError as error:
         sys.exit(str(error.args[0]))
+    check_sources()
     check_disk(sys.argv[1])
     sys.exit(interruptible(lambda: materialize(sys.argv[1])))
 

@@ -17,7 +17,7 @@ from collections.abc import Collection
 
 from orchestration import records
 from orchestration.launchers import prepare_environment
-from orchestration.run import prepare_dagster_home
+from orchestration.run import check_sources, close_dead_runs, prepare_dagster_home
 from orchestration.store import CHECKOUT, artifact
 
 HOST = "127.0.0.1"
@@ -46,13 +46,14 @@ def ui_command(number: int) -> list[str]:
             "--log-level", "warning"]  # fmt: skip
 
 
-def declare_snapshots() -> None:
-    """The snapshots of the table of sources as partitions, so that a person can pick one in the browser."""
+def prepare_instance() -> None:
+    """The snapshots of the table of sources as partitions, to be picked in the browser, and no run that waits for a dead one."""
     import dagster as dg
 
     from orchestration import partitions
 
     with dg.DagsterInstance.get() as instance:
+        close_dead_runs(instance)
         partitions.declare_snapshots(instance)
 
 
@@ -117,9 +118,10 @@ def main() -> None:
     if sys.argv[1] == "--check":  # before twenty minutes of work, not after
         port("CRIA_CHAT_PORT", 7860)
         return
+    check_sources()
     prepare_environment()
     prepare_dagster_home()
-    declare_snapshots()
+    prepare_instance()
     commands = {"Dagster UI": (f"http://{HOST}:{ui}", ui_command(ui))}
     if sys.argv[1] != "--ui":
         bundle = artifact("bundle", sys.argv[1])

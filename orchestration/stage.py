@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_cleaning.fetch import load_sources, pin
+from data_cleaning.fetch import SourceError, load_sources, pin
 from data_cleaning.recipes import Source
 from orchestration import scales
 from orchestration.store import CHECKOUT
@@ -84,8 +84,10 @@ def _sources(path: Path, modified: float, opt_in: str) -> tuple[Source, ...]:
 
 
 def sources() -> tuple[Source, ...]:
-    """The sources of the table, without those that are opt-in and not named in CRIA_OPT_IN."""
+    """The sources of the table, without those that are opt-in and not named in CRIA_OPT_IN. Raises SourceError."""
     path = sources_file()
+    if not path.is_file():
+        raise SourceError(f"{path}, the table of sources, is no file: name one in CRIA_SOURCES, or unset it")
     return _sources(path, path.stat().st_mtime, os.environ.get("CRIA_OPT_IN", ""))
 
 

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.store import SCRATCH, store, write_json
+from release.lineage import RECORD
+
+NOTE = Path(SCRATCH) / "attempts.json"
 
 
 @contextmanager
@@ -31,19 +34,33 @@ def alone(folder: Path, log: Any) -> Iterator[None]:
         yield
 
 
-def begin_attempt(out: Path) -> float:
-    """Notes in the scratch of `out` that an attempt begins; returns the seconds that the earlier ones took together.
+def others(out: Path) -> list[Path]:
+    """The other work folders of the stage: unfinished work for another recipe, code or parent."""
+    return sorted(folder for folder in out.parent.iterdir() if folder != out)
+
+
+def different(other: Path, about: dict[str, Any]) -> str:
+    """What sets the work in `other` apart from work `about` (recipe, code, parents), in words."""
+    for noted in (other / NOTE, other / RECORD):  # finished work has lost its scratch
+        if noted.is_file():
+            before = json.loads(noted.read_text(encoding="utf-8"))
+            return ", ".join(name for name in about if before.get(name) != about[name])
+    return "not noted"
+
+
+def begin_attempt(out: Path, about: dict[str, Any]) -> float:
+    """Notes in the scratch of `out` that an attempt begins, and from what; returns the seconds that the earlier ones took.
 
     Nothing can be written at a kill: an attempt is taken to have ended with the newest file it left.
     """
-    note = out / SCRATCH / "attempts.json"
+    note = out / NOTE
     earlier = 0.0
     if note.is_file():
         last = json.loads(note.read_text(encoding="utf-8"))
         newest = max(path.lstat().st_mtime for path in out.rglob("*"))
         earlier = last["earlier_seconds"] + max(0.0, newest - last["began"])
     note.parent.mkdir(parents=True, exist_ok=True)
-    write_json(note, {"earlier_seconds": earlier, "began": time.time()})
+    write_json(note, {"earlier_seconds": earlier, "began": time.time(), **about})
     return earlier
 
 

@@ -8,7 +8,7 @@ from release.lineage import Artifact, Lineage
 
 PUE = 1.1
 KG_CO2E_PER_KWH = 0.385
-SIMULATED = "simulated"
+SIMULATED, PEOPLE = "simulated", "people"
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,17 @@ def architecture(facts: Facts) -> str:
 
 def annotators(facts: Facts) -> str:
     """Who labelled the preferences, from the recipes of every round's pairs."""
-    kinds = sorted({a.record["recipe"]["annotator"] for a in preferences(facts)})
-    spelled = {SIMULATED: "a simulated annotator (a program, not people)", "judge": "a judge model (not people)",
-               "people": "people", "public": "a public preference set"}  # fmt: skip
-    return " and ".join(spelled.get(kind, kind) for kind in kinds) or "nobody"
+    names = sorted({a.record["recipe"]["annotator"] for a in preferences(facts)})
+    return " and ".join(map(annotator, names)) or "nobody"
+
+
+def annotator(name: str) -> str:
+    """A recipe's annotator in words: "judge:MODEL" and its like say after the colon which one."""
+    kind, _, which = name.partition(":")
+    spelled = {SIMULATED: "a simulated annotator (a program, not people)",
+               "judge": f"the judge model {which} (a program, not people)", PEOPLE: "people",
+               "public": f"a public preference set {which}".rstrip()}  # fmt: skip
+    return spelled.get(kind, name)
 
 
 def preferences(facts: Facts) -> list[Artifact]:
@@ -177,7 +184,7 @@ def training_data(facts: Facts) -> str:
     trained = [source for source in sources if source["use"] in ("corpus", "dialogues", "prompts", "checkpoint")]
     measured = [source for source in sources if source not in trained]
     local = [source["name"] for source in trained if "://" not in source["uri"]]
-    rated = any(a.record["recipe"]["annotator"] == "people" for a in preferences(facts))
+    rated = any(a.record["recipe"]["annotator"] == PEOPLE for a in preferences(facts))
     text = (
         "**Overview.** Everything the model was trained on is listed here with its licence; "
         + (
@@ -221,8 +228,8 @@ def evaluation(facts: Facts) -> str:
 
 
 def ethics(facts: Facts) -> str:
-    shaped = sorted({lineage.name_of(a.record).split("/", 1)[1] for a in preferences(facts)
-                     if a.record["recipe"]["annotator"] == SIMULATED})  # fmt: skip
+    by = {lineage.name_of(a.record).split("/", 1)[1]: a.record["recipe"]["annotator"] for a in preferences(facts)}
+    shaped = sorted(name for name, given in by.items() if given != PEOPLE)
     parts = [
         "This is a research model. It makes statements that are false, repeats biases of its sources, and its refusals are "
         "neither complete nor always called for: the violation and false-refusal rates above are what is known of its "
@@ -230,9 +237,9 @@ def ethics(facts: Facts) -> str:
     ]
     if shaped:
         parts.append(
-            f"**No person judged its answers.** The preferences of {', '.join(shaped)} were given by the simulated "
-            "annotator, a program with fixed rules. Both reward models, all later versions and every reward-model win rate "
-            "inherit its notion of helpful and safe, which is not that of people."
+            f"**No person judged its answers.** The preferences of {', '.join(shaped)} were given by "
+            f"{' and '.join(sorted({annotator(by[name]) for name in shaped}))}. Both reward models, all later versions and "
+            "every reward-model win rate inherit that notion of helpful and safe, which is not that of people who used it."
         )
     parts.append("Before any use with people, test it for that use, and keep a person in charge of what it says.")
     return "\n\n".join(parts) + "\n"

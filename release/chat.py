@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, DynamicCache
 
 from modeling import dialog, sampling
-from release.bundle import Bundle, BundleError
+from release import bundle as bundles
+from release.bundle import Bundle, BundleError, Version
 
 # Paper Table 31. Meta offered it as the default at first and removed it a month later, because it made refusals of
 # harmless questions more frequent; here it is offered and never set by itself.
@@ -26,7 +27,9 @@ DEFAULT_SYSTEM_PROMPT = (
     "the answer to a question, please don't share false information."
 )
 MAX_TEMPERATURE = 2.0
-MAX_CHARACTERS = 20_000  # of one message: longer ones are refused before they cost a tokenizer pass
+MAX_CHARACTERS = (
+    20_000  # of one message, or of the system prompt: longer ones are refused before they cost a tokenizer pass
+)
 ROOM_FOR_ANSWER = 4  # at least 1/4 of the context stays free for the answer, however long the dialogue
 UNFINISHED_CHARACTER = "\ufffd"  # a character whose bytes are not all there yet
 
@@ -74,15 +77,25 @@ class Versions:
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Loaded:
-        """Raises BundleError for a version that is not in the bundle, OSError where its files cannot be read."""
+        """Raises BundleError for a version that is not in the bundle and for a bundle that is another one by now, OSError
+        where its files cannot be read."""
         path = self.bundle.version(name).path
         with self._lock:
             if name not in self._loaded:
-                self._loaded[name] = load(path)
+                self._refuse_another_release()
+                loaded = load(path)
+                self._refuse_another_release()  # it may have been replaced between its files
+                self._loaded[name] = loaded
                 while len(self._loaded) > self.keep:
                     self._loaded.popitem(last=False)
             self._loaded.move_to_end(name)
             return self._loaded[name]
+
+    def _refuse_another_release(self) -> None:
+        """The page shows what was read at its start: names, hashes and card of one release, and never weights of another."""
+        root = self.bundle.root
+        if bundles.read(root) != self.bundle:
+            raise BundleError(f"the release in {root} was made anew since this chat was started: start the chat again")
 
 
 def load(path: Path) -> Loaded:
@@ -101,10 +114,21 @@ def read_prompt(loaded: Loaded, messages: list[dict], max_new_tokens: int) -> tu
     What people write is encoded as plain text, whatever control tokens it spells (modeling.dialog). Raises
     sampling.PromptTooLongError where the last message alone does not fit, ValueError where roles do not alternate.
     """
-    context = sampling.context_length(loaded.model)
-    limit = context - min(max_new_tokens, context // ROOM_FOR_ANSWER)
+    limit = prompt_limit(sampling.context_length(loaded.model), max_new_tokens)
     fitted = sampling.fit_prompt(loaded.tokenizer, messages, limit)
     return fitted.ids, fitted.dropped_turns
+
+
+def prompt_limit(context: int, max_new_tokens: int) -> int:
+    """Tokens of a context that a prompt may take."""
+    return context - min(max_new_tokens, context // ROOM_FOR_ANSWER)
+
+
+def has_room_for(version: Version, system: str, max_new_tokens: int) -> bool:
+    """Whether a version can read a system prompt and a word after it. Raises OSError where its files cannot be read."""
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": "Hello"}]
+    ids = dialog.encode_prompt(AutoTokenizer.from_pretrained(version.path), messages)
+    return len(ids) <= prompt_limit(version.context, max_new_tokens)
 
 
 def stream(loaded: Loaded, messages: list[dict], settings: Settings) -> Iterator[Answer]:

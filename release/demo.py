@@ -6,7 +6,6 @@ It answers with any version of a release, needs no network and sends nothing any
 import argparse
 import html
 import os
-import re
 import socket
 import sys
 import time
@@ -35,7 +34,6 @@ POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws: wss: data: blob:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'"
 )
-CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)  # fenced blocks, spans
 
 
 class ContentPolicy:
@@ -54,19 +52,6 @@ class ContentPolicy:
         await self.app(scope, receive, send_with_policy)
 
 
-def plain(text: str) -> str:
-    """What a person wrote, shown as written: no Markdown, no tags. A blank line would end the block and begin Markdown."""
-    return f'<div style="white-space: pre-wrap">{html.escape(text).replace(chr(10), "&#10;")}</div>'
-
-
-def rendered(answer: str) -> str:
-    """An answer as Markdown without HTML: "<" outside code is only ever a sign, and a code block that was cut is ended."""
-    parts = CODE.split(answer)
-    parts[::2] = [part.replace("<", "&lt;") for part in parts[::2]]
-    fences = sum(line.lstrip().startswith("```") for line in answer.splitlines())
-    return "".join(parts) + ("\n```" if fences % 2 else "")
-
-
 def view(bundle: bundles.Bundle, turns: list[dict], unread: int) -> list[dict]:
     """The dialogue for the page; its first `unread` messages carry a line that says the model no longer reads them."""
     shown = []
@@ -75,16 +60,12 @@ def view(bundle: bundles.Bundle, turns: list[dict], unread: int) -> list[dict]:
             shown.append({"role": "assistant", "content": '<div class="cut">the messages above no longer fit into the '
                           "context and are not read</div>"})  # fmt: skip
         if turn["role"] == "user":
-            content = plain(turn["content"])
+            content = look.plain(turn["content"])
         else:
             by = f'<div class="by">{html.escape(bundle.version(turn["version"]).title)}</div>'
-            content = f"{rendered(turn['content'])}\n\n{by}" if turn["content"] else by
+            content = f"{look.rendered(turn['content'])}\n\n{by}" if turn["content"] else by
         shown.append({"role": turn["role"], "content": content})
     return shown
-
-
-def state_line(text: str, kind: str = "") -> str:
-    return f'<div class="state"><span class="{kind}">{html.escape(text)}</span></div>'
 
 
 def progress_line(answer: chat.Answer, seconds: float) -> str:
@@ -100,30 +81,34 @@ def progress_line(answer: chat.Answer, seconds: float) -> str:
         warnings.append("cut at the longest answer you allow")
     if answer.ended == "context":
         warnings.append("cut: the context is full")
-    return state_line(" · ".join(parts + warnings), "warn" if warnings else "")
+    return look.state_line(" · ".join(parts + warnings), "warn" if warnings else "")
 
 
 def respond(versions: chat.Versions, text: str, turns: list[dict], name: str, system: str,
             temperature: float, top_p: float, max_new_tokens: float) -> Iterator[tuple]:  # fmt: skip
-    """One turn of the dialogue: yields (messages shown, dialogue kept, text box, state line) as the answer grows.
+    """One turn of the dialogue: yields (messages shown, dialogue kept, text box, state line, text with no answer yet).
 
     The text box is emptied once and then left alone: the next message may be written while an answer still grows. It gets
     its text back where no answer could be given.
     """
-    bundle = versions.bundle
+    bundle, system = versions.bundle, system if system and system.strip() else ""
+
+    def refused(told: str, kind: str = "fail") -> tuple:
+        return view(bundle, turns, 0), turns, text, look.state_line(told, kind), ""
+
     if not text.strip():
-        yield view(bundle, turns, 0), turns, "", state_line("Write something first.", "warn")
+        yield refused("Write something first.", "warn")
         return
-    if len(text) > chat.MAX_CHARACTERS:
-        told = f"That message has {len(text):,} characters; at most {chat.MAX_CHARACTERS:,} are taken."
-        yield view(bundle, turns, 0), turns, text, state_line(told, "fail")
-        return
+    for what, written in (("message", text), ("system prompt", system)):
+        if len(written) > chat.MAX_CHARACTERS:
+            yield refused(f"That {what} has {len(written):,} characters; at most {chat.MAX_CHARACTERS:,} are taken.")
+            return
     asked = [*turns, {"role": "user", "content": text}]
-    yield view(bundle, asked, 0), turns, "", state_line(f"Reading with {bundle.version(name).title} …")
+    yield view(bundle, asked, 0), turns, "", look.state_line(f"Reading with {bundle.version(name).title} …"), text
     try:
         settings = chat.Settings(temperature, top_p, int(max_new_tokens))
         loaded = versions.get(name)
-        messages = [{"role": "system", "content": system}] if system and system.strip() else []
+        messages = [{"role": "system", "content": system}] if system else []
         messages += [{"role": turn["role"], "content": turn["content"]} for turn in asked]
         begun = shown = time.monotonic()
         for answer in chat.stream(loaded, messages, settings):
@@ -133,13 +118,13 @@ def respond(versions: chat.Versions, text: str, turns: list[dict], name: str, sy
             shown = now
             kept = [*asked, {"role": "assistant", "content": answer.text, "version": name}]
             shown_now = view(bundle, kept, 2 * answer.dropped_turns)
-            yield shown_now, kept, gr.skip(), progress_line(answer, now - begun)
+            yield shown_now, kept, gr.skip(), progress_line(answer, now - begun), ""
     except PromptTooLongError:
         told = f"Too long: {bundle.version(name).title} reads {bundle.version(name).context} tokens, prompt and answer together."
-        yield view(bundle, turns, 0), turns, text, state_line(f"{told} Shorten the message.", "fail")
+        yield refused(f"{told} Shorten the {'system prompt' if len(system) > len(text) else 'message'}.")
     except (ValueError, RuntimeError, OSError, LookupError) as error:  # what loading and running a model raise
         told = f"No answer: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
-        yield view(bundle, turns, 0), turns, text, state_line(told, "fail")
+        yield refused(told)
 
 
 def describe(bundle: bundles.Bundle, name: str) -> str:
@@ -161,29 +146,37 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
     first = bundle.offered[0]
     missing = [version for version in bundle.versions if version.path is None]
 
-    def with_buttons(updates):
-        writing = (gr.Button(visible=False), gr.Button(visible=True))
-        for update in updates:
-            yield *update, *writing
-            writing = (gr.skip(), gr.skip())
-        yield *[gr.skip()] * 4, gr.Button(visible=True), gr.Button(visible=False)
+    def wait():
+        return look.state_line("Waiting for its turn …"), gr.Button(visible=False), gr.Button(visible=True)
 
     def answer(text, turns, name, system, temperature, top_p, max_new_tokens):
-        yield from with_buttons(respond(versions, text, turns, name, system, temperature, top_p, max_new_tokens))
+        yield from respond(versions, text, turns, name, system, temperature, top_p, max_new_tokens)
 
     def again(turns, name, system, temperature, top_p, max_new_tokens):
         last = max((place for place, turn in enumerate(turns) if turn["role"] == "user"), default=None)
         if last is not None:
             question = turns[last]["content"]
-            yield from with_buttons(
-                respond(versions, question, turns[:last], name, system, temperature, top_p, max_new_tokens)
-            )
+            yield from respond(versions, question, turns[:last], name, system, temperature, top_p, max_new_tokens)
 
-    def stopped(turns):
-        return view(bundle, turns, 0), state_line("Stopped."), gr.Button(visible=True), gr.Button(visible=False)
+    def ready(pending, written):
+        """What was sent and got no answer goes back into the box, before what has been written there since."""
+        back = "\n".join(filter(None, (pending, written))) if pending else gr.skip()
+        return back, "", gr.Button(visible=True), gr.Button(visible=False)
+
+    def stopped(turns, pending, written):
+        return view(bundle, turns, 0), look.state_line("Stopped."), *ready(pending, written)
 
     def cleared():
-        return [], [], "", state_line(""), gr.Button(visible=True), gr.Button(visible=False)
+        return [], [], "", look.state_line(""), "", gr.Button(visible=True), gr.Button(visible=False)
+
+    def default_system_prompt(name, length):
+        version = bundle.version(name)
+        if chat.has_room_for(version, chat.DEFAULT_SYSTEM_PROMPT, int(length)):
+            return chat.DEFAULT_SYSTEM_PROMPT, gr.skip()
+        told = (
+            f"Llama 2's default system prompt is too long for the {version.context} tokens that {version.title} reads."
+        )
+        return gr.skip(), look.state_line(told, "warn")
 
     def picked(event: gr.SelectData):
         return event.value["text"]
@@ -197,7 +190,7 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
                     buttons=[], latex_delimiters=[], allow_tags=False, group_consecutive_messages=False,
                     examples=[{"text": example} for example in bundle.examples],
                 )  # fmt: skip
-                state = gr.HTML(state_line(""), padding=False)
+                state = gr.HTML(look.state_line(""), padding=False)
                 with gr.Row(elem_classes="write"):
                     box = gr.Textbox(show_label=False, container=False, placeholder="Write a message", lines=1,
                                      max_lines=6, autofocus=True, scale=8, elem_id="message")  # fmt: skip
@@ -230,16 +223,25 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
                 gr.Markdown(f"Too large to travel in this bundle, named by content: {names}.", elem_classes="paper")
             gr.Markdown(bundle.lineage, elem_classes="paper", latex_delimiters=[])
 
-        turns = gr.State([])
-        shown = [messages, turns, box, state, send, stop]
+        turns, pending = gr.State([]), gr.State("")
+        shown, idle = [messages, turns, box, state, pending], [box, pending, send, stop]
         settings = [choice, system, temperature, top_p, length]
         alone = {"concurrency_limit": 1, "concurrency_id": "answer", "trigger_mode": "once", "show_progress": "hidden"}
-        asked = gr.on([box.submit, send.click], answer, [box, turns, *settings], shown, api_name="chat", **alone)
-        retried = messages.retry(again, [turns, *settings], shown, api_name="again", **alone)
-        stop.click(stopped, turns, [messages, state, send, stop], cancels=[asked, retried], api_visibility="private")
-        gr.on([clear.click, messages.clear], cleared, None, shown, cancels=[asked, retried], api_name="clear")
+        at_once = {"queue": False, "show_progress": "hidden"}
+        waits = {"fn": wait, "outputs": [state, send, stop], "api_name": "wait", **at_once}
+        asked = gr.on([box.submit, send.click], **waits).then(
+            answer, [box, turns, *settings], shown, api_name="chat", **alone
+        )
+        retried = messages.retry(**waits).then(again, [turns, *settings], shown, api_name="again", **alone)
+        end = {"inputs": [turns, pending, box], "outputs": [messages, state, *idle]}
+        for writing in (asked, retried):  # `then` would not run after a failure, which the page shows by itself
+            writing.success(ready, [pending, box], idle, api_name="ready", **at_once)
+            writing.failure(stopped, **end, api_name="failed", **at_once)
+        stop.click(stopped, **end, cancels=[asked, retried], api_name="stop")
+        emptied = [*shown, send, stop]
+        gr.on([clear.click, messages.clear], cleared, None, emptied, cancels=[asked, retried], api_name="clear")
         messages.example_select(picked, None, box, api_visibility="private")
-        preset.click(lambda: chat.DEFAULT_SYSTEM_PROMPT, None, system, api_visibility="private")
+        preset.click(default_system_prompt, [choice, length], [system, state], api_name="preset", **at_once)
         choice.change(
             lambda name: (look.masthead(title, badge(bundle, name)), describe(bundle, name)), choice, [top, about],
             api_visibility="private", show_progress="hidden",

@@ -1,16 +1,20 @@
 """Licences of the sources of a release: what is missing stops it, what they ask for is written down."""
 
+import re
 from collections.abc import Iterable
 
-# What a licence asks of whoever passes the material on; matched in order against its lower-case name.
+# What a licence asks of whoever passes the material on; the first whose words stand in its name.
 OBLIGATIONS = (
+    (("by-nc-nd", "noncommercial-noderivatives"), "no commercial use; no adaptations passed on"),
+    (("by-nc-sa", "noncommercial-sharealike"), "no commercial use; share adaptations alike"),
     (("by-nc", "noncommercial", "non-commercial"), "no commercial use"),
+    (("by-nd", "noderivatives", "no-derivatives", "noderivs"), "attribution; no adaptations passed on"),
     (("research",), "research use only"),
     (("by-sa", "share-alike", "sharealike"), "attribution; share adaptations alike"),
     (("agpl", "lgpl", "gpl"), "copyleft: derived works under the same terms"),
     (("gfdl",), "attribution; share adaptations alike"),
     (("cc0", "public domain", "pddl", "unlicense"), "none"),
-    (("by-", "by ", "odc-by", "mit", "bsd", "apache", "psf", "wordnet", "isc"), "keep the notice"),
+    (("cc-by", "odc-by", "mit", "bsd", "apache", "psf", "wordnet", "isc"), "keep the notice"),
 )
 
 
@@ -38,10 +42,16 @@ def obligations(license_name: str) -> str:
 
     What stands in brackets after the licence, such as whose it is, does not count.
     """
-    name = license_name.split("(")[0].strip().lower()
-    if not name:
+    name = words(license_name.split("(")[0])
+    if not name.strip():
         return "unknown: no licence stated"
     for parts, asks in OBLIGATIONS:
-        if any(part in name for part in parts):
+        if any(words(part) in name for part in parts):
             return asks
     return "see its text"
+
+
+def words(name: str) -> str:
+    """Lower-case words of a licence's name between spaces, so that "mit" is not found in "limited"; GPLv3 becomes "gpl 3"."""
+    apart = re.sub(r"(?<=[a-z]{3})v?(?=[0-9])", " ", name.lower())
+    return f" {' '.join(re.findall(r'[a-z0-9]+', apart))} "

@@ -1,6 +1,7 @@
-"""How the chat looks: colours, type and spacing. Nothing here is fetched from another host."""
+"""How the chat looks: colours, type, spacing, and what is written in it as HTML. Nothing is fetched from another host."""
 
 import html
+import re
 
 import gradio as gr
 
@@ -16,6 +17,8 @@ ICON = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='8' fill='{fill}'/>"
     "<path d='M10 26V11l-1.5-5 3 2h3l3-2-1 5v3h6a2 2 0 0 1 2 2v10h-3v-5h-8v5z' fill='white'/></svg>"
 )
+
+CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)  # fenced blocks, spans
 
 CSS = """
 :root { --fur: #a25a33; --fur-soft: rgba(162, 90, 51, .10); }
@@ -85,3 +88,20 @@ def masthead(title: str, badge: str) -> str:
         "<p>The Llama 2 paper reproduced as one graph, from raw text to chat.</p></div>"
         f'<span class="badge">{html.escape(badge)}</span></div>'
     )
+
+
+def plain(text: str) -> str:
+    """What a person wrote, shown as written: no Markdown, no tags. A blank line would end the block and begin Markdown."""
+    return f'<div style="white-space: pre-wrap">{html.escape(text).replace(chr(10), "&#10;")}</div>'
+
+
+def rendered(answer: str) -> str:
+    """An answer as Markdown without HTML: "<" outside code is only ever a sign, and a code block that was cut is ended."""
+    parts = CODE.split(answer)
+    parts[::2] = [part.replace("<", "&lt;") for part in parts[::2]]
+    fences = sum(line.lstrip().startswith("```") for line in answer.splitlines())
+    return "".join(parts) + ("\n```" if fences % 2 else "")
+
+
+def state_line(text: str, kind: str = "") -> str:
+    return f'<div class="state"><span class="{kind}">{html.escape(text)}</span></div>'

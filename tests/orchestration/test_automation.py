@@ -1,13 +1,16 @@
-"""The sensor cleans what is new, tries a failed snapshot again, and not for ever."""
+"""The sensors clean what is new, try a failed snapshot again, not for ever, and make released models anew from new data."""
 
 import datetime
 
 import dagster as dg
 import pytest
 
-from orchestration import automation
+from assets import STAGES
+from assets.gates import GATES
+from orchestration import automation, execution
 from orchestration.definitions import defs
-from orchestration.store import artifact
+from orchestration.stage import expanded_inputs
+from orchestration.store import artifact, store, write_json
 
 SOURCE = """
 [[source]]
@@ -19,20 +22,23 @@ snapshot = "{0}"
 """
 
 
+def write_table(folder, *snapshots):
+    (folder / "sources.toml").write_text("".join(SOURCE.format(name, folder / name) for name in snapshots))
+
+
 @pytest.fixture
 def instance(tmp_path, monkeypatch):
     """With a table of two new snapshots, whose files are not there."""
-    table = tmp_path / "sources.toml"
-    table.write_text("".join(SOURCE.format(name, tmp_path / name) for name in ("2026-11", "2026-12")))
-    monkeypatch.setenv("CRIA_SOURCES", str(table))
+    write_table(tmp_path, "2026-11", "2026-12")
+    monkeypatch.setenv("CRIA_SOURCES", str(tmp_path / "sources.toml"))
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
 
 
-def look(instance) -> dg.SensorResult:
+def look(instance, sensor=automation.new_snapshots) -> dg.SensorResult:
     """What the sensor says now; the partitions it asks for are added, as the daemon does."""
-    said = automation.new_snapshots(dg.build_sensor_context(instance=instance))
-    for request in said.dynamic_partitions_requests:
+    said = sensor(dg.build_sensor_context(instance=instance))
+    for request in said.dynamic_partitions_requests or []:
         instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
     return said
 
@@ -45,7 +51,25 @@ def start(request, instance) -> bool:
     return result.success
 
 
+def published(key, partition, content="first bytes"):
+    """A record with passed gates, as far as the sensors and the plan of a child read one."""
+    stage = STAGES[key]
+    parents = {role: {"content": "first bytes"} for role in expanded_inputs(stage, partition)}
+    folder = artifact(key, partition)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "RECORD.json", {"fingerprint": content, "content": content, "parents": parents})
+    for gate in GATES:
+        if gate.stage is stage:
+            execution.write_gate(key, partition, gate.name, {"passed": True, "content": content})
+
+
+def cleaned(snapshot):
+    published("decontaminated", snapshot)
+    published("corpus_report", snapshot)
+
+
 def test_a_failed_snapshot_is_requested_again_a_few_times_and_later_again(instance, monkeypatch):
+    monkeypatch.setattr(automation, "PAUSE", datetime.timedelta(0))
     keys = []
     for _ in range(automation.ATTEMPTS):
         first, other = look(instance).run_requests
@@ -59,16 +83,69 @@ def test_a_failed_snapshot_is_requested_again_a_few_times_and_later_again(instan
     for _ in range(automation.ATTEMPTS):
         assert not start(look(instance).run_requests[0], instance)
     said = look(instance)
-    assert not said.run_requests and "2026-11, 2026-12 failed 3 times" in said.skip_reason.skip_message
+    assert not said.run_requests and "2026-11 failed 3 times" in said.skip_reason.skip_message
     monkeypatch.setattr(automation, "PERIOD", datetime.timedelta(0))  # a day later
     assert {request.partition_key for request in look(instance).run_requests} == {"2026-11", "2026-12"}
     assert not set(keys) & {request.run_key for request in look(instance).run_requests}
 
 
+def test_between_two_attempts_a_network_has_time_to_come_back(instance, monkeypatch):
+    first, other = look(instance).run_requests
+    assert not start(first, instance)
+    assert [request.partition_key for request in look(instance).run_requests] == ["2026-12"]
+    assert not start(other, instance)
+    assert "2026-11 failed and is tried again at" in look(instance).skip_reason.skip_message
+    monkeypatch.setattr(automation, "PAUSE", datetime.timedelta(microseconds=1))
+    again = look(instance).run_requests[0]
+    assert again.partition_key == "2026-11" and not start(again, instance)
+    monkeypatch.setattr(automation, "PAUSE", datetime.timedelta(hours=1))
+    said = look(instance).skip_reason.skip_message
+    for name, hours in (("2026-11", 2), ("2026-12", 1)):  # after the second failure twice as long
+        last = instance.get_run_records(dg.RunsFilter(tags={automation.SNAPSHOT_TAG: name}), limit=1)[0].end_time
+        again = datetime.datetime.fromtimestamp(last, datetime.UTC) + datetime.timedelta(hours=hours)
+        assert f"{name} failed and is tried again at {again:%H:%M} UTC" in said
+
+
+def test_a_snapshot_is_cleaned_again_where_the_store_was_deleted(instance):
+    """The history of runs outlives the store, and Dagster skips a key that it has seen."""
+    request = look(instance).run_requests[0]
+
+    @dg.job(tags=request.tags)
+    def corpus():
+        pass
+
+    assert corpus.execute_in_process(instance=instance).success
+    assert look(instance).run_requests[0].partition_key == request.partition_key
+    assert look(instance).run_requests[0].run_key != request.run_key
+
+
 def test_what_is_cleaned_is_not_requested(instance):
     for name in ("2026-11", "2026-12"):
-        folder = artifact("corpus_report", name)
-        folder.mkdir(parents=True)
-        (folder / "RECORD.json").write_text("{}")
+        cleaned(name)
     look(instance)
     assert look(instance).skip_reason.skip_message == "every snapshot is cleaned"
+
+
+def test_new_data_flows_on_into_what_was_released_and_nothing_else(instance, tmp_path):
+    write_table(tmp_path, "2026-11")
+    cleaned("2026-11")
+    published("mixture", "tiny")
+    published("bundle", "tiny")
+    assert look(instance, automation.new_data).skip_reason.skip_message == (
+        "every released scale has read the corpus as it is"
+    )
+    write_table(tmp_path, "2026-11", "2026-12")
+    said = look(instance, automation.new_data)
+    assert not said.run_requests and "mixture needs decontaminated for 2026-12" in said.skip_reason.skip_message
+    cleaned("2026-12")
+    (request,) = look(instance, automation.new_data).run_requests
+    assert request.partition_key == "tiny"
+    assert look(instance, automation.new_data).run_requests[0].run_key == request.run_key, "asked for once a corpus"
+    published("decontaminated", "2026-12", "other bytes")
+    assert look(instance, automation.new_data).run_requests[0].run_key != request.run_key
+    assert (store() / "tiny").is_dir() and not (store() / "laptop").exists()
+
+
+def test_a_person_switches_automation_on():
+    assert {sensor.name: sensor.job_name for sensor in defs.sensors} == {"new_snapshots": "corpus", "new_data": "model"}
+    assert {sensor.default_status for sensor in defs.sensors} == {dg.DefaultSensorStatus.STOPPED}

@@ -81,6 +81,28 @@ def test_unfinished_work_for_another_recipe_is_not_mixed_in(log, tmp_path):
     assert record["metrics"]["made_now"] == 3 and not stale.exists()
 
 
+def test_work_for_another_recipe_is_kept_until_its_successor_is_published_and_continued_if_that_never_was(log):
+    def crashes(planned, out, log):
+        execution.run_inline(planned, out, log)
+        (out / "2.txt").unlink()
+        raise ValueError("a defect")
+
+    def attempt(**recipe):
+        planned = execution.plan(toy("first", **recipe), "tiny")
+        with pytest.raises(ValueError, match="a defect"):
+            execution.build(planned, log, crashes)
+        return planned.work
+
+    before = attempt(seed=1)
+    after = attempt(seed=2)
+    (line,) = (line for line in log.lines if "set aside" in line)
+    assert f"{before} (what differs: recipe)" in line
+    assert (before / "1.txt").is_file() and (after / "1.txt").is_file()
+    record, _ = materialize(toy("first", seed=1), "tiny", log)
+    assert record["metrics"]["made_now"] == 1 and "continues where it was stopped" in log.lines
+    assert not before.exists() and not after.exists()
+
+
 def other_bytes(stage, log, monkeypatch):
     """Damages an artifact and makes it again on another device: the same fingerprint, other bytes."""
     before = records.read(artifact(stage.key, "tiny"))
@@ -160,6 +182,17 @@ def test_source_edited_during_a_run_is_not_sealed_under_the_old_hash(log, monkey
 def test_a_missing_parent_is_named(log):
     with pytest.raises(execution.StageError, match="needs parent for tiny: materialize it first"):
         materialize(toy("child", parent=toy("parent")), "tiny", log)
+
+
+def test_a_child_made_alone_does_not_name_a_parent_whose_files_have_changed(log):
+    parent = toy("parent")
+    materialize(parent, "tiny", log)
+    (artifact("parent", "tiny") / "1.txt").write_text("spoiled")
+    with pytest.raises(execution.StageError, match=r"1.txt has changed .*Materialize parent for tiny again"):
+        materialize(toy("child", parent=parent), "tiny", log)
+    assert not artifact("child", "tiny").exists()
+    materialize(parent, "tiny", log)
+    materialize(toy("child", parent=parent), "tiny", log)
 
 
 def test_a_failed_gate_stops_the_child_even_in_a_later_run(log):

@@ -1,21 +1,26 @@
 """Stages as real Dagster assets: metadata, data versions, reuse, failures, gates that block."""
 
+import os
 import signal
 
 import dagster as dg
 
-from orchestration import factory, records
+from orchestration import execution, factory, metadata, records
+from orchestration.run import PID_TAG
 from orchestration.stage import Gate
 from orchestration.store import artifact
-from tests.orchestration.toy import even, toy
+from tests.orchestration.toy import ToyRecipe, even, toy
 
 
-def run(stages, gates=(), only=None, instance=None):
+def run(stages, gates=(), only=None, instance=None, check=None):
+    """Materializes toys, `only` one of them, or executes a check of it alone."""
     assets = [factory.build_asset(stage, gates) for stage in stages]
-    job = dg.define_asset_job("toys", executor_def=dg.in_process_executor)
-    defs = dg.Definitions(assets=assets, asset_checks=[factory.build_check(gate) for gate in gates], jobs=[job])
+    checks = [factory.build_check(gate) for gate in gates]
+    selection = dg.AssetSelection.checks(check) if check else dg.AssetSelection.all()
+    job = dg.define_asset_job("toys", selection, executor_def=dg.in_process_executor)
+    defs = dg.Definitions(assets=assets, asset_checks=checks, jobs=[job])
     return defs.resolve_job_def("toys").execute_in_process(
-        partition_key="tiny",
+        tags={"dagster/partition": "tiny"},  # as the UI launches it; by `partition_key` no check alone is accepted
         instance=instance or dg.DagsterInstance.ephemeral(),
         raise_on_error=False,
         asset_selection=[dg.AssetKey(only)] if only else None,
@@ -130,3 +135,36 @@ def test_a_person_reads_what_to_do_where_a_parent_is_missing():
     parent = toy("parent")
     result = run([parent, toy("child", parent=parent)], only="child")
     assert "materialize it first" in said(result)
+
+
+def test_a_check_executed_alone_says_what_to_materialize_first(monkeypatch):
+    parent = toy("parent")
+    child = toy("child", steps=4, parent=parent)
+    gate = Gate("even", child, "tests.orchestration.toy:even", "an even number of files")
+    key = dg.AssetCheckKey(dg.AssetKey("child"), "even")
+    assert "has nothing to judge: materialize child first" in said(run([parent, child], [gate], check=key))
+    assert run([parent, child], [gate]).success
+    assert run([parent, child], [gate], check=key).success
+    before = execution.read_gates("child", "tiny")
+    assert run([toy("parent", seed=2)]).success
+    assert "other parents than those it was made from: materialize child first" in said(
+        run([parent, child], [gate], check=key)
+    )
+    assert execution.read_gates("child", "tiny") == before, "no verdict on what was never made"
+
+
+def test_a_run_carries_the_process_that_it_runs_in():
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run([toy("first")], instance=instance)
+        assert instance.get_run_by_id(result.run_id).tags[PID_TAG] == str(os.getpid())
+
+
+def test_markdown_is_shown_once_and_without_pictures_that_the_ui_has_not(tmp_path):
+    seen = "![flow](plots/flow.png)\n\n![one](https://example.org/1.png)\ntext ![in it](plots/flow.png)\n"
+    (tmp_path / "report.md").write_text("# Report\n\n" + seen)
+    for name in ("README.md", "MODEL_CARD.md"):
+        (tmp_path / name).write_text("# The card\n")
+    record = records.build("first", None, ToyRecipe(1, 1), "f", "c", {}, tmp_path, {}, 1.0)
+    shown = metadata.of(tmp_path, record, reused=False)
+    assert shown["report"].md_str == "# Report\n\n\n\n![one](https://example.org/1.png)\ntext \n"
+    assert shown["model_card"].md_str == "# The card\n" and "readme" not in shown

@@ -1,10 +1,13 @@
 """One small release for all tests of this folder, made by the real stage from a real store."""
 
+import socket
 from pathlib import Path
 
 import pytest
+from gradio_client import Client
 
-from release import export
+from release import bundle as bundles
+from release import demo, export
 from tests.conftest import MemoryLog
 from tests.release import toy_store
 
@@ -25,3 +28,29 @@ def bundle_metrics(store, tmp_path_factory) -> tuple[Path, dict]:
 @pytest.fixture(scope="session")
 def bundle(bundle_metrics) -> Path:
     return bundle_metrics[0]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def opened(bundle):
+    return bundles.read(bundle)
+
+
+@pytest.fixture(scope="module")
+def url(opened):
+    port = free_port()
+    show_every, demo.SHOW_EVERY = demo.SHOW_EVERY, 0.0
+    page = demo.launch(opened, "127.0.0.1", port, wait=False)
+    yield f"http://127.0.0.1:{port}"
+    page.close()
+    demo.SHOW_EVERY = show_every
+
+
+@pytest.fixture
+def client(url):
+    return Client(url, verbose=False)

@@ -4,41 +4,14 @@ import subprocess
 import sys
 import urllib.request
 
-import pytest
 from gradio_client import Client
 
 from release import bundle as bundles
-from release import chat, demo
+from release import chat, demo, look
 from tests.conftest import ROOT
 from tests.release import toy_store
 
 GREEDY = {"temperature": 0, "top_p": 1, "length": 20}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def opened(bundle):
-    return bundles.read(bundle)
-
-
-@pytest.fixture(scope="module")
-def url(opened):
-    port = free_port()
-    show_every, demo.SHOW_EVERY = demo.SHOW_EVERY, 0.0
-    page = demo.launch(opened, "127.0.0.1", port, wait=False)
-    yield f"http://127.0.0.1:{port}"
-    page.close()
-    demo.SHOW_EVERY = show_every
-
-
-@pytest.fixture
-def client(url):
-    return Client(url, verbose=False)
 
 
 def say(client, text, version="chat_model", system="", **settings):
@@ -144,13 +117,29 @@ def test_a_message_that_is_too_long_comes_back_with_the_reason(client):
     assert "20,001 characters" in state
 
 
+def test_a_system_prompt_that_is_too_long_is_what_is_to_be_shortened(client):
+    _, box, state = say(client, "hello", system="sea " * 300)[-1]
+    assert box == "hello" and "Shorten the system prompt" in state
+    _, _, state = say(client, "sea " * 300, system="Be brief.")[-1]
+    assert "Shorten the message" in state
+    _, box, state = say(client, "hello", system="x" * (chat.MAX_CHARACTERS + 1))[-1]
+    assert box == "hello" and "That system prompt has 20,001 characters" in state
+
+
+def test_the_default_system_prompt_is_offered_only_where_the_context_has_room(client, opened, monkeypatch):
+    _, state = client.predict("chat_model", 20, api_name="/preset")
+    assert "too long for the 128 tokens that Final reads" in state
+    monkeypatch.setattr(chat, "DEFAULT_SYSTEM_PROMPT", "Be brief.")
+    assert client.predict("chat_model", 20, api_name="/preset")[0] == "Be brief."
+
+
 def test_an_answer_cut_inside_a_code_block_does_not_swallow_what_follows():
-    assert demo.rendered("Like so:\n```python\nx = 1") == "Like so:\n```python\nx = 1\n```"
-    assert demo.rendered("```\nx\n```") == "```\nx\n```"
+    assert look.rendered("Like so:\n```python\nx = 1") == "Like so:\n```python\nx = 1\n```"
+    assert look.rendered("```\nx\n```") == "```\nx\n```"
 
 
 def test_an_answer_cannot_bring_html():
-    assert demo.rendered("<b>x</b> if a<b `a<b`\n```\n<div>\n```\n<i>") == (
+    assert look.rendered("<b>x</b> if a<b `a<b`\n```\n<div>\n```\n<i>") == (
         "&lt;b>x&lt;/b> if a&lt;b `a<b`\n```\n<div>\n```\n&lt;i>"
     )
 
@@ -167,6 +156,19 @@ def test_a_version_that_cannot_be_read_gives_a_clear_line_and_keeps_the_text(bun
     assert last[0] == last[1] == []
     assert last[2] == "hello"
     assert "cannot be read" in last[3]
+
+
+def test_one_release_is_never_shown_over_the_weights_of_another(bundle, tmp_path):
+    shutil.copytree(bundle, tmp_path / "bundle")
+    versions = chat.Versions(bundles.read(tmp_path / "bundle"))
+    ask_sft = (versions, "hello", [], "sft_model", "", 0, 1, 5)
+    assert list(demo.respond(*ask_sft))[-1][1], "as it was released"
+    listed = tmp_path / "bundle" / bundles.VERSIONS
+    content = bundles.read(tmp_path / "bundle").version("chat_model").content
+    listed.write_text(listed.read_text().replace(content, "0" * len(content)))
+    last = list(demo.respond(versions, "hello", [], "chat_model", "", 0, 1, 5))[-1]
+    assert last[2] == "hello" and "made anew since this chat was started: start the chat again" in last[3]
+    assert list(demo.respond(*ask_sft))[-1][1], "what was loaded before is what is shown"
 
 
 def test_settings_out_of_bounds_are_refused_with_a_line(opened):

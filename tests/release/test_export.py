@@ -126,6 +126,38 @@ def test_people_who_labelled_are_not_called_a_program(copied, tmp_path, log):
     assert "Ratings that people gave in the chat went into it" in text
 
 
+@pytest.mark.parametrize("name, told", [
+    ("judge:Llama-70B", "the judge model Llama-70B (a program, not people)"),
+    ("public", "a public preference set"),
+])  # fmt: skip
+def test_a_card_discloses_whoever_labelled_and_was_no_person(copied, tmp_path, log, name, told):
+    path = copied.folder("rlhf_v1/preferences", "tiny") / "RECORD.json"
+    record = json.loads(path.read_text())
+    record["recipe"]["annotator"] = name
+    path.write_text(json.dumps(record))
+    release(copied, tmp_path / "out", log)
+    text = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    assert f"Preferences were given by {told}." in text
+    assert "**No person judged its answers.** The preferences of rlhf_v1/preferences were given by " + told in text
+
+
+@pytest.mark.parametrize("name, asks", [
+    ("CC-BY-ND-4.0", "attribution; no adaptations passed on"),
+    ("CC BY-NC-ND 4.0", "no commercial use; no adaptations passed on"),
+    ("CC-BY-NC-SA-4.0", "no commercial use; share adaptations alike"),
+    ("Limited evaluation licence", "see its text"),
+    ("Permitted by Acme", "see its text"),
+    ("MIT", "keep the notice"),
+    ("CC BY 4.0", "keep the notice"),
+    ("GPLv3", "copyleft: derived works under the same terms"),
+    ("CC0-1.0", "none"),
+    ("public domain (King James Version)", "none"),
+    (" ", "unknown: no licence stated"),
+])  # fmt: skip
+def test_what_a_licence_asks_for_is_read_from_whole_words(name, asks):
+    assert licenses.obligations(name) == asks
+
+
 def test_a_source_without_a_licence_stops_the_stage(copied, tmp_path, log):
     listed = [toy_store.source("wiki", "corpus"), toy_store.source("found", "corpus", "")]
     (copied.folder("sources", "base") / "sources.json").write_text(json.dumps(listed))
