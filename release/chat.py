@@ -27,9 +27,7 @@ DEFAULT_SYSTEM_PROMPT = (
     "the answer to a question, please don't share false information."
 )
 MAX_TEMPERATURE = 2.0
-MAX_CHARACTERS = (
-    20_000  # of one message, or of the system prompt: longer ones are refused before they cost a tokenizer pass
-)
+MAX_CHARACTERS = 20_000  # of a message or system prompt: longer ones are refused before they cost a tokenizer pass
 ROOM_FOR_ANSWER = 4  # at least 1/4 of the context stays free for the answer, however long the dialogue
 UNFINISHED_CHARACTER = "\ufffd"  # a character whose bytes are not all there yet
 

@@ -145,7 +145,7 @@ def laptop() -> Scale:
         model=replace(big.base.model, layers=4, heads=3, kv_heads=1, hidden=192, ffn=512, context=256, vocab_size=4096,
                       tied_embeddings=True),
         optimizer=replace(big.base.optimizer, learning_rate=4e-3, warmup_steps=100),
-        batch_tokens=1024, steps=2300,
+        batch_tokens=1024, steps=2000,
     )  # fmt: skip
     scale = replace(
         big, base=base,
@@ -153,7 +153,7 @@ def laptop() -> Scale:
         # Encyclopedia intros three times: what is left of five million tokens teaches the form of a talk (LOG.md).
         mixture=replace(big.mixture, epochs=(("bible-bbe", 0.1), ("bible-kjv", 0.0), ("chitchat", 0.1)), factual_epochs=3.0),
         tokens=replace(big.tokens, title_share=0.5),  # teaches to name what was asked about
-        demonstrations=replace(big.demonstrations, max_definitions=3000, max_conversations=1500, max_safety=120,
+        demonstrations=replace(big.demonstrations, max_definitions=2600, max_conversations=1500, max_safety=120,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
         prompts=replace(big.prompts, helpfulness=720, safety=300, harmless=80, test_helpfulness=700, test_safety=100,
                         test_harmless=80, validation=64),
@@ -181,7 +181,7 @@ def laptop() -> Scale:
         # model on 90 % own pairs learns that whatever is no refusal is unsafe, and overrules helpfulness (LOG.md).
         own_shares={"helpfulness": 0.9, "safety": 0.6},
         rejection={"prompts": 480, "samples": 8, "safety_share": 0.2, "sampling": {"temperature": 0.8}},
-        policy={"max_steps": 130, "demonstration_share": 0.7},
+        policy={"max_steps": 120, "demonstration_share": 0.7},
     )
     return _answers(scale, 48)
 
