@@ -35,7 +35,9 @@ COMPLETE = "COMPLETE"  # written last into a checkpoint; one without it was cut 
 # Tokens a device holds at once unless CRIA_MICRO_BATCH says otherwise: logits of a 32k vocabulary then take 4 GB.
 MICRO_BATCH_TOKENS = 32_768
 MIN_CHECKPOINT_SECONDS = 60.0
-CHECKPOINT_SHARE = 0.03  # of the wall time that checkpoints may take, once they are slow
+CHECKPOINT_SHARE = 0.03  # of the wall time that checkpoints may take
+# What the first one is taken to cost: weights and two moments a parameter on a slow disk, at most a quarter of a minute.
+CHECKPOINT_BYTES, DISK_BYTES_PER_S, MOST_GUESSED_SECONDS = 12, 150e6, 15.0
 
 
 def split_batch(sequences: int, tokens: int) -> tuple[int, int]:
@@ -131,11 +133,13 @@ def fit(
 
     Returns the history [{step, loss, grad_norm, learning_rate, …}] and writes it to out/loss.jsonl and
     out/plots/loss.png (main process only). `tokens_per_step` is the global batch, for tokens/s. Checkpoints are written
-    every minute (rarer when slow ones would cost over 3 %) or every `checkpoint_steps` steps.
+    every minute (rarer where they would cost over 3 % of the time) or every `checkpoint_steps` steps.
     """
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Progress(log, tokens_per_step))
-    trainer.add_callback(Checkpoints(checkpoint_steps))
+    parameters = sum(weight.numel() for weight in trainer.model.parameters())
+    guess = min(MOST_GUESSED_SECONDS, parameters * CHECKPOINT_BYTES / DISK_BYTES_PER_S)
+    trainer.add_callback(Checkpoints(checkpoint_steps, guess))
     checkpoint = last_checkpoint(Path(trainer.args.output_dir))
     if checkpoint is not None:
         log.info(f"Continuing from {checkpoint.name}")
@@ -258,10 +262,10 @@ class Checkpoints(TrainerCallback):
     between two logs would report another loss. Never at the last step: the model itself is saved then.
     """
 
-    def __init__(self, steps: int | None) -> None:
+    def __init__(self, steps: int | None, cost: float) -> None:
         self.steps = steps
         self.asked = self.saved = time.monotonic()
-        self.cost = 0.0
+        self.cost = cost  # seconds; a guess until the first one
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         if state.global_step % state.logging_steps or state.global_step >= state.max_steps:

@@ -242,7 +242,7 @@ def adopted() -> Scale:
         # Two thirds of a reward model's step are fixed (weights cast, clipped, updated): eight pairs cost little more than four.
         # Near its mode it declines half of the adversarial prompts, at temperature 0.8 an eighth: what practice is to keep has
         # to be drawn (LOG.md).
-        preferences={"prompts": 128, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
+        preferences={"prompts": 96, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
         reward={"context": 512, "batch_pairs": 8, "optimizer": {"learning_rate": 8e-5}},
         # The best of so few answers may be unsafe: it must not be what the next policy learns.
         rejection={
