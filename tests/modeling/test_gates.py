@@ -1,12 +1,13 @@
-"""Gates that compare behaviour: a policy that pleases the reward models less than its start does not pass."""
+"""Gates that compare behaviour, and what they read."""
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from modeling import gates, sft
+from modeling import gates, rejection, sft
 from modeling.recipes import FinetuneRecipe
-from tests.modeling import toy_rlhf
+from tests.modeling import test_rejection, toy_rlhf
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +38,20 @@ def test_a_policy_that_pleases_less_than_its_start_is_stopped(inputs, tmp_path, 
     disliked = taught(inputs, "red red red", tmp_path / "disliked", log)
     passed, why, figures = gates.not_below_its_start(disliked, start, recipe)
     assert not passed and figures["high"] < 0, why
+
+
+def test_a_sample_that_is_not_its_first_ranked_answer_is_stopped(inputs, tmp_path, log):
+    recipe = test_rejection.RECIPE
+    rejection.run(recipe, {"chat": inputs["policy"], **inputs}, tmp_path, log)
+    assert gates.best_of_k(tmp_path, inputs, recipe)[0]
+    worst = {
+        row["prompt_id"]: row["response"]
+        for row in pq.read_table(tmp_path / "candidates.parquet").to_pylist()
+        if row["rank"] == recipe.samples - 1
+    }
+    table = pq.read_table(tmp_path / "samples.parquet")
+    rows = table.to_pylist()
+    rows[0]["messages"][-1]["content"] = worst[rows[0]["prompt_id"]]
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), tmp_path / "samples.parquet")
+    passed, why, _ = gates.best_of_k(tmp_path, inputs, recipe)
+    assert not passed and rows[0]["prompt_id"] in why
