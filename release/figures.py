@@ -195,8 +195,13 @@ def safety_rates(artifact: Artifact) -> Section:
 
 
 def safety_by_turns(artifact: Artifact) -> Section:
-    """Figure 18 as a table: what is declined, and wrongly refused, as a first message and after earlier turns."""
+    """Figure 18 as a table: what is declined, and wrongly refused, as a first message and after earlier turns.
+
+    Without rows where the scale asks nothing after earlier turns: the table before says it all.
+    """
     rows = metric(artifact, "by_turns")
+    if len({row["turns"] for row in rows}) == 1:
+        rows = []
     found = {(row["version"], row["what"], row["turns"], row["reader"]): row for row in rows}
     columns = list(dict.fromkeys((row["what"], row["turns"], row["reader"]) for row in rows))
     head = ("Version", *(f"{what}s, {turns}, {reader}" for what, turns, reader in columns))
@@ -221,7 +226,8 @@ READERS: tuple[tuple[str, Callable[[Artifact], Section]], ...] = (
 
 def sections(parents: dict[str, Artifact]) -> list[Section]:
     """A section for every evaluation there is among `parents`, in the order of the paper."""
-    return [reader(parents[role]) for role, reader in READERS if role in parents]
+    found = [reader(parents[role]) for role, reader in READERS if role in parents]
+    return [section for section in found if section.rows]
 
 
 def last_rejection(chain: Lineage) -> dict[str, Artifact]:

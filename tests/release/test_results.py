@@ -58,6 +58,15 @@ def test_every_number_is_that_of_its_record(store):
         assert lineage.read(store.folder(name, "tiny")).record["fingerprint"][:12] in text
 
 
+def test_first_messages_alone_make_no_table_of_turns(copied):
+    artifact = lineage.read(copied.folder("safety_rates", "tiny"))
+    first = [row for row in artifact.record["metrics"]["by_turns"] if row["turns"] == "first message"]
+    artifact.record["metrics"]["by_turns"] = first
+    assert [section.title for section in figures.sections({"safety_rates": artifact})] == [
+        "Violations and false refusals"
+    ]
+
+
 def test_time_is_counted_once_an_artifact(store):
     found, chain = results.read(store.root, "tiny")
     text = results.render(store.root, "tiny")["results"]
