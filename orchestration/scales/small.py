@@ -217,7 +217,7 @@ def tiny() -> Scale:
 
 
 def adopted() -> Scale:
-    """SmolLM2-135M-Instruct in the place of the base model; two CPU cores, 40 to 75 minutes."""
+    """SmolLM2-135M-Instruct in the place of the base model; two CPU cores, 40 to 80 minutes."""
     big = laptop()
     checkpoint = AdoptRecipe(source="smollm2")
     scale = replace(
