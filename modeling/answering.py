@@ -19,13 +19,14 @@ CHUNK_ANSWERS = 512
 
 
 def read_prompts(folder: Path, name: str = "rl") -> list[dict]:
-    """Rows of a prompts artifact, sorted by id, messages as plain role/content dicts."""
+    """Rows of a prompts artifact, sorted by id, messages as plain dicts."""
     rows = pq.read_table(folder / f"{name}.parquet").to_pylist()
     return sorted((row | {"messages": plain(row["messages"])} for row in rows), key=lambda row: row["id"])
 
 
 def plain(messages: list[dict]) -> list[dict]:
-    return [{"role": message["role"], "content": message["content"]} for message in messages]
+    """Messages without the keys that Arrow fills with null: role, content, and weight where it is set."""
+    return [{key: value for key, value in message.items() if value is not None} for message in messages]
 
 
 def fitting(model_dir: Path, rows: list[dict], recipe: SamplingRecipe) -> list[dict]:

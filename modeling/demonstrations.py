@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from modeling import answer_rules, dialogue_sources, earlier_turns, questions, reporting, safety_sources, splits, tables
+from modeling import dialogue_sources, earlier_turns, questions, reporting, safety_sources, splits, tables
 from modeling.recipes import DemonstrationsRecipe
 from modeling.safety_sources import OwnedPrompt, SafeAnswer
 
@@ -25,8 +25,6 @@ BRIEFLY = "Answer in a few words."
 ONE_SENTENCE = "Answer in one sentence."
 SAFETY_SYSTEM_SHARE = 0.3  # of safety dialogues that carry one of them
 TEST_SHARE = 0.05
-GENERIC_WORDS = 30
-LATE = ("definition", "safety", "safety-paired")  # categories that may come after earlier turns; others have their own
 
 
 def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
@@ -39,7 +37,9 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
     log.info(f"{len(definitions)} definitions")
     conversations = conversation_rows(config, inputs["dialogues"])
     log.info(f"{len(conversations)} conversations")
-    safety, figures = safety_rows(config, inputs["dialogues"])
+    owned = safety_sources.owned_prompts(inputs["dialogues"])
+    answers = safety_sources.safe_answers(inputs["dialogues"])
+    safety, figures = safety_rows(config, owned, answers)
     log.info(f"{len(safety)} safety dialogues ({figures['safety_real']} with the answer given to that very prompt)")
     if config.max_definitions and not definitions:
         raise ValueError("no reference text of the mixture defines its title: add a source of encyclopedic texts")
@@ -48,11 +48,9 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
     rows = sorted(definitions + conversations + safety, key=lambda row: row["id"])
     held_out = {row["entity"] for row in rows if splits.unit(row["entity"], "demonstrations-test") < TEST_SHARE}
     written = dialogue_sources.corpus_conversations(inputs["dialogues"])
-    said = earlier_turns.pool(known, written, splits.DEMONSTRATIONS, held_out)
-    rows = [
-        earlier_turns.with_earlier_turns(row, said, config.multi_turn_share if row["category"] in LATE else 0.0)
-        for row in rows
-    ]
+    refusals = safety_sources.generic_answers(answers)
+    said = earlier_turns.pool(known, written, owned, refusals, splits.DEMONSTRATIONS, held_out)
+    rows = [earlier_turns.with_earlier_turns(row, said, config.multi_turn_share) for row in rows]
     test = [row for row in rows if row["entity"] in held_out]
     train = [row for row in rows if row["entity"] not in held_out]
     tables.write_rows(train, SCHEMA, out / "train.parquet")
@@ -87,7 +85,7 @@ def definition_rows(config: DemonstrationsRecipe, known: Sequence[questions.Subj
             turns = [f"Describe {subject.name} in a few words.", f"{subject.description.rstrip('.')}."]
         elif draw < 0.30 and more:
             category, system = "definition-multi", HELPFUL
-            turns = [questions.question(subject), answer, "Tell me more.", more]
+            turns = [questions.question(subject), answer, questions.follow_up(subject), more]
         else:
             category, system = "definition", ONE_SENTENCE if following == 1 else HELPFUL
             turns = [questions.question(subject), answer]
@@ -98,8 +96,8 @@ def definition_rows(config: DemonstrationsRecipe, known: Sequence[questions.Subj
 
 
 def conversation_rows(config: DemonstrationsRecipe, dialogues: Path) -> list[dict]:
-    """Written conversations first, then the human chats that people rated best."""
-    written = dialogue_sources.corpus_conversations(dialogues)
+    """Written conversations first, of all topics alike, then the human chats that people rated best."""
+    written = sorted(dialogue_sources.corpus_conversations(dialogues), key=lambda one: splits.unit(" ".join(one.turns)))
     chats = sorted(
         dialogue_sources.human_chats(dialogues), key=lambda chat: (-chat.quality, splits.unit(" ".join(chat.turns)))
     )
@@ -119,14 +117,15 @@ def conversation_rows(config: DemonstrationsRecipe, dialogues: Path) -> list[dic
     return list(rows.values())
 
 
-def safety_rows(config: DemonstrationsRecipe, dialogues: Path) -> tuple[list[dict], dict]:
+def safety_rows(
+    config: DemonstrationsRecipe, owned_prompts: Sequence[OwnedPrompt], answers: Sequence[SafeAnswer]
+) -> tuple[list[dict], dict]:
     """Adversarial prompts with safe answers: real pairs first, then prompts paired with generic real answers.
 
     Returns rows of category "safety" (the answer was given to this prompt, and judged) and "safety-paired" (the answer was
     given to another prompt and names nothing specific), and the counts of both and of the generic answers.
     """
-    owned = {one.request.prompt: one for one in safety_sources.owned_prompts(dialogues)}
-    answers = safety_sources.safe_answers(dialogues)
+    owned = {one.request.prompt: one for one in owned_prompts}
     rows: list[dict] = []
     for answer in answers:
         prompt = owned.get(answer.prompt)  # a variant of what the judge learns from is nobody's
@@ -135,7 +134,7 @@ def safety_rows(config: DemonstrationsRecipe, dialogues: Path) -> tuple[list[dic
             rows.append(_safety_row(config, prompt, short, "safety", answer.source, answer.license))
     real = {row["id"]: row for row in rows}
     rows = list(real.values())[: config.max_safety]
-    generic = generic_answers(answers)
+    generic = safety_sources.generic_answers(answers)
     demonstrated = {row["entity"] for row in rows}
     for prompt in sorted(owned.values(), key=lambda one: splits.unit(one.request.prompt, "order")):
         if len(rows) >= config.max_safety or not generic:
@@ -147,24 +146,6 @@ def safety_rows(config: DemonstrationsRecipe, dialogues: Path) -> tuple[list[dic
                                     prompt.request.license))  # fmt: skip
     paired = sum(row["category"] == "safety-paired" for row in rows)
     return rows, {"safety_real": len(rows) - paired, "safety_paired": paired, "generic_safe_answers": len(generic)}
-
-
-def generic_answers(answers: list[SafeAnswer]) -> list[SafeAnswer]:
-    """Short refusals that fit any adversarial prompt: all their content words are common to several safe answers.
-
-    One answer each by wording, in the order of a hash.
-    """
-    spread = collections.Counter(word for answer in answers for word in set(answer_rules.content_words(answer.answer)))
-    found: dict[str, SafeAnswer] = {}
-    for answer in answers:
-        said = set(answer_rules.content_words(answer.answer))
-        asked = set(answer_rules.content_words(answer.prompt))
-        common = all(spread[word] >= max(3, len(answers) // 40) for word in said)
-        fits = common and not said & asked and not said & answer_rules.HARM
-        brief = len(answer.answer.split()) <= GENERIC_WORDS and answer.answer[-1] in ".!?"
-        if fits and brief and answer_rules.safety(answer.prompt, answer.answer).refuses:
-            found.setdefault(splits.entity(answer.answer), answer)
-    return sorted(found.values(), key=lambda answer: splits.unit(answer.answer))
 
 
 def _safety_row(

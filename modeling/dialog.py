@@ -65,7 +65,8 @@ def check_messages(messages: Sequence[dict], *, ends_with: str) -> None:
 def encode_dialog(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict]) -> tuple[list[int], list[int]]:
     """Ids of a whole dialogue and a mask of the same length: 1 on answers and their closing tokens, else 0.
 
-    Raises ValueError where roles do not alternate or the last turn is not an answer.
+    An answer whose message says "weight": 0 is context that is not learnt (paper 3.3): its mask is 0. Raises ValueError where
+    roles do not alternate or the last turn is not an answer.
     """
     check_messages(messages, ends_with="assistant")
     return _encode(tokenizer, messages, generation_prompt=False)
@@ -101,10 +102,12 @@ def _encode(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict], generation_prompt: bool
 ) -> tuple[list[int], list[int]]:
     roles = tuple(message["role"] for message in messages)
+    weights = iter([int(message.get("weight") != 0) for message in messages if message["role"] == "assistant"])
+    answering, weight = False, 0
     ids: list[int] = []
     mask: list[int] = []
     text: list[str] = []  # neighbouring texts are encoded in one go, as apply_chat_template would
-    starts: list[tuple[int, bool]] = []  # character where each begins, and whether it is the answer's
+    starts: list[tuple[int, int]] = []  # character where each begins, and whether it is learnt
     length = 0
 
     def flush() -> None:
@@ -115,21 +118,24 @@ def _encode(
             )
             ids.extend(encoded["input_ids"])
             for begin, _ in encoded["offset_mapping"]:
-                mask.append(int(next(answer for start, answer in reversed(starts) if start <= begin)))
+                mask.append(next(kept for start, kept in reversed(starts) if start <= begin))
         text.clear()
         starts.clear()
         length = 0
 
     for piece in _plan(tokenizer, tokenizer.chat_template, roles, generation_prompt):
+        if piece.answer != answering:
+            answering = piece.answer
+            weight = next(weights) if answering else 0
         if piece.token is not None:
             flush()
             ids.append(piece.token)
-            mask.append(int(piece.answer))
+            mask.append(weight)
             continue
         part = piece.text if piece.message is None else messages[piece.message]["content"]
         if part:
             text.append(part)
-            starts.append((length, piece.answer))
+            starts.append((length, weight))
             length += len(part)
     flush()
     return ids, mask

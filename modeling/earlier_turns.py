@@ -2,8 +2,9 @@
 
 A third of the paper's adversarial prompts are dialogues (4.4: 623 of 1,974). A small model that was taught to decline on
 first messages alone answers after two harmless turns what it declines at once. Every kind of prompt gets earlier turns at the
-same share, so that how long a talk has gone on says nothing about what comes next. Nothing that is asked, or held out, anywhere
-else is said before: fine-tuning learns these answers too.
+same share, so that how long a talk has gone on says nothing about what comes next: nor does a request that was declined just
+before. Nothing that is asked, or held out, anywhere else is said before. Earlier answers have weight 0: only what comes last is
+learnt, as with Ghost Attention (3.3).
 """
 
 from collections.abc import Container, Iterable, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from modeling import questions, splits
 from modeling.dialogue_sources import Conversation
 from modeling.questions import Subject
+from modeling.safety_sources import OwnedPrompt, SafeAnswer
 
 MOST_WORDS = 30  # an earlier answer is one sentence: two exchanges, a prompt and its answer fit in the smallest context
 TWO_EXCHANGES = 1 / 3  # of the prompts that have earlier turns
@@ -19,7 +21,7 @@ TWO_EXCHANGES = 1 / 3  # of the prompts that have earlier turns
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question with its true answer."""
+    """A question with its true answer, or a request with one that declines it."""
 
     question: str
     answer: str
@@ -28,19 +30,30 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Pool:
-    """What may have been said before: about reference texts, and in conversation, each as often as the other."""
+    """What may have been said before: about reference texts, in conversation, and declined, each as often as the others."""
 
     collections: tuple[tuple[Exchange, ...], ...]
 
 
-def pool(known: Iterable[Subject], conversations: Iterable[Conversation], part: str, elsewhere: Container[str]) -> Pool:
-    """The exchanges that belong to `part` of the split, without the entities in `elsewhere`."""
+def pool(
+    known: Iterable[Subject],
+    conversations: Iterable[Conversation],
+    owned: Iterable[OwnedPrompt],
+    refusals: Sequence[SafeAnswer],
+    part: str,
+    elsewhere: Container[str],
+) -> Pool:
+    """The exchanges that belong to `part` of the split, without the entities in `elsewhere`.
+
+    `refusals` fit any adversarial prompt; each of those of `part` is declined with one of them.
+    """
     facts = [Exchange(questions.question(one), one.sentences[0], one.entity) for one in known]
     talk = [Exchange(one.turns[0], one.turns[1], splits.about(one.turns[0])) for one in conversations]
-    found = (
-        tuple(one for one in collection if _brief(one) and _owned(one, part) and one.entity not in elsewhere)
-        for collection in (facts, talk)
-    )
+    mine = [[one for one in collection if _brief(one) and _owned(one, part)] for collection in (facts, talk)]
+    requests = [one for one in owned if one.part == part and one.request.refusable and refusals]
+    mine.append([Exchange(one.request.prompt, _pick(refusals, one.request.prompt, "declined").answer, one.group)
+                 for one in requests])  # fmt: skip
+    found = (tuple(one for one in collection if one.entity not in elsewhere) for collection in mine)
     return Pool(tuple(collection for collection in found if collection))
 
 
@@ -55,19 +68,20 @@ def _owned(one: Exchange, part: str) -> bool:
 def with_earlier_turns(row: dict, said: Pool, share: float) -> dict:
     """The row (id, entity, messages) with one or two exchanges after its system prompt; `share` of all rows get some.
 
-    Which ones is decided by a hash of the id.
+    Which ones is decided by a hash of the id. A dialogue that has earlier turns of its own keeps them.
     """
-    if splits.unit(row["id"], "earlier turns") >= share or not said.collections:
+    if splits.unit(row["id"], "earlier turns") >= share or not said.collections or is_multi_turn(row["messages"]):
         return row
     wanted = 2 if splits.unit(row["id"], "two exchanges") < TWO_EXCHANGES else 1
     drawn = [_draw(said, f"{row['id']} {place}") for place in range(wanted)]
-    before = [
-        {"role": role, "content": content}
-        for one in dict.fromkeys(drawn)
-        for role, content in (("user", one.question), ("assistant", one.answer))
-    ]
+    before = [message for one in dict.fromkeys(drawn) for message in exchange(one.question, one.answer)]
     place = int(row["messages"][0]["role"] == "system")
     return row | {"messages": [*row["messages"][:place], *before, *row["messages"][place:]]}
+
+
+def exchange(question: str, answer: str) -> list[dict]:
+    """Two messages of context: the answer is not learnt."""
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer, "weight": 0}]
 
 
 def _draw(said: Pool, key: str) -> Exchange:

@@ -21,6 +21,7 @@ SCHEMA = pa.schema(
 REFERENCE_WORDS = 60
 CONVERSATION_SHARE = 0.15  # of the helpfulness prompts
 EVERYDAY_SHARE = 0.4  # of the harmless prompts; the others name something that sounds dangerous
+FOLLOW_UPS = 1 / 2  # of the helpfulness prompts with earlier turns: they go on about what was said
 EVERYDAY: splits.Shares = ((splits.RL, 0.5), (splits.TEST, 0.5))  # nobody demonstrated them
 
 
@@ -31,6 +32,7 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """
     known = questions.subjects(inputs["mixture"])
     conversations = dialogue_sources.corpus_conversations(inputs["dialogues"])
+    chats = dialogue_sources.human_chats(inputs["dialogues"])
     owned = safety_sources.owned_prompts(inputs["dialogues"])
     # Harmless first: what is asked for false refusals is no helpfulness prompt too.
     harmless, taken = {}, set()
@@ -39,21 +41,30 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         elsewhere = {entity for entity in owned_entities if splits.part_of(entity, splits.KNOWLEDGE) != part}
         harmless[part] = harmless_rows(known, inputs["dialogues"], part, count, elsewhere)
         taken |= {row["entity"] for row in harmless[part]}
+    helpful = {}
+    for part, count in ((splits.RL, config.helpfulness), (splits.TEST, config.test_helpfulness)):
+        going_on = follow_up_rows(known, chats, part, round(count * config.multi_turn_share * FOLLOW_UPS), taken)
+        used = taken | {row["entity"] for row in going_on}
+        helpful[part] = going_on + helpfulness_rows(known, conversations, part, count - len(going_on), used)
     learnt, validation = hold_out(
         [
-            *helpfulness_rows(known, conversations, splits.RL, config.helpfulness, taken),
+            *helpful[splits.RL],
             *safety_rows(owned, splits.RL, config.safety),
             *harmless[splits.RL],
         ],
         config.validation,
     )
     test = [
-        *helpfulness_rows(known, conversations, splits.TEST, config.test_helpfulness, taken),
+        *helpful[splits.TEST],
         *safety_rows(owned, splits.TEST, config.test_safety),
         *harmless[splits.TEST],
     ]
     asked = {row["entity"] for row in (*learnt, *validation, *test)}
-    said = {part: earlier_turns.pool(known, conversations, part, asked) for part in (splits.RL, splits.TEST)}
+    refusals = safety_sources.generic_answers(safety_sources.safe_answers(inputs["dialogues"]))
+    said = {
+        part: earlier_turns.pool(known, conversations, owned, refusals, part, asked)
+        for part in (splits.RL, splits.TEST)
+    }
     parts = {
         name: [earlier_turns.with_earlier_turns(row, said[part], config.multi_turn_share) for row in rows]
         for name, part, rows in (
@@ -113,6 +124,30 @@ def helpfulness_rows(known, conversations, part: str, count: int, taken: set[str
     return asked
 
 
+def follow_up_rows(known, chats, part: str, count: int, taken: set[str]) -> list[dict]:
+    """Prompts that go on about what was said: half the second questions of people's chats, half to hear more of a text."""
+    rows: dict[str, dict] = {}
+    for chat in sorted(chats, key=lambda one: splits.unit(" ".join(one.turns), "order")):
+        entity = splits.about(chat.turns[0])
+        asks = len(chat.turns) == 4 and chat.turns[2].endswith("?") and entity not in taken
+        if len(rows) < count // 2 and asks and splits.part_of(entity, splits.KNOWLEDGE) == part:
+            row = _row(chat.turns[2], "helpfulness", "follow-up in a chat", chat.turns[3], chat.source, chat.license,
+                       entity, earlier_turns.exchange(*chat.turns[:2]))  # fmt: skip
+            rows.setdefault(entity, row)
+    for subject in known:
+        if len(rows) >= count:
+            break
+        first = subject.sentences[0]
+        reference, _ = questions.answer(subject, REFERENCE_WORDS, start=1)
+        mine = splits.part_of(subject.entity, splits.KNOWLEDGE) == part and subject.entity not in taken
+        if reference and mine and len(first.split()) <= earlier_turns.MOST_WORDS:
+            row = _row(questions.follow_up(subject), "helpfulness", subject.topic, reference, subject.source,
+                       subject.license, subject.entity,
+                       earlier_turns.exchange(questions.question(subject), first))  # fmt: skip
+            rows.setdefault(subject.entity, row)
+    return list(rows.values())
+
+
 def safety_rows(owned, part: str, count: int) -> list[dict]:
     """Adversarial prompts of `part` in a hashed order, one a group of similar ones while groups last."""
     mine = sorted((one for one in owned if one.part == part), key=lambda one: splits.unit(one.request.prompt, "order"))
@@ -154,10 +189,12 @@ def _about(subject: questions.Subject, kind: str, category: str, reference: str)
     return _row(questions.question(subject), kind, category, reference, subject.source, subject.license, subject.entity)
 
 
-def _row(prompt: str, kind: str, category: str, reference: str, source: str, license_: str, entity: str) -> dict:
+def _row(
+    prompt: str, kind: str, category: str, reference: str, source: str, license_: str, entity: str, before=()
+) -> dict:
     return {
-        "id": f"{kind}:{splits.unit(prompt):.12f}",
-        "messages": [{"role": "user", "content": prompt}],
+        "id": f"{kind}:{splits.unit(' '.join([*(message['content'] for message in before), prompt])):.12f}",
+        "messages": [*before, {"role": "user", "content": prompt}],
         "kind": kind,
         "category": category,
         "reference": reference,

@@ -137,22 +137,40 @@ def _lived(description: str) -> bool:
 def question(subject: Subject, salt: str = "") -> str:
     """One of a few ways to ask, always the same for the same entity and salt."""
     word = "Who" if subject.person else "What"
+    who_it_is = f"{word.lower()} {subject.name} {subject.verb}"
     if not subject.person and subject.verb in ("are", "were") and not subject.name.endswith("s"):
         return f"Tell me about {subject.name}."  # the text speaks of many, the title of one
     forms = (
-        f"{word} {subject.verb} {subject.name}?",
-        f"{word} {subject.verb} {subject.name}?",
-        f"{word} {subject.verb} {subject.name}?",
+        *[f"{word} {subject.verb} {subject.name}?"] * 6,
         f"Tell me about {subject.name}.",
-        f"Can you tell me {word.lower()} {subject.name} {subject.verb}?",
-        # Instructions, as adversarial prompts often are: else a small model learns that whatever begins so is refused.
+        f"Can you tell me {who_it_is}?",
+        # As adversarial prompts begin: else a small model learns that whatever begins so is refused.
         f"Describe {subject.name}.",
-        f"Explain {word.lower()} {subject.name} {subject.verb}.",
+        f"Explain {who_it_is}.",
         f"Write something about {subject.name}.",
         f"Give me some information about {subject.name}.",
         f"How would you describe {subject.name}?",
+        f"How do I explain {who_it_is}?",
+        f"How can I find out {who_it_is}?",
+        f"What should I know about {subject.name}?",
+        f"Can you give me a short description of {subject.name}?",
+        f"Provide a short introduction to {subject.name}.",
+        f"I want to know {who_it_is}.",
+        f"Help me understand {who_it_is}.",
     )
     return forms[int(splits.unit(subject.entity, f"form{salt}") * len(forms))]
+
+
+def follow_up(subject: Subject) -> str:
+    """One of a few ways to go on about what was just said, always the same for the same entity."""
+    forms = (
+        "Tell me more.",
+        "Tell me more about that.",
+        "Go on, please.",
+        "What else is there to know?",
+        "Can you say more about it?",
+    )
+    return forms[int(splits.unit(subject.entity, "follow-up") * len(forms))]
 
 
 def answer(subject: Subject, max_words: int, start: int = 0) -> tuple[str, int]:

@@ -3,8 +3,10 @@
 Which prompts demonstrate, train and test is decided here once, for both stages that ask.
 """
 
+import collections
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +44,9 @@ HARMS = {  # pyrit's harm categories (file names)
     "self_harm": HATEFUL,
     "info_integrity": UNQUALIFIED,
 }
+
+
+GENERIC_WORDS = 30  # of an answer that may decline anything
 
 
 @dataclass(frozen=True)
@@ -219,6 +224,29 @@ def safe_answers(dialogues: Path) -> list[SafeAnswer]:
         if row.harmful and row.refusal and _defends(row.prompt, row.answer) and not judge_labels.reserved(row.prompt)
     ]
     return found
+
+
+_APOLOGY = re.compile(r"(?:I'm |I am )?sorry\b", re.IGNORECASE)
+
+
+def generic_answers(answers: Sequence[SafeAnswer]) -> list[SafeAnswer]:
+    """Short refusals that fit any adversarial prompt: all their content words are common to several safe answers.
+
+    They apologise first, so that one token decides whether to decline: a small model that also learns "I cannot assist with
+    that" soon says "I can help with that" and nothing more (LOG.md). One answer each by wording, in the order of a hash.
+    """
+    spread = collections.Counter(word for answer in answers for word in set(answer_rules.content_words(answer.answer)))
+    found: dict[str, SafeAnswer] = {}
+    for answer in answers:
+        said = set(answer_rules.content_words(answer.answer))
+        asked = set(answer_rules.content_words(answer.prompt))
+        common = all(spread[word] >= max(3, len(answers) // 40) for word in said)
+        fits = common and not said & asked and not said & answer_rules.HARM
+        apologises = _APOLOGY.match(answer.answer) is not None
+        brief = len(answer.answer.split()) <= GENERIC_WORDS and answer.answer[-1] in ".!?"
+        if fits and brief and apologises and answer_rules.safety(answer.prompt, answer.answer).refuses:
+            found.setdefault(splits.entity(answer.answer), answer)
+    return sorted(found.values(), key=lambda answer: splits.unit(answer.answer))
 
 
 def owned_prompts(dialogues: Path) -> list[OwnedPrompt]:

@@ -208,8 +208,12 @@ def show(model_dir: Path, tokenizer, dialogues: Sequence[Dialogue], recipe: Fine
     greedy = SamplingRecipe(temperature=0.0, top_p=1.0, max_new_tokens=answers_limit, seed=recipe.seed)
     rows = []
     for messages in dialogues:
-        # Up to the first answer: a prompt the model has to answer on its own.
-        first = next(place for place, message in enumerate(messages) if message["role"] == "assistant")
+        # Up to the first answer of its own: a prompt that leads nowhere but to what the model says.
+        first = next(
+            place
+            for place, message in enumerate(messages)
+            if message["role"] == "assistant" and message.get("weight") != 0
+        )
         prompt = messages[:first]
         if len(dialog.encode_prompt(tokenizer, prompt)) + answers_limit <= recipe.context:
             rows.append((prompt, messages[first]["content"]))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+# `weight` is 0 on an answer that is context only (modeling/dialog.py), else null.
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("weight", pa.int8())]))
 
 
 def write_rows(rows: Sequence[dict], schema: pa.Schema, path: Path) -> None:

@@ -100,13 +100,13 @@ def test_safe_answers_are_those_that_people_judged_and_that_defend(inputs):
     assert (
         judge_labels.reserved("Write malware for a bank") and "Write malware for a bank" not in prompts
     )  # the judge's
-    generic = {answer.answer for answer in demonstrations.generic_answers(answers)}
-    assert generic and generic <= set(toy_sources.REFUSALS)
+    generic = {answer.answer for answer in safety_sources.generic_answers(answers)}
+    assert generic == {answer for answer in toy_sources.REFUSALS if "sorry" in answer}  # decided by the first words
 
 
 def test_paired_refusals_are_marked_and_never_answer_distress_or_advice(inputs):
-    made, figures = demonstrations.safety_rows(RECIPE, inputs["dialogues"])
     answers = safety_sources.safe_answers(inputs["dialogues"])
+    made, figures = demonstrations.safety_rows(RECIPE, safety_sources.owned_prompts(inputs["dialogues"]), answers)
     given = {(answer.prompt, answer.answer) for answer in answers}
     real = {answer.answer for answer in answers}
     for row in made:
@@ -130,9 +130,18 @@ def test_system_prompts_are_on_the_asked_share_and_safety_gets_preprompts(inputs
     for row in made:
         if row["messages"][0]["content"] == demonstrations.ONE_SENTENCE:
             assert questions.split_sentences(row["messages"][-1]["content"]) == (row["messages"][-1]["content"],)
-    safety, _ = demonstrations.safety_rows(without, inputs["dialogues"])
+    answers = safety_sources.safe_answers(inputs["dialogues"])
+    safety, _ = demonstrations.safety_rows(without, safety_sources.owned_prompts(inputs["dialogues"]), answers)
     systems = {row["messages"][0]["content"] for row in safety if row["messages"][0]["role"] == "system"}
     assert systems and systems <= set(RECIPE.preprompts)
+
+
+def test_a_few_conversations_are_of_many_topics(inputs):
+    few = demonstrations.conversation_rows(dataclasses.replace(RECIPE, max_conversations=12), inputs["dialogues"])
+    written = dialogue_sources.corpus_conversations(inputs["dialogues"])
+    turns = [one.turns for one in written]
+    places = [turns.index(tuple(m["content"] for m in row["messages"] if m["role"] != "system")) for row in few]
+    assert len(few) == 12 and max(places) > len(written) // 2 and places != sorted(places)
 
 
 def test_conversations_are_readable_and_the_best_rated_come_first(inputs):

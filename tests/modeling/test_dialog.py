@@ -121,6 +121,15 @@ def test_mask_is_answers_and_closing_tokens_only(tokenizer):
         assert [decode_answer(tokenizer, run) for run in runs] == wanted
 
 
+def test_an_answer_of_weight_0_is_context(tokenizer):
+    whole = DIALOGUES[1]
+    ids, mask = encode_dialog(tokenizer, whole)
+    before = [message | {"weight": 0} if message["content"] == "Hi, how are you?" else message for message in whole]
+    same, learnt = encode_dialog(tokenizer, before)
+    assert same == ids and answers_of(tokenizer, ids, learnt) == answers_of(tokenizer, ids, mask)[1:]
+    assert encode_prompt(tokenizer, before[:-1]) == encode_prompt(tokenizer, whole[:-1])
+
+
 def test_mask_equals_the_generation_tags():
     tokenizer = own()
     for messages in DIALOGUES:

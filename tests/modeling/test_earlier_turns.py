@@ -3,7 +3,20 @@
 import pyarrow.parquet as pq
 import pytest
 
-from modeling import demonstrations, dialog, dialogue_sources, earlier_turns, prompts, questions, splits
+from modeling import (
+    answer_rules,
+    demonstrations,
+    dialog,
+    dialogue_sources,
+    earlier_turns,
+    prompts,
+    questions,
+    safety_sources,
+    sft,
+    splits,
+)
+from modeling.packing import IGNORED
+from modeling.tokenizer import train
 from tests.modeling import test_demonstrations, test_prompts, toy_sources
 
 
@@ -14,9 +27,20 @@ def inputs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def said(inputs) -> dict[str, earlier_turns.Pool]:
-    known = questions.subjects(inputs["mixture"])
-    talk = dialogue_sources.corpus_conversations(inputs["dialogues"])
-    return {part: earlier_turns.pool(known, talk, part, set()) for part, _ in splits.KNOWLEDGE}
+    return {part: pool(inputs, part, set()) for part, _ in splits.KNOWLEDGE}
+
+
+def pool(inputs, part: str, elsewhere: set[str]) -> earlier_turns.Pool:
+    dialogues = inputs["dialogues"]
+    refusals = safety_sources.generic_answers(safety_sources.safe_answers(dialogues))
+    return earlier_turns.pool(
+        questions.subjects(inputs["mixture"]),
+        dialogue_sources.corpus_conversations(dialogues),
+        safety_sources.owned_prompts(dialogues),
+        refusals,
+        part,
+        elsewhere,
+    )
 
 
 def row(number: int, entity: str = "theft", system: str = "") -> dict:
@@ -28,10 +52,14 @@ def exchanges(pool: earlier_turns.Pool) -> dict[tuple[str, str], str]:
     return {(one.question, one.answer): one.entity for collection in pool.collections for one in collection}
 
 
-def test_a_pool_holds_both_collections_of_its_part_alone(said):
+def test_a_pool_holds_the_three_collections_of_its_part_alone(inputs, said):
+    owned = {one.request.prompt: one.part for one in safety_sources.owned_prompts(inputs["dialogues"])}
     for part, pool in said.items():
-        assert len(pool.collections) == 2
-        assert all(splits.part_of(entity, splits.KNOWLEDGE) == part for entity in exchanges(pool).values())
+        *known, declined = pool.collections
+        assert len(known) == 2
+        assert all(splits.part_of(one.entity, splits.KNOWLEDGE) == part for each in known for one in each)
+        assert all(owned[one.question] == part for one in declined)
+        assert all(answer_rules.safety(one.question, one.answer).refuses for one in declined)
         assert all(len(answer.split()) <= earlier_turns.MOST_WORDS for _, answer in exchanges(pool))
 
 
@@ -50,10 +78,8 @@ def test_the_share_and_the_number_of_exchanges(said):
 
 
 def test_what_is_asked_elsewhere_is_not_said_before(inputs, said):
-    known = questions.subjects(inputs["mixture"])
-    talk = dialogue_sources.corpus_conversations(inputs["dialogues"])
     elsewhere = set(list(exchanges(said[splits.RL]).values())[::2])
-    rest = earlier_turns.pool(known, talk, splits.RL, elsewhere)
+    rest = pool(inputs, splits.RL, elsewhere)
     assert set(exchanges(rest).values()) == set(exchanges(said[splits.RL]).values()) - elsewhere != set()
 
 
@@ -69,9 +95,8 @@ def test_no_earlier_turn_holds_a_question_of_a_set(inputs, tmp_path, log):
         message["content"]
         for group in rows.values()
         for row in group
-        if not row["id"].startswith(("conversation", "definition-multi"))
-        for message in row["messages"][:-2]
-        if message["role"] == "user"
+        for message, answer in zip(row["messages"][:-2], row["messages"][1:], strict=False)
+        if message["role"] == "user" and answer["weight"] == 0 and splits.about(message["content"]) != row["entity"]
     ]
     assert len(before) > 20 and not {splits.about(text) for text in before} & held_out
 
@@ -80,6 +105,26 @@ def test_a_system_prompt_stays_first(said):
     made = earlier_turns.with_earlier_turns(row(1, system="Be kind."), said[splits.RL], 1.0)
     assert made["messages"][0] == {"role": "system", "content": "Be kind."}
     assert [message["role"] for message in made["messages"][1:3]] == ["user", "assistant"]
+
+
+def test_a_dialogue_with_turns_of_its_own_keeps_them(said):
+    own = row(1) | {"messages": [*earlier_turns.exchange("Who?", "I."), {"role": "user", "content": "How?"}]}
+    assert earlier_turns.with_earlier_turns(own, said[splits.RL], 1.0) == own
+
+
+def test_earlier_answers_are_not_learnt(inputs, tmp_path, log):
+    """From the artifact to the labels: of what was put before, no answer; of a dialogue of its own, every one."""
+    demonstrations.run(test_demonstrations.RECIPE, inputs, tmp_path, log)
+    tokenizer = train(pq.read_table(inputs["mixture"] / "train")["text"].to_pylist(), 700)
+    closing = dialog.closing_token_id(tokenizer)
+    rows = pq.read_table(tmp_path / "train.parquet").to_pylist()
+    encoded, _ = sft.encode(tokenizer, sft.read_dialogues(tmp_path / "train.parquet"), 10_000)
+    learnt = {True: set(), False: set()}
+    for one, labels in zip(rows, encoded, strict=True):
+        answers = sum(message["role"] == "assistant" for message in one["messages"])
+        late = any(message["weight"] == 0 for message in one["messages"])
+        learnt[late].add((answers, sum(label == closing for label in labels.labels if label != IGNORED)))
+    assert learnt == {True: {(2, 1), (3, 1)}, False: {(1, 1), (2, 2)}}
 
 
 def test_without_a_share_or_without_a_pool_nothing_changes(said):

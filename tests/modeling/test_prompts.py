@@ -5,7 +5,7 @@ import dataclasses
 import pyarrow.parquet as pq
 import pytest
 
-from modeling import demonstrations, judge_labels, prompts, safety_sources, splits
+from modeling import demonstrations, judge_labels, prompts, questions, safety_sources, splits
 from modeling.recipes import DemonstrationsRecipe, PromptsRecipe
 from tests.modeling import toy_sources
 
@@ -68,8 +68,9 @@ def test_nothing_is_demonstrated_practised_and_tested_at_once(inputs, tmp_path, 
     prompts.run(big, inputs, tmp_path / "prompts", log) if (tmp_path / "prompts").mkdir() is None else None
     rl, test = (pq.read_table(tmp_path / f"prompts/{name}.parquet").to_pylist() for name in ("rl", "test"))
     entities = [{row["entity"] for row in rows} for rows in (shown, rl, test)]
+    going_on = {splits.entity(questions.follow_up(one)) for one in questions.subjects(inputs["mixture"])}
     asked = [
-        {splits.entity(m["content"]) for row in rows for m in row["messages"] if m["role"] == "user"} - {"tell me more"}
+        {splits.entity(m["content"]) for row in rows for m in row["messages"] if m["role"] == "user"} - going_on
         for rows in (shown, rl, test)
     ]
     for sets in (entities, asked):
@@ -106,6 +107,18 @@ def test_helpfulness_has_true_references_and_safety_none(inputs, tmp_path, log):
             assert row["category"] in (safety_sources.ILLICIT, safety_sources.HATEFUL, safety_sources.UNQUALIFIED)
         elif row["source"] == "wiki":
             assert row["reference"] and row["reference"] in text
+
+
+def test_some_prompts_go_on_about_what_was_said(inputs, tmp_path, log):
+    rl, test = parts(inputs, tmp_path, log)
+    text = pq.read_table(inputs["mixture"] / "train")["text"].to_pylist()
+    going_on = {questions.follow_up(one) for one in questions.subjects(inputs["mixture"])}
+    for rows, count in ((rl, RECIPE.helpfulness), (test, RECIPE.test_helpfulness)):
+        late = [one for one in rows if one["messages"][-1]["content"] in going_on]
+        assert late and len(late) <= round(count * RECIPE.multi_turn_share * prompts.FOLLOW_UPS)
+        for one in late:
+            said, answer = one["messages"][-2], one["reference"]
+            assert said["weight"] == 0 and any(f"{said['content']} {answer}" in document for document in text)
 
 
 def test_harmless_prompts_sound_alarming_or_are_everyday_requests(inputs, tmp_path, log):
