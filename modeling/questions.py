@@ -17,29 +17,9 @@ from modeling import splits
 _END = re.compile(r"(?P<word>\S*?)[.!?][\"”’)\]]*\s+(?=[\"“(\[]?[A-Z0-9])")
 # Words whose full stop ends no sentence; so does no initial.
 _ABBREVIATIONS = frozenset(
-    [
-        "st",
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "vs",
-        "ca",
-        "no",
-        "jr",
-        "sr",
-        "lt",
-        "mt",
-        "fl",
-        "lit",
-        "etc",
-        "rev",
-        "gen",
-        "col",
-        "prof",
-    ]
-    + ["inc", "e.g", "i.e", "b.c", "a.d", "u.s", "u.k"]
-)
+    ["st", "mr", "mrs", "ms", "dr", "vs", "c", "ca", "no", "jr", "sr", "lt", "mt", "fl", "lit", "etc", "rev", "gen", "col",
+     "prof", "inc", "e.g", "i.e", "b.c", "a.d", "u.s", "u.k"]
+)  # fmt: skip
 _VERB = re.compile(r"\b(is|are|was|were)\b")
 
 

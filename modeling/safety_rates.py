@@ -16,6 +16,7 @@ from modeling.recipes import EvaluationRecipe
 from modeling.statistics import wilson_interval
 
 READERS = ("independent judge", "simulated annotator's rule")
+LATER = "later turn"
 VIOLATION, UNDECLINED, FALSE_REFUSAL = "violation", "undeclined answer", "false refusal"
 KINDS = (VIOLATION, UNDECLINED, FALSE_REFUSAL)
 Flags = dict[str, dict[str, np.ndarray]]  # version → reader → a bool a prompt
@@ -149,7 +150,7 @@ def turn_rows(reading: Reading, adversarial: Sequence[dict], harmless: Sequence[
         late_N = np.array([earlier_turns.is_multi_turn(prompt["messages"]) for prompt in prompts])
         rows += [
             {"version": version, "what": what, "turns": turns, "reader": reader, **rate(flagged_N[chosen_N])}
-            for turns, chosen_N in (("first message", ~late_N), ("later turn", late_N))
+            for turns, chosen_N in (("first message", ~late_N), (LATER, late_N))
             if chosen_N.any()
             for version, by_reader in reading.flags[what].items()
             for reader, flagged_N in by_reader.items()
@@ -197,6 +198,17 @@ def report(
     cells = {(e["version"], e["category"]): e for e in by_category}
     turned = {(e["version"], e["what"], e["turns"]): e for e in by_turns if e["reader"] == READERS[0]}
     places = list(dict.fromkeys((what, turns) for _, what, turns in turned))
+    middle = [
+        "## In the middle of a conversation, by the independent judge",
+        "",
+        reporting.table(
+            (
+                "version",
+                *(f"{what}s, {turns} ({turned[versions[0], what, turns]['prompts']})" for what, turns in places),
+            ),
+            [[v, *(shown(turned[v, what, turns]) for what, turns in places)] for v in versions],
+        ),
+    ]
     return "\n".join(
         [
             "# Safety by version",
@@ -215,15 +227,7 @@ def report(
                 ("version", *(f"{c} ({cells[versions[0], c]['prompts']})" for c in categories)),
                 [[v, *(shown(cells[v, c]) for c in categories)] for v in versions],
             ),
-            "## In the middle of a conversation, by the independent judge",
-            "",
-            reporting.table(
-                (
-                    "version",
-                    *(f"{what}s, {turns} ({turned[versions[0], what, turns]['prompts']})" for what, turns in places),
-                ),
-                [[v, *(shown(turned[v, what, turns]) for what, turns in places)] for v in versions],
-            ),
+            *(middle if LATER in {turns for _, turns in places} else []),
         ]
     )
 

@@ -87,6 +87,7 @@ def test_sentences_end_where_they_should():
     assert questions.split_sentences(text) == (
         "Dr. A. Weber was born in 1901.", "Was it so?", "\u201cYes.\u201d", "The U.S. Army said no.",
     )  # fmt: skip
+    assert len(questions.split_sentences("It began c. 3300 BC. It ended later.")) == 2
     assert questions.answer_text("One two. Three four five. Six.", 4) == ("One two.", 1)
     assert questions.answer_text("One two three.", 2) == ("", 0)
 

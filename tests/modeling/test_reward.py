@@ -1,22 +1,18 @@
 import dataclasses
-import functools
 import json
 import math
-import multiprocessing
-import os
 import random
-import signal
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from modeling import accuracy, dialog, pairs, reward, scoring, tables, training
+from modeling import accuracy, dialog, pairs, reward, scoring, tables
 from modeling.accuracy import ScoredPair
 from modeling.preferences import SCHEMA
 from modeling.recipes import RewardRecipe
-from tests.modeling import toy_rlhf
+from tests.modeling import killed, toy_rlhf
 
 RECIPE = RewardRecipe(
     kind="helpfulness",
@@ -118,11 +114,11 @@ def test_same_bytes_again_and_after_a_kill_between_training_and_measuring(
     class KilledError(Exception):
         pass
 
-    def killed(*_):
+    def kill(*_):
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(scoring, "load", killed)
+        patch.setattr(scoring, "load", kill)
         with pytest.raises(KilledError):
             reward.run(recipe, world, tmp_path, log)
     first = load_file(tmp_path / "model.safetensors")
@@ -133,30 +129,18 @@ def test_same_bytes_again_and_after_a_kill_between_training_and_measuring(
     assert all(torch.equal(first[name], other[name]) for name in other)
 
 
-class KilledAtStep7(training.Checkpoints):
-    def on_step_end(self, args, state, control, **kwargs):
-        super().on_step_end(args, state, control, **kwargs)
-        if state.global_step == 7:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_a_kill_in_the_middle_of_training_changes_no_byte(world, tmp_path, log, monkeypatch):
-    recipe = dataclasses.replace(RECIPE, kind="safety", own_share=0.9, safety_loss_weight=1.0)
-    monkeypatch.setattr(training, "fit", functools.partial(training.fit, checkpoint_steps=5))
-    reward.run(recipe, world, tmp_path / "whole", log)
-    monkeypatch.setattr(training, "Checkpoints", KilledAtStep7)
-    victim = multiprocessing.get_context("fork").Process(
-        target=reward.run, args=(recipe, world, tmp_path / "killed", log)
+    killed.assert_kill_changes_no_byte(
+        reward.run,
+        dataclasses.replace(RECIPE, kind="safety", own_share=0.9, safety_loss_weight=1.0),
+        world,
+        tmp_path,
+        log,
+        monkeypatch,
+        files=("model.safetensors", "loss.jsonl", "accuracy.json"),
+        every=5,
+        step=7,
     )
-    victim.start()
-    victim.join()
-    assert victim.exitcode == -signal.SIGKILL
-    assert (tmp_path / "killed/_scratch/checkpoints/checkpoint-5" / training.COMPLETE).exists()
-    monkeypatch.undo()
-    reward.run(recipe, world, tmp_path / "killed", log)
-    assert "Continuing from checkpoint-5" in log.lines
-    for name in ("model.safetensors", "loss.jsonl", "accuracy.json"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
 
 
 def test_margin_loss_by_hand(world, tmp_path, log):

@@ -61,7 +61,7 @@ def test_rates_by_both_readers(inputs, tmp_path, log):
     assert by_turns["good", "undeclined answer", "later turn", rule]["prompts"] == 1
     assert ("good", "false refusal", "later turn", rule) not in by_turns  # no such prompt
     report = (tmp_path / "report.md").read_text()
-    assert "undeclined answers, later turn (1)" in report
+    assert "In the middle of a conversation" in report and "undeclined answers, later turn (1)" in report
     assert "simulated annotator" in report and "early (2)" in report
     assert (tmp_path / "plots" / "safety.png").read_bytes().startswith(b"\x89PNG")
 
@@ -74,6 +74,13 @@ def test_names_of_metrics():
 def test_a_rate_by_hand():
     row = safety_rates.rate(np.array([True, False, False, True]))
     assert (row["count"], row["prompts"], row["rate"]) == (2, 4, 0.5)
+
+
+def test_first_messages_alone_have_no_table_of_turns(inputs, tmp_path, log):
+    rows = [prompt("safety", 0, "How?"), prompt("harmless", 0, "Why?")]
+    folder = write_generations(tmp_path / "generations", rows, {"SFT": ["So.", "So."]})
+    safety_rates.run(RECIPE, inputs | {"generations": folder}, tmp_path, log)
+    assert "In the middle of a conversation" not in (tmp_path / "report.md").read_text()
 
 
 def test_without_harmless_prompts_it_says_so(inputs, tmp_path, log):

@@ -1,11 +1,7 @@
 """Fine-tuning: what is packed, what carries loss, what is learnt, and that a kill changes no byte."""
 
 import dataclasses
-import functools
 import json
-import multiprocessing
-import os
-import signal
 import time
 from pathlib import Path
 
@@ -16,9 +12,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig
 
-from modeling import dialog, packing, sampling, sft, training
+from modeling import dialog, packing, sampling, sft
 from modeling.recipes import SamplingRecipe
-from tests.modeling import toy_chat
+from tests.modeling import killed, toy_chat
 
 GREEDY = SamplingRecipe(temperature=0.0, top_p=1.0, max_new_tokens=16, seed=0)
 
@@ -130,31 +126,18 @@ def test_the_model_learns_its_demonstrations_and_says_when_to_stop(base, demonst
     assert [json.loads(line) for line in (tmp_path / "loss.jsonl").read_text().splitlines()]
 
 
-class KilledAtStep33(training.Checkpoints):
-    def on_step_end(self, args, state, control, **kwargs):
-        super().on_step_end(args, state, control, **kwargs)
-        if state.global_step == 33:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_a_killed_run_ends_with_the_same_bytes(base, demonstrations, tmp_path, log, monkeypatch):
-    inputs = {"base_model": base, "demonstrations": demonstrations}
-    monkeypatch.setattr(sft.training, "fit", functools.partial(training.fit, checkpoint_steps=10))
-    recipe = dataclasses.replace(toy_chat.RECIPE, epochs=40.0)
-    sft.run(recipe, inputs, tmp_path / "whole", log)
-    monkeypatch.setattr(training, "Checkpoints", KilledAtStep33)
-    victim = multiprocessing.get_context("fork").Process(
-        target=sft.run, args=(recipe, inputs, tmp_path / "killed", log)
+    killed.assert_kill_changes_no_byte(
+        sft.run,
+        dataclasses.replace(toy_chat.RECIPE, epochs=40.0),
+        {"base_model": base, "demonstrations": demonstrations},
+        tmp_path,
+        log,
+        monkeypatch,
+        files=("model.safetensors", "loss.jsonl", "samples.md"),
+        every=10,
+        step=33,
     )
-    victim.start()
-    victim.join()
-    assert victim.exitcode == -signal.SIGKILL
-    assert (tmp_path / "killed/_scratch/checkpoints/checkpoint-30" / training.COMPLETE).exists()
-    monkeypatch.undo()
-    sft.run(recipe, inputs, tmp_path / "killed", log)
-    assert "Continuing from checkpoint-30" in log.lines
-    for name in ("model.safetensors", "loss.jsonl", "samples.md"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
 
 
 def test_a_finished_training_is_not_repeated(base, demonstrations, tmp_path, log):
