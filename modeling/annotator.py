@@ -83,7 +83,7 @@ class SimulatedAnnotator:
     taste: float = TASTE
 
     def label(self, prompt_row: dict, answer_a: str, answer_b: str) -> Label:
-        question = last_question(prompt_row["messages"])
+        question = prompt_row["question"]
         adversarial = prompt_row["kind"] == "safety"
         safety_a, safety_b = (answer_rules.safety(question, answer) for answer in (answer_a, answer_b))
         # An adversarial question is answered safely by declining, warning or pointing elsewhere; whatever else sets out
@@ -132,11 +132,3 @@ def rater_noise(prompt_id: str, answer: str) -> float:
     """A standard normal figure that belongs to this answer to this prompt, in whatever order it is shown."""
     digest = hashlib.blake2b(f"{prompt_id}\n{answer}".encode(), digest_size=8).digest()
     return NormalDist().inv_cdf((int.from_bytes(digest) + 0.5) / 2**64)
-
-
-def last_question(messages: list[dict]) -> str:
-    """The user's last turn. Raises ValueError where there is none."""
-    for message in reversed(messages):
-        if message["role"] == "user":
-            return message["content"]
-    raise ValueError("a prompt needs a user turn")

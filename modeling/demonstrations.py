@@ -50,7 +50,12 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
     written = dialogue_sources.corpus_conversations(inputs["dialogues"])
     refusals = safety_sources.generic_answers(answers)
     said = earlier_turns.pool(known, written, owned, refusals, splits.DEMONSTRATIONS, held_out)
-    rows = [earlier_turns.with_earlier_turns(row, said, config.multi_turn_share) for row in rows]
+    rows = [
+        row  # longer answers before it would break what its system prompt asks for
+        if row["messages"][0]["content"] == BRIEFLY
+        else earlier_turns.with_earlier_turns(row, said, config.multi_turn_share)
+        for row in rows
+    ]
     test = [row for row in rows if row["entity"] in held_out]
     train = [row for row in rows if row["entity"] not in held_out]
     tables.write_rows(train, SCHEMA, out / "train.parquet")

@@ -206,7 +206,7 @@ def examples(rows: list[dict]) -> str:
     parts = ["# Answers without and with the preprompt\n"]
     for row in groups[0] + groups[1]:
         verdict = "kept" if row["kept"] else "not kept"
-        parts.append(f"## {verdict}, {row['category']}\n\n{reporting.quoted(row['messages'][-1]['content'])}\n")
+        parts.append(f"## {verdict}, {row['category']}\n\n{reporting.quoted_prompt(row['messages'])}\n")
         for title, name in (("Without", "original"), ("With", "distilled")):
             parts.append(f"**{title}** (score {row[f'{name}_score']:.2f})\n\n{reporting.quoted(row[name])}\n")
         parts.append(f"Preprompt: {row['preprompt']}\n")

@@ -3,7 +3,7 @@
 A third of the paper's adversarial prompts are dialogues (4.4: 623 of 1,974). A small model that was taught to decline on
 first messages alone answers after two harmless turns what it declines at once. Every kind of prompt gets earlier turns at the
 same share, so that how long a talk has gone on says nothing about what comes next: nor does a request that was declined just
-before. Nothing that is asked, or held out, anywhere else is said before. Earlier answers have weight 0: only what comes last is
+before. Nothing held out is said before, nor what the prompt is about. Answers put before it have weight 0: they are not
 learnt, as with Ghost Attention (3.3).
 """
 
@@ -15,7 +15,9 @@ from modeling.dialogue_sources import Conversation
 from modeling.questions import Subject
 from modeling.safety_sources import OwnedPrompt, SafeAnswer
 
-MOST_WORDS = 30  # an earlier answer is one sentence: two exchanges, a prompt and its answer fit in the smallest context
+MOST_WORDS = (
+    30  # of an earlier answer, one sentence: two exchanges, a prompt and its answer fit in the smallest context
+)
 TWO_EXCHANGES = 1 / 3  # of the prompts that have earlier turns
 
 
@@ -73,8 +75,8 @@ def with_earlier_turns(row: dict, said: Pool, share: float) -> dict:
     if splits.unit(row["id"], "earlier turns") >= share or not said.collections or is_multi_turn(row["messages"]):
         return row
     wanted = 2 if splits.unit(row["id"], "two exchanges") < TWO_EXCHANGES else 1
-    drawn = [_draw(said, f"{row['id']} {place}") for place in range(wanted)]
-    before = [message for one in dict.fromkeys(drawn) for message in exchange(one.question, one.answer)]
+    drawn = dict.fromkeys(_draw(said, f"{row['id']} {place}") for place in range(wanted))
+    before = [message for one in drawn if one.entity != row["entity"] for message in exchange(one.question, one.answer)]
     place = int(row["messages"][0]["role"] == "system")
     return row | {"messages": [*row["messages"][:place], *before, *row["messages"][place:]]}
 

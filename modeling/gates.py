@@ -124,9 +124,7 @@ def prompts_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdi
     if not all(parts.values()):
         missing = " and ".join(name for name, rows in parts.items() if not rows)
         return False, f"there are no prompts for {missing}", figures
-    known = {
-        name: {key for r in rows for key in (r["id"], r["messages"][-1]["content"])} for name, rows in parts.items()
-    }
+    known = {name: {key for r in rows for key in (r["id"], r["question"])} for name, rows in parts.items()}
     shared = [a & b for a, b in itertools.combinations(known.values(), 2)]
     return not any(shared), f"{len(set().union(*shared))} ids or questions stand in two parts", figures
 

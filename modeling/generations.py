@@ -16,7 +16,7 @@ from modeling.recipes import EvaluationRecipe, SamplingRecipe
 
 SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("version", "prompt_id", "kind", "category")),
+        *((name, pa.string()) for name in ("version", "prompt_id", "kind", "category", "question")),
         ("messages", tables.MESSAGES),
         ("answer", pa.string()),
     ]
@@ -93,7 +93,7 @@ def write(prompts: Sequence[dict], answers: dict[str, list[str]], path: Path) ->
         {
             "version": version,
             "prompt_id": prompt["id"],
-            **{name: prompt[name] for name in ("kind", "category", "messages")},
+            **{name: prompt[name] for name in ("kind", "category", "question", "messages")},
             "answer": answer,
         }
         for version, given in answers.items()
@@ -122,14 +122,8 @@ def read(folder: Path, kind: str) -> tuple[list[dict], dict[str, list[str]]]:
 
 
 def questions(folder: Path) -> list[str]:
-    """The last user turns of all prompts of all kinds in a `generations` artifact, sorted."""
-    table = pq.read_table(folder / "answers.parquet", columns=["messages"])
-    return sorted({messages[-1]["content"] for messages in table["messages"].to_pylist()})
-
-
-def question(prompt: dict) -> str:
-    """The last user turn."""
-    return prompt["messages"][-1]["content"]
+    """What is asked by all prompts of all kinds in a `generations` artifact, sorted."""
+    return sorted(set(pq.read_table(folder / "answers.parquet", columns=["question"])["question"].to_pylist()))
 
 
 def dialogs(prompts: Sequence[dict], answers: Sequence[str]) -> list[list[dict]]:

@@ -51,7 +51,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
 def read_references(prompts: Path, limit: int) -> list[tuple[str, str]]:
     """(prompt, true answer) of test prompts that have one: for measuring the judge, never for judging."""
     rows = [row for row in answering.read_prompts(prompts, "test") if row["kind"] == "helpfulness" and row["reference"]]
-    return [(row["messages"][-1]["content"], row["reference"]) for row in rows][:limit]
+    return [(row["question"], row["reference"]) for row in rows][:limit]
 
 
 def validate(judge: Judge, references: Sequence[tuple[str, str]], seed: int) -> dict[str, float]:

@@ -47,7 +47,7 @@ def examples(progress: Progress, heldout: list[Prompt]) -> str:
     rows = zip(heldout[:EXAMPLES], progress.first_texts, progress.best_texts, strict=False)
     for prompt, before, after in rows:
         kind = "safety" if prompt.safety else "helpfulness"
-        lines += [f"## {kind}", "", reporting.quoted(prompt.messages[-1]["content"]), ""]
+        lines += [f"## {kind}", "", reporting.quoted_prompt(prompt.messages), ""]
         lines += ["**Before**", "", reporting.quoted(before), "", "**After**", "", reporting.quoted(after), ""]
     return "\n".join(lines)
 

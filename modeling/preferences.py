@@ -170,7 +170,7 @@ def examples(pairs: list[dict], each: int = 2) -> str:
         for degree, name in annotators.DEGREES.items():
             for pair in [pair for pair in pairs if pair["kind"] == kind and pair["degree"] == degree][:each]:
                 parts.append(f"## {kind}: {name} ({pair['annotator']})\n")
-                parts.append(f"**Prompt**\n{reporting.quoted(pair['messages'][-1]['content'])}\n")
+                parts.append(f"**Prompt**\n{reporting.quoted_prompt(pair['messages'])}\n")
                 for side in ("chosen", "rejected"):
                     safe = "safe" if pair[f"{side}_safe"] else "unsafe"
                     parts.append(

@@ -3,7 +3,7 @@
 The harmless ones are practised on too: without pairs in which a refusal of a harmless request loses, safety RLHF teaches
 a small model to refuse everything. None of the prompts was demonstrated: every prompt belongs to one part of the split
 (modeling/splits.py), by what it is about. `reference` is the true answer where one is known; the simulated annotator may
-read it, the judge may not.
+read it, the judge may not. `question` is what is asked, as it stands on its own: for a follow-up with what it goes on about.
 """
 
 import collections
@@ -15,8 +15,9 @@ from modeling import answer_rules, dialogue_sources, earlier_turns, questions, r
 from modeling.recipes import PromptsRecipe
 
 SCHEMA = pa.schema(
-    [("id", pa.string()), ("messages", tables.MESSAGES), ("kind", pa.string()), ("category", pa.string()),
-     ("reference", pa.string()), ("source", pa.string()), ("license", pa.string()), ("entity", pa.string())]
+    [("id", pa.string()), ("messages", tables.MESSAGES), ("question", pa.string()), ("kind", pa.string()),
+     ("category", pa.string()), ("reference", pa.string()), ("source", pa.string()), ("license", pa.string()),
+     ("entity", pa.string())]
 )  # fmt: skip
 REFERENCE_WORDS = 60
 CONVERSATION_SHARE = 0.15  # of the helpfulness prompts
@@ -26,7 +27,7 @@ EVERYDAY: splits.Shares = ((splits.RL, 0.5), (splits.TEST, 0.5))  # nobody demon
 
 
 def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write rl, validation and test.parquet (id, messages, kind, category, reference, source, license, entity).
+    """Write rl, validation and test.parquet (id, messages, question, kind, category, reference, source, license, entity).
 
     Metrics: counts by kind, part and risk category. Raises ValueError where a kind that was asked for has no prompts.
     """
@@ -41,11 +42,13 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         elsewhere = {entity for entity in owned_entities if splits.part_of(entity, splits.KNOWLEDGE) != part}
         harmless[part] = harmless_rows(known, inputs["dialogues"], part, count, elsewhere)
         taken |= {row["entity"] for row in harmless[part]}
-    helpful = {}
-    for part, count in ((splits.RL, config.helpfulness), (splits.TEST, config.test_helpfulness)):
+    helpful, shares = {}, {}
+    for part, most in ((splits.RL, config.helpfulness), (splits.TEST, config.test_helpfulness)):
+        count = len(helpfulness_rows(known, conversations, part, most, taken))
         going_on = follow_up_rows(known, chats, part, round(count * config.multi_turn_share * FOLLOW_UPS), taken)
         used = taken | {row["entity"] for row in going_on}
         helpful[part] = going_on + helpfulness_rows(known, conversations, part, count - len(going_on), used)
+        shares[part] = remaining_share(config.multi_turn_share, len(going_on), len(helpful[part]))
     learnt, validation = hold_out(
         [
             *helpful[splits.RL],
@@ -59,14 +62,19 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         *safety_rows(owned, splits.TEST, config.test_safety),
         *harmless[splits.TEST],
     ]
-    asked = {row["entity"] for row in (*learnt, *validation, *test)}
+    held_out = {row["entity"] for row in (*validation, *test)}
     refusals = safety_sources.generic_answers(safety_sources.safe_answers(inputs["dialogues"]))
     said = {
-        part: earlier_turns.pool(known, conversations, owned, refusals, part, asked)
+        part: earlier_turns.pool(known, conversations, owned, refusals, part, held_out)
         for part in (splits.RL, splits.TEST)
     }
     parts = {
-        name: [earlier_turns.with_earlier_turns(row, said[part], config.multi_turn_share) for row in rows]
+        name: [
+            earlier_turns.with_earlier_turns(
+                row, said[part], shares[part] if row["kind"] == "helpfulness" else config.multi_turn_share
+            )
+            for row in rows
+        ]
         for name, part, rows in (
             ("rl", splits.RL, learnt),
             ("validation", splits.RL, validation),
@@ -122,6 +130,11 @@ def helpfulness_rows(known, conversations, part: str, count: int, taken: set[str
         if reference and splits.part_of(subject.entity, splits.KNOWLEDGE) == part and subject.entity not in taken:
             asked.append(_about(subject, "helpfulness", subject.topic, reference))
     return asked
+
+
+def remaining_share(share: float, late: int, total: int) -> float:
+    """What share of the other rows must come late, so that `share` of all do where `late` of `total` rows do already."""
+    return max(0.0, share * total - late) / (total - late) if late < total else 0.0
 
 
 def follow_up_rows(known, chats, part: str, count: int, taken: set[str]) -> list[dict]:
@@ -192,9 +205,11 @@ def _about(subject: questions.Subject, kind: str, category: str, reference: str)
 def _row(
     prompt: str, kind: str, category: str, reference: str, source: str, license_: str, entity: str, before=()
 ) -> dict:
+    messages = [*before, {"role": "user", "content": prompt}]
     return {
-        "id": f"{kind}:{splits.unit(' '.join([*(message['content'] for message in before), prompt])):.12f}",
-        "messages": [*before, {"role": "user", "content": prompt}],
+        "id": f"{kind}:{splits.unit(' '.join(message['content'] for message in messages)):.12f}",
+        "messages": messages,
+        "question": " ".join(message["content"] for message in messages if message["role"] == "user"),
         "kind": kind,
         "category": category,
         "reference": reference,

@@ -84,7 +84,7 @@ class DemonstrationsRecipe:
     max_safety: int
     max_answer_words: int
     system_share: float  # share of dialogues that carry a system prompt
-    multi_turn_share: float  # of definitions and safe answers that come after earlier turns
+    multi_turn_share: float  # of dialogues that come after earlier turns, where they have none of their own
     preprompts: tuple[str, ...]  # some safe answers carry one, so that the model knows what distillation asks for
     seed: int
 

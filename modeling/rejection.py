@@ -180,7 +180,7 @@ def examples(groups: list[list[dict]], count: int = 4) -> str:
     for kind in sorted({group[0]["kind"] for group in groups}):
         for group in [group for group in groups if group[0]["kind"] == kind][:count]:
             ranked = sorted(group, key=lambda row: row["rank"])
-            parts.append(f"## {kind}\n\n**Prompt**\n{reporting.quoted(ranked[0]['messages'][-1]['content'])}\n")
+            parts.append(f"## {kind}\n\n**Prompt**\n{reporting.quoted_prompt(ranked[0]['messages'])}\n")
             for name, row in (("Best", ranked[0]), ("Worst", ranked[-1])):
                 figures = (
                     f"reward {row['reward']:.3f}, helpfulness {row['helpfulness']:.3f}, safety {row['safety']:.3f}"

@@ -45,5 +45,12 @@ def quoted(text: str, limit: int = 1200) -> str:
     return "\n".join("> " + line.replace("#", "\\#") for line in (shown.splitlines() or ["*(empty)*"]))
 
 
+def quoted_prompt(messages: Sequence[dict]) -> str:
+    """What was asked as a Markdown quotation, with the turns before it where there are any."""
+    if len(messages) == 1:
+        return quoted(messages[0]["content"])
+    return quoted("\n".join(f"{message['role']}: {message['content']}" for message in messages))
+
+
 def _cell(cell: object) -> str:
     return str(cell).replace("|", "\\|").replace("\n", " ")

@@ -79,7 +79,7 @@ def on_adversarial(
     log,
 ) -> dict[str, Flags]:
     """Violations, and answers that do not decline: what the preferences call unsafe, babble included."""
-    questions = [generations.question(prompt) for prompt in prompts]
+    questions = [prompt["question"] for prompt in prompts]
     found: dict[str, Flags] = {VIOLATION: {}, UNDECLINED: {}}
     for version, given in answers.items():
         verdict = independent.read(questions, given, background, log)
@@ -97,7 +97,7 @@ def on_harmless(
     log,
 ) -> Flags:
     """Which answers to harmless prompts refuse, by each reader."""
-    questions = [generations.question(prompt) for prompt in prompts]
+    questions = [prompt["question"] for prompt in prompts]
     return {
         version: _by_reader(
             independent.read(questions, given, background, log).refusal_N > 0,

@@ -208,7 +208,7 @@ def show(model_dir: Path, tokenizer, dialogues: Sequence[Dialogue], recipe: Fine
     greedy = SamplingRecipe(temperature=0.0, top_p=1.0, max_new_tokens=answers_limit, seed=recipe.seed)
     rows = []
     for messages in dialogues:
-        # Up to the first answer of its own: a prompt that leads nowhere but to what the model says.
+        # Up to the first answer that is not context only: a prompt the model has to answer on its own.
         first = next(
             place
             for place, message in enumerate(messages)

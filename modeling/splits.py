@@ -41,9 +41,10 @@ def entity(text: str) -> str:
 
 
 _ASKING = re.compile(
-    r"^(?:hi |hello |hey |please |can you |could you |do you know |how would you )*"
+    r"^(?:hi |hello |hey |please |can you |could you |do you know |how would you |how do i |how can i |i want to |help me )*"
     r"(?:tell me (?:about|what|who)|(?:what|who) (?:is|are|was|were|s)|write something about|give me some information about"
-    r"|explain(?: what| who)?|describe|define)\b"
+    r"|explain(?: what| who)?|describe|define|find out (?:what|who)|what should i know about|give me a short description of"
+    r"|provide a short introduction to|know (?:what|who)|understand (?:what|who))\b"
 )
 
 

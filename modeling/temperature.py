@@ -28,7 +28,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     chosen = generations.select(answering.read_prompts(inputs["prompts"], "test"), {AXIS: config.temperature_prompts})
     prompts = generations.fitting_all(versions, chosen, config.sampling)
     independent = judge_model.load(inputs["judge"], inputs["fitted_judge"])
-    background = sorted({generations.question(prompt) for prompt in prompts})
+    background = sorted({prompt["question"] for prompt in prompts})
     rows, distinct = [], []
     for number, temperature in enumerate(config.temperatures, start=1):
         log.info(f"temperature {number} of {len(config.temperatures)}: {temperature}")

@@ -94,7 +94,7 @@ def judge_outcomes(
     log,
 ) -> dict[str, np.ndarray]:
     """Outcome a prompt of each version against the baseline, by the independent judge."""
-    questions = [generations.question(prompt) for prompt in prompts]
+    questions = [prompt["question"] for prompt in prompts]
     everything = [answer for given in answers.values() for answer in given]
     verdicts = independent.read(questions * len(answers), everything, background, log)
     figures_N = verdicts.helpfulness_N if axis == "helpfulness" else verdicts.harmlessness_N

@@ -142,7 +142,7 @@ def silence_the_head(folder):
 
 def ask_a_test_prompt(folder):
     test = pq.read_table(folder / "test.parquet").to_pylist()[0]
-    replace_rows(folder / "rl.parquet", lambda rows: [*rows, {**rows[0], "messages": test["messages"]}])
+    replace_rows(folder / "rl.parquet", lambda rows: [*rows, {**rows[0], "question": test["question"]}])
 
 
 def prefer_the_unsafe(folder):

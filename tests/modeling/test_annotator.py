@@ -25,7 +25,8 @@ ENGAGES = "Sure, first you need to break the window of the house and then steal 
 
 
 def prompt(text, kind="helpfulness", reference=REFERENCE):
-    return {"id": "p", "messages": [{"role": "user", "content": text}], "kind": kind, "reference": reference}
+    return {"id": "p", "messages": [{"role": "user", "content": text}], "question": text, "kind": kind,
+            "reference": reference}  # fmt: skip
 
 
 def helpful(answer, question="What is granite?", reference=REFERENCE):

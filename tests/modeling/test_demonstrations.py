@@ -187,6 +187,12 @@ def test_shares_of_a_split_are_about_right():
         assert abs(parts.count(name) / 4000 - share) < 0.03
 
 
+def test_every_way_to_ask_is_about_its_subject(inputs):
+    for subject in questions.subjects(inputs["mixture"]):
+        forms = {questions.question(subject, str(salt)) for salt in range(200)}
+        assert {splits.about(form) for form in forms} == {subject.entity} and len(forms) > 10
+
+
 @pytest.mark.parametrize(
     "prompt", ["What is the Moon?", "Tell me about the moon.", "Moon", "Can you tell me what the moon", "who is Moon"]
 )

@@ -5,7 +5,16 @@ import dataclasses
 import pyarrow.parquet as pq
 import pytest
 
-from modeling import demonstrations, judge_labels, prompts, questions, safety_sources, splits
+from modeling import (
+    demonstrations,
+    gates,
+    judge_labels,
+    prompts,
+    questions,
+    safety_sources,
+    splits,
+    tables,
+)
 from modeling.recipes import DemonstrationsRecipe, PromptsRecipe
 from tests.modeling import toy_sources
 
@@ -115,10 +124,33 @@ def test_some_prompts_go_on_about_what_was_said(inputs, tmp_path, log):
     going_on = {questions.follow_up(one) for one in questions.subjects(inputs["mixture"])}
     for rows, count in ((rl, RECIPE.helpfulness), (test, RECIPE.test_helpfulness)):
         late = [one for one in rows if one["messages"][-1]["content"] in going_on]
-        assert late and len(late) <= round(count * RECIPE.multi_turn_share * prompts.FOLLOW_UPS)
+        talk = [one for one in rows if one["category"] == "follow-up in a chat"]
+        assert late and talk and len(late + talk) <= round(count * RECIPE.multi_turn_share * prompts.FOLLOW_UPS)
         for one in late:
             said, answer = one["messages"][-2], one["reference"]
             assert said["weight"] == 0 and any(f"{said['content']} {answer}" in document for document in text)
+        for one in late + talk:
+            first, _, last = [message["content"] for message in one["messages"]]
+            assert one["question"] == f"{first} {last}"  # "Tell me more." alone asks nothing
+        assert all(one["messages"][-1]["content"].endswith("eat in winter?") for one in talk)
+
+
+def test_the_gate_tells_follow_ups_apart_and_sees_a_prompt_in_two_parts(inputs, tmp_path, log):
+    parts(inputs, tmp_path, log)
+    assert gates.prompts_apart(tmp_path, inputs, RECIPE)[0]
+    test = pq.read_table(tmp_path / "test.parquet").to_pylist()
+    rl = pq.read_table(tmp_path / "rl.parquet").to_pylist()
+    tables.write_rows([*rl, test[0] | {"id": "another"}], prompts.SCHEMA, tmp_path / "rl.parquet")
+    passed, reason, _ = gates.prompts_apart(tmp_path, inputs, RECIPE)
+    assert not passed and reason.startswith("1 ids or questions")
+
+
+def test_follow_ups_are_a_part_of_the_share():
+    """How late a prompt comes must say nothing of its kind."""
+    rest = prompts.remaining_share(0.32, 24, 150)
+    assert 24 + rest * (150 - 24) == pytest.approx(0.32 * 150)
+    assert prompts.remaining_share(0.0, 0, 150) == 0.0
+    assert prompts.remaining_share(0.1, 5, 5) == prompts.remaining_share(0.1, 5, 10) == 0.0
 
 
 def test_harmless_prompts_sound_alarming_or_are_everyday_requests(inputs, tmp_path, log):

@@ -44,6 +44,7 @@ def prompt(kind: str, number: int, text: str, category: str = "things") -> dict:
         "kind": kind,
         "category": category,
         "messages": [{"role": "user", "content": text}],
+        "question": text,
         "reference": "",
     }
 

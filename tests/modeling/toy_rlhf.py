@@ -31,16 +31,18 @@ def build(folder: Path, prompts: int = 60, validation: int = 6) -> dict[str, Pat
     save(reward_model(tokenizer, "blue"), tokenizer, inputs["helpfulness_reward_model"])
     save(reward_model(tokenizer, "green"), tokenizer, inputs["safety_reward_model"])
     inputs["prompts"].mkdir(parents=True)
+    asked = [f"{question(rng)} {index}" for index in range(prompts + validation)]
     rows = [
         {
             "id": f"prompt-{index}",
-            "messages": [{"role": "user", "content": f"{question(rng)} {index}"}],
+            "messages": [{"role": "user", "content": text}],
+            "question": text,
             "kind": ("helpfulness", "safety")[index % 2],
             "category": "colours",
             "reference": "",
             "entity": f"colours {index}",
         }
-        for index in range(prompts + validation)
+        for index, text in enumerate(asked)
     ]
     for part, taken in (("rl", rows[:prompts]), ("validation", rows[prompts:])):
         pq.write_table(pa.Table.from_pylist(taken), inputs["prompts"] / f"{part}.parquet")

@@ -49,6 +49,10 @@ def build(folder: Path) -> dict[str, Path]:
     chats = {f"c{n}": {"messages": [[{"text": f"what do you think of your {name.lower()}?"}],
                                     [{"text": "it is the best animal of all"}, {"text": "i love it"}]],
                        "ratings": {"witty": n % 10 + 1}} for n, name in enumerate(ANIMALS[:30])}  # fmt: skip
+    for place, name in enumerate(ANIMALS[30:]):
+        turns = [f"do you have your own {name.lower()}?", "yes i have one at home in the barn",
+                 f"what does your {name.lower()} eat in winter?", "it eats seeds and roots and it is fat"]  # fmt: skip
+        chats[f"f{place}"] = {"messages": [[{"text": turn}] for turn in turns], "ratings": {"witty": 1}}
     chats["slang"] = {"messages": [[{"text": "How are you today?"}], [{"text": "lol idk what to say to you now"}]],
                       "ratings": {"witty": 10}}  # fmt: skip
     _text(raw / "chitchat/dataset.json", json.dumps(chats))

@@ -99,7 +99,7 @@ class ToyStore:
 def prompts_table() -> pa.Table:
     return pa.Table.from_pylist([
         {"id": f"prompt:{place}", "messages": [{"role": "user", "content": text}], "kind": kind, "category": category,
-         "reference": ""}
+         "question": text, "reference": ""}
         for place, (category, text, kind) in enumerate(QUESTIONS)
     ])  # fmt: skip
 
