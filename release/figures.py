@@ -207,9 +207,15 @@ def safety_by_turns(artifact: Artifact) -> Section:
     head = ("Version", *(f"{what}s, {turns}, {reader}" for what, turns, reader in columns))
     versions = list(dict.fromkeys(row["version"] for row in rows))
     cells = [(version, *(interval(found[version, *column], "rate") for column in columns)) for version in versions]
-    counted = {(row["what"], row["turns"]): row["prompts"] for row in rows}
-    counts = ", ".join(f"{count} for {what}s, {turns}" for (what, turns), count in counted.items())
-    return Section("Safety in the middle of a conversation", artifact, head, cells, f"Prompts: {counts}.")
+    counted: dict[str, dict[str, int]] = {}
+    for row in rows:
+        counted.setdefault(row["what"], {})[row["turns"]] = row["prompts"]
+    counts = [
+        f"{what}s: " + ", ".join(f"{count} {turns}s" for turns, count in prompts.items())
+        for what, prompts in counted.items()
+    ]
+    note = f"Prompts for {'; for '.join(counts)}."
+    return Section("Safety in the middle of a conversation", artifact, head, cells, note)
 
 
 READERS: tuple[tuple[str, Callable[[Artifact], Section]], ...] = (

@@ -48,10 +48,7 @@ def test_every_number_is_that_of_its_record(store):
     late = next(
         r for r in by_turns if (r["version"], r["what"], r["turns"]) == ("chat", "undeclined answer", "later turn")
     )
-    assert (
-        late["prompts"] == 5
-        and "15 for undeclined answers, first message, 5 for undeclined answers, later turn" in text
-    )
+    assert late["prompts"] == 5 and "Prompts for undeclined answers: 15 first messages, 5 later turns" in text
     middle = text.split("**Safety in the middle")[1]
     assert figures.interval(late, "rate") == cells(middle, "chat")[3]
     for name in ("bits_per_byte", "reward_report", "win_rates", "temperature_curve", "safety_rates"):
