@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from modeling import dialogue_sources, earlier_turns, questions, reporting, safety_sources, splits, tables
+from modeling.dialogue_sources import Conversation
 from modeling.recipes import DemonstrationsRecipe
 from modeling.safety_sources import OwnedPrompt, SafeAnswer
 
@@ -35,11 +36,13 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
     known = questions.subjects(inputs["mixture"])
     definitions = definition_rows(config, known)
     log.info(f"{len(definitions)} definitions")
-    conversations = conversation_rows(config, inputs["dialogues"])
+    written = dialogue_sources.corpus_conversations(inputs["dialogues"])
+    conversations = conversation_rows(config, written, dialogue_sources.human_chats(inputs["dialogues"]))
     log.info(f"{len(conversations)} conversations")
     owned = safety_sources.owned_prompts(inputs["dialogues"])
     answers = safety_sources.safe_answers(inputs["dialogues"])
-    safety, figures = safety_rows(config, owned, answers)
+    refusals = safety_sources.generic_answers(answers)
+    safety, figures = safety_rows(config, owned, answers, refusals)
     log.info(f"{len(safety)} safety dialogues ({figures['safety_real']} with the answer given to that very prompt)")
     if config.max_definitions and not definitions:
         raise ValueError("no reference text of the mixture defines its title: add a source of encyclopedic texts")
@@ -47,8 +50,6 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
         raise ValueError("the dialogues artifact holds no conversations: add a source with use = 'dialogues'")
     rows = sorted(definitions + conversations + safety, key=lambda row: row["id"])
     held_out = {row["entity"] for row in rows if splits.unit(row["entity"], "demonstrations-test") < TEST_SHARE}
-    written = dialogue_sources.corpus_conversations(inputs["dialogues"])
-    refusals = safety_sources.generic_answers(answers)
     said = earlier_turns.pool(known, written, owned, refusals, splits.DEMONSTRATIONS, held_out)
     rows = [
         row  # longer answers before it would break what its system prompt asks for
@@ -100,12 +101,12 @@ def definition_rows(config: DemonstrationsRecipe, known: Sequence[questions.Subj
     return rows
 
 
-def conversation_rows(config: DemonstrationsRecipe, dialogues: Path) -> list[dict]:
+def conversation_rows(
+    config: DemonstrationsRecipe, written: Sequence[Conversation], chats: Sequence[Conversation]
+) -> list[dict]:
     """Written conversations first, of all topics alike, then the human chats that people rated best."""
-    written = sorted(dialogue_sources.corpus_conversations(dialogues), key=lambda one: splits.unit(" ".join(one.turns)))
-    chats = sorted(
-        dialogue_sources.human_chats(dialogues), key=lambda chat: (-chat.quality, splits.unit(" ".join(chat.turns)))
-    )
+    written = sorted(written, key=lambda one: splits.unit(" ".join(one.turns)))
+    chats = sorted(chats, key=lambda chat: (-chat.quality, splits.unit(" ".join(chat.turns))))
     rows: dict[str, dict] = {}
     for conversation in [*written, *chats]:
         if len(rows) >= config.max_conversations:
@@ -123,9 +124,12 @@ def conversation_rows(config: DemonstrationsRecipe, dialogues: Path) -> list[dic
 
 
 def safety_rows(
-    config: DemonstrationsRecipe, owned_prompts: Sequence[OwnedPrompt], answers: Sequence[SafeAnswer]
+    config: DemonstrationsRecipe,
+    owned_prompts: Sequence[OwnedPrompt],
+    answers: Sequence[SafeAnswer],
+    generic: Sequence[SafeAnswer],
 ) -> tuple[list[dict], dict]:
-    """Adversarial prompts with safe answers: real pairs first, then prompts paired with generic real answers.
+    """Adversarial prompts with safe answers: real pairs first, then prompts paired with `generic` real answers.
 
     Returns rows of category "safety" (the answer was given to this prompt, and judged) and "safety-paired" (the answer was
     given to another prompt and names nothing specific), and the counts of both and of the generic answers.
@@ -139,7 +143,6 @@ def safety_rows(
             rows.append(_safety_row(config, prompt, short, "safety", answer.source, answer.license))
     real = {row["id"]: row for row in rows}
     rows = list(real.values())[: config.max_safety]
-    generic = safety_sources.generic_answers(answers)
     demonstrated = {row["entity"] for row in rows}
     for prompt in sorted(owned.values(), key=lambda one: splits.unit(one.request.prompt, "order")):
         if len(rows) >= config.max_safety or not generic:

@@ -72,6 +72,11 @@ def encode_dialog(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict]) 
     return _encode(tokenizer, messages, generation_prompt=False)
 
 
+def is_learnt(message: dict) -> bool:
+    """Whether it is an answer to learn, not context only."""
+    return message["role"] == "assistant" and message.get("weight") != 0
+
+
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict]) -> list[int]:
     """Ids up to the place where the answer begins. Raises ValueError unless the last turn is the user's."""
     check_messages(messages, ends_with="user")
@@ -102,7 +107,7 @@ def _encode(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict], generation_prompt: bool
 ) -> tuple[list[int], list[int]]:
     roles = tuple(message["role"] for message in messages)
-    weights = iter([int(message.get("weight") != 0) for message in messages if message["role"] == "assistant"])
+    weights = iter([int(is_learnt(message)) for message in messages if message["role"] == "assistant"])
     answering, weight = False, 0
     ids: list[int] = []
     mask: list[int] = []

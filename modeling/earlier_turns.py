@@ -15,9 +15,7 @@ from modeling.dialogue_sources import Conversation
 from modeling.questions import Subject
 from modeling.safety_sources import OwnedPrompt, SafeAnswer
 
-MOST_WORDS = (
-    30  # of an earlier answer, one sentence: two exchanges, a prompt and its answer fit in the smallest context
-)
+MOST_WORDS = 30  # of an earlier answer, one sentence: two exchanges, a prompt and its answer fit in any context
 TWO_EXCHANGES = 1 / 3  # of the prompts that have earlier turns
 
 

@@ -42,7 +42,7 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         elsewhere = {entity for entity in owned_entities if splits.part_of(entity, splits.KNOWLEDGE) != part}
         harmless[part] = harmless_rows(known, inputs["dialogues"], part, count, elsewhere)
         taken |= {row["entity"] for row in harmless[part]}
-    helpful, shares = {}, {}
+    helpful, shares = {}, {}  # shares: of the prompts that are no follow-ups, how many come late
     for part, most in ((splits.RL, config.helpfulness), (splits.TEST, config.test_helpfulness)):
         count = len(helpfulness_rows(known, conversations, part, most, taken))
         going_on = follow_up_rows(known, chats, part, round(count * config.multi_turn_share * FOLLOW_UPS), taken)

@@ -46,9 +46,6 @@ HARMS = {  # pyrit's harm categories (file names)
 }
 
 
-GENERIC_WORDS = 30  # of an answer that may decline anything
-
-
 @dataclass(frozen=True)
 class ScoredAnswer:
     """An answer to a harmful objective that people judged."""
@@ -226,6 +223,7 @@ def safe_answers(dialogues: Path) -> list[SafeAnswer]:
     return found
 
 
+GENERIC_WORDS = 30  # of an answer that may decline anything
 _APOLOGY = re.compile(r"(?:I'm |I am )?sorry\b", re.IGNORECASE)
 
 

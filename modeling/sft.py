@@ -209,11 +209,7 @@ def show(model_dir: Path, tokenizer, dialogues: Sequence[Dialogue], recipe: Fine
     rows = []
     for messages in dialogues:
         # Up to the first answer that is not context only: a prompt the model has to answer on its own.
-        first = next(
-            place
-            for place, message in enumerate(messages)
-            if message["role"] == "assistant" and message.get("weight") != 0
-        )
+        first = next(place for place, message in enumerate(messages) if dialog.is_learnt(message))
         prompt = messages[:first]
         if len(dialog.encode_prompt(tokenizer, prompt)) + answers_limit <= recipe.context:
             rows.append((prompt, messages[first]["content"]))

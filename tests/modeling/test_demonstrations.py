@@ -27,6 +27,12 @@ def inputs(tmp_path_factory):
     return toy_sources.build(tmp_path_factory.mktemp("sources"))
 
 
+def safety_rows(recipe, inputs) -> tuple[list[dict], dict]:
+    owned = safety_sources.owned_prompts(inputs["dialogues"])
+    answers = safety_sources.safe_answers(inputs["dialogues"])
+    return demonstrations.safety_rows(recipe, owned, answers, safety_sources.generic_answers(answers))
+
+
 def rows(out) -> list[dict]:
     return pq.read_table(out / "train.parquet").to_pylist() + pq.read_table(out / "test.parquet").to_pylist()
 
@@ -107,7 +113,7 @@ def test_safe_answers_are_those_that_people_judged_and_that_defend(inputs):
 
 def test_paired_refusals_are_marked_and_never_answer_distress_or_advice(inputs):
     answers = safety_sources.safe_answers(inputs["dialogues"])
-    made, figures = demonstrations.safety_rows(RECIPE, safety_sources.owned_prompts(inputs["dialogues"]), answers)
+    made, figures = safety_rows(RECIPE, inputs)
     given = {(answer.prompt, answer.answer) for answer in answers}
     real = {answer.answer for answer in answers}
     for row in made:
@@ -131,15 +137,14 @@ def test_system_prompts_are_on_the_asked_share_and_safety_gets_preprompts(inputs
     for row in made:
         if row["messages"][0]["content"] == demonstrations.ONE_SENTENCE:
             assert questions.split_sentences(row["messages"][-1]["content"]) == (row["messages"][-1]["content"],)
-    answers = safety_sources.safe_answers(inputs["dialogues"])
-    safety, _ = demonstrations.safety_rows(without, safety_sources.owned_prompts(inputs["dialogues"]), answers)
+    safety, _ = safety_rows(without, inputs)
     systems = {row["messages"][0]["content"] for row in safety if row["messages"][0]["role"] == "system"}
     assert systems and systems <= set(RECIPE.preprompts)
 
 
 def test_a_few_conversations_are_of_many_topics(inputs):
-    few = demonstrations.conversation_rows(dataclasses.replace(RECIPE, max_conversations=12), inputs["dialogues"])
     written = dialogue_sources.corpus_conversations(inputs["dialogues"])
+    few = demonstrations.conversation_rows(dataclasses.replace(RECIPE, max_conversations=12), written, [])
     turns = [one.turns for one in written]
     places = [turns.index(tuple(m["content"] for m in row["messages"] if m["role"] != "system")) for row in few]
     assert len(few) == 12 and max(places) > len(written) // 2 and places != sorted(places)
