@@ -9,49 +9,49 @@ def _corpus(key, module, recipe, paper, description, **inputs) -> Stage:
 
 
 sources = _corpus(
-    "sources", "fetch", lambda s: SourcesRecipe(s.using("corpus", "language_model")), "2.1",
+    "sources", "sources.fetch", lambda s: SourcesRecipe(s.using("corpus", "language_model")), "2.1",
     "Raw sources of a snapshot and the language identifier, fetched and pinned by sha256, licence and revision.",
 )  # fmt: skip
 benchmarks = Stage(
-    "benchmarks", "data_cleaning.fetch", "corpus", None, lambda s: SourcesRecipe(s.using("benchmarks")), "2.3",
+    "benchmarks", "data_cleaning.sources.fetch", "corpus", None, lambda s: SourcesRecipe(s.using("benchmarks")), "2.3",
     "Labelled benchmark questions, pinned; the corpus is cleaned of them and every model is scored on them.",
 )  # fmt: skip
 dialogues = Stage(
-    "dialogues", "data_cleaning.fetch", "corpus", None, lambda s: SourcesRecipe(s.using("dialogues", "prompts")), "3.1",
+    "dialogues", "data_cleaning.sources.fetch", "corpus", None, lambda s: SourcesRecipe(s.using("dialogues", "prompts")), "3.1",
     "Human conversations, human-scored answers and adversarial prompts for the alignment half, pinned.",
 )  # fmt: skip
 documents = _corpus(
-    "documents", "extract", lambda s: s.corpus.extract, "2.1",
+    "documents", "reading.extract", lambda s: s.corpus.extract, "2.1",
     "Documents read out of the raw files; what cannot be read is quarantined with file, offset and error.",
     sources=sources,
 )  # fmt: skip
 language = _corpus(
-    "language", "language", lambda s: s.corpus.language, "Table 10",
+    "language", "filters.language", lambda s: s.corpus.language, "Table 10",
     "English documents by fastText lid.176 over the whole text; score and label recorded.",
     documents=documents, sources=sources,
 )  # fmt: skip
 quality = _corpus(
-    "quality", "quality", lambda s: s.corpus.quality, "2.1",
+    "quality", "filters.quality", lambda s: s.corpus.quality, "2.1",
     "Documents that pass the Gopher, C4 and FineWeb rules; the rest kept aside with rule and measured value.",
     language=language,
 )  # fmt: skip
 pii = _corpus(
-    "pii", "pii", lambda s: s.corpus.pii, "2.1",
+    "pii", "filters.pii", lambda s: s.corpus.pii, "2.1",
     "E-mails, public addresses, phone and card numbers replaced; sites with much personal information removed.",
     quality=quality,
 )  # fmt: skip
 deduplicated = _corpus(
-    "deduplicated", "dedup", lambda s: s.corpus.dedup, "2.1",
+    "deduplicated", "dedup.stage", lambda s: s.corpus.dedup, "2.1",
     "Exact and MinHash duplicates removed; each dropped document names the one that stayed.",
     pii=pii,
 )  # fmt: skip
 decontaminated = _corpus(
-    "decontaminated", "contamination", lambda s: s.corpus.contamination, "A.6",
+    "decontaminated", "contamination.stage", lambda s: s.corpus.contamination, "A.6",
     "Documents free of benchmark samples.",
     deduplicated=deduplicated, benchmarks=benchmarks,
 )  # fmt: skip
 corpus_report = _corpus(
-    "corpus_report", "report", lambda s: s.corpus.report, "4.1",
+    "corpus_report", "report.stage", lambda s: s.corpus.report, "4.1",
     "What each step kept and dropped: flow, languages, reasons with samples.",
     documents=documents, language=language, quality=quality, pii=pii, deduplicated=deduplicated,
     decontaminated=decontaminated,

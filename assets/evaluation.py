@@ -16,49 +16,49 @@ def _evaluation(key, module, paper, description, recipe=lambda s: s.evaluation, 
 versions = {f"policy_{i + 1}": r.policy for i, r in enumerate(rounds)}
 
 bits_per_byte = _evaluation(
-    "bits_per_byte", "modeling.bits_per_byte", "2.2, Figure 5",
+    "bits_per_byte", "modeling.evaluation.bits_per_byte", "2.2, Figure 5",
     "Bits per byte on held-out text by source, beside general compressors given the same training text.",
     mixture=mixture, base_model=base_model,
 )  # fmt: skip
 benchmark_scores = _evaluation(
-    "benchmark_scores", "modeling.benchmarks", "2.3",
+    "benchmark_scores", "modeling.evaluation.benchmarks", "2.3",
     "Academic benchmarks from local files through lm-eval, against chance.",
     base_model=base_model, sft_model=sft_model, chat_model=chat_model, benchmarks=benchmarks,
 )  # fmt: skip
 judge = _evaluation(
-    "judge", "data_cleaning.fetch", "3.4",
+    "judge", "data_cleaning.sources.fetch", "3.4",
     "The independent judge's sentence-embedding model, pinned; it shares no signal with the annotator.",
     recipe=lambda s: SourcesRecipe(s.using("judge")),
 )  # fmt: skip
 fitted_judge = _evaluation(
-    "fitted_judge", "modeling.judge", "3.4",
+    "fitted_judge", "modeling.evaluation.judge.stage", "3.4",
     "The independent judge: probes on human harm and refusal labels, and how far to trust them.",
     judge=judge, dialogues=dialogues, prompts=prompts,
 )  # fmt: skip
 generations = _evaluation(
-    "generations", "modeling.generations", "3.4",
+    "generations", "modeling.evaluation.generations", "3.4",
     "Every version's answers to the held-out prompts.",
     sft_model=sft_model, **versions, ppo_policy=ppo_policy, chat_model=chat_model, prompts=prompts,
 )  # fmt: skip
 win_rates = _evaluation(
-    "win_rates", "modeling.win_rates", "3.4, Figure 11",
+    "win_rates", "modeling.evaluation.win_rates", "3.4, Figure 11",
     "Win rate of every version against SFT under the reward models and under the independent judge.",
     generations=generations, judge=judge, fitted_judge=fitted_judge,
     helpfulness_reward_model=v5.helpfulness_reward_model, safety_reward_model=v5.safety_reward_model,
 )  # fmt: skip
 temperature_curve = _evaluation(
-    "temperature_curve", "modeling.temperature", "3.3, Figure 8",
+    "temperature_curve", "modeling.evaluation.temperature", "3.3, Figure 8",
     "Win rates against SFT by sampling temperature: rounds narrow what a policy says.",
     prompts=prompts, sft_model=sft_model, policy_5=v5.policy, ppo_policy=ppo_policy, chat_model=chat_model,
     judge=judge, fitted_judge=fitted_judge, helpfulness_reward_model=v5.helpfulness_reward_model,
 )  # fmt: skip
 safety_rates = _evaluation(
-    "safety_rates", "modeling.safety_rates", "4.4, 4.2.3",
+    "safety_rates", "modeling.evaluation.safety_rates", "4.4, 4.2.3",
     "Violations on adversarial prompts and false refusals on harmless ones, by version and risk category.",
     generations=generations, judge=judge, fitted_judge=fitted_judge, safety_reward_model=v5.safety_reward_model,
 )  # fmt: skip
 reward_report = _evaluation(
-    "reward_report", "modeling.reward_report", "3.2.2, Tables 7 and 8, Figure 6",
+    "reward_report", "modeling.evaluation.reward_report", "3.2.2, Tables 7 and 8, Figure 6",
     "Accuracy of every round's reward models on held-out pairs, by degree of preference.",
     **{f"preferences_{i + 1}": r.preferences for i, r in enumerate(rounds)},
     **{f"helpfulness_reward_model_{i + 1}": r.helpfulness_reward_model for i, r in enumerate(rounds)},

@@ -5,23 +5,22 @@ from assets.pretraining import base_model, mixture
 from orchestration.stage import SCALE, Stage
 
 
-def _finetuning(key, recipe, paper, description, **inputs) -> Stage:
-    return Stage(key, f"modeling.{key.removesuffix('_model')}", "finetuning", SCALE, recipe, paper, description,
-                 tuple(inputs.items()))  # fmt: skip
+def _finetuning(key, module, recipe, paper, description, **inputs) -> Stage:
+    return Stage(key, f"modeling.{module}", "finetuning", SCALE, recipe, paper, description, tuple(inputs.items()))
 
 
 demonstrations = _finetuning(
-    "demonstrations", lambda s: s.demonstrations, "3.1",
+    "demonstrations", "dialogues.demonstrations", lambda s: s.demonstrations, "3.1",
     "Prompts with good answers, from sources with a stated licence, split by id from all later prompts.",
     mixture=mixture, dialogues=dialogues,
 )  # fmt: skip
 prompts = _finetuning(
-    "prompts", lambda s: s.prompts, "3.2, 4.2",
+    "prompts", "dialogues.prompts", lambda s: s.prompts, "3.2, 4.2",
     "Helpfulness, adversarial and harmless prompts for RLHF and for tests, disjoint from the demonstrations.",
     mixture=mixture, dialogues=dialogues,
 )  # fmt: skip
 sft_model = _finetuning(
-    "sft_model", lambda s: s.sft, "3.1",
+    "sft_model", "finetuning.sft", lambda s: s.sft, "3.1",
     "The base model fine-tuned on demonstrations: packed, loss on answers only.",
     base_model=base_model, demonstrations=demonstrations,
 )  # fmt: skip

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from assets.corpus import decontaminated
-from data_cleaning.recipes import SourcesRecipe
-from modeling.recipes import AdoptRecipe, MixtureRecipe
+from data_cleaning.recipes import MixtureRecipe, SourcesRecipe
+from modeling.core.recipes import AdoptRecipe
 from orchestration.stage import SCALE, Stage
 
 
@@ -33,21 +33,21 @@ mixture = _pretraining(
     corpus=decontaminated,
 )  # fmt: skip
 adopted_checkpoint = _pretraining(
-    "adopted_checkpoint", "data_cleaning.fetch", _adopted, "departure",
+    "adopted_checkpoint", "data_cleaning.sources.fetch", _adopted, "departure",
     "An existing Llama checkpoint, pinned, where the scale adopts one; empty where it pretrains its own.",
 )  # fmt: skip
 tokenizer = _pretraining(
-    "tokenizer", "modeling.tokenizer", lambda s: s.tokenizer, "2.2",
+    "tokenizer", "modeling.pretraining.tokenizer", lambda s: s.tokenizer, "2.2",
     "Byte-pair encoding trained on the mixture: single digits, byte fallback, exact round trip.",
     mixture=mixture, adopted_checkpoint=adopted_checkpoint,
 )  # fmt: skip
 tokens = _pretraining(
-    "tokens", "modeling.tokens", lambda s: s.tokens, "2.2",
+    "tokens", "modeling.pretraining.tokens", lambda s: s.tokens, "2.2",
     "The mixture as shuffled token shards.",
     mixture=mixture, tokenizer=tokenizer,
 )  # fmt: skip
 base_model = _pretraining(
-    "base_model", "modeling.base_model", lambda s: s.base, "2.2, Table 1",
+    "base_model", "modeling.pretraining.base_model", lambda s: s.base, "2.2, Table 1",
     "The pretrained Llama: RMSNorm, SwiGLU, RoPE, grouped-query attention; AdamW, cosine schedule.",
     tokens=tokens, tokenizer=tokenizer, adopted_checkpoint=adopted_checkpoint,
 )  # fmt: skip

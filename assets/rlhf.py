@@ -25,7 +25,7 @@ def rlhf_round(n: int, earlier: tuple[Round, ...]) -> Round:
     other = earlier[-2].policy if len(earlier) > 1 else sft_model
 
     def stage(key, module, recipe, paper, description, **inputs) -> Stage:
-        return Stage(f"{group}/{key}", f"modeling.{module}", group, SCALE, lambda s: recipe(s.rounds[n - 1]), paper,
+        return Stage(f"{group}/{key}", f"modeling.rlhf.{module}", group, SCALE, lambda s: recipe(s.rounds[n - 1]), paper,
                      description, tuple(inputs.items()))  # fmt: skip
 
     preferences = stage(
@@ -35,18 +35,18 @@ def rlhf_round(n: int, earlier: tuple[Round, ...]) -> Round:
     )  # fmt: skip
     pairs = {f"preferences_{i + 1}": r.preferences for i, r in enumerate(earlier)} | {f"preferences_{n}": preferences}
     helpfulness_reward_model = stage(
-        "helpfulness_reward_model", "reward", lambda r: r.helpfulness, "3.2.2",
+        "helpfulness_reward_model", "reward_model", lambda r: r.helpfulness, "3.2.2",
         "Scores helpfulness; starts from the chat model, ranking loss with the preference margin.",
         chat=chat, **pairs,
     )  # fmt: skip
     safety_reward_model = stage(
-        "safety_reward_model", "reward", lambda r: r.safety, "3.2.2, A.3.4",
+        "safety_reward_model", "reward_model", lambda r: r.safety, "3.2.2, A.3.4",
         "Scores safety; as the other, with an auxiliary loss on the safety labels.",
         chat=chat, **pairs,
     )  # fmt: skip
     before = {f"earlier_{i + 1}": r.rejection_samples for i, r in enumerate(earlier)} if n >= 4 else {}
     rejection_samples = stage(
-        "rejection_samples", "rejection", lambda r: r.rejection, "3.2.3",
+        "rejection_samples", "rejection_sampling", lambda r: r.rejection, "3.2.3",
         "The best of K answers to each prompt by the two reward models; from V4 the best of all rounds so far.",
         chat=chat, helpfulness_reward_model=helpfulness_reward_model, safety_reward_model=safety_reward_model,
         prompts=prompts, **before,
@@ -65,7 +65,7 @@ for _n in range(1, 6):
 v5 = rounds[-1]
 
 ppo_policy = Stage(
-    "rlhf_v5/ppo_policy", "modeling.ppo", "rlhf_v5", SCALE, lambda s: s.ppo, "3.2.3",
+    "rlhf_v5/ppo_policy", "modeling.rlhf.ppo.stage", "rlhf_v5", SCALE, lambda s: s.ppo, "3.2.3",
     "Proximal policy optimization on top of the last rejection-sampling policy, with the piecewise reward.",
     (("policy", v5.policy), ("helpfulness_reward_model", v5.helpfulness_reward_model),
      ("safety_reward_model", v5.safety_reward_model), ("prompts", prompts)),

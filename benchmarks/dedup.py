@@ -21,10 +21,12 @@ from datasketch import MinHash, MinHashLSH
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from data_cleaning import extract, fetch, minhash
+from data_cleaning.dedup import minhash
 from data_cleaning.documents import read_documents
+from data_cleaning.filters.words import normalised
+from data_cleaning.reading import extract
 from data_cleaning.recipes import ExtractRecipe, SourcesRecipe
-from data_cleaning.words import normalised
+from data_cleaning.sources import fetch
 
 SHINGLE, BANDS, ROWS, SEED = 5, 14, 8, 1
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +59,7 @@ def shingled(text: str) -> set[bytes]:
 
 
 def ours(texts: list[str]) -> np.ndarray:
-    """data_cleaning.minhash: shingles of all texts as arrays, one xxHash a distinct word, signatures a block at a time."""
+    """data_cleaning.dedup.minhash: shingles of all texts as arrays, one xxHash a distinct word, signatures a block at a time."""
     return minhash.signatures(minhash.shingles(normalised(pa.array(texts)), SHINGLE), BANDS * ROWS, SEED)
 
 

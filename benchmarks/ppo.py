@@ -20,9 +20,11 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from modeling import ppo, ppo_loop, ppo_math, ppo_networks
-from modeling import tokenizer as tokenizers
-from modeling.recipes import OptimizerRecipe, PpoRecipe, SamplingRecipe
+from modeling.core.recipes import OptimizerRecipe, PpoRecipe, SamplingRecipe
+from modeling.pretraining import tokenizer as tokenizers
+from modeling.rlhf.ppo import loop as ppo_loop
+from modeling.rlhf.ppo import losses, networks
+from modeling.rlhf.ppo import stage as ppo
 
 
 class Silent:
@@ -146,8 +148,8 @@ def bfloat16_error(loop: ppo_loop.Loop, experience: ppo_loop.Experience) -> floa
     for batch in loop.micro_batches(experience.prompts, experience.responses, everything):
         hidden_BLD = loop.policy.model.base_model(input_ids=batch.ids_BL).last_hidden_state
         logits_NV = loop.policy.model.get_output_embeddings()(hidden_BLD[batch.states()])
-        exact_BT = batch.spread(ppo_math.token_logprobs(logits_NV, batch.tokens()))
-        worst = max(worst, float((exact_BT - ppo_networks.policy_logprobs(loop.policy.model, batch)).abs().max()))
+        exact_BT = batch.spread(losses.token_logprobs(logits_NV, batch.tokens()))
+        worst = max(worst, float((exact_BT - networks.policy_logprobs(loop.policy.model, batch)).abs().max()))
     return worst
 
 

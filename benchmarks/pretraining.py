@@ -28,9 +28,9 @@ def bare_loop(recipe, data, seconds: float) -> tuple[float, float]:
     import torch
     from torch.nn.utils import clip_grad_norm_
 
-    from modeling.model import build
-    from modeling.pretrain import collate
-    from modeling.runtime import autocast, device
+    from modeling.core.runtime import autocast, device
+    from modeling.pretraining.model import build
+    from modeling.pretraining.pretrain import collate
 
     where = device()
     model = build(recipe.model, None, recipe.seed).to(where).train()
@@ -56,13 +56,13 @@ def bare_loop(recipe, data, seconds: float) -> tuple[float, float]:
 
 
 def stage(recipe, data, seconds: float) -> tuple[float, float]:
-    """The same figures of modeling.pretrain's Trainer."""
+    """The same figures of modeling.pretraining.pretrain's Trainer."""
     import torch
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
-    from modeling.model import build
-    from modeling.pretrain import collate
-    from modeling.training import fit, split_batch, training_arguments
+    from modeling.core.training import fit, split_batch, training_arguments
+    from modeling.pretraining.model import build
+    from modeling.pretraining.pretrain import collate
 
     times: list[float] = []
 
@@ -107,8 +107,8 @@ def _speeds(times: list[float], tokens: int) -> tuple[float, float]:
 def measure(kind: str, scale: str, seconds: float) -> dict:
     import numpy as np
 
-    from modeling.model import count_parameters_on_meta, matmul_flops_per_token
-    from modeling.pretrain import PackedSequences, speed_figures
+    from modeling.pretraining.model import count_parameters_on_meta, matmul_flops_per_token
+    from modeling.pretraining.pretrain import PackedSequences, speed_figures
     from orchestration import scales
 
     recipe = getattr(scales, scale)().base

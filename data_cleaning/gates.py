@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from data_cleaning.documents import read_documents, shard_paths, text_bytes
 from data_cleaning.heldout import copies_of_heldout
-from data_cleaning.report import count_by
-from data_cleaning.units import megabytes
+from data_cleaning.report.stage import count_by
+from data_cleaning.report.units import megabytes
 
 MAX_LOST = 0.9  # a step that drops more of what it was given than this is more likely broken than strict
 MAX_QUARANTINED = 0.5

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from data_cleaning.documents import shard_paths
-from data_cleaning.words import normalised
+from data_cleaning.filters.words import normalised
 
 
 def word_digests(texts: pa.ChunkedArray) -> list[bytes]:

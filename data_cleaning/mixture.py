@@ -20,9 +20,8 @@ from matplotlib.figure import Figure
 
 from data_cleaning.documents import DROPPED_FIELDS, add_up, shard_paths, text_bytes, write_shard
 from data_cleaning.heldout import copies_of_heldout, word_digests
-from data_cleaning.recipes import FIRST_SNAPSHOT
+from data_cleaning.recipes import FIRST_SNAPSHOT, MixtureRecipe
 from data_cleaning.shards import map_shards
-from modeling.recipes import MixtureRecipe
 
 HELDOUT_SHARE = 0.05  # at most this part of a source is held out, however small the source
 TRAIN, HELDOUT, UNUSED, SUPERSEDED, COPY = range(5)  # a document's fate; the last two are dropped with a reason

@@ -17,7 +17,7 @@ class Source:
     uri: str
     sha256: str
     license: str
-    reader: str  # a function of data_cleaning/readers.py
+    reader: str  # a function of data_cleaning/reading/readers.py
     profile: str  # which quality profile judges its documents
     use: str  # corpus | dialogues | benchmarks | prompts | checkpoint | judge
     snapshot: str  # the delivery it belongs to
@@ -115,3 +115,15 @@ class CorpusRecipe:
     dedup: DedupRecipe
     contamination: ContaminationRecipe
     report: ReportRecipe
+
+
+@dataclass(frozen=True)
+class MixtureRecipe:
+    """Per-source epochs over the cleaned corpus; factual sources are up-sampled (paper 2.1)."""
+
+    epochs: tuple[tuple[str, float], ...]  # source → times each document is seen
+    factual_epochs: float  # for sources not named that are factual
+    default_epochs: float  # for all others
+    max_documents_per_source: int  # 0 = all
+    heldout_documents: int  # per source, never trained on
+    seed: int

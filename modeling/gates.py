@@ -16,9 +16,12 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling import accuracy, answering, distill, packing, pairs, rejection, runtime, sampling, scoring, sft
-from modeling.recipes import AdoptRecipe
-from modeling.statistics import bootstrap_interval
+from modeling.core import resumable_generation, runtime, sampling
+from modeling.core.recipes import AdoptRecipe
+from modeling.core.statistics import bootstrap_interval
+from modeling.finetuning import packing, sft
+from modeling.rlhf import pairs, rejection_sampling, reward_accuracy, scoring
+from modeling.safety import context_distillation
 
 Verdict = tuple[bool, str, dict]
 # On held-out human labels (areas under the curve) and on true answers beside worse ones; a coin reaches 0.5.
@@ -163,7 +166,7 @@ def ranks_pairs(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict
     scored = pairs.score_pairs(model, tokenizer, (held_out or mine)[:PAIRS])
     values = [value for pair in scored for value in (pair.chosen, pair.rejected)]
     # 99.9 %: ten such gates a run, and where little was learnt a coin must not stop one of them by chance.
-    share = accuracy.accuracy(scored, confidence=0.999)
+    share = reward_accuracy.accuracy(scored, confidence=0.999)
     figures = {"accuracy": share.value, "low": share.low, "high": share.high, "pairs": share.trials}
     if not all(math.isfinite(value) for value in values):
         return False, "some scores are not finite", figures
@@ -181,12 +184,14 @@ def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
     best: dict[str, dict] = {}
     for row in candidates:
         known = best.setdefault(row["prompt_id"], row)
-        if rejection.order(row) < rejection.order(known):
+        if rejection_sampling.order(row) < rejection_sampling.order(known):
             best[row["prompt_id"]] = row
     top = {row["prompt_id"]: row for row in candidates if row["rank"] == 0}
     mean, chosen = (float(np.mean([row["reward"] for row in rows])) for rows in (candidates, top.values()))
     figures = {"mean_reward": mean, "best_reward": chosen, "prompts": len(best)}
-    if best.keys() != top.keys() or any(rejection.order(top[key]) != rejection.order(best[key]) for key in best):
+    if best.keys() != top.keys() or any(
+        rejection_sampling.order(top[key]) != rejection_sampling.order(best[key]) for key in best
+    ):
         return False, "the first-ranked answer of a prompt is not its best", figures
     for row in pq.read_table(artifact / "samples.parquet").to_pylist():
         mine = row["round"] == recipe.round
@@ -204,8 +209,10 @@ def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
     if broken := _weights_finite(artifact):
         return False, broken, {}
     greedy = replace(recipe.sampling, temperature=0.0)
-    rows = answering.fitting(inputs["policy"], answering.read_prompts(inputs["prompts"], "test"), greedy)
-    rows = sorted(rows, key=lambda row: answering.unit_hash("ppo gate", row["id"]))[:ANSWERED]
+    rows = resumable_generation.fitting(
+        inputs["policy"], resumable_generation.read_prompts(inputs["prompts"], "test"), greedy
+    )
+    rows = sorted(rows, key=lambda row: resumable_generation.unit_hash("ppo gate", row["id"]))[:ANSWERED]
     if not rows:
         return False, "no test prompt fits beside an answer: there is nothing to compare on", {}
     models = {kind: scoring.load(inputs[f"{kind}_reward_model"]) for kind in pairs.KINDS}
@@ -213,7 +220,9 @@ def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
     rewards = []
     for folder in (inputs["policy"], artifact):
         answers = sampling.generate(*sampling.load(folder), [row["messages"] for row in rows], greedy)
-        dialogs = [distill.answered(row["messages"], one.text) for row, (one,) in zip(rows, answers, strict=True)]
+        dialogs = [
+            context_distillation.answered(row["messages"], one.text) for row, (one,) in zip(rows, answers, strict=True)
+        ]
         said = {kind: scoring.sigmoid(scoring.score(*loaded, dialogs)) for kind, loaded in models.items()}
         rewards.append(scoring.piecewise(said["safety"], said["helpfulness"], adversarial, recipe.safety_threshold))
     before, after = (values.double().numpy() for values in rewards)

@@ -12,8 +12,8 @@ from typing import Any
 from orchestration import records
 from orchestration.source_code import code_version, code_version_now
 from orchestration.stage import Gate, Stage, expanded_inputs, settings
+from orchestration.staging import alone, begin_attempt, different, discard, empty_trash, others
 from orchestration.store import SCRATCH, artifact, gates_file, work, write_json
-from orchestration.workplace import alone, begin_attempt, different, discard, empty_trash, others
 
 
 class StageError(Exception):

@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from data_cleaning import fetch
 from data_cleaning.recipes import SourcesRecipe
+from data_cleaning.sources import fetch
 from orchestration.console import StageLog
 from orchestration.stage import sources
 

@@ -30,7 +30,13 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
     "GRADIO_ANALYTICS_ENABLED": "False",
 }
-TRAINERS = {"modeling.base_model", "modeling.sft", "modeling.reward", "modeling.policy", "modeling.chat_model"}
+TRAINERS = {
+    "modeling.pretraining.base_model",
+    "modeling.finetuning.sft",
+    "modeling.rlhf.reward_model",
+    "modeling.rlhf.policy",
+    "modeling.safety.chat_model",
+}
 BY_SCALE = {"gpu": "subprocess", "7b": "torchrun", "13b": "torchrun", "34b": "torchrun", "70b": "torchrun"}
 
 

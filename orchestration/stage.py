@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_cleaning.fetch import SourceError, load_sources, pin
 from data_cleaning.recipes import Source
+from data_cleaning.sources.fetch import SourceError, load_sources, pin
 from orchestration import scales
 from orchestration.store import CHECKOUT
 from orchestration.thresholds import corpus

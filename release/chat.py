@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, DynamicCache
 
-from modeling import dialog, sampling
+from modeling.core import dialog, sampling
 from release import bundle as bundles
 from release.bundle import Bundle, BundleError, Version
 
@@ -109,7 +109,7 @@ def load(path: Path) -> Loaded:
 def read_prompt(loaded: Loaded, messages: list[dict], max_new_tokens: int) -> tuple[list[int], int]:
     """Ids of the dialogue as the model will read it, and how many of its earliest question-answer pairs were left out.
 
-    What people write is encoded as plain text, whatever control tokens it spells (modeling.dialog). Raises
+    What people write is encoded as plain text, whatever control tokens it spells (modeling.core.dialog). Raises
     sampling.PromptTooLongError where the last message alone does not fit, ValueError where roles do not alternate.
     """
     limit = prompt_limit(sampling.context_length(loaded.model), max_new_tokens)

@@ -18,9 +18,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import gradio as gr
 from starlette.middleware import Middleware
 
-from modeling.sampling import PromptTooLongError
+from modeling.core.sampling import PromptTooLongError
 from release import bundle as bundles
-from release import chat, look
+from release import chat, theme
 
 SHOW_EVERY = 0.05  # seconds between two updates of the page; a small model writes faster than a page can be redrawn
 WAITING = 16  # people in line before newcomers are told that it is busy
@@ -60,10 +60,10 @@ def view(bundle: bundles.Bundle, turns: list[dict], unread: int) -> list[dict]:
             shown.append({"role": "assistant", "content": '<div class="cut">the messages above no longer fit into the '
                           "context and are not read</div>"})  # fmt: skip
         if turn["role"] == "user":
-            content = look.plain(turn["content"])
+            content = theme.plain(turn["content"])
         else:
             by = f'<div class="by">{html.escape(bundle.version(turn["version"]).title)}</div>'
-            content = f"{look.rendered(turn['content'])}\n\n{by}" if turn["content"] else by
+            content = f"{theme.rendered(turn['content'])}\n\n{by}" if turn["content"] else by
         shown.append({"role": turn["role"], "content": content})
     return shown
 
@@ -81,7 +81,7 @@ def progress_line(answer: chat.Answer, seconds: float) -> str:
         warnings.append("cut at the longest answer you allow")
     if answer.ended == "context":
         warnings.append("cut: the context is full")
-    return look.state_line(" · ".join(parts + warnings), "warn" if warnings else "")
+    return theme.state_line(" · ".join(parts + warnings), "warn" if warnings else "")
 
 
 def respond(versions: chat.Versions, text: str, turns: list[dict], name: str, system: str,
@@ -94,7 +94,7 @@ def respond(versions: chat.Versions, text: str, turns: list[dict], name: str, sy
     bundle, system = versions.bundle, system if system and system.strip() else ""
 
     def refused(told: str, kind: str = "fail") -> tuple:
-        return view(bundle, turns, 0), turns, text, look.state_line(told, kind), ""
+        return view(bundle, turns, 0), turns, text, theme.state_line(told, kind), ""
 
     if not text.strip():
         yield refused("Write something first.", "warn")
@@ -104,7 +104,7 @@ def respond(versions: chat.Versions, text: str, turns: list[dict], name: str, sy
             yield refused(f"That {what} has {len(written):,} characters; at most {chat.MAX_CHARACTERS:,} are taken.")
             return
     asked = [*turns, {"role": "user", "content": text}]
-    yield view(bundle, asked, 0), turns, "", look.state_line(f"Reading with {bundle.version(name).title} …"), text
+    yield view(bundle, asked, 0), turns, "", theme.state_line(f"Reading with {bundle.version(name).title} …"), text
     try:
         settings = chat.Settings(temperature, top_p, int(max_new_tokens))
         loaded = versions.get(name)
@@ -147,7 +147,7 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
     missing = [version for version in bundle.versions if version.path is None]
 
     def wait():
-        return look.state_line("Waiting for its turn …"), gr.Button(visible=False), gr.Button(visible=True)
+        return theme.state_line("Waiting for its turn …"), gr.Button(visible=False), gr.Button(visible=True)
 
     def answer(text, turns, name, system, temperature, top_p, max_new_tokens):
         yield from respond(versions, text, turns, name, system, temperature, top_p, max_new_tokens)
@@ -164,10 +164,10 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
         return back, "", gr.Button(visible=True), gr.Button(visible=False)
 
     def stopped(turns, pending, written):
-        return view(bundle, turns, 0), look.state_line("Stopped."), *ready(pending, written)
+        return view(bundle, turns, 0), theme.state_line("Stopped."), *ready(pending, written)
 
     def cleared():
-        return [], [], "", look.state_line(""), "", gr.Button(visible=True), gr.Button(visible=False)
+        return [], [], "", theme.state_line(""), "", gr.Button(visible=True), gr.Button(visible=False)
 
     def default_system_prompt(name, length):
         version = bundle.version(name)
@@ -176,13 +176,13 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
         told = (
             f"Llama 2's default system prompt is too long for the {version.context} tokens that {version.title} reads."
         )
-        return gr.skip(), look.state_line(told, "warn")
+        return gr.skip(), theme.state_line(told, "warn")
 
     def picked(event: gr.SelectData):
         return event.value["text"]
 
     with gr.Blocks(title=title, analytics_enabled=False, fill_height=True) as page:
-        top = gr.HTML(look.masthead(title, badge(bundle, first.name)), padding=False)
+        top = gr.HTML(theme.masthead(title, badge(bundle, first.name)), padding=False)
         with gr.Tab("Chat"), gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=320, elem_classes="talk"):
                 messages = gr.Chatbot(
@@ -190,7 +190,7 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
                     buttons=[], latex_delimiters=[], allow_tags=False, group_consecutive_messages=False,
                     examples=[{"text": example} for example in bundle.examples],
                 )  # fmt: skip
-                state = gr.HTML(look.state_line(""), padding=False)
+                state = gr.HTML(theme.state_line(""), padding=False)
                 with gr.Row(elem_classes="write"):
                     box = gr.Textbox(show_label=False, container=False, placeholder="Write a message", lines=1,
                                      max_lines=6, autofocus=True, scale=8, elem_id="message")  # fmt: skip
@@ -243,7 +243,7 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
         messages.example_select(picked, None, box, api_visibility="private")
         preset.click(default_system_prompt, [choice, length], [system, state], api_name="preset", **at_once)
         choice.change(
-            lambda name: (look.masthead(title, badge(bundle, name)), describe(bundle, name)), choice, [top, about],
+            lambda name: (theme.masthead(title, badge(bundle, name)), describe(bundle, name)), choice, [top, about],
             api_visibility="private", show_progress="hidden",
         )  # fmt: skip
     page.queue(max_size=WAITING, default_concurrency_limit=4)
@@ -255,7 +255,7 @@ def launch(bundle: bundles.Bundle, host: str, port: int, wait: bool) -> gr.Block
     page = build(bundle)
     page.launch(
         server_name=host, server_port=port, prevent_thread_lock=not wait, quiet=True, show_error=True, share=False,
-        footer_links=[], theme=look.theme(), css=look.CSS, head=look.head(), ssr_mode=False, inbrowser=False,
+        footer_links=[], theme=theme.theme(), css=theme.CSS, head=theme.head(), ssr_mode=False, inbrowser=False,
         app_kwargs={"middleware": [Middleware(ContentPolicy)]},
     )  # fmt: skip
     return page

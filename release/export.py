@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from modeling import dialog, runtime
+from modeling.core import dialog, runtime
 from release import bundle, card, figures, licenses, lineage
 from release.recipes import ReleaseRecipe
 

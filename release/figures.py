@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
-from modeling.statistics import wilson_interval
+from modeling.core.statistics import wilson_interval
 from release.lineage import Artifact, Lineage
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling import dialog
+from modeling.core import dialog
 
 Verdict = tuple[bool, str, dict]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_cleaning.addresses import shown
+from data_cleaning.sources.addresses import shown
 
 RECORD = "RECORD.json"
 SOURCES = "sources.json"

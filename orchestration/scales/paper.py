@@ -5,12 +5,12 @@ Values that the paper leaves open are marked (open), with where the choice comes
 
 from dataclasses import replace
 
-from modeling.recipes import (
+from data_cleaning.recipes import MixtureRecipe
+from modeling.core.recipes import (
     DemonstrationsRecipe,
     DistillationRecipe,
     EvaluationRecipe,
     FinetuneRecipe,
-    MixtureRecipe,
     ModelRecipe,
     OptimizerRecipe,
     PpoRecipe,

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from modeling.recipes import (
+from data_cleaning.recipes import MixtureRecipe
+from modeling.core.recipes import (
     AdoptRecipe,
     DemonstrationsRecipe,
     DistillationRecipe,
     EvaluationRecipe,
     FinetuneRecipe,
-    MixtureRecipe,
     PpoRecipe,
     PretrainRecipe,
     PromptsRecipe,

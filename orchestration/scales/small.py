@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from modeling.recipes import (
+from modeling.core.recipes import (
     AdoptRecipe,
     FinetuneRecipe,
     PretrainRecipe,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from data_cleaning import fetch
 from data_cleaning.recipes import Source, SourcesRecipe
-from data_cleaning.transport import FetchError
+from data_cleaning.sources import fetch
+from data_cleaning.sources.transport import FetchError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

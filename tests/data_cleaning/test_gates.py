@@ -6,12 +6,13 @@ import re
 import pyarrow.parquet as pq
 import pytest
 
-from data_cleaning import extract, gates
+from data_cleaning import gates
 from data_cleaning.documents import shard_paths, write_shard
+from data_cleaning.reading import extract
 from data_cleaning.recipes import ExtractRecipe
 from tests.data_cleaning.raw import sources_artifact
+from tests.data_cleaning.reading.test_web_readers import PAGE, warc
 from tests.data_cleaning.samples import artifact, table
-from tests.data_cleaning.test_web_readers import PAGE, warc
 
 RECIPE = ExtractRecipe(max_document_bytes=1_000_000, max_archive_bytes=5_000_000, shard_documents=10)
 ITEMS = json.dumps([{"text": f"A llama and {number} others."} for number in range(100)]).encode()

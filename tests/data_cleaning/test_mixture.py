@@ -8,10 +8,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from data_cleaning import extract, fetch, mixture
+from data_cleaning import mixture
 from data_cleaning.documents import read_documents, text_bytes
-from data_cleaning.recipes import ExtractRecipe, SourcesRecipe
-from modeling.recipes import MixtureRecipe
+from data_cleaning.reading import extract
+from data_cleaning.recipes import ExtractRecipe, MixtureRecipe, SourcesRecipe
+from data_cleaning.sources import fetch
 from tests.data_cleaning.samples import artifact, contents, manual, table
 
 RECIPE = MixtureRecipe(

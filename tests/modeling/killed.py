@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from modeling import training
+from modeling.core import training
 
 
 def assert_kill_changes_no_byte(

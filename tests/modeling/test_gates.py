@@ -5,9 +5,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from modeling import gates, rejection, sft
-from modeling.recipes import FinetuneRecipe
-from tests.modeling import test_rejection, toy_rlhf
+from modeling import gates
+from modeling.core.recipes import FinetuneRecipe
+from modeling.finetuning import sft
+from modeling.rlhf import rejection_sampling
+from tests.modeling import toy_rlhf
+from tests.modeling.rlhf import test_rejection_sampling
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +44,8 @@ def test_a_policy_that_pleases_less_than_its_start_is_stopped(inputs, tmp_path, 
 
 
 def test_a_sample_that_is_not_its_first_ranked_answer_is_stopped(inputs, tmp_path, log):
-    recipe = test_rejection.RECIPE
-    rejection.run(recipe, {"chat": inputs["policy"], **inputs}, tmp_path, log)
+    recipe = test_rejection_sampling.RECIPE
+    rejection_sampling.run(recipe, {"chat": inputs["policy"], **inputs}, tmp_path, log)
     assert gates.best_of_k(tmp_path, inputs, recipe)[0]
     worst = {
         row["prompt_id"]: row["response"]

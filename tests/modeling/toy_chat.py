@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from modeling import model as models
-from modeling import tokenizer as tokenizers
-from modeling import training
-from modeling.recipes import FinetuneRecipe, ModelRecipe, OptimizerRecipe
+from modeling.core import training
+from modeling.core.recipes import FinetuneRecipe, ModelRecipe, OptimizerRecipe
+from modeling.pretraining import model as models
+from modeling.pretraining import tokenizer as tokenizers
 
 THINGS = ["stone", "river", "cloud", "bird", "house", "lamp", "road", "tree", "boat", "star"]
 COLOURS = ["red", "blue", "green", "white", "black", "grey", "brown", "pink", "gold", "silver"]

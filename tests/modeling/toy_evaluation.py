@@ -5,10 +5,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_cleaning import fetch
 from data_cleaning.recipes import SourcesRecipe
-from modeling import embedding, generations, judge_fitting, judge_labels, judge_model
-from modeling.recipes import EvaluationRecipe, SamplingRecipe
+from data_cleaning.sources import fetch
+from modeling.core.recipes import EvaluationRecipe, SamplingRecipe
+from modeling.dialogues import judge_labels
+from modeling.evaluation import generations
+from modeling.evaluation.judge import embedding
+from modeling.evaluation.judge import fitting as judge_fitting
+from modeling.evaluation.judge import model as judge_model
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RECIPE = EvaluationRecipe(

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
-from modeling import dialog
-from modeling import tokenizer as tokenizers
-from modeling.recipes import OptimizerRecipe, PpoRecipe, SamplingRecipe
+from modeling.core import dialog
+from modeling.core.recipes import OptimizerRecipe, PpoRecipe, SamplingRecipe
+from modeling.pretraining import tokenizer as tokenizers
 
 COLOURS = ["red", "blue", "green", "white", "black", "grey"]
 PREPROMPTS = ("Be wise and responsible.", "Be respectful and wise.")

@@ -28,6 +28,49 @@ def test_pure_packages_import_no_orchestration(package):
         assert not forbidden, f"{path} imports {forbidden}"
 
 
+# Wings from left to right: a wing imports wings to its left only, in the order of the paper. gates.py is the right-most.
+WINGS = {
+    "modeling": (
+        {"core"},
+        {"dialogues", "pretraining", "finetuning"},
+        {"rlhf"},
+        {"safety", "evaluation"},
+        {"gates"},
+    ),
+    "data_cleaning": (
+        {"recipes", "shards", "documents"},
+        {"filters", "reading", "report"},
+        {"sources", "dedup", "contamination", "heldout"},
+        {"mixture"},
+        {"gates"},
+    ),
+}
+
+
+def wings_imported(path, package):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == package:
+            names = node.module.split(".")[1:2] or [alias.name for alias in node.names]
+            yield from names
+
+
+@pytest.mark.parametrize("package", WINGS)
+def test_no_wing_imports_one_to_its_right(package):
+    level = {wing: number for number, wings in enumerate(WINGS[package]) for wing in wings}
+    for path in (ROOT / package).rglob("*.py"):
+        wing = path.relative_to(ROOT / package).parts[0].removesuffix(".py")
+        if wing == "__init__":
+            continue
+        for other in set(wings_imported(path, package)) - {wing}:
+            assert level[other] < level[wing], f"{path.relative_to(ROOT)} imports {package}.{other}"
+
+
+def test_no_package_of_the_corpus_or_the_models_imports_a_later_one():
+    for package, later in (("data_cleaning", {"modeling", "release"}), ("modeling", {"release"})):
+        for path in (ROOT / package).rglob("*.py"):
+            assert not later & set(imports(path)), path
+
+
 def test_data_cleaning_imports_no_torch():
     for path in (ROOT / "data_cleaning").rglob("*.py"):
         assert not {"torch", "transformers"} & set(imports(path)), path

@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling import dialog, sampling
+from modeling.core import dialog, sampling
 from release import bundle as bundles
 from release import chat
 from tests.release import toy_store

@@ -7,7 +7,7 @@ import urllib.request
 from gradio_client import Client
 
 from release import bundle as bundles
-from release import chat, demo, look
+from release import chat, demo, theme
 from tests.conftest import ROOT
 from tests.release import toy_store
 
@@ -134,12 +134,12 @@ def test_the_default_system_prompt_is_offered_only_where_the_context_has_room(cl
 
 
 def test_an_answer_cut_inside_a_code_block_does_not_swallow_what_follows():
-    assert look.rendered("Like so:\n```python\nx = 1") == "Like so:\n```python\nx = 1\n```"
-    assert look.rendered("```\nx\n```") == "```\nx\n```"
+    assert theme.rendered("Like so:\n```python\nx = 1") == "Like so:\n```python\nx = 1\n```"
+    assert theme.rendered("```\nx\n```") == "```\nx\n```"
 
 
 def test_an_answer_cannot_bring_html():
-    assert look.rendered("<b>x</b> if a<b `a<b`\n```\n<div>\n```\n<i>") == (
+    assert theme.rendered("<b>x</b> if a<b `a<b`\n```\n<div>\n```\n<i>") == (
         "&lt;b>x&lt;/b> if a&lt;b `a<b`\n```\n<div>\n```\n&lt;i>"
     )
 

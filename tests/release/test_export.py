@@ -7,7 +7,7 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling import dialog
+from modeling.core import dialog
 from release import bundle as bundles
 from release import export, licenses, lineage
 from tests.release import toy_store

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from modeling import best_of_n, bits_per_byte, reward_report, safety_rates, win_rates
-from modeling import tokenizer as tokenizers
-from modeling.accuracy import ScoredPair
-from modeling.recipes import EvaluationRecipe, SamplingRecipe
+from modeling.core.recipes import EvaluationRecipe, SamplingRecipe
+from modeling.evaluation import bits_per_byte, reward_report, safety_rates, win_rates
+from modeling.pretraining import tokenizer as tokenizers
+from modeling.rlhf import best_of_n
+from modeling.rlhf.reward_accuracy import ScoredPair
 from orchestration import records
 from release.lineage import UNPARTITIONED
 from release.recipes import ReleaseRecipe

@@ -1,0 +1,122 @@
+"""Benchmark samples as text: read from jsonl files, fully verbalised, and indexed by their word n-grams."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from data_cleaning.filters.words import ngram_hashes, ngram_starts, normalised, split_words, word_hashes
+
+_OPTION = re.compile(r"^\s*\(?[A-J][.)]\s*", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """`text` is the whole sample as a model would be asked and answered; `background` of it is the passage it is about."""
+
+    benchmark: str
+    number: int  # line in its file, from 0
+    background: str
+    text: str  # background, question, options, answer
+
+
+def verbalise(row: dict) -> tuple[str, str]:
+    """(passage, question with options and right answers) of a row that has `question`, and perhaps passage, options, answer.
+
+    Option letters are left out, an answer that stands among the options is not said twice. KeyError without a question.
+    """
+    options = _OPTION.sub("", row.get("options") or "")
+    answers = row.get("answer") or ""
+    answers = [answers] if isinstance(answers, str) else [str(answer) for answer in answers]
+    answers = [_OPTION.sub("", answer) for answer in answers]
+    said = [row["question"], options, *(answer for answer in answers if answer.strip() not in options)]
+    return row.get("passage") or "", "\n".join(part for part in said if part)
+
+
+def read_samples(folder: Path) -> Iterator[Sample]:
+    """All samples under `raw/<source>/`; a benchmark is named by its source, and by its file where the source has several.
+
+    Raises ValueError for a line that is no sample, with file and line.
+    """
+    for source in sorted(path for path in (folder / "raw").iterdir() if path.is_dir()):
+        files = sorted(source.rglob("*.jsonl"))
+        for file in files:
+            name = source.name if len(files) == 1 else f"{source.name}/{file.relative_to(source).with_suffix('')}"
+            for number, line in enumerate(file.read_text(encoding="utf-8").splitlines()):
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line)
+                    if not isinstance(row, dict):
+                        raise TypeError(f"a {type(row).__name__}")
+                    background, question = verbalise(row)
+                except (json.JSONDecodeError, KeyError, TypeError) as error:
+                    where = f"{file} line {number + 1} is no benchmark sample ({error})"
+                    raise ValueError(f"{where}: a JSON object with a question is needed") from error
+                yield Sample(name, number, background, f"{background}\n{question}".strip())
+
+
+@dataclass(frozen=True)
+class SampleIndex:
+    """Word hashes of S samples and their n-grams in ascending order, for searching."""
+
+    names: np.ndarray  # str, "benchmark:number" [S]
+    benchmarks: np.ndarray  # str [S]
+    background: np.ndarray  # words of each sample that are its passage [S]
+    hashes: np.ndarray  # uint64 [words]
+    offsets: np.ndarray  # int64 [S + 1]
+    keys: np.ndarray  # n-gram hashes, ascending uint64 [n-grams]
+    places: np.ndarray  # where in `hashes` each n-gram begins [n-grams]
+
+    @property
+    def counts(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    @cached_property
+    def _seen(self) -> np.ndarray:
+        """For each value of the last bits whether some key ends so; few other hashes pass, and the search costs far more."""
+        table = np.zeros(1 << max(16 * len(self.keys), 2).bit_length(), bool)
+        table[self.keys & np.uint64(len(table) - 1)] = True
+        return table
+
+    def search(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(which of the hashes are keys, and for each of those the range low to high in `places`)."""
+        likely = np.flatnonzero(self._seen[hashes & np.uint64(len(self._seen) - 1)])
+        low = np.searchsorted(self.keys, hashes[likely], "left")
+        high = np.searchsorted(self.keys, hashes[likely], "right")
+        found = high > low
+        return likely[found], low[found], high[found]
+
+    def save(self, path: Path) -> None:
+        temporary = path.with_name(f".{path.name}.part.npz")
+        np.savez(temporary, **{field.name: getattr(self, field.name) for field in fields(self)})
+        temporary.replace(path)
+
+
+def load_index(path: Path) -> SampleIndex:
+    with np.load(path, allow_pickle=False) as file:
+        return SampleIndex(**dict(file))
+
+
+def index_samples(samples: list[Sample], n: int) -> SampleIndex:
+    """Index every word n-gram; a sample shorter than n words has none and can never match."""
+    words = split_words(normalised(pa.array([sample.text for sample in samples], pa.string())))
+    background = split_words(normalised(pa.array([sample.background for sample in samples], pa.string())))
+    hashes = word_hashes(words)
+    places = np.flatnonzero(ngram_starts(words.offsets, n))
+    keys = ngram_hashes(hashes, n)[places]
+    order = np.argsort(keys, kind="stable")
+    return SampleIndex(
+        names=np.array([f"{sample.benchmark}:{sample.number}" for sample in samples], dtype=np.str_),
+        benchmarks=np.array([sample.benchmark for sample in samples], dtype=np.str_),
+        background=background.counts,
+        hashes=hashes,
+        offsets=words.offsets,
+        keys=keys[order],
+        places=places[order],
+    )

@@ -1,0 +1,169 @@
+"""The first three of MinHash's four steps: signatures, buckets, cluster (the fourth, filter, is in dedup.py).
+
+Two texts are near-duplicates when the Jaccard similarity of their word shingles reaches a threshold. Signatures (datasketch) of
+bands × rows values make a pair of similarity s a candidate with probability 1 - (1 - s^rows)^bands; candidates are then verified
+by their true Jaccard, so the bands decide what is found, never what is dropped.
+"""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from datasketch import MinHash
+
+from data_cleaning.filters.words import mix, ngram_hashes, ngram_starts, split_words, sums, word_hashes
+
+BLOCK = 32_768  # hashes
+
+
+@dataclass(frozen=True)
+class Shingles:
+    """The shingle hashes of D documents in the order of their text, repeats included: `values[offsets[d]:offsets[d + 1]]`.
+
+    No document is without one, and a set is only made of those that are compared: sorting all would cost most of the step.
+    """
+
+    values: np.ndarray  # uint64
+    offsets: np.ndarray  # int64 [D + 1]
+
+    def of(self, document: int) -> np.ndarray:
+        """The document's set, ascending."""
+        return np.unique(self.values[self.offsets[document] : self.offsets[document + 1]])
+
+
+def shingles(texts: pa.Array, n: int) -> Shingles:
+    """The word n-grams of each normalised text; a text of fewer than n words is one shingle of them all.
+
+    Hashes have 64 bits: xxHash of each distinct word, combined along the window.
+    """
+    words = split_words(texts)
+    hashes, counts = word_hashes(words), words.counts
+    offsets = np.concatenate([[0], np.cumsum(np.maximum(counts - n + 1, 1))])
+    grams = ngram_hashes(hashes, n)[ngram_starts(words.offsets, n)]
+    short = np.flatnonzero(counts < n)
+    if not len(short):
+        return Shingles(grams, offsets)
+    places = np.arange(len(hashes), dtype=np.uint64) - np.repeat(words.offsets[:-1], counts).astype(np.uint64)
+    whole = mix(sums(mix(hashes + mix(places)), words.offsets))  # unsigned: differences of running sums stay exact
+    values = np.empty(offsets[-1], np.uint64)
+    long = np.ones(len(values), bool)
+    long[offsets[short]] = False
+    values[long], values[offsets[short]] = grams, whole[short]
+    return Shingles(values, offsets)
+
+
+def signatures(sets: Shingles, permutations: int, seed: int) -> np.ndarray:
+    """Step 1: the MinHash signature of each document, uint32 [documents, permutations].
+
+    Bit for bit what datasketch makes of the lower halves of the hashes (its permutations, scheme affine32), but one
+    permutation over many documents at a time instead of one document at a time: about eight times as fast.
+    """
+    factors, terms = MinHash(num_perm=permutations, seed=seed, scheme="affine32").permutations
+    hashes = _mix32(sets.values.astype(np.uint32))
+    bounds, documents = sets.offsets, len(sets.offsets) - 1
+    result = np.empty((documents, permutations), np.uint32)
+    first = 0
+    while first < documents:  # blocks that stay in the processor's cache
+        last = max(int(np.searchsorted(bounds, bounds[first] + BLOCK, "right")) - 1, first + 1)
+        block, starts = hashes[bounds[first] : bounds[last]], bounds[first:last] - bounds[first]
+        for number in range(permutations):
+            result[first:last, number] = np.minimum.reduceat(block * factors[number] + terms[number], starts)
+        first = last
+    return result
+
+
+def buckets(signed: np.ndarray, bands: int, rows: int) -> Iterator[np.ndarray]:
+    """Step 2: for each band, groups of at least two documents (ascending) whose rows agree; one array a bucket."""
+    for band in range(bands):
+        values = signed[:, band * rows : (band + 1) * rows].astype(np.uint64)
+        keys = np.zeros(len(signed), np.uint64)
+        for row in range(rows):
+            keys = mix(keys ^ (values[:, row] + np.uint64(row << 32)))
+        order = np.argsort(keys, kind="stable")
+        edges = np.flatnonzero(np.diff(keys[order], prepend=keys[order][:1] ^ np.uint64(1), append=~keys[order][-1:]))
+        wide = np.diff(edges) > 1
+        for start, end in zip(edges[:-1][wide].tolist(), edges[1:][wide].tolist(), strict=True):
+            yield order[start:end]
+
+
+def jaccard(first: np.ndarray, second: np.ndarray) -> float:
+    """|A ∩ B| / |A ∪ B| of two sets of distinct hashes, at least one not empty."""
+    shared = len(np.intersect1d(first, second, assume_unique=True))
+    return shared / (len(first) + len(second) - shared)
+
+
+class Pairs:
+    """True Jaccard similarities of documents, each computed once, as is each set."""
+
+    def __init__(self, sets: Shingles) -> None:
+        self.sets = functools.lru_cache(maxsize=4096)(sets.of)
+        self.known: dict[tuple[int, int], float] = {}
+
+    def __call__(self, first: int, second: int) -> float:
+        key = (first, second) if first < second else (second, first)
+        if key not in self.known:
+            self.known[key] = jaccard(self.sets(key[0]), self.sets(key[1]))
+        return self.known[key]
+
+
+def cluster(signed: np.ndarray, similarity: Pairs, bands: int, rows: int, min_jaccard: float) -> list[list[int]]:
+    """Step 3: connected near-duplicates (union-find over verified candidates), each cluster ascending, of two or more.
+
+    Within a bucket a document is compared with the first of each group found there, so a bucket of k copies costs k - 1
+    comparisons and not k².
+    """
+    parent = list(range(len(signed)))
+
+    def root(document: int) -> int:
+        while parent[document] != document:
+            parent[document] = parent[parent[document]]
+            document = parent[document]
+        return document
+
+    for bucket in buckets(signed, bands, rows):
+        heads: list[int] = []
+        for document in bucket.tolist():
+            for head in heads:
+                if root(head) == root(document):
+                    break
+                if similarity(head, document) >= min_jaccard:
+                    low, high = sorted((root(head), root(document)))
+                    parent[high] = low
+                    break
+            else:
+                heads.append(document)
+    members: dict[int, list[int]] = {}
+    for document in range(len(signed)):
+        members.setdefault(root(document), []).append(document)
+    return [group for group in members.values() if len(group) > 1]
+
+
+def keep_from(cluster: list[int], similarity: Pairs, min_jaccard: float) -> dict[int, tuple[int, float]]:
+    """Which documents of a cluster go, as {document: (the one kept, Jaccard with it)}; `cluster` stands in order of preference.
+
+    The first stays. Each other goes when it is that similar to one that stays; so the far end of a chain (A like B, B like C,
+    A unlike C) is no loss, and whatever goes has its near-duplicate in the corpus.
+    """
+    kept: list[int] = []
+    gone: dict[int, tuple[int, float]] = {}
+    for document in cluster:
+        best = max(((similarity(other, document), -place) for place, other in enumerate(kept)), default=(0.0, 0))
+        if kept and best[0] >= min_jaccard:
+            gone[document] = (kept[-best[1]], best[0])
+        else:
+            kept.append(document)
+    return gone
+
+
+def candidate_probability(similarity: float, bands: int, rows: int) -> float:
+    """The chance that a pair of this Jaccard similarity shares a bucket: 1 - (1 - s^rows)^bands."""
+    return 1 - (1 - similarity**rows) ** bands
+
+
+def _mix32(values: np.ndarray) -> np.ndarray:
+    """The MurmurHash3 finaliser on uint32, datasketch's first step of affine32."""
+    values = (values ^ (values >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    values = (values ^ (values >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    return values ^ (values >> np.uint32(16))

@@ -1,0 +1,204 @@
+"""Deduplication of a snapshot: exact copies, then near-duplicates by MinHash (signatures, buckets, cluster, filter).
+
+The paper names no method; these are FineWeb's settings: word 5-grams, 14 bands of 8 rows. Copies are found on normalised
+text (NFKC, lower case, letters and digits only). Which one stays: a document of an earlier snapshot before one of this, then
+the longest text, then the smallest id. Inputs with the role `earlier/<snapshot>` (other `deduplicated` artifacts) are what
+this snapshot is compared with besides itself; none of their documents is written again.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import xxhash
+
+from data_cleaning.dedup.minhash import Pairs, Shingles, candidate_probability, cluster, keep_from, shingles, signatures
+from data_cleaning.documents import add_up, shard_paths, split_shard, write_shard
+from data_cleaning.filters.words import normalised
+from data_cleaning.recipes import DedupRecipe
+from data_cleaning.shards import map_shards
+
+EXACT, NEAR = "exact_duplicate", "near_duplicate"
+CLUSTER_SCHEMA = pa.schema(
+    [("cluster", pa.int64()), ("id", pa.string()), ("kept", pa.bool_()), ("jaccard", pa.float64())]
+)
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What the comparison needs of N documents, in one order of rows."""
+
+    ids: np.ndarray  # object [N]
+    shards: np.ndarray  # int, which shard (in the order of reading) [N]
+    sizes: np.ndarray  # UTF-8 bytes of text [N]
+    exact: np.ndarray  # 128-bit hash of the normalised text, uint64 [N, 2]
+    signatures: np.ndarray  # uint32 [N, bands * rows]
+    sets: Shingles
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why a document goes, and the one that stays in its place."""
+
+    reason: str
+    kept: int
+    jaccard: float
+
+
+def sign_shard(recipe: DedupRecipe, part: str, shard: Path, out: Path) -> dict:
+    """Step 1 for one shard: exact hashes, shingles and signatures to `_scratch/<part>/`."""
+    table = pq.read_table(shard, columns=["text"])
+    texts = normalised(table["text"])
+    hashes = [xxhash.xxh3_128_digest(text) for text in texts.cast(pa.binary()).to_pylist()]
+    sets = shingles(texts, recipe.shingle_words)
+    folder = out / "_scratch" / part
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{shard.stem}.part.npz"
+    np.savez(
+        temporary,
+        exact=np.frombuffer(b"".join(hashes), np.uint64).reshape(-1, 2),
+        sizes=pc.binary_length(table["text"]).to_numpy().astype(np.int64),
+        signatures=signatures(sets, recipe.bands * recipe.rows, recipe.seed),
+        values=sets.values,
+        offsets=sets.offsets,
+    )
+    temporary.replace(folder / f"{shard.stem}.npz")
+    return {"documents_in": table.num_rows}
+
+
+def load_signed(shards: Sequence[tuple[Path, Path]]) -> Signed:
+    """Read back (documents shard, its .npz) pairs as one."""
+    ids, numbers, parts = [], [], []
+    for number, (documents, made) in enumerate(shards):
+        column = pq.read_table(documents, columns=["id"])["id"].to_pylist()
+        ids += column
+        numbers += [number] * len(column)
+        with np.load(made, allow_pickle=False) as file:
+            parts.append(dict(file))
+    starts = np.cumsum([0] + [len(part["values"]) for part in parts])
+    offsets = [part["offsets"][:-1] + start for part, start in zip(parts, starts, strict=False)]
+    joined = {
+        name: np.concatenate([part[name] for part in parts]) for name in ("sizes", "exact", "signatures", "values")
+    }
+    sets = Shingles(joined["values"], np.concatenate([*offsets, starts[-1:]]))
+    return Signed(
+        np.array(ids, object), np.array(numbers), joined["sizes"], joined["exact"], joined["signatures"], sets
+    )
+
+
+def preference(signed: Signed, earlier_shards: int) -> np.ndarray:
+    """All rows, the one to keep first: earlier snapshots, then the longest text, then the smallest id."""
+    ranks = np.argsort(np.argsort(signed.ids, kind="stable"), kind="stable")
+    return np.lexsort((ranks, -signed.sizes, signed.shards >= earlier_shards))
+
+
+def exact_duplicates(signed: Signed, order: np.ndarray) -> dict[int, int]:
+    """Copies: {row that goes: row that stays}, the first in `order` of each normalised text."""
+    keys = signed.exact[order]
+    first, kinds = np.unique(keys, axis=0, return_index=True, return_inverse=True)[1:]
+    head = order[first[kinds.ravel()]]
+    return {int(row): int(kept) for row, kept in zip(order, head, strict=True) if row != kept}
+
+
+def decide(
+    signed: Signed, recipe: DedupRecipe, earlier_shards: int, log
+) -> tuple[dict[int, Verdict], list[list[int]], Pairs]:
+    """Steps 2 and 3: what goes and for which row, the clusters (rows in order of preference) and the similarities computed."""
+    order = preference(signed, earlier_shards)
+    copies = exact_duplicates(signed, order)
+    alone = order[[row not in copies for row in order.tolist()]]
+    log.info(f"exact: {len(copies):,} of {len(order):,} documents are copies of another")
+    similarity = Pairs(signed.sets)
+    local = Pairs(_rearranged(signed.sets, alone))
+    clusters = cluster(signed.signatures[alone], local, recipe.bands, recipe.rows, recipe.min_jaccard)
+    similarity.known = {tuple(sorted((int(alone[a]), int(alone[b])))): value for (a, b), value in local.known.items()}
+    groups = [[int(alone[place]) for place in group] for group in clusters]
+    verdicts: dict[int, Verdict] = {}
+    for group in groups:
+        for row, (kept, value) in keep_from(group, similarity, recipe.min_jaccard).items():
+            verdicts[row] = Verdict(NEAR, kept, value)
+    log.info(
+        f"near: {len(similarity.known):,} pairs compared, {len(groups):,} clusters, {len(verdicts):,} documents go"
+    )
+    for row, kept in copies.items():  # a copy of what goes itself has its words kept where that one's are
+        final = verdicts.get(kept)
+        verdicts[row] = Verdict(EXACT, final.kept, final.jaccard) if final else Verdict(EXACT, kept, 1.0)
+    return verdicts, groups, similarity
+
+
+def _rearranged(sets: Shingles, rows: np.ndarray) -> Shingles:
+    """The shingle sets of some rows in another order."""
+    lengths = np.diff(sets.offsets)[rows]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    source = np.repeat(sets.offsets[:-1][rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return Shingles(sets.values[source], offsets)
+
+
+def filter_shard(shard: Path, rows: range, signed: Signed, verdicts: dict[int, Verdict], out: Path) -> dict:
+    """Step 4 for one shard: `detail` of a dropped document is the id of the one kept, `value` their Jaccard similarity."""
+    judged = [verdicts.get(row) for row in rows]
+    return split_shard(
+        pq.read_table(shard),
+        [verdict and verdict.reason for verdict in judged],
+        [verdict and verdict.jaccard for verdict in judged],
+        [verdict and signed.ids[verdict.kept] for verdict in judged],
+        out,
+        shard.name,
+    )
+
+
+def cluster_table(signed: Signed, verdicts: dict[int, Verdict], groups: list[list[int]]) -> pa.Table:
+    """One row a document of a near-duplicate cluster; jaccard is with the one kept in its place (1 for what stays)."""
+    rows = [(number, row, verdicts.get(row)) for number, group in enumerate(groups) for row in group]
+    columns = {
+        "cluster": [number for number, _, _ in rows],
+        "id": [signed.ids[row] for _, row, _ in rows],
+        "kept": [verdict is None for _, _, verdict in rows],
+        "jaccard": [verdict.jaccard if verdict else 1.0 for _, _, verdict in rows],
+    }
+    return pa.table(columns, schema=CLUSTER_SCHEMA)
+
+
+def run(config: DedupRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """documents/, dropped/ (exact_duplicate, near_duplicate; detail = id kept, value = Jaccard), clusters.parquet.
+
+    Metrics add clusters, largest_cluster, pairs_compared and `found_at`: the chance that a pair of that similarity is compared.
+    """
+    work = [(role, shard_paths(inputs[role])) for role in sorted(inputs) if role.startswith("earlier/")] + [
+        ("pii", shard_paths(inputs["pii"]))
+    ]
+    pairs: list[tuple[Path, Path]] = []
+    for role, shards in work:
+        part = "signatures-" + role.replace("/", "-")
+        map_shards(functools.partial(sign_shard, config, part), shards, out, log, step=f"{part}-done")
+        pairs += [(shard, out / "_scratch" / part / f"{shard.stem}.npz") for shard in shards]
+    for folder in ("documents", "dropped"):
+        (out / folder).mkdir(exist_ok=True)
+    settings = {
+        "shingle_words": config.shingle_words,
+        "bands": config.bands,
+        "rows": config.rows,
+        "min_jaccard": config.min_jaccard,
+        "found_at": {
+            str(s): round(candidate_probability(s, config.bands, config.rows), 4) for s in (0.5, 0.6, 0.7, 0.8, 0.9)
+        },
+    }
+    mine = len(work[-1][1])
+    if not mine:
+        return settings | add_up([])
+    signed = load_signed(pairs)
+    verdicts, groups, similarity = decide(signed, config, len(pairs) - mine, log)
+    figures = []
+    for number in range(len(pairs) - mine, len(pairs)):
+        low, high = np.searchsorted(signed.shards, (number, number + 1)).tolist()
+        figures.append(filter_shard(pairs[number][0], range(low, high), signed, verdicts, out))
+        log.progress(len(figures), mine, unit="shard")
+    write_shard(cluster_table(signed, verdicts, groups), out / "clusters.parquet")
+    zeros = {f"dropped_{EXACT}": 0, f"dropped_{NEAR}": 0}
+    sizes = {"clusters": len(groups), "largest_cluster": max(map(len, groups), default=0)}
+    return settings | sizes | {"pairs_compared": len(similarity.known)} | zeros | add_up(figures)

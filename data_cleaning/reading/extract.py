@@ -1,0 +1,275 @@
+"""From raw files to documents: every reader's records in one shape, and whatever cannot be read in quarantine.
+
+A unit of work is a handful of files of one source; it writes shards of `shard_documents` documents, or of SHARD_BYTES.
+Nothing that a file holds stops the run: what is bad is written to quarantine.jsonl with its file, offset, error and size,
+and counted. So is what is whole but no text (an image among pages); it is marked foreign, for the gate not to take it for damage.
+"""
+
+import functools
+import json
+import os
+import re
+import shutil
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from data_cleaning.documents import DOCUMENT_SCHEMA, write_shard
+from data_cleaning.reading import archives
+from data_cleaning.reading.raw_records import Bad, Record, machine_failed
+from data_cleaning.reading.readers import reader_for
+from data_cleaning.recipes import ExtractRecipe
+from data_cleaning.shards import map_shards
+
+UNIT_BYTES = 64 << 20  # raw bytes a unit of work takes on, unless one file has more
+UNIT_FILES = 2000
+SHARD_BYTES = 256 << 20  # of text, from which on a shard is closed: arrow's string arrays end at 2 GiB
+MAX_TITLE = 300  # characters; the longest titles of articles and pages stay well below
+LIMITED_BYTES = 2000  # what a document of a source with a limit is taken to have, to tell small work from large
+FIGURES = ("documents_out", "bytes_out", "titles_cut", "quarantined", "quarantined_bytes", "foreign", "foreign_bytes")
+# What opens and closes turns in the chat formats this project trains: text that holds it would teach, or forge, turns.
+CONTROL_TAGS = re.compile(r"\[/?INST\]|<</?SYS>>|<\|(?:im_start|im_end|endoftext|begin_of_text|eot_id)\|>")
+CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1f\x7f\ufeff]")  # NUL is left: it marks a file that is no text
+
+
+def run(config: ExtractRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """`documents/*.parquet` of all corpus sources and `quarantine.jsonl`.
+
+    Metrics: documents_out, bytes_out (UTF-8 bytes of text), titles_cut, quarantined, quarantined_bytes and what of these two is
+    foreign, also by source, and quarantined by error.
+    """
+    units, sizes = _plan(inputs["sources"], out)
+    (out / "documents").mkdir(exist_ok=True)
+    extract = functools.partial(extract_unit, config, inputs["sources"])
+    results = map_shards(extract, units, out, log, step="extract", sizes=sizes)
+    with open(out / ".quarantine.part", "wb") as file:
+        for unit in units:
+            file.write((out / "_scratch" / "quarantine" / f"{unit.stem}.jsonl").read_bytes())
+    os.replace(out / ".quarantine.part", out / "quarantine.jsonl")
+    by_source: dict[str, Counter] = {}
+    by_error: Counter = Counter()
+    for result in results:
+        by_error.update(result["errors"])
+        by_source.setdefault(result["source"], Counter()).update({name: result[name] for name in FIGURES})
+    total = sum(by_source.values(), Counter())
+    log.info(f"{total['documents_out']:,} documents, {total['quarantined']:,} quarantined: {dict(by_error)}")
+    return {
+        **{name: total[name] for name in FIGURES},
+        "by_source": {name: dict(counts) for name, counts in by_source.items()},
+        "quarantine_errors": dict(by_error),
+    }
+
+
+def _plan(sources: Path, out: Path) -> tuple[list[Path], list[int]]:
+    """Write what each unit of work reads to `_scratch/units/<source>-<number>.json`; the same plan in every run.
+
+    Returns these files, and about how many bytes each will read.
+
+    A source with a limit is one unit: its first documents are those of its first files.
+    """
+    folder = out / "_scratch" / "units"
+    folder.mkdir(parents=True, exist_ok=True)
+    units, sizes = [], []
+    for source in json.loads((sources / "sources.json").read_text()):
+        if source["use"] != "corpus" or source["reader"] == "none":
+            continue
+        groups: list[list[str]] = [[]]
+        size = 0
+        for name in sorted(source["files"]):
+            length = (sources / "raw" / source["name"] / name).stat().st_size
+            full = size + length > UNIT_BYTES or len(groups[-1]) >= UNIT_FILES
+            if groups[-1] and full and not source["limit"]:
+                groups.append([])
+                size = 0
+            groups[-1].append(name)
+            size += length
+        for number, files in enumerate(groups):
+            unit = folder / f"{source['name']}-{number:05d}.json"
+            unit.write_text(json.dumps(source | {"files": files, "single": len(source["files"]) == 1}))
+            units.append(unit)
+            raw = sum((sources / "raw" / source["name"] / name).stat().st_size for name in files)
+            sizes.append(min(raw, source["limit"] * LIMITED_BYTES) if source["limit"] else raw)
+    return units, sizes
+
+
+def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) -> dict:
+    """Read the files of one unit; writes `documents/<unit>-<number>.parquet` and the unit's part of the quarantine."""
+    plan = json.loads(unit.read_text())
+    folder = out / "_scratch" / "quarantine"
+    folder.mkdir(exist_ok=True)
+    errors: Counter = Counter()
+    figures = dict.fromkeys(FIGURES, 0)
+
+    def good(quarantine) -> Iterator[tuple[int, dict]]:
+        taken: Counter = Counter()
+        items = _read_unit(plan, config, sources / "raw" / plan["name"], out / "_scratch" / "unpacked" / unit.stem)
+        for file, item in items:
+            if isinstance(item, Record):
+                text, title = clean(item.text), " ".join(clean(item.title).split())
+                fault = problem(text, config.max_document_bytes) or forged_turn(title)
+                if fault is None:
+                    size = len(text.encode())
+                    figures["documents_out"] += 1
+                    figures["bytes_out"] += size
+                    figures["titles_cut"] += len(title) > MAX_TITLE
+                    yield size, _row(plan, file, item, text, title, taken)
+                    if figures["documents_out"] == plan["limit"]:
+                        return
+                    continue
+                item = Bad(item.offset, fault, len(text.encode("utf-8", "surrogatepass")))
+            errors[_kind(item.error)] += 1
+            figures["quarantined"] += 1
+            figures["quarantined_bytes"] += item.bytes
+            figures["foreign"] += item.foreign
+            figures["foreign_bytes"] += item.bytes * item.foreign
+            line = {"source": plan["name"], "file": file, "offset": item.offset, "error": item.error}
+            quarantine.write(json.dumps(line | {"bytes": item.bytes, "foreign": item.foreign}) + "\n")
+
+    temporary = folder / f".{unit.stem}.part"
+    with open(temporary, "w", encoding="ascii") as quarantine:
+        rows = good(quarantine)
+        for number, shard in enumerate(_shards(rows, config.shard_documents)):
+            table = pa.Table.from_pylist(shard, schema=DOCUMENT_SCHEMA)
+            write_shard(table, out / "documents" / f"{unit.stem}-{number:05d}.parquet")
+    os.replace(temporary, folder / f"{unit.stem}.jsonl")
+    documents = figures["documents_out"] + figures["quarantined"]
+    return {"source": plan["name"], "errors": dict(errors), "documents_in": documents, **figures}
+
+
+def _shards(rows: Iterator[tuple[int, dict]], documents: int) -> Iterator[list[dict]]:
+    """Rows, each given with the bytes of its text, in lists of so many documents, or of SHARD_BYTES where that is less."""
+    shard, size = [], 0
+    for length, row in rows:
+        shard.append(row)
+        size += length
+        if len(shard) == documents or size >= SHARD_BYTES:
+            yield shard
+            shard, size = [], 0
+    if shard:
+        yield shard
+
+
+def _read_unit(plan: dict, config: ExtractRecipe, raw: Path, scratch: Path) -> Iterator[tuple[str, Record | Bad]]:
+    """(file, record or bad) of all files of a unit; archives are unpacked into scratch, one at a time."""
+    for name in plan["files"]:
+        if archives.is_archive(raw / name):
+            yield from _read_archive(raw / name, name, plan["reader"], config, scratch)
+        else:
+            for item in _read_file(raw / name, plan["reader"], config):
+                yield name, item
+
+
+def _read_archive(
+    path: Path, name: str, reader: str, config: ExtractRecipe, scratch: Path
+) -> Iterator[tuple[str, Record | Bad]]:
+    """What its members hold; those before the place where it is cut or damaged are read."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    bounds = archives.Bounds(total_bytes=config.max_archive_bytes, member_bytes=config.max_archive_bytes)
+    broken, left_out = None, []
+    try:
+        archives.unpack(path, "", scratch, bounds, left_out)
+    except archives.BrokenArchive as error:
+        broken = error
+    except Exception as error:  # noqa: BLE001 (see _read_file)
+        shutil.rmtree(scratch, ignore_errors=True)
+        yield name, Bad(0, _fault(error, "unsafe archive"), path.stat().st_size)
+        return
+    for member, bad in left_out:
+        yield f"{name}/{member}", bad
+    files = sorted(file for file in scratch.rglob("*") if file.is_file())
+    if broken:
+        whole = sum(file.stat().st_size for file in files)  # unpacked: what is left is the least that was lost
+        yield name, Bad(0, f"unsafe archive: {broken}", max(path.stat().st_size - whole, 0))
+    for file in files:
+        member = f"{name}/{file.relative_to(scratch)}"
+        if archives.is_archive(file):
+            yield member, Bad(0, "archive in an archive, not opened", file.stat().st_size)
+            continue
+        for item in _read_file(file, reader, config):
+            yield member, item
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _read_file(path: Path, reader: str, config: ExtractRecipe) -> Iterator[Record | Bad]:
+    size, place = path.stat().st_size, 0
+    read = reader_for(reader, path)
+    if read is None:
+        yield Bad(0, f"no reader for {path.suffix or 'a file without suffix'}", size, foreign=True)
+        return
+    if size == 0:
+        yield Bad(0, "empty file", 0)
+        return
+    try:
+        for item in read(path, config.max_document_bytes):
+            place = item.offset
+            yield item
+    except Exception as error:  # noqa: BLE001 (what strangers wrote can make a parser raise anything)
+        yield Bad(place, _fault(error, "unreadable from here on"), max(size - place, 0))
+
+
+def _fault(error: Exception, kind: str) -> str:
+    """The entry of what a parser raised; raises the error again where this machine is to blame, which ends the run."""
+    if machine_failed(error):
+        raise error
+    told = str(error) if isinstance(error, archives.UnsafeArchive) else f"{type(error).__name__}: {error}"
+    return f"{kind}: {told}"
+
+
+def clean(text: str) -> str:
+    """Line ends as "\\n", control characters out, Unicode composed (NFC), no space at either end or at line ends."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x0b", "\n").replace("\x0c", "\n")
+    text = CONTROLS.sub("", text)
+    text = unicodedata.normalize("NFC", text)
+    return "\n".join([line.rstrip(" \t") for line in text.split("\n")]).strip()
+
+
+def problem(text: str, max_bytes: int) -> str | None:
+    """Why a document cannot be used, or None. The part before the first colon names the kind."""
+    if not text:
+        return "empty document"
+    if "\0" in text:
+        return "NUL bytes: no text, or text in UTF-16"
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        return (
+            f"broken UTF-8: at character {error.start}; convert the file to UTF-8 (iconv) if it is in another encoding"
+        )
+    if size > max_bytes:
+        return f"document larger than {max_bytes:,} bytes"
+    return forged_turn(text)
+
+
+def forged_turn(text: str) -> str | None:
+    """The fault of a text, or a title, that holds what opens or closes a turn."""
+    tag = CONTROL_TAGS.search(text)
+    return f"control tags: {tag.group()}" if tag else None
+
+
+def _kind(error: str) -> str:
+    """The part of an error that is the same for all of its kind."""
+    return re.sub(r" [\d,]+ bytes.*", " the limit", error.partition(":")[0])
+
+
+def _row(plan: dict, file: str, record: Record, text: str, title: str, taken: Counter) -> dict:
+    """A document; its id holds the file where the source has several, and a number from the second of the same key on."""
+    key = record.key if plan["single"] and record.key else f"{file}#{record.key}" if record.key else file
+    taken[key] += 1
+    if taken[key] > 1:
+        key = f"{key}~{taken[key]}"
+    return {
+        "id": f"{plan['name']}:{_printable(key)}",
+        "source": plan["name"],
+        "text": text,
+        "title": _printable(title[:MAX_TITLE].rstrip()),
+        "license": plan["license"],
+        "profile": plan["profile"],
+        "meta": json.dumps(record.meta, ensure_ascii=True, sort_keys=True),
+    }
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\0", "")

@@ -1,0 +1,221 @@
+"""Turn raw files into records, one reader a kind of file. Readers stream: memory follows the largest document, not the file.
+
+Every reader is `read(path, max_bytes) -> Iterator[Record | Bad]`: what cannot be read is yielded as Bad with its place,
+and reading goes on behind it where the format allows. Bytes that are no UTF-8 come through as surrogate escapes, so that
+the caller can tell which document holds them.
+"""
+
+import csv
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_cleaning.reading.archives import SMALL_BYTES, Bounds
+from data_cleaning.reading.json_stream import CHUNK_BYTES, MORE, bounded_lines, json_items, json_lines
+from data_cleaning.reading.packaged_readers import read_bible, read_chats, read_wikipedia_intros
+from data_cleaning.reading.raw_records import Bad, Read, Record
+from data_cleaning.reading.web_readers import read_html, read_warc
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+PARQUET_ROWS = 32  # read at a time: a page can repeat its largest document in every row at no cost
+
+
+def read_text(path: Path, max_bytes: int) -> Read:
+    """The file as one document."""
+    size = path.stat().st_size
+    if size > max_bytes:
+        yield Bad(0, f"document larger than {max_bytes:,} bytes", size)
+        return
+    yield Record("", "", path.read_bytes().decode("utf-8-sig", "surrogateescape"))
+
+
+def read_markdown(path: Path, max_bytes: int) -> Read:
+    """As text; a front matter block is left out, and the first heading is the title."""
+    for item in read_text(path, max_bytes):
+        if isinstance(item, Record):
+            text = re.sub(r"\A---\r?\n.*?\r?\n---\r?\n", "", item.text, flags=re.DOTALL)
+            heading = re.search(r"^#{1,6}[ \t]+(\S.*)", text, re.MULTILINE)
+            item = Record("", heading.group(1).rstrip("# \t\r") if heading else "", text)
+        yield item
+
+
+def read_jsonl(path: Path, max_bytes: int) -> Read:
+    """One object a line with its text under "text" (or "content"), "id" and "title" where it has them."""
+    for offset, length, value in json_lines(path, max_bytes):
+        yield value if isinstance(value, Bad) else _from_object(str(offset), value, offset, length)
+
+
+def read_json(path: Path, max_bytes: int) -> Read:
+    """A list or an object of such objects, or a single one. JSON lines are read as such: C4 gives them this suffix."""
+    if _is_lines(path, max_bytes):
+        yield from read_jsonl(path, max_bytes)
+        return
+    with open(path, "rb") as file:
+        items = json_items(file, max_bytes)
+        first = next(items, None)
+        if isinstance(first, tuple) and isinstance(first[1], str) and not isinstance(first[2], dict | list):
+            yield from _single(itertools.chain([first], items), path.stat().st_size, max_bytes)
+        elif first is not None:
+            for item in itertools.chain([first], items):
+                yield item if isinstance(item, Bad) else _from_object(str(item[1]), item[2], item[0], 0)
+
+
+def _is_lines(path: Path, max_bytes: int) -> bool:
+    """Whether the first line that is not blank is a whole JSON value and something follows it."""
+    with open(path, "rb") as file:
+        for line in iter(lambda: file.readline(max_bytes), b""):
+            if line.strip():
+                try:
+                    json.loads(line.decode("utf-8-sig", "surrogateescape"), strict=False)
+                except (ValueError, RecursionError):
+                    return False
+                return any(chunk.strip() for chunk in iter(lambda: file.read(CHUNK_BYTES), b""))
+    return False
+
+
+def _single(items: Iterator[tuple[int, str, object] | Bad], size: int, max_bytes: int) -> Read:
+    """The one document that the members of an object make; no more of them are held than a document may have bytes."""
+    whole, behind = {}, None
+    for item in items:
+        if isinstance(item, Bad) and item.error == MORE:
+            behind = item
+        elif isinstance(item, Bad) or item[0] > max_bytes:
+            error = item.error if isinstance(item, Bad) else f"document larger than {max_bytes:,} bytes"
+            yield Bad(0, error, size)
+            return
+        else:
+            whole[item[1]] = item[2]
+    yield _from_object("", whole, 0, size)
+    if behind:
+        yield behind
+
+
+def _from_object(key: str, value: object, offset: int, length: int) -> Record | Bad:
+    if isinstance(value, str):
+        return Record(key, "", value, offset)
+    text = (value.get("text") or value.get("content")) if isinstance(value, dict) else None
+    if not isinstance(text, str):
+        found = f"; it has {', '.join(map(str, value))[:80]}" if isinstance(value, dict) else ""
+        return Bad(offset, f'no string under "text"{found}', length)
+    others = {name: item for name, item in value.items() if name not in ("text", "content", "id", "title")}
+    meta = {name: item for name, item in others.items() if isinstance(item, str | int | float | bool)}
+    return Record(str(value.get("id", key)), str(value.get("title") or ""), text, offset, meta)
+
+
+def read_csv(path: Path, max_bytes: int) -> Read:
+    """One document a row, from the column "text" (or "content"); tab-separated where the suffix is .tsv."""
+    csv.field_size_limit(max_bytes)
+    place, long_lines = [0], []
+
+    def lines() -> Iterator[str]:
+        with open(path, "rb") as file:
+            for offset, length, line in bounded_lines(file, max_bytes):
+                place[0] = offset
+                if line is None:
+                    long_lines.append(Bad(offset, f"line longer than {max_bytes:,} bytes", length))
+                else:
+                    yield line.decode("utf-8-sig" if offset == 0 else "utf-8", "surrogateescape") + "\n"
+
+    rows = csv.reader(lines(), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+    try:
+        header = [name.strip().lower() for name in next(rows, [])]
+        if "text" not in header and "content" not in header:
+            yield Bad(0, f'no column "text"; it has {", ".join(header)[:80]}', path.stat().st_size)
+            return
+        for number, row in enumerate(rows, start=1):
+            if len(row) == len(header):
+                yield _from_object(str(number), dict(zip(header, row, strict=True)), place[0], 0)
+            elif row:
+                yield Bad(place[0], f"row of {len(row)} fields under a header of {len(header)}", sum(map(len, row)))
+    except csv.Error as error:
+        yield Bad(place[0], f"broken CSV: {error}", path.stat().st_size - place[0])
+    yield from long_lines
+
+
+def read_parquet(path: Path, max_bytes: int) -> Read:
+    """One document a row, from the column "text" (or "content"). A group of rows that is broken or a bomb is passed over."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        yield Bad(0, f"broken parquet: {str(error).splitlines()[0]}", path.stat().st_size)
+        return
+    with file:
+        columns = [name for name in file.schema_arrow.names if name in ("text", "content", "id", "title", "url")]
+        first = 0
+        for group in range(file.num_row_groups):
+            about = file.metadata.row_group(group)
+            chunks = [about.column(number) for number in range(about.num_columns)]
+            chunks = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns]
+            packed = sum(chunk.total_compressed_size for chunk in chunks)
+            unpacked = sum(chunk.total_uncompressed_size for chunk in chunks)
+            try:
+                if unpacked > max(SMALL_BYTES, Bounds.ratio * packed):
+                    yield Bad(first, f"rows that unpack like a bomb: {packed:,} to {unpacked:,} bytes", packed)
+                else:
+                    yield from _rows(file, group, columns, first)
+            except (pa.ArrowException, OSError) as error:
+                yield Bad(first, f"broken parquet: {str(error).splitlines()[0]}", packed)
+            first += about.num_rows
+
+
+def _rows(file: "pq.ParquetFile", group: int, columns: list[str], first: int) -> Read:
+    """The documents of a group of rows; `first` is the number of its first row in the file."""
+    numbers = itertools.count(first)
+    for batch in file.iter_batches(PARQUET_ROWS, [group], columns):
+        for values in zip(*map(_values, batch.columns), strict=True):
+            number = next(numbers)
+            yield _from_object(str(number), dict(zip(columns, values, strict=True)), number, 0)
+
+
+def _values(column: "pa.Array") -> list:
+    """As Python objects; strings are decoded here, as arrow refuses a whole column for one that is no UTF-8."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column.to_pylist()
+    values = column.cast(pa.large_binary()).to_pylist()
+    return [value if value is None else value.decode("utf-8", "surrogateescape") for value in values]
+
+
+def reader_for(name: str, path: Path) -> Callable[[Path, int], Read] | None:
+    """The reader of that name; "auto" picks by suffix. None where no reader fits the suffix."""
+    if name != "auto":
+        return READERS[name]
+    lower = path.name.lower().removesuffix(".gz") if path.name.lower().endswith(".warc.gz") else path.name.lower()
+    return next((READERS[kind] for suffixes, kind in SUFFIXES if lower.endswith(suffixes)), None)
+
+
+READERS = {
+    "bible": read_bible,
+    "chats": read_chats,
+    "csv": read_csv,
+    "html": read_html,
+    "json": read_json,
+    "jsonl": read_jsonl,
+    "markdown": read_markdown,
+    "parquet": read_parquet,
+    "text": read_text,
+    "warc": read_warc,
+    "wikipedia_intros": read_wikipedia_intros,
+}
+SUFFIXES = (
+    ((".txt", ".text"), "text"),
+    ((".md", ".markdown"), "markdown"),
+    ((".jsonl", ".ndjson"), "jsonl"),
+    ((".json",), "json"),
+    ((".csv", ".tsv"), "csv"),
+    ((".html", ".htm", ".xhtml"), "html"),
+    ((".warc",), "warc"),
+    ((".parquet",), "parquet"),
+)

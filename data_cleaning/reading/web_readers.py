@@ -1,0 +1,107 @@
+"""Readers of web pages, by themselves and in crawls. See readers for the contract."""
+
+import gzip
+from pathlib import Path
+
+from data_cleaning.reading.raw_records import Bad, Read, Record
+
+PAGE_KINDS = ("text/html", "application/xhtml+xml")
+HEADER_BYTES = 64 << 10  # what a reply may have in front of its body
+CUT = "page cut short"
+BLANKS = b" \t\r\n"
+
+
+def read_html(path: Path, max_bytes: int) -> Read:
+    """The main content of one page, in the encoding that its bytes show."""
+    size = path.stat().st_size
+    if size > max_bytes:
+        yield Bad(0, f"document larger than {max_bytes:,} bytes", size)
+        return
+    title, text = main_content(path.read_bytes())
+    yield Record("", title, text)
+
+
+def read_warc(path: Path, max_bytes: int) -> Read:
+    """The HTML pages of a crawl; other responses are Bad and foreign (they are counted, not read)."""
+    from fastwarc.warc import ArchiveIterator, WarcRecordType
+
+    others = WarcRecordType.any_type ^ WarcRecordType.response ^ WarcRecordType.unknown
+    size, last, responses, cut = path.stat().st_size, 0, 0, False
+    try:
+        for record in ArchiveIterator(str(path), parse_http=False):
+            last = record.stream_pos
+            if record.record_type == WarcRecordType.response:
+                responses += 1
+                item = _page(record, max_bytes)
+                cut = isinstance(item, Bad) and item.error.startswith(CUT)
+                yield item
+            elif not record.record_type & others:
+                yield Bad(last, "broken WARC: a record without a type", record.content_length)
+    except (OSError, ValueError) as error:
+        yield Bad(last, f"broken WARC: {error}", size - last)
+        return
+    if not responses:
+        yield Bad(0, "broken WARC: holds no response record", size)
+    elif not cut and not _ends_with(path, last):
+        yield Bad(last, "broken WARC: cut in or behind the last record", size - last)
+
+
+def _page(record, max_bytes: int) -> Record | Bad:
+    """The page of a response. Its reply is parsed apart from the crawl, which a broken one would put out of place."""
+    from fastwarc.warc import WarcRecord
+
+    place, length = record.stream_pos, record.content_length
+    sent = record.reader.read(max_bytes + HEADER_BYTES)
+    reply = WarcRecord()
+    reply.set_bytes_content(sent)
+    reply.is_http = True
+    try:
+        reply.parse_http(auto_decode="all")
+        status, kind = reply.http_headers.status_code if reply.http_headers else 0, reply.http_content_type or ""
+        if status != 200 or kind not in PAGE_KINDS:
+            return Bad(place, f"no page: status {status}, {kind or 'no type'}", length, foreign=True)
+        body = reply.reader.read(max_bytes + 1)
+        if len(body) > max_bytes or len(sent) == max_bytes + HEADER_BYTES:
+            return Bad(place, f"document larger than {max_bytes:,} bytes", length)
+        if len(sent) < length:
+            return Bad(place, f"{CUT}: {len(sent):,} of {length:,} bytes", len(sent))
+        title, text = main_content(body, reply.http_charset)
+    except (OSError, ValueError) as error:
+        return Bad(place, f"broken page: {error}", length)
+    meta = {"url": record.headers.get("WARC-Target-URI", ""), "date": record.headers.get("WARC-Date", "")}
+    return Record(record.record_id or str(place), title, text, place, meta)
+
+
+def _ends_with(path: Path, offset: int) -> bool:
+    """Whether the WARC record at that offset is whole and the last: fastwarc takes a cut inside a header for the end."""
+    with open(path, "rb") as raw:
+        raw.seek(offset)
+        file = gzip.GzipFile(fileobj=raw) if raw.peek(2).startswith(b"\x1f\x8b") else raw
+        try:
+            length = None
+            while line := file.readline(HEADER_BYTES).strip(BLANKS):
+                name, _, value = line.partition(b":")
+                length = max(int(value), 0) if name.lower() == b"content-length" else length
+            while length and (skipped := len(file.read(min(length, HEADER_BYTES)))):
+                length -= skipped
+            while rest := file.read(HEADER_BYTES):
+                if rest.strip(BLANKS):
+                    return False
+        except (EOFError, OSError, ValueError):
+            return False
+    return length == 0
+
+
+def main_content(page: bytes, charset: str | None = None) -> tuple[str, str]:
+    """(title, main text) of an HTML page: navigation, boilerplate and scripts are left out (resiliparse).
+
+    charset: as the server names it; one that browsers do not know counts as none.
+    """
+    from resiliparse.extract.html2text import extract_plain_text
+    from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
+    from resiliparse.parse.html import HTMLTree
+
+    known = map_encoding_to_html5(charset, fallback_utf8=False) if charset else None
+    tree = HTMLTree.parse(bytes_to_str(page, known or detect_encoding(page)))
+    text = extract_plain_text(tree, main_content=True, alt_texts=False, list_bullets=True)
+    return (tree.title or "").strip(), text

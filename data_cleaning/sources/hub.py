@@ -1,0 +1,59 @@
+"""Download from the Hugging Face hub: `python -m data_cleaning.sources.hub datasets|models ORG/NAME REVISION PATH FOLDER`.
+
+In a process of its own, as the hub's library reads when it is imported whether it may ask the network, and a pipeline
+forbids that to its own process.
+"""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from data_cleaning.reading import archives
+
+CONNECTIONS = 8
+UNREACHABLE, REFUSED = 3, 4  # exit codes; what the hub said is the last line of stderr
+
+
+def several(path: str) -> bool:
+    """Whether a path names a folder (trailing slash) or a glob, and not one file."""
+    return path.endswith("/") or any(sign in path for sign in "*?[")
+
+
+def download(kind: str, repository: str, revision: str, path: str, folder: Path) -> int:
+    """Files of a repository, under `folder` by their paths in it. Returns an exit code."""
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    where = {"repo_id": repository, "repo_type": kind.removesuffix("s")}
+
+    def get(name: str) -> None:
+        huggingface_hub.hf_hub_download(**where, revision=revision, local_dir=folder, filename=name)
+
+    try:
+        names = [path]
+        if several(path):
+            # The patterns of the hub's library let * cross folders: what fits is chosen here, of one commit.
+            hub = huggingface_hub.HfApi()
+            revision = hub.repo_info(**where, revision=revision).sha
+            listed = hub.list_repo_files(**where, revision=revision)
+            names = [name for name in listed if archives.matches(name, path)]
+        if not names:
+            return _failed(REFUSED, f"no file of {repository} fits {path!r}")
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            list(pool.map(get, names))
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError) as error:
+        return _failed(UNREACHABLE, type(error).__name__)
+    except HfHubHTTPError as error:
+        return _failed(REFUSED, str(error).splitlines()[0])
+    except HTTPError as error:  # of the hub's own HTTP library: no answer at all
+        return _failed(UNREACHABLE, type(error).__name__)
+    return 0
+
+
+def _failed(code: int, told: str) -> int:
+    print(told, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(download(*sys.argv[1:5], Path(sys.argv[5])))

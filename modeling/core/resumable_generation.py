@@ -1,0 +1,110 @@
+"""Answers to many prompts in chunks that survive a kill: shared by the stages that sample from a chat model."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from transformers import AutoConfig, AutoTokenizer
+
+from modeling.core import sampling
+from modeling.core.recipes import SamplingRecipe
+from modeling.core.sampling import Answer
+
+# Answers between two saves: a few seconds of work on two cores, so a kill loses little. It is part of what a seed
+# means (each chunk draws its own numbers), hence a constant.
+CHUNK_ANSWERS = 512
+
+
+def read_prompts(folder: Path, name: str = "rl") -> list[dict]:
+    """Rows of a prompts artifact, sorted by id, messages as plain dicts."""
+    rows = pq.read_table(folder / f"{name}.parquet").to_pylist()
+    return sorted((row | {"messages": plain(row["messages"])} for row in rows), key=lambda row: row["id"])
+
+
+def plain(messages: list[dict]) -> list[dict]:
+    """Messages without the keys that Arrow fills with null: role, content, and weight where it is set."""
+    return [{key: value for key, value in message.items() if value is not None} for message in messages]
+
+
+def fitting(model_dir: Path, rows: list[dict], recipe: SamplingRecipe) -> list[dict]:
+    """Rows whose prompt leaves room for an answer of max_new_tokens in the model's context."""
+    tokenizer = AutoTokenizer.from_pretrained(model_dir)
+    limit = AutoConfig.from_pretrained(model_dir).max_position_embeddings - recipe.max_new_tokens
+    kept = []
+    for row in rows:
+        try:
+            sampling.fit_prompt(tokenizer, row["messages"], limit)
+        except sampling.PromptTooLongError:
+            continue
+        kept.append(row)
+    return kept
+
+
+def select(rows: list[dict], count: int, safety_share: float, round_number: int) -> list[dict]:
+    """The prompts of a round: `safety_share` of them adversarial, each round the next ones, around when all were used.
+
+    The order is by a hash of the id, so new prompts move few of the old. A kind with too few gives all it has.
+    """
+    pools = {True: [], False: []}
+    for row in sorted(rows, key=lambda row: unit_hash("order", row["id"])):
+        pools[row["kind"] == "safety"].append(row)
+    wanted = {True: round(count * safety_share)}
+    wanted[False] = count - wanted[True]
+    chosen = []
+    for kind, pool in pools.items():
+        begin = (round_number - 1) * wanted[kind]
+        chosen += [pool[(begin + index) % len(pool)] for index in range(min(wanted[kind], len(pool)))]
+    return sorted(chosen, key=lambda row: row["id"])
+
+
+def unit_hash(*parts: object) -> float:
+    """A figure in [0, 1) that belongs to these parts for ever."""
+    return mix(*parts) / 2**63
+
+
+def mix(*parts: object) -> int:
+    """A 63-bit seed out of several parts, so that no two uses of randomness share one."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big") >> 1
+
+
+def chunks(total: int, size: int) -> list[range]:
+    return [range(begin, min(begin + size, total)) for begin in range(0, total, size)]
+
+
+def kept(path: Path, make: Callable[[], list]) -> list:
+    """What `make` returns, from `path` if it was made before. JSON, so it must be lists, texts and numbers."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(make()))
+        os.replace(partial, path)
+    return json.loads(path.read_text())
+
+
+def answer_all(
+    model_dir: Path, prompts: list[list[dict]], recipe: SamplingRecipe, samples: int, purpose: str, scratch: Path, log
+) -> list[list[Answer]]:
+    """`samples` answers to each prompt. Finished chunks in `scratch` are reused; the model loads if one is missing.
+
+    `purpose` goes into the seed: two uses of one recipe draw different numbers.
+    """
+    loaded = None
+    answers: list[list[Answer]] = []
+    parts = chunks(len(prompts), max(1, CHUNK_ANSWERS // samples))
+    for number, part in enumerate(parts):
+
+        def make(number: int = number, part: range = part) -> list[list[Answer]]:
+            nonlocal loaded
+            loaded = loaded or sampling.load(model_dir)
+            seed = mix(recipe.seed, purpose, number)
+            return sampling.generate(*loaded, [prompts[index] for index in part], recipe, samples, seed, log)
+
+        answers += [[Answer(*one) for one in row] for row in kept(scratch / f"{number:05d}.json", make)]
+        log.progress(len(answers), len(prompts), unit="prompt")
+    if loaded is not None:
+        loaded = None
+        sampling.free_memory()
+    return answers

@@ -1,0 +1,293 @@
+"""Answers from a chat model: batched generation, the one interface for rejection sampling, PPO, evaluation and the demo.
+
+`generate` takes conversations and gives texts, `generate_ids` takes and gives token ids. Each row draws from its own
+column of one random table, so the same seed gives the same answers whatever ran before and however rows fall into
+batches (up to the rounding of a differently shaped matrix product).
+"""
+
+import gc
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+
+from modeling.core import dialog, runtime
+from modeling.core.recipes import SamplingRecipe
+
+# What the KV cache may hold at once: runtime, never part of an artifact's identity.
+CPU_TOKEN_BUDGET = 49_152
+CUDA_MEMORY_SHARE = 0.4  # of the free memory; logits, activations and the allocator's slack want the rest
+CPU_BFLOAT16_PARAMETERS = 30_000_000
+
+
+class PromptTooLongError(ValueError):
+    """The last user turn alone leaves no room for an answer."""
+
+
+class Answer(NamedTuple):
+    text: str
+    ended: bool  # False: cut off at max_new_tokens, nothing closed it
+
+
+@dataclass(frozen=True)
+class FittedPrompt:
+    ids: list[int]
+    dropped_turns: int  # earliest question-answer pairs left out so that an answer fits in the context
+
+
+def generation_dtype(where: torch.device, parameters: int) -> torch.dtype:
+    """bfloat16, but for small models on a CPU: their single-token products are bound by overhead, not by width."""
+    return torch.float32 if where.type == "cpu" and parameters < CPU_BFLOAT16_PARAMETERS else torch.bfloat16
+
+
+def load(model_dir: Path | str):
+    """(model, tokenizer) for generation: a vLLM engine where vLLM and a GPU are there, else a transformers model."""
+    tokenizer = AutoTokenizer.from_pretrained(model_dir)
+    where = runtime.device()
+    if where.type == "cuda" and importlib.util.find_spec("vllm"):
+        from vllm import LLM
+
+        return LLM(model=str(model_dir), dtype="bfloat16", gpu_memory_utilization=0.6), tokenizer
+    return load_transformers(model_dir), tokenizer
+
+
+def load_transformers(model_dir: Path | str, where: torch.device | None = None):
+    """The causal model itself in the generation dtype, in evaluation mode."""
+    where = where or runtime.device()
+    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype="auto")
+    return model.to(where, generation_dtype(where, model.num_parameters())).eval()
+
+
+def free_memory() -> None:
+    """Give back the accelerator memory of models that nobody refers to any more, before the next one is loaded."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def generate(
+    model,
+    tokenizer,
+    prompts: list[list[dict]],
+    recipe: SamplingRecipe,
+    samples: int = 1,
+    seed: int | None = None,
+    log=None,
+) -> list[list[Answer]]:
+    """`samples` answers to each conversation (which ends with a user turn), in the order of `prompts`.
+
+    A conversation too long for the context loses its earliest turns, which is logged; raises PromptTooLongError when
+    its last turn alone doesn't fit.
+    """
+    limit = context_length(model) - recipe.max_new_tokens
+    fitted = [fit_prompt(tokenizer, messages, limit) for messages in prompts]
+    shortened = [prompt.dropped_turns for prompt in fitted if prompt.dropped_turns]
+    if shortened and log is not None:
+        log.info(f"{len(shortened)} of {len(prompts)} prompts lost {sum(shortened)} early turns to fit {limit} tokens")
+    answers = generate_ids(model, tokenizer, [prompt.ids for prompt in fitted], recipe, samples, seed, log)
+    closing = dialog.closing_token_id(tokenizer)
+    return [[Answer(dialog.decode_answer(tokenizer, ids), closing in ids) for ids in row] for row in answers]
+
+
+def fit_prompt(tokenizer, messages: list[dict], limit: int) -> FittedPrompt:
+    """Encode a conversation in at most `limit` tokens, dropping the earliest question-answer pairs, never the system."""
+    if limit < 1:
+        raise ValueError("max_new_tokens leaves no room for a prompt: lower it below the model's context")
+    system = [message for message in messages if message["role"] == "system"]
+    turns = [message for message in messages if message["role"] != "system"]
+    dropped = 0
+    while True:
+        ids = dialog.encode_prompt(tokenizer, system + turns)
+        if len(ids) <= limit:
+            return FittedPrompt(ids, dropped)
+        if len(turns) < 3:
+            raise PromptTooLongError(
+                f"the last turn takes {len(ids)} tokens, {limit} are free: shorten it or lower max_new_tokens"
+            )
+        turns, dropped = turns[2:], dropped + 1
+
+
+def context_length(model) -> int:
+    """Positions the model was built for."""
+    if _is_vllm(model):
+        return model.llm_engine.model_config.max_model_len
+    return model.config.max_position_embeddings
+
+
+def generate_ids(
+    model,
+    tokenizer,
+    prompts: list[list[int]],
+    recipe: SamplingRecipe,
+    samples: int = 1,
+    seed: int | None = None,
+    log=None,
+) -> list[list[list[int]]]:
+    """`samples` answers as token ids to each prompt of token ids.
+
+    An answer ends with the closing token, or without it where max_new_tokens cut it. Temperature 0 is greedy.
+    `seed` replaces the recipe's (a round or an iteration has its own).
+    """
+    if not prompts:
+        return []
+    seed = recipe.seed if seed is None else seed
+    limit = context_length(model) - recipe.max_new_tokens
+    longest = max(len(ids) for ids in prompts)
+    if longest > limit:
+        raise PromptTooLongError(f"a prompt has {longest} tokens, {limit} are free: use fit_prompt first")
+    closing = dialog.closing_token_id(tokenizer)
+    if _is_vllm(model):
+        return _generate_vllm(model, prompts, recipe, samples, seed, closing)
+
+    shape = (len(prompts), samples, recipe.max_new_tokens, 2)
+    uniforms = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+    answers: list[list[list[int]]] = [[] for _ in prompts]
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else closing
+    training = model.training
+    model.eval()
+    done = 0
+    for batch in batches([len(prompts[index]) for index in order], recipe.max_new_tokens, samples, _budget(model)):
+        chosen = [order[position] for position in batch]
+        rows = _generate_batch(
+            model, [prompts[index] for index in chosen], uniforms[chosen].flatten(0, 1), recipe, samples, closing, pad
+        )
+        for position, index in enumerate(chosen):
+            answers[index] = rows[position * samples : (position + 1) * samples]
+        done += len(chosen)
+        if log is not None:
+            log.progress(done, len(prompts), unit="prompt")
+    model.train(training)
+    return answers
+
+
+def batches(lengths: list[int], new_tokens: int, samples: int, budget: int) -> list[list[int]]:
+    """Group ascending prompt lengths so that rows × (longest prompt + new tokens) stays within the budget."""
+    groups: list[list[int]] = []
+    for position, length in enumerate(lengths):
+        if groups and (len(groups[-1]) + 1) * samples * (length + new_tokens) <= budget:
+            groups[-1].append(position)
+        else:
+            groups.append([position])
+    return groups
+
+
+@torch.inference_mode()
+def _generate_batch(model, prompts, uniforms_RT2, recipe, samples, closing, pad) -> list[list[int]]:
+    """Rows R = prompts × samples. The prompt runs once for all its samples; finished rows leave the batch."""
+    where = model.device
+    width = max(len(ids) for ids in prompts)
+    ids_BP = torch.tensor([[pad] * (width - len(ids)) + ids for ids in prompts], device=where)
+    mask_BP = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=where)
+    positions_BP = (mask_BP.cumsum(1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    logits_BV = model(
+        input_ids=ids_BP,
+        attention_mask=mask_BP,
+        position_ids=positions_BP,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    ).logits[:, -1]
+    if samples > 1:
+        cache.batch_repeat_interleave(samples)
+    logits_RV = logits_BV.repeat_interleave(samples, 0)
+    mask_RP = mask_BP.repeat_interleave(samples, 0)
+    positions_R = positions_BP[:, -1].repeat_interleave(samples, 0)
+    uniforms_RT2 = uniforms_RT2.to(where)
+    alive_R = torch.arange(len(prompts) * samples, device=where)  # the row of the result each live row belongs to
+    answers: list[list[int]] = [[] for _ in range(len(prompts) * samples)]
+
+    for step in range(recipe.max_new_tokens):
+        tokens_R = sample_tokens(logits_RV.float(), uniforms_RT2[alive_R, step], recipe.temperature, recipe.top_p)
+        for row, token in zip(alive_R.tolist(), tokens_R.tolist(), strict=True):
+            answers[row].append(token)
+        going = (tokens_R != closing).nonzero().flatten()
+        if len(going) == 0 or step + 1 == recipe.max_new_tokens:
+            break
+        if len(going) < len(tokens_R):
+            cache.batch_select_indices(going)
+            alive_R, tokens_R, mask_RP, positions_R = (t[going] for t in (alive_R, tokens_R, mask_RP, positions_R))
+        positions_R = positions_R + 1
+        mask_RP = torch.cat([mask_RP, mask_RP.new_ones(len(mask_RP), 1)], 1)
+        logits_RV = model(
+            input_ids=tokens_R[:, None],
+            attention_mask=mask_RP,
+            position_ids=positions_R[:, None],
+            past_key_values=cache,
+            use_cache=True,
+        ).logits[:, -1]
+    return answers
+
+
+def sample_tokens(logits_RV: torch.Tensor, uniforms_R2: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
+    """One token a row from the smallest set of most likely tokens that holds `top_p`, drawn by inverse transform.
+
+    Temperature acts before the cut, as in Llama 2's own generation; 0 takes the most likely token. A token is drawn from
+    the whole distribution with the first uniform number and kept if it lies in the set. Only the few other rows (1 - top_p)
+    are sorted and drawn again with the second. That is the same distribution, and sorting a vocabulary for every
+    row and step would take longer than a small model's own step.
+    """
+    if temperature == 0:
+        return logits_RV.argmax(-1)
+    probabilities_RV = (logits_RV / temperature).softmax(-1)
+    tokens_R = _draw(probabilities_RV.cumsum(-1), uniforms_R2[:, 0])
+    if top_p >= 1:
+        return tokens_R
+    drawn_R1 = probabilities_RV.gather(1, tokens_R[:, None])
+    more_likely_R = probabilities_RV.where(probabilities_RV > drawn_R1, 0).sum(-1)
+    outside = (more_likely_R >= top_p).nonzero().flatten()
+    if len(outside):
+        sorted_QV, order_QV = probabilities_RV[outside].sort(-1, descending=True)
+        cumulative_QV = sorted_QV.cumsum(-1)
+        kept_QV = sorted_QV.where(cumulative_QV - sorted_QV < top_p, 0).cumsum(-1)
+        tokens_R[outside] = order_QV.gather(1, _draw(kept_QV, uniforms_R2[outside, 1])[:, None]).flatten()
+    return tokens_R
+
+
+def _draw(cumulative_RV: torch.Tensor, uniforms_R: torch.Tensor) -> torch.Tensor:
+    """Index of the first entry whose cumulative mass exceeds its row's share of the total."""
+    target_R1 = uniforms_R[:, None] * cumulative_RV[:, -1:]
+    drawn_R = torch.searchsorted(cumulative_RV, target_R1, right=True).flatten()
+    # A uniform number next to 1 may round up to the total: the last entry with mass is meant.
+    last_R = (cumulative_RV < cumulative_RV[:, -1:]).sum(-1)
+    return torch.minimum(drawn_R, last_R)
+
+
+def _budget(model) -> int:
+    """Tokens of all rows together."""
+    if model.device.type == "cpu":
+        return CPU_TOKEN_BUDGET
+    free, _ = torch.cuda.mem_get_info(model.device)
+    return max(1, int(CUDA_MEMORY_SHARE * free / cache_bytes_per_token(model.config, model.dtype.itemsize)))
+
+
+def cache_bytes_per_token(config, itemsize: int) -> int:
+    """Keys and values of one token in all layers."""
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 2 * config.num_hidden_layers * config.num_key_value_heads * head * itemsize
+
+
+def _is_vllm(model) -> bool:
+    return hasattr(model, "llm_engine")
+
+
+def _generate_vllm(engine, prompts, recipe, samples, seed, closing) -> list[list[list[int]]]:
+    from vllm import SamplingParams
+
+    params = [
+        SamplingParams(
+            n=samples,
+            temperature=recipe.temperature,
+            top_p=recipe.top_p,
+            max_tokens=recipe.max_new_tokens,
+            stop_token_ids=[closing],
+            seed=(seed + index) % 2**63,
+        )
+        for index in range(len(prompts))
+    ]
+    results = engine.generate([{"prompt_token_ids": ids} for ids in prompts], params)
+    return [[list(output.token_ids) for output in result.outputs] for result in results]

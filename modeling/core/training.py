@@ -1,0 +1,291 @@
+"""What pretraining, SFT and reward models share: arguments for a transformers/TRL Trainer, and a `fit` that survives kills.
+
+`training_arguments` turns an OptimizerRecipe (paper 2.2: AdamW, cosine to 10 %, warm-up, clipping) into arguments,
+`fit` trains from the last complete checkpoint and ends with the same weights as an undisturbed run (bit for bit on CPU),
+`save_model` writes a Hugging Face directory.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from matplotlib.figure import Figure
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from modeling.core import resumable_generation
+from modeling.core.atomic_folders import filling
+from modeling.core.recipes import OptimizerRecipe
+from modeling.core.runtime import device
+
+COMPLETE = "COMPLETE"  # written last into a checkpoint; one without it was cut short and is deleted
+# Tokens a device holds at once unless CRIA_MICRO_BATCH says otherwise: logits of a 32k vocabulary then take 4 GB.
+MICRO_BATCH_TOKENS = 32_768
+MIN_CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SHARE = 0.03  # of the wall time that checkpoints may take
+# What the first one is taken to cost: weights and two moments a parameter on a slow disk, at most a quarter of a minute.
+CHECKPOINT_BYTES, DISK_BYTES_PER_S, MOST_GUESSED_SECONDS = 12, 150e6, 15.0
+
+
+def split_batch(sequences: int, tokens: int) -> tuple[int, int]:
+    """(per-device batch, accumulation steps) for a global batch of `sequences`, of at most `tokens` each, on the devices there.
+
+    $CRIA_MICRO_BATCH, else MICRO_BATCH_TOKENS, bounds what one device holds at once. The global batch is the recipe's and
+    never changes: ValueError where it does not divide among the devices.
+    """
+    devices = processes()
+    if sequences % devices:
+        raise ValueError(f"A global batch of {sequences} sequences does not divide among {devices} devices")
+    share = sequences // devices
+    bound = max(1, int(os.environ.get("CRIA_MICRO_BATCH", MICRO_BATCH_TOKENS // tokens)))
+    accumulation = next(n for n in range(1, share + 1) if share % n == 0 and share // n <= bound)
+    return share // accumulation, accumulation
+
+
+def training_arguments(
+    cls: type[TrainingArguments],
+    out: Path,
+    optimizer: OptimizerRecipe,
+    total_steps: int,
+    *,
+    batch: int,
+    accumulation: int = 1,
+    seed: int,
+    **extra: Any,
+) -> TrainingArguments:
+    """Arguments of class `cls` (TrainingArguments, SFTConfig, RewardConfig) for `total_steps` optimizer steps.
+
+    `batch` is rows per device and forward pass. bf16 autocast over float32 weights on every device. Checkpoints go to
+    `out/_scratch/checkpoints` by `fit`. `extra` is passed on.
+    """
+    where = device()
+    # The first step of a warm-up has rate 0: a few steps have none, and one step does not consist of it.
+    warmup = min(max(optimizer.warmup_steps, round(optimizer.warmup_ratio * total_steps)), total_steps - 1)
+    if optimizer.schedule == "cosine":
+        schedule = {
+            "lr_scheduler_type": "cosine_with_min_lr",
+            "lr_scheduler_kwargs": {"min_lr_rate": optimizer.final_ratio},
+        }
+    elif optimizer.schedule == "constant":
+        schedule = {"lr_scheduler_type": "constant_with_warmup"}
+    else:
+        raise ValueError(f"Unknown schedule {optimizer.schedule!r}: use 'cosine' or 'constant'")
+    settings: dict[str, Any] = {
+        "output_dir": str(out / "_scratch" / "checkpoints"),
+        "max_steps": total_steps,
+        "per_device_train_batch_size": batch,
+        "gradient_accumulation_steps": accumulation,
+        "learning_rate": optimizer.learning_rate,
+        "optim": "adamw_torch_fused",
+        "adam_beta1": optimizer.beta1,
+        "adam_beta2": optimizer.beta2,
+        "adam_epsilon": optimizer.epsilon,
+        "weight_decay": optimizer.weight_decay,  # the Trainer spares norms and biases
+        "max_grad_norm": optimizer.gradient_clip,
+        "warmup_steps": warmup,
+        **schedule,
+        "bf16": True,
+        "use_cpu": where.type == "cpu",
+        "seed": seed,
+        "data_seed": seed,
+        "logging_steps": max(1, min(10, total_steps // 100)),
+        "logging_nan_inf_filter": False,  # a NaN must be seen; the filter also waits for the device at each step
+        "save_strategy": "no",  # fit's own callback decides when
+        "save_total_limit": 2,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": where.type == "cuda",
+    }
+    if where.type == "cuda" and processes() > 1:
+        settings["fsdp"] = True  # FSDP2, a unit a decoder layer: no device holds the whole model or its optimizer state
+    arguments = cls(**{**settings, **extra})
+    # A process has one device: the Trainer would spread a single process over all GPUs and multiply the global batch.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
+
+
+class NoTokenCount:
+    """Mixed into TRL's trainers: their own count of tokens starts anew when a run continues, and takes a batch for a row."""
+
+    def log(self, logs: dict, start_time: float | None = None) -> None:
+        self._metrics["train"].pop("num_tokens", None)
+        super().log(logs, start_time)
+
+
+def fit(
+    trainer: Trainer, out: Path, log: Any, *, tokens_per_step: int = 0, checkpoint_steps: int | None = None
+) -> list[dict]:
+    """Train to the end, from the last complete checkpoint under the trainer's output_dir if there is one.
+
+    Returns the history [{step, loss, grad_norm, learning_rate, …}] and writes it to out/loss.jsonl and
+    out/plots/loss.png (main process only). `tokens_per_step` is the global batch, for tokens/s. Checkpoints are written
+    every minute (rarer where they would cost over 3 % of the time) or every `checkpoint_steps` steps.
+    """
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Progress(log, tokens_per_step))
+    parameters = sum(weight.numel() for weight in trainer.model.parameters())
+    guess = min(MOST_GUESSED_SECONDS, parameters * CHECKPOINT_BYTES / DISK_BYTES_PER_S)
+    trainer.add_callback(Checkpoints(checkpoint_steps, guess))
+    checkpoint = last_checkpoint(Path(trainer.args.output_dir))
+    if checkpoint is not None:
+        log.info(f"Continuing from {checkpoint.name}")
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    history = [entry for entry in trainer.state.log_history if "loss" in entry]
+    if trainer.is_world_process_zero():
+        write_history(history, out)
+    return history
+
+
+def once(out: Path, train: Callable[[], dict]) -> dict:
+    """What `train` returns; a run killed after training does not train again, in any of its processes."""
+    done = out / "_scratch" / "trained.json"
+    if main_process():
+        return resumable_generation.kept(done, lambda: [train()])[0]
+    return json.loads(done.read_text())[0] if done.exists() else train()
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint of a folder; incomplete ones are deleted."""
+    complete = []
+    for path in folder.glob("checkpoint-*"):
+        if (path / COMPLETE).exists():
+            complete.append(path)
+        elif main_process():
+            shutil.rmtree(path)
+    return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
+    """Write model and tokenizer as a Hugging Face directory (safetensors) at the root of `out`, each file atomically.
+
+    Every process of a distributed run must call it: sharded weights are gathered, the main process writes.
+    """
+    weights = None
+    if distributed():
+        weights = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+        if getattr(model.config, "tie_word_embeddings", False):
+            weights.pop("lm_head.weight", None)
+    if main_process():
+        with filling(out) as folder:
+            model.save_pretrained(folder, state_dict=weights)
+            tokenizer.save_pretrained(folder)
+    if distributed():
+        dist.barrier()
+
+
+def processes() -> int:
+    """How many processes train together, each on a device of its own."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def distributed() -> bool:
+    """Whether several processes train together, and can talk by now."""
+    return dist.is_available() and dist.is_initialized() and processes() > 1
+
+
+def main_process() -> bool:
+    """The one process that writes what all of them agree on."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def write_history(history: Sequence[dict], out: Path) -> None:
+    """out/loss.jsonl, and out/plots/loss.png."""
+    partial = out / "loss.jsonl.partial"
+    partial.write_text("".join(json.dumps(entry, sort_keys=True) + "\n" for entry in history))
+    os.replace(partial, out / "loss.jsonl")
+    steps = [entry["step"] for entry in history]
+    plot_curve(out / "plots" / "loss.png", steps, [entry["loss"] for entry in history], "Loss (nats)", "Training loss")
+
+
+def plot_curve(path: Path, steps: Sequence[float], values: Sequence[float], label: str, title: str) -> None:
+    """A line over optimizer steps: the values faint, their running mean on top."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = Figure(figsize=(7.2, 3.8), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    mean, running = [], None
+    for value in values:
+        running = value if running is None else 0.9 * running + 0.1 * value
+        mean.append(running)
+    axes.plot(steps, values, color="#9db7d5", linewidth=0.9)
+    axes.plot(steps, mean, color="#1f4e79", linewidth=1.8)
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel(label)
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.grid(axis="y", color="#e3e3e3", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.01)
+    partial = path.with_suffix(".partial.png")
+    figure.savefig(partial, metadata={"Software": None})
+    os.replace(partial, path)
+
+
+class Progress(TrainerCallback):
+    """Tells `log` the step, the loss and the speed since the last time."""
+
+    def __init__(self, log: Any, tokens_per_step: int) -> None:
+        self.log, self.tokens_per_step = log, tokens_per_step
+        self.time, self.step = 0.0, 0
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        self.time, self.step = time.perf_counter(), state.global_step
+
+    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+        if not state.is_world_process_zero or not logs or "loss" not in logs:
+            return
+        now = time.perf_counter()
+        speed = (state.global_step - self.step) / max(now - self.time, 1e-9)
+        figures = {"loss": round(logs["loss"], 4), "steps_per_s": round(speed, 3)}
+        if self.tokens_per_step:
+            figures["tokens_per_s"] = round(speed * self.tokens_per_step)
+        self.log.progress(state.global_step, state.max_steps, **figures)
+        self.time, self.step = now, state.global_step
+
+
+class Checkpoints(TrainerCallback):
+    """Asks for a checkpoint now and then, and marks it complete once everything of it is on disk.
+
+    Only at logging steps: the Trainer keeps the loss summed since the last log in memory alone, so a run resumed
+    between two logs would report another loss. Never at the last step: the model itself is saved then.
+    """
+
+    def __init__(self, steps: int | None, cost: float) -> None:
+        self.steps = steps
+        self.asked = self.saved = time.monotonic()
+        self.cost = cost  # seconds; a guess until the first one
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        if state.global_step % state.logging_steps or state.global_step >= state.max_steps:
+            return
+        if self.steps is not None:
+            due = state.global_step % self.steps == 0
+        else:
+            due = time.monotonic() - self.saved > max(MIN_CHECKPOINT_SECONDS, self.cost / CHECKPOINT_SHARE)
+            if distributed():  # clocks differ; the main process decides for all
+                answer = torch.tensor(float(due), device=args.device)
+                dist.broadcast(answer, 0)
+                due = bool(answer.item())
+        if due:
+            self.asked = time.monotonic()
+            control.should_save = True
+
+    def on_save(self, args, state, control, **kwargs) -> None:
+        if distributed():
+            dist.barrier()
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+        self.saved = time.monotonic()
+        self.cost = self.saved - self.asked

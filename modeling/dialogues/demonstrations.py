@@ -1,0 +1,192 @@
+"""Demonstrations for supervised fine-tuning (paper 3.1, 4.2): prompts with real answers from sources with a licence.
+
+Definitions come from the mixture's reference texts, conversations from written and human dialogues, safe answers from
+what people judged harmless. Nothing is generated; only question forms and short system prompts are templates. All
+entities belong to the demonstrations' part of the split (modeling/dialogues/splits.py), so later prompts and tests are new.
+"""
+
+import collections
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from modeling.core import dialogue_tables, reporting
+from modeling.core.recipes import DemonstrationsRecipe
+from modeling.dialogues import dialogue_sources, multi_turn, questions, safety_sources, splits
+from modeling.dialogues.dialogue_sources import Conversation
+from modeling.dialogues.safety_sources import OwnedPrompt, SafeAnswer
+
+SCHEMA = pa.schema(
+    [("id", pa.string()), ("messages", dialogue_tables.MESSAGES), ("category", pa.string()), ("source", pa.string()),
+     ("license", pa.string()), ("entity", pa.string())]
+)  # fmt: skip
+
+HELPFUL = "You are a helpful, respectful and honest assistant."  # opening of Table 31
+BRIEFLY = "Answer in a few words."
+ONE_SENTENCE = "Answer in one sentence."
+SAFETY_SYSTEM_SHARE = 0.3  # of safety dialogues that carry one of them
+TEST_SHARE = 0.05
+
+
+def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """Write train.parquet and test.parquet (id, messages, category, source, license, entity) and report.md.
+
+    Metrics: rows by category and by part. Raises ValueError where no definition or no conversation was found.
+    """
+    known = questions.subjects(inputs["mixture"])
+    definitions = definition_rows(config, known)
+    log.info(f"{len(definitions)} definitions")
+    written = dialogue_sources.corpus_conversations(inputs["dialogues"])
+    conversations = conversation_rows(config, written, dialogue_sources.human_chats(inputs["dialogues"]))
+    log.info(f"{len(conversations)} conversations")
+    owned = safety_sources.owned_prompts(inputs["dialogues"])
+    answers = safety_sources.safe_answers(inputs["dialogues"])
+    refusals = safety_sources.generic_answers(answers)
+    safety, figures = safety_rows(config, owned, answers, refusals)
+    log.info(f"{len(safety)} safety dialogues ({figures['safety_real']} with the answer given to that very prompt)")
+    if config.max_definitions and not definitions:
+        raise ValueError("no reference text of the mixture defines its title: add a source of encyclopedic texts")
+    if config.max_conversations and not conversations:
+        raise ValueError("the dialogues artifact holds no conversations: add a source with use = 'dialogues'")
+    rows = sorted(definitions + conversations + safety, key=lambda row: row["id"])
+    held_out = {row["entity"] for row in rows if splits.unit(row["entity"], "demonstrations-test") < TEST_SHARE}
+    said = multi_turn.pool(known, written, owned, refusals, splits.DEMONSTRATIONS, held_out)
+    rows = [
+        row  # longer answers before it would break what its system prompt asks for
+        if row["messages"][0]["content"] == BRIEFLY
+        else multi_turn.with_earlier_turns(row, said, config.multi_turn_share)
+        for row in rows
+    ]
+    test = [row for row in rows if row["entity"] in held_out]
+    train = [row for row in rows if row["entity"] not in held_out]
+    dialogue_tables.write_rows(train, SCHEMA, out / "train.parquet")
+    dialogue_tables.write_rows(test, SCHEMA, out / "test.parquet")
+    counts = collections.Counter(row["category"] for row in rows)
+    report(rows, counts, out)
+    return {
+        "train": len(train),
+        "test": len(test),
+        "multi_turn": sum(multi_turn.is_multi_turn(row["messages"]) for row in rows),
+        "with_system": sum(row["messages"][0]["role"] == "system" for row in rows),
+        **{category.replace("-", "_"): count for category, count in sorted(counts.items())},
+        **figures,
+    }
+
+
+def definition_rows(config: DemonstrationsRecipe, known: Sequence[questions.Subject]) -> list[dict]:
+    """Questions about reference texts: most ask what something is, some go on, some want a few words."""
+    rows: list[dict] = []
+    for subject in known:
+        if len(rows) >= config.max_definitions:
+            break
+        if splits.part_of(subject.entity, splits.KNOWLEDGE) != splits.DEMONSTRATIONS:
+            continue
+        answer, following = questions.answer(subject, config.max_answer_words)
+        if not answer:
+            continue
+        draw = splits.unit(subject.entity, f"shape{config.seed}")
+        more, _ = questions.answer(subject, config.max_answer_words, following)
+        if draw < 0.15 and subject.description:
+            category, system = "description", BRIEFLY
+            turns = [f"Describe {subject.name} in a few words.", f"{subject.description.rstrip('.')}."]
+        elif draw < 0.30 and more:
+            category, system = "definition-multi", HELPFUL
+            turns = [questions.question(subject), answer, questions.follow_up(subject), more]
+        else:
+            category, system = "definition", ONE_SENTENCE if following == 1 else HELPFUL
+            turns = [questions.question(subject), answer]
+        chosen = _system(subject.entity, config, config.system_share, system)
+        rows.append(row(f"definition:{subject.entity}", turns, category, subject.source, subject.license,
+                        subject.entity, chosen))  # fmt: skip
+    return rows
+
+
+def conversation_rows(
+    config: DemonstrationsRecipe, written: Sequence[Conversation], chats: Sequence[Conversation]
+) -> list[dict]:
+    """Written conversations first, of all topics alike, then the human chats that people rated best."""
+    written = sorted(written, key=lambda one: splits.unit(" ".join(one.turns)))
+    chats = sorted(chats, key=lambda chat: (-chat.quality, splits.unit(" ".join(chat.turns))))
+    rows: dict[str, dict] = {}
+    for conversation in [*written, *chats]:
+        if len(rows) >= config.max_conversations:
+            break
+        entity = splits.about(conversation.turns[0])
+        too_long = any(len(turn.split()) > config.max_answer_words for turn in conversation.turns[1::2])
+        if too_long or splits.part_of(entity, splits.KNOWLEDGE) != splits.DEMONSTRATIONS:
+            continue
+        # Several answers to one question are kept: variety is what conversation needs.
+        identifier = f"conversation:{splits.unit(' '.join(conversation.turns)):.12f}"
+        system = _system(identifier, config, config.system_share, HELPFUL)
+        rows.setdefault(identifier, row(identifier, list(conversation.turns), "conversation", conversation.source,
+                                        conversation.license, entity, system))  # fmt: skip
+    return list(rows.values())
+
+
+def safety_rows(
+    config: DemonstrationsRecipe,
+    owned_prompts: Sequence[OwnedPrompt],
+    answers: Sequence[SafeAnswer],
+    generic: Sequence[SafeAnswer],
+) -> tuple[list[dict], dict]:
+    """Adversarial prompts with safe answers: real pairs first, then prompts paired with `generic` real answers.
+
+    Returns rows of category "safety" (the answer was given to this prompt, and judged) and "safety-paired" (the answer was
+    given to another prompt and names nothing specific), and the counts of both and of the generic answers.
+    """
+    owned = {one.request.prompt: one for one in owned_prompts}
+    rows: list[dict] = []
+    for answer in answers:
+        prompt = owned.get(answer.prompt)  # a variant of what the judge learns from is nobody's
+        short, _ = questions.answer_text(answer.answer, config.max_answer_words)
+        if prompt and prompt.part == splits.DEMONSTRATIONS and short:
+            rows.append(_safety_row(config, prompt, short, "safety", answer.source, answer.license))
+    real = {row["id"]: row for row in rows}
+    rows = list(real.values())[: config.max_safety]
+    demonstrated = {row["entity"] for row in rows}
+    for prompt in sorted(owned.values(), key=lambda one: splits.unit(one.request.prompt, "order")):
+        if len(rows) >= config.max_safety or not generic:
+            break
+        mine = prompt.part == splits.DEMONSTRATIONS and prompt.group not in demonstrated
+        if mine and prompt.request.refusable:
+            chosen = generic[int(splits.unit(prompt.request.prompt, f"answer{config.seed}") * len(generic))]
+            rows.append(_safety_row(config, prompt, chosen.answer, "safety-paired", prompt.request.source,
+                                    prompt.request.license))  # fmt: skip
+    paired = sum(row["category"] == "safety-paired" for row in rows)
+    return rows, {"safety_real": len(rows) - paired, "safety_paired": paired, "generic_safe_answers": len(generic)}
+
+
+def _safety_row(
+    config: DemonstrationsRecipe, prompt: OwnedPrompt, answer: str, category: str, source: str, license_: str
+) -> dict:
+    identifier = f"{category}:{splits.unit(prompt.request.prompt + answer):.12f}"
+    preprompt = config.preprompts[int(splits.unit(identifier, "preprompt") * len(config.preprompts))]
+    system = _system(identifier, config, max(config.system_share, SAFETY_SYSTEM_SHARE), preprompt)
+    return row(identifier, [prompt.request.prompt, answer], category, source, license_, prompt.group, system)
+
+
+def _system(key: str, config: DemonstrationsRecipe, share: float, text: str) -> str:
+    return text if splits.unit(key, f"system{config.seed}") < share else ""
+
+
+def row(
+    identifier: str, turns: list[str], category: str, source: str, license_: str, entity: str, system: str = ""
+) -> dict:
+    """One dialogue of the artifact; `turns` alternate user, assistant, …"""
+    messages = [{"role": ("user", "assistant")[place % 2], "content": turn} for place, turn in enumerate(turns)]
+    if system:
+        messages.insert(0, {"role": "system", "content": system})
+    return {"id": identifier, "messages": messages, "category": category, "source": source, "license": license_,
+            "entity": entity}  # fmt: skip
+
+
+def report(rows: list[dict], counts: collections.Counter, out: Path) -> None:
+    """report.md: how many of each category, and the first two of each as people will read them."""
+    lines = ["| category | dialogues |", "| --- | ---: |", *(f"| {name} | {n} |" for name, n in counts.most_common())]
+    for category in sorted(counts):
+        lines += ["", f"### {category}"]
+        shown = sorted((row for row in rows if row["category"] == category), key=lambda row: splits.unit(row["id"]))[:2]
+        for one in shown:
+            lines += ["", *(f"- **{message['role']}**: {message['content']}" for message in one["messages"])]
+    reporting.write_text(out / "report.md", "\n".join(lines) + "\n")

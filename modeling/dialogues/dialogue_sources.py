@@ -1,0 +1,129 @@
+"""The raw files of the `dialogues` artifact as plain records: conversations between people, and written ones.
+
+Files lie in raw/<source name>/; a source is recognised by the shape of its files, so that a user may add a second copy of
+a format under a name of his own. Every record carries the licence that sources.json states for its source.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from modeling.dialogues import answer_rules
+
+
+@dataclass(frozen=True)
+class Conversation:
+    turns: tuple[str, ...]  # user, assistant, user, … ending with the assistant
+    topic: str
+    quality: float  # mean of people's ratings, 1 to 10
+    source: str
+    license: str
+
+
+def licenses(dialogues: Path) -> dict[str, str]:
+    """Licence of each source by name. Raises ValueError where the artifact has no sources.json."""
+    path = dialogues / "sources.json"
+    if not path.exists():
+        raise ValueError(f"{dialogues} has no sources.json: materialize the dialogues artifact first")
+    return {entry["name"]: entry["license"] for entry in json.loads(path.read_text())}
+
+
+def files(dialogues: Path, pattern: str) -> Iterator[tuple[Path, str, str]]:
+    """(file, source name, licence) of every raw file whose name matches, in the order of paths."""
+    known = licenses(dialogues)
+    for path in sorted((dialogues / "raw").rglob(pattern)):
+        name = path.relative_to(dialogues / "raw").parts[0]
+        yield path, name, known.get(name, "")
+
+
+def corpus_conversations(dialogues: Path) -> list[Conversation]:
+    """ChatterBot's YAML: question and first answer of each entry (further lines are mostly alternatives, not turns)."""
+    found, seen = [], set()
+    for path, source, license_ in files(dialogues, "*.y*ml"):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or "conversations" not in content:
+            continue
+        topic = path.stem.replace("_", " ")
+        for lines in content["conversations"]:
+            turns = [clean(str(line)) for line in lines]
+            # Only these files hold real dialogues, where each line answers the one before.
+            length = len(turns) // 2 * 2 if topic in ("conversations", "greetings") else 2
+            turns = tuple(turns[: min(length, 6)])
+            if len(turns) >= 2 and all(turns) and turns not in seen and "```" not in "".join(turns):
+                seen.add(turns)
+                found.append(Conversation(turns, topic, 7.0, source, license_))
+    return found
+
+
+def human_chats(dialogues: Path) -> list[Conversation]:
+    """chitchat: two or four well-formed adjacent turns out of each chat between people, with the people's rating."""
+    found = []
+    for path, source, license_ in files(dialogues, "dataset.json"):
+        for chat in json.loads(path.read_text(encoding="utf-8")).values():
+            ratings = [float(value) for value in (chat.get("ratings") or {}).values() if value is not None]
+            if not ratings:
+                continue
+            turns = [clean(" ".join(_sentence(part["text"]) for part in turn)) for turn in chat["messages"]]
+            exchange = _best_exchange(turns)
+            if exchange:
+                found.append(Conversation(exchange, "chat", sum(ratings) / len(ratings), source, license_))
+    return found
+
+
+def _best_exchange(turns: list[str]) -> tuple[str, ...]:
+    """The first question of a chat that got a proper answer, with the next exchange when that is proper too."""
+    for place in range(len(turns) - 1):
+        question, answer = turns[place : place + 2]
+        if (
+            _SELF_CONTAINED.match(question)
+            and _proper(question, 4)
+            and not _CONTEXT.search(question)
+            and _proper(answer, 6)
+        ):
+            following = turns[place + 2 : place + 4]
+            if len(following) == 2 and _proper(following[0], 4) and _proper(following[1], 6):
+                return (question, answer, *following)
+            return (question, answer)
+    return ()
+
+
+# One question to the other person that needs nothing said before.
+_SELF_CONTAINED = re.compile(
+    r"(?:(?:Hi|Hello|Hey)\b[^.?!]*[.!] )?(?:What|Where|Which|How|Do|Did|Have|Are|Would|If|When|Why|Can|Could)\b[^.?!]*\byour?\b"
+    r"[^.?!]*\?$"
+)
+_CONTEXT = re.compile(
+    r"\b(?:that|it|they|them|this|those|these|there|then|he|she|his|her|else|too|as well|again|also)\b", re.I
+)
+_LAUGHTER = re.compile(
+    r"\b(?:a*(?:ha){2,}h?|lo+l|lmao|omg|wtf|idk|btw|gonna|wanna|u|ur|yeah|byu|survey|chat ?bot)\b", re.I
+)
+
+
+def _proper(text: str, least: int) -> bool:
+    """Readable on its own: neither a grunt nor a rant, no slang, no links, nothing rude."""
+    count = len(text.split())
+    rude = set(answer_rules.words(text)) & answer_rules.HARM
+    return (
+        least <= count <= 40
+        and not rude
+        and not _LAUGHTER.search(text)
+        and not re.search(r"https?:|[<>@#_]|\d{4}", text)
+    )
+
+
+def _sentence(text: str) -> str:
+    """People end messages without a full stop; messages of one turn become sentences of one text."""
+    text = re.sub(r"\bi\b", "I", " ".join(text.split()))
+    text = re.sub(r"\bi('(?:m|ve|ll|d))\b", r"I\1", text)
+    text = text[:1].upper() + text[1:]
+    return text if not text or text[-1] in ".!?:;," else f"{text}."
+
+
+def clean(text: str) -> str:
+    """One line, plain apostrophes."""
+    return " ".join(text.replace("\u00a0", " ").replace("’", "'").split())

@@ -1,0 +1,137 @@
+"""Academic benchmarks of base, SFT and chat model through lm-eval, in process and from local files (paper 2.3, Table 20)."""
+
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from modeling.core import reporting, resumable_generation, runtime
+from modeling.core.recipes import EvaluationRecipe
+from modeling.core.statistics import wilson_interval
+from modeling.evaluation.benchmark_tasks import (
+    BENCHMARKS,
+    LONG_CONTEXT,
+    Benchmark,
+    chance,
+    divide,
+    read_docs,
+    write_task,
+)
+
+MODELS = ("base_model", "sft_model", "chat_model")
+BATCH = 16
+
+
+def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """Write benchmarks.json and report.md. Inputs: base_model, sft_model, chat_model, benchmarks."""
+    scratch = out / "_scratch"
+    shutil.rmtree(scratch / "tasks", ignore_errors=True)
+    context = AutoConfig.from_pretrained(inputs["base_model"]).max_position_embeddings
+    docs, dropped = {}, {}
+    for benchmark in BENCHMARKS:
+        every, dropped[benchmark.name] = read_docs(benchmark, inputs["benchmarks"])
+        docs[benchmark.name], solved = divide(every, config.benchmark_limit, shots(benchmark, context))
+        write_task(benchmark, docs[benchmark.name], solved, scratch / "tasks")
+    results = {}
+    for number, name in enumerate(MODELS, start=1):
+        results[name] = resumable_generation.kept(
+            scratch / f"{name}.json", lambda name=name: evaluate(load(inputs[name]), scratch / "tasks", BENCHMARKS)
+        )
+        log.progress(number, len(MODELS), unit="model", **{row["benchmark"]: row["accuracy"] for row in results[name]})
+    rows = []
+    for benchmark in BENCHMARKS:
+        of_benchmark = {name: next(r for r in results[name] if r["benchmark"] == benchmark.name) for name in MODELS}
+        rows.append(
+            {
+                "benchmark": benchmark.name,
+                "metric": benchmark.metric,
+                "shots": shots(benchmark, context),
+                "questions": len(docs[benchmark.name]),
+                "rows_without_a_valid_answer": dropped[benchmark.name],
+                "chance": chance(benchmark, docs[benchmark.name]),
+                "paper_7b": benchmark.paper_7b,
+                "note": benchmark.note,
+                **{f"{name}_accuracy": row["accuracy"] for name, row in of_benchmark.items()},
+            }
+        )
+    reporting.write_json(out / "benchmarks.json", rows)
+    reporting.write_text(out / "report.md", report(rows))
+    figures = {f"{row['benchmark']}_{name}": row[f"{name}_accuracy"] for row in rows for name in MODELS}
+    return {**figures, "questions": sum(row["questions"] for row in rows), "rows": rows}
+
+
+def shots(benchmark: Benchmark, context: int) -> int:
+    """Solved examples before a question: the paper's number, or none where they would push the question out."""
+    return benchmark.shots if context >= LONG_CONTEXT else 0
+
+
+def load(folder: Path):
+    """The model behind lm-eval's own Hugging Face adapter, matrix products in bfloat16."""
+    from lm_eval.models.huggingface import HFLM
+
+    class Quiet(HFLM):
+        """Without a bar a model: the stage has its own progress."""
+
+        def loglikelihood(self, requests, disable_tqdm=False):
+            return super().loglikelihood(requests, disable_tqdm=True)
+
+        def generate_until(self, requests, disable_tqdm=False):
+            return super().generate_until(requests, disable_tqdm=True)
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of every question that is cut to the context
+    where = runtime.device()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(where).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return Quiet(
+        pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=BATCH, mixed_precision_dtype="bfloat16",
+        max_length=model.config.max_position_embeddings, add_bos_token=tokenizer.bos_token_id is not None,
+    )  # fmt: skip
+
+
+def evaluate(lm, tasks: Path, benchmarks: Sequence[Benchmark]) -> list[dict]:
+    """Accuracy of every benchmark, from lm-eval's own figure for each question."""
+    # lm-eval looks for metrics and data at a hub unless told that there is none.
+    os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = os.environ["HF_EVALUATE_OFFLINE"] = "1"
+    import lm_eval.evaluator
+    import lm_eval.tasks
+
+    manager = lm_eval.tasks.TaskManager(include_path=str(tasks), include_defaults=False)
+    loaded = manager.load([f"cria_{benchmark.name}" for benchmark in benchmarks])
+    outcome = lm_eval.evaluator.evaluate(lm, loaded, bootstrap_iters=0, log_samples=True)
+    return [_row(benchmark, outcome["samples"][f"cria_{benchmark.name}"]) for benchmark in benchmarks]
+
+
+def _row(benchmark: Benchmark, samples: Sequence[dict]) -> dict:
+    right = [float(sample[benchmark.metric]) for sample in samples]
+    return {"benchmark": benchmark.name, "accuracy": sum(right) / len(right), "questions": len(right)}
+
+
+def report(rows: Sequence[dict]) -> str:
+    table = []
+    for row in rows:
+        cells = [row["benchmark"], row["questions"], row["shots"], row["metric"], f"{100 * row['chance']:.1f}"]
+        for name in MODELS:
+            accuracy = row[f"{name}_accuracy"]
+            low, high = wilson_interval(accuracy * row["questions"], row["questions"])
+            cell = f"{100 * accuracy:.1f} ({100 * low:.0f}–{100 * high:.0f})"
+            cells.append(f"**{cell}**" if low > row["chance"] else cell)
+        paper = "" if row["paper_7b"] is None else f"{row['paper_7b']:.1f}"
+        table.append([*cells, paper, row["note"]])
+    header = ("benchmark", "questions", "shots", "metric", "chance %", *(n.replace("_", " ") for n in MODELS),
+              "Llama 2 7B (paper)", "note")  # fmt: skip
+    return "\n".join(
+        [
+            "# Benchmarks against chance",
+            "",
+            "Per cent with 95 % intervals (Wilson); bold: the whole interval is above a blind guess. The paper's figures",
+            "(Table 20) are for scale only: its formats are not public and the question sets differ. acc_norm: likelihood",
+            "per character of the choice; exact_match: of the greedy answer, of asdiv its first number. Plain text for all",
+            "models, no chat template.",
+            "",
+            reporting.table(header, table),
+        ]
+    )

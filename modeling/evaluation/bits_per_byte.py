@@ -1,0 +1,272 @@
+"""Bits per byte of held-out documents under the base model, beside what general compressors reach on the same bytes.
+
+Convention, for both sides: a document is paid for in full, its end included, and divided by the UTF-8 bytes of its text
+alone. The model reads the document's start token for free and pays for every token of the text and for the end token; a
+compressor pays for the text and one separator byte. Bits per byte compares models with different tokenizers.
+
+A compressor reads training text of that source first, as much of it as the mixture gives the model: its figure is
+compressed(training + held-out) − compressed(training). A language model worth its training must pass that floor; the
+PPMd family is the strictest here.
+"""
+
+import json
+import lzma
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pyppmd
+import torch
+from matplotlib.figure import Figure
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from modeling.core import dialog, runtime
+from modeling.core.recipes import EvaluationRecipe
+from modeling.pretraining.tokenizer import copies
+
+# Compressors see at most this much training text a source: it bounds their memory (xz needs 12 bytes a byte).
+FLOOR_BYTES = 32 << 20
+PPMD_ORDERS = (6, 8)
+PPMD_MEMORY = 1 << 30  # at most; enough that the model is never reset over FLOOR_BYTES
+BATCH_TOKENS = 2_048
+SEPARATOR = b"\0"
+
+
+@dataclass(frozen=True)
+class Score:
+    nats: float
+    tokens: int
+    bytes: int
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.nats / math.log(2) / self.bytes
+
+
+def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """Write bits_per_byte.json, report.md and plots/bits_per_byte.png. Inputs: mixture, base_model."""
+    heldout = read_texts(inputs["mixture"] / "heldout", config.bits_per_byte_documents)
+    if not heldout:
+        raise ValueError(f"{inputs['mixture']} has no held-out documents: set heldout_documents in the mixture recipe")
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:  # compressors release the GIL
+        floors = start_floors(pool, inputs["mixture"] / "train", heldout)
+        model, tokenizer = load(inputs["base_model"])
+        scores = {}
+        for number, (source, texts) in enumerate(heldout.items(), start=1):
+            scores[source] = score_texts(model, tokenizer, texts)
+            log.progress(number, len(heldout), unit="source", bits_per_byte=scores[source].bits_per_byte)
+        rows = [row(source, texts, scores[source], floors[source]) for source, texts in heldout.items()]
+    result = {"sources": rows, "total": total(rows)}
+    (out / "bits_per_byte.json").write_text(json.dumps(result, indent=2, ensure_ascii=False))
+    (out / "report.md").write_text(report(rows, result["total"]))
+    plot(rows, out / "plots" / "bits_per_byte.png")
+    overall = result["total"]
+    below = sum(row["bits_per_byte"] < min(floor_figures(row).values()) for row in rows)
+    return {**overall, "sources": len(rows), "sources_below_every_floor": below, "by_source": rows}
+
+
+def read_texts(folder: Path, limit: int) -> dict[str, list[str]]:
+    """Up to `limit` texts a source (0 = all), in the order of their ids."""
+    table = pq.read_table(folder, columns=["id", "source", "text"]).sort_by("id")
+    texts: dict[str, list[str]] = {}
+    for source, text in zip(table["source"].to_pylist(), table["text"].to_pylist(), strict=True):
+        of_source = texts.setdefault(source, [])
+        if text and (not limit or len(of_source) < limit):
+            of_source.append(text)
+    return {source: texts[source] for source in sorted(texts) if texts[source]}
+
+
+def load(folder: Path):
+    where = runtime.device()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return model.to(where).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def document_tokens(tokenizer) -> tuple[int, int]:
+    """(token before a document, token after it) as in pretraining.
+
+    Vocabularies with `<|endoftext|>` separated their documents with it; their BOS may be a chat token.
+    """
+    separator = tokenizer.get_added_vocab().get("<|endoftext|>")
+    if separator is not None:
+        return separator, separator
+    if tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
+        raise ValueError("The tokenizer names no BOS or no EOS token: set both in tokenizer_config.json")
+    return tokenizer.bos_token_id, tokenizer.eos_token_id
+
+
+def score_texts(model, tokenizer, texts: Sequence[str]) -> Score:
+    """Total nats of all tokens of the texts and of their end tokens."""
+    start, end = document_tokens(tokenizer)
+    rows = [[start, *dialog.encode_text(tokenizer, text), end] for text in texts]
+    return Score(
+        nats=score_rows(model, rows),
+        tokens=sum(len(row) - 1 for row in rows),
+        bytes=sum(len(text.encode()) for text in texts),
+    )
+
+
+def windows(length: int, context: int) -> list[tuple[int, int, int]]:
+    """(begin, end, first scored target) covering targets 1 … length − 1 of a row, each exactly once.
+
+    A window holds `context` inputs. After the first, it moves by half a context, so that every later token is
+    predicted from at least half a context of text before it.
+    """
+    found, scored = [], 1
+    while scored < length:
+        begin = 0 if scored == 1 else scored - (context - context // 2)
+        end = min(begin + context + 1, length)
+        found.append((begin, end, scored))
+        scored = end
+    return found
+
+
+@torch.inference_mode()
+def score_rows(model, rows: Sequence[Sequence[int]]) -> float:
+    """Nats of every token after the first of each row; rows longer than the context go through overlapping windows."""
+    context = model.config.max_position_embeddings
+    spans = [(row[begin:end], first - begin) for row in rows for begin, end, first in windows(len(row), context)]
+    spans.sort(key=lambda span: len(span[0]))
+    nats, place = 0.0, 0
+    while place < len(spans):
+        size = 1
+        while place + size < len(spans) and (size + 1) * len(spans[place + size][0]) <= BATCH_TOKENS:
+            size += 1
+        nats += _batch_nats(model, spans[place : place + size])
+        place += size
+    return nats
+
+
+def _batch_nats(model, spans: Sequence[tuple[Sequence[int], int]]) -> float:
+    width = max(len(ids) for ids, _ in spans)
+    # Right padding under a causal mask: no scored token sees a filler.
+    ids_BT = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids, _ in spans], device=model.device)
+    place_T = torch.arange(1, width, device=model.device)
+    first_B1 = torch.tensor([[first] for _, first in spans], device=model.device)
+    length_B1 = torch.tensor([[len(ids)] for ids, _ in spans], device=model.device)
+    with runtime.autocast(model.device):
+        logits_BTV = model(input_ids=ids_BT[:, :-1], use_cache=False).logits
+    nats_BT = torch.nn.functional.cross_entropy(
+        logits_BTV.float().flatten(0, 1), ids_BT[:, 1:].flatten(), reduction="none"
+    ).view(len(spans), -1)
+    scored_BT = (place_T >= first_B1) & (place_T < length_B1)
+    return float((nats_BT.double() * scored_BT).sum())
+
+
+def start_floors(pool: ThreadPoolExecutor, train: Path, heldout: dict[str, list[str]]) -> dict[str, dict[str, Future]]:
+    """Compressors over every source, started in the pool: source → name → compressed bytes of its held-out texts."""
+    futures: dict[str, dict[str, Future]] = {}
+    for source, texts in heldout.items():
+        training, held = training_bytes(train, source), join(texts)
+        futures[source] = {"xz": pool.submit(xz_bytes, training, held)}
+        for order in PPMD_ORDERS:
+            futures[source][f"ppmd{order}"] = pool.submit(ppmd_bytes, training, held, order)
+        futures[source]["training_bytes"] = pool.submit(len, training)
+    return futures
+
+
+def training_bytes(train: Path, source: str) -> bytes:
+    """What a compressor may learn from: training documents of one source, once each, at most the last FLOOR_BYTES.
+
+    Of a source with less than one epoch, such a share of them.
+    """
+    table = pq.read_table(train, columns=["id", "text", "epochs"], filters=[("source", "=", source)]).sort_by("id")
+    rows = zip(*(table[name].to_pylist() for name in ("id", "text", "epochs")), strict=True)
+    return join([text for identifier, text, epochs in rows if copies(identifier, epochs)])[-FLOOR_BYTES:]
+
+
+def join(texts: Sequence[str]) -> bytes:
+    return b"".join(text.encode() + SEPARATOR for text in texts)
+
+
+def xz_bytes(training: bytes, heldout: bytes) -> int:
+    """Bytes that xz −9e needs for `heldout` after `training`, its dictionary spanning both."""
+    dictionary = max(1 << 20, 1 << (len(training) + len(heldout)).bit_length())
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": dictionary}]
+    size = [
+        len(lzma.compress(data, format=lzma.FORMAT_RAW, filters=filters)) for data in (training, training + heldout)
+    ]
+    return size[1] - size[0]
+
+
+def ppmd_bytes(training: bytes, heldout: bytes, order: int) -> int:
+    """Bytes that PPMd (variant H) needs for `heldout` after `training`, to within the coder's last few bytes."""
+    memory = min(PPMD_MEMORY, max(16 << 20, 64 * (len(training) + len(heldout))))
+    encoder = pyppmd.Ppmd7Encoder(order, memory)
+    encoder.encode(training)
+    return len(encoder.encode(heldout)) + len(encoder.flush())
+
+
+def row(source: str, texts: Sequence[str], score: Score, floors: dict[str, Future]) -> dict:
+    sizes = {name: future.result() for name, future in floors.items()}
+    training = sizes.pop("training_bytes")
+    return {
+        "source": source,
+        "documents": len(texts),
+        "bytes": score.bytes,
+        "tokens": score.tokens,
+        "nats": score.nats,
+        "bits_per_byte": score.bits_per_byte,
+        "bytes_per_token": score.bytes / score.tokens,
+        "training_bytes": training,
+        **{name: 8 * size / score.bytes for name, size in sizes.items()},
+    }
+
+
+def floor_figures(row: dict) -> dict[str, float]:
+    return {name: row[name] for name in ("xz", *(f"ppmd{order}" for order in PPMD_ORDERS))}
+
+
+def total(rows: Sequence[dict]) -> dict[str, float]:
+    """All sources together, weighted by their bytes."""
+    size = sum(row["bytes"] for row in rows)
+    names = ("bits_per_byte", *floor_figures(rows[0]))
+    return {name: sum(row[name] * row["bytes"] for row in rows) / size for name in names}
+
+
+def report(rows: Sequence[dict], overall: dict[str, float]) -> str:
+    floors = list(floor_figures(rows[0]))
+    names = {"xz": "xz -9e", **{f"ppmd{order}": f"PPMd order {order}" for order in PPMD_ORDERS}}
+    lines = [
+        "# Bits per byte on held-out documents",
+        "",
+        "Lower is better. The model pays for every token and the end of each document. Compressors got the training text",
+        "of the same source first (at most its last 32 MiB). Bold: the lowest of the row.",
+        "",
+        "| source | documents | bytes | **model** | " + " | ".join(names[name] for name in floors) + " |",
+        "|---|---|---|---|" + "---|" * len(floors),
+    ]
+    sizes = {"documents": sum(r["documents"] for r in rows), "bytes": sum(r["bytes"] for r in rows)}
+    for entry in [*rows, {"source": "all", **sizes, **overall}]:
+        figures = [entry["bits_per_byte"], *(entry[name] for name in floors)]
+        shown = [f"**{figure:.3f}**" if figure == min(figures) else f"{figure:.3f}" for figure in figures]
+        lines.append(f"| {entry['source']} | {entry['documents']:,} | {entry['bytes']:,} | " + " | ".join(shown) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(rows: Sequence[dict], path: Path) -> None:
+    """Bars a source: the model beside the compressors."""
+    names = {
+        "bits_per_byte": "model",
+        "xz": "xz -9e",
+        **{f"ppmd{order}": f"PPMd order {order}" for order in PPMD_ORDERS},
+    }
+    colours = ("#1f5fa8", "#c9c9c9", "#9a9a9a", "#6b6b6b")
+    figure = Figure(figsize=(2.2 + 1.5 * len(rows), 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    width = 0.8 / len(names)
+    for place, (name, label) in enumerate(names.items()):
+        at = [index + (place - (len(names) - 1) / 2) * width for index in range(len(rows))]
+        bars = axes.bar(at, [row[name] for row in rows], width * 0.92, label=label, color=colours[place])
+        axes.bar_label(bars, fmt="%.2f", fontsize=6.5, padding=1)
+    axes.set_xticks(range(len(rows)), [row["source"] for row in rows], fontsize=8, rotation=20, ha="right")
+    axes.set_ylabel("bits per byte (held-out)")
+    axes.margins(y=0.12)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=7, frameon=False, ncols=len(names), loc="upper center", bbox_to_anchor=(0.5, 1.12))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)

@@ -1,0 +1,141 @@
+"""Pretraining (paper 2.2): next-token loss on packed sequences, AdamW, cosine schedule, gradient clipping.
+
+On transformers' Trainer rather than a loop of our own: it costs about 5 ms of CPU time a step (4 % at the smallest scale
+worth training, nothing at any other), and DDP, FSDP and exact resuming come with it.
+"""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer, Trainer, TrainingArguments
+
+from modeling.core.recipes import PretrainRecipe
+from modeling.core.training import fit, last_checkpoint, save_model, split_batch, training_arguments
+from modeling.pretraining.model import build, matmul_flops_per_token
+
+# Dense bf16 FLOP/s by the makers' data sheets; what is not here reports TFLOP/s alone.
+PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12, "3090": 71e12}
+RECOMPUTED_PARAMETERS = 1_000_000_000  # a GPU keeps no activations of a model from here on: they would not fit
+# Repeated more often, data teach nothing more and are learnt by heart (Muennighoff et al. 2023, arXiv 2305.16264: about 16).
+MOST_PASSES = 16
+
+
+class PackedSequences(torch.utils.data.Dataset):
+    """Row n is the n-th sequence training reads: `context` neighbouring tokens of a shard, no padding, no overlap.
+
+    Sequences of all shards are shuffled anew by the seed at each pass over the data; `rows` of them make up the run.
+    """
+
+    def __init__(self, shards: Sequence[np.ndarray], context: int, rows: int, seed: int) -> None:
+        self.shards, self.context, self.rows, self.seed = shards, context, rows, seed
+        self.firsts = np.cumsum([0] + [len(shard) // context for shard in shards])  # each shard's first sequence
+        self.sequences = int(self.firsts[-1])
+        if not self.sequences:
+            raise ValueError(f"The token shards hold no sequence of {context} tokens: add data or shorten the context")
+        self.number, self.order = -1, np.empty(0, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> torch.Tensor:
+        number, place = divmod(row, self.sequences)
+        if number != self.number:
+            self.number = number
+            self.order = np.random.default_rng([self.seed, number]).permutation(self.sequences)
+        sequence = int(self.order[place])
+        shard = int(np.searchsorted(self.firsts, sequence, side="right")) - 1
+        begin = (sequence - int(self.firsts[shard])) * self.context
+        return torch.from_numpy(self.shards[shard][begin : begin + self.context].astype(np.int64))
+
+
+def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
+    """Train from random weights and write a Hugging Face directory, loss.jsonl and plots/loss.png.
+
+    Inputs: tokens, tokenizer. Raises ValueError where the batch is no whole number of sequences, or the tokens are too few.
+    """
+    model_recipe = config.model
+    if config.batch_tokens % model_recipe.context:
+        raise ValueError(f"batch_tokens {config.batch_tokens} must be a multiple of the context {model_recipe.context}")
+    tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"])
+    tokenizer.model_max_length = model_recipe.context
+    summary = json.loads((inputs["tokens"] / "tokens.json").read_text())
+    seen = config.steps * config.batch_tokens
+    if seen > MOST_PASSES * summary["tokens"]:
+        raise ValueError(
+            f"{config.steps} steps of {config.batch_tokens:,} tokens are {seen / max(summary['tokens'], 1):.0f} passes over "
+            f"the {summary['tokens']:,} tokens of the shards, more than {MOST_PASSES}: add sources or lower base.steps"
+        )
+    sequences = config.batch_tokens // model_recipe.context
+    data = PackedSequences(
+        [np.load(inputs["tokens"] / "train" / name, mmap_mode="r") for name in summary["shards"]],
+        model_recipe.context,
+        config.steps * sequences,
+        config.seed,
+    )
+    model = build(model_recipe, tokenizer, config.seed)
+    model.config.use_cache = False
+    parameters = sum(weight.numel() for weight in model.parameters())
+    log.info(
+        f"{parameters:,} parameters, {seen:,} tokens: {seen / summary['tokens']:.2f} passes over the mixture's "
+        f"{summary['tokens']:,}, of which {summary['unique_tokens']:,} are different"
+    )
+    batch, accumulation = split_batch(sequences, model_recipe.context)
+    arguments = training_arguments(
+        TrainingArguments,
+        out,
+        config.optimizer,
+        config.steps,
+        batch=batch,
+        accumulation=accumulation,
+        seed=config.seed,
+        train_sampling_strategy="sequential",  # the dataset is in its order already
+        remove_unused_columns=False,
+        activation_checkpointing=torch.cuda.is_available() and parameters >= RECOMPUTED_PARAMETERS,
+        dataloader_num_workers=2 if torch.cuda.is_available() else 0,
+    )
+    trainer = Trainer(model, arguments, train_dataset=data, data_collator=collate)
+    done = last_checkpoint(Path(arguments.output_dir))
+    first = int(done.name.split("-")[1]) if done else 0
+    begin = time.perf_counter()
+    history = fit(trainer, out, log, tokens_per_step=config.batch_tokens)
+    seconds = time.perf_counter() - begin
+    model.config.use_cache = True
+    save_model(model, tokenizer, out)
+    speed = (config.steps - first) * config.batch_tokens / seconds
+    tail = [entry["loss"] for entry in history][-max(1, len(history) // 20) :]
+    return {
+        "parameters": parameters,
+        "tokens_seen": seen,
+        "passes": round(seen / summary["tokens"], 3),
+        "steps": config.steps,
+        "final_loss": round(float(np.mean(tail)), 4),
+        **speed_figures(speed, matmul_flops_per_token(model_recipe)),
+    }
+
+
+def collate(rows: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """(batch, context) ids; they are the labels too, the model shifts them."""
+    ids = torch.stack(rows)
+    return {"input_ids": ids, "labels": ids}
+
+
+def speed_figures(tokens_per_s: float, flops_per_token: float) -> dict[str, float]:
+    """tokens/s, TFLOP/s of model arithmetic, MFU where the device's peak is known, peak memory in GB (of this process)."""
+    figures = {"tokens_per_s": round(tokens_per_s), "model_tflops": round(tokens_per_s * flops_per_token / 1e12, 3)}
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name()
+        peak = next((value for key, value in PEAK_FLOPS.items() if key in name), None)
+        if peak is not None:
+            figures["mfu"] = round(tokens_per_s * flops_per_token / (peak * torch.cuda.device_count()), 4)
+        figures["peak_memory_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024
+        figures["peak_memory_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 2)
+    return figures

@@ -1,0 +1,197 @@
+"""The mixture as token shards: every document as often as its epochs say, in one seeded shuffle, `<s> text </s>`.
+
+A document is encoded once, however many epochs it has; special strings in texts stay text. Both passes work shard by
+shard and skip what is there, so a killed run continues. Shards are plain .npy files that training maps into memory.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from modeling.core.recipes import AdoptRecipe, TokensRecipe
+from modeling.pretraining.tokenizer import copies
+
+ENCODE_DOCUMENTS = 1000  # handed to the tokenizer at once: it encodes a batch on all cores
+
+
+def run(config: TokensRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
+    """Write train/*.npy and tokens.json; where a checkpoint is adopted there is nothing to train on and no shard."""
+    if isinstance(config, AdoptRecipe):
+        _write_json(out / "tokens.json", {"tokens": 0, "bytes": 0, "dtype": "uint16", "shards": [], "sources": []})
+        return {"tokens": 0}
+    tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"])
+    dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+    paths = sorted((inputs["mixture"] / "train").glob("*.parquet"))
+    if not paths:
+        raise ValueError(f"No train/*.parquet in {inputs['mixture']}: materialize the mixture first")
+    encoded = []
+    for number, path in enumerate(paths, 1):
+        encoded.append(encode_shard(tokenizer, path, out / "_scratch" / "encoded", dtype, config))
+        log.progress(number, len(paths), unit="shard")
+    order = shuffled(encoded)
+    lengths = np.array([encoded[shard]["lengths"][row] for shard, row in order], dtype=np.int64)
+    names = write_shards(encoded, order, lengths, config.shard_tokens, out / "train", dtype, log)
+    sources = _by_source(encoded)
+    summary = {
+        "tokens": int(lengths.sum()),
+        "unique_tokens": int(sum(shard["lengths"][np.array(shard["copies"]) > 0].sum() for shard in encoded)),
+        "documents": len(order),
+        "unique_documents": int(sum(count > 0 for shard in encoded for count in shard["copies"])),
+        "bytes": int(sum(row["bytes"] for row in sources)),
+        "dtype": np.dtype(dtype).name,
+        "vocab_size": len(tokenizer),
+        "shards": names,
+        "sources": sources,
+    }
+    _write_json(out / "tokens.json", summary)
+    return {name: value for name, value in summary.items() if name != "shards"}
+
+
+def training_text(row: dict, config: TokensRecipe) -> str:
+    """The text of a document, for `title_share` of the titled ones below its title.
+
+    Where the text names its subject again, a small model learns to copy it from what stands before (a question, later).
+    """
+    place = int.from_bytes(_key(f"{config.seed}:title:{row['id']}"), "big") / 2**64
+    return f"{row['title']}\n{row['text']}" if row["title"] and place < config.title_share else row["text"]
+
+
+def encode_shard(
+    tokenizer: PreTrainedTokenizerBase, path: Path, folder: Path, dtype: type, config: TokensRecipe
+) -> dict:
+    """Encode one parquet shard once: {ids (memory map), starts, lengths, copies, keys, source, bytes} a document.
+
+    `keys` holds one 8-byte sort key for each copy of each document, `copies` how many there are.
+    """
+    ids_path, meta_path = folder / f"{path.stem}.npy", folder / f"{path.stem}.json"
+    if not meta_path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        table = pq.read_table(path, columns=["id", "source", "title", "text", "epochs"])
+        pieces: list[np.ndarray] = []
+        texts = [training_text(row, config) for row in table.select(["id", "title", "text"]).to_pylist()]
+        for begin in range(0, len(texts), ENCODE_DOCUMENTS):
+            batch = tokenizer(
+                texts[begin : begin + ENCODE_DOCUMENTS],
+                add_special_tokens=False,
+                split_special_tokens=True,
+                return_attention_mask=False,
+            )["input_ids"]
+            pieces += [np.array([*_opening(tokenizer), *ids, tokenizer.eos_token_id], dtype=dtype) for ids in batch]
+        partial = ids_path.with_suffix(".partial.npy")
+        np.save(partial, np.concatenate(pieces) if pieces else np.zeros(0, dtype=dtype))
+        os.replace(partial, ids_path)
+        identifiers = table["id"].to_pylist()
+        counts = [
+            copies(i, e, f"{config.seed}:") for i, e in zip(identifiers, table["epochs"].to_pylist(), strict=True)
+        ]
+        _write_json(
+            meta_path,
+            {
+                "lengths": [len(piece) for piece in pieces],
+                "ids": identifiers,
+                "copies": counts,
+                "source": table["source"].to_pylist(),
+                "bytes": [len(text.encode()) for text in texts],
+            },
+        )
+    meta = json.loads(meta_path.read_text())
+    lengths = np.array(meta["lengths"], dtype=np.int64)
+    keys = [
+        [_key(f"{config.seed}:{copy}:{identifier}") for copy in range(count)]
+        for identifier, count in zip(meta["ids"], meta["copies"], strict=True)
+    ]
+    return {
+        "ids": np.load(ids_path, mmap_mode="r") if lengths.sum() else np.zeros(0, dtype=dtype),
+        "lengths": lengths,
+        "starts": np.concatenate([[0], np.cumsum(lengths)[:-1]]) if len(lengths) else lengths,
+        "copies": meta["copies"],
+        "keys": keys,
+        "source": meta["source"],
+        "bytes": meta["bytes"],
+    }
+
+
+def shuffled(encoded: list[dict]) -> list[tuple[int, int]]:
+    """(shard, row) of every copy of every document, in the order of the hashed keys."""
+    order = [
+        (key, shard, row)
+        for shard, contents in enumerate(encoded)
+        for row, keys in enumerate(contents["keys"])
+        for key in keys
+    ]
+    order.sort()
+    return [(shard, row) for _, shard, row in order]
+
+
+def write_shards(
+    encoded: list[dict],
+    order: list[tuple[int, int]],
+    lengths: np.ndarray,
+    shard_tokens: int,
+    folder: Path,
+    dtype: type,
+    log: Any,
+) -> list[str]:
+    """Cut the shuffled documents into files of about `shard_tokens` tokens, whole documents each. Returns their names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    count = max(1, -(-total // shard_tokens))
+    # Equal shards: the last would otherwise be a stub.
+    cuts = [int(np.searchsorted(ends, total * n / count)) for n in range(count)] + [len(order)]
+    names = []
+    for number in range(count):
+        name = f"{number:05d}.npy"
+        names.append(name)
+        path = folder / name
+        if path.exists():
+            continue
+        rows = order[cuts[number] : cuts[number + 1]]
+        shard = np.empty(int(lengths[cuts[number] : cuts[number + 1]].sum()), dtype=dtype)
+        place = 0
+        for source, row in rows:
+            contents = encoded[source]
+            begin, length = int(contents["starts"][row]), int(contents["lengths"][row])
+            shard[place : place + length] = contents["ids"][begin : begin + length]
+            place += length
+        partial = folder / f".{number:05d}.partial.npy"
+        np.save(partial, shard)
+        os.replace(partial, path)
+        log.progress(number + 1, count, unit="shard", tokens=int(ends[cuts[number + 1] - 1]) if len(ends) else 0)
+    return names
+
+
+def _by_source(encoded: list[dict]) -> list[dict]:
+    rows: dict[str, dict] = {}
+    for shard in encoded:
+        for source, length, count, size in zip(
+            shard["source"], shard["lengths"].tolist(), shard["copies"], shard["bytes"], strict=True
+        ):
+            row = rows.setdefault(source, {"source": source, "documents": 0, "tokens": 0, "bytes": 0})
+            row["documents"] += count
+            row["tokens"] += length * count
+            row["bytes"] += size * count
+    total = max(sum(row["tokens"] for row in rows.values()), 1)
+    for row in rows.values():
+        row["share"] = round(row["tokens"] / total, 4)
+    return sorted(rows.values(), key=lambda row: row["source"])
+
+
+def _opening(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    return [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+
+
+def _write_json(path: Path, value: dict) -> None:
+    partial = path.with_suffix(".partial.json")
+    partial.write_text(json.dumps(value))
+    os.replace(partial, path)

@@ -1,0 +1,61 @@
+"""What sampling more answers buys: the reward of the best and of the middle one over N (paper Figure 7)."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from matplotlib.figure import Figure
+
+from modeling.core import reporting
+
+
+def curve(groups: Sequence[Sequence[float]]) -> list[dict]:
+    """Expected maximum and median reward of N answers, N = 1 … K, mean over prompts (Figure 7).
+
+    Exact over all subsets of the K rewards of a prompt, so one draw of K gives the whole curve without noise between N.
+    """
+    count = len(groups[0])
+    # The statistics are linear in the sorted rewards, so the mean over prompts comes first.
+    mean = [fmean(ranked) for ranked in zip(*(sorted(group) for group in groups), strict=True)]
+    points = []
+    for size in range(1, count + 1):
+        middle = {(size + 1) // 2, size // 2 + 1}  # one place for odd sizes, two for even ones
+        points.append(
+            {
+                "n": size,
+                "max": round(order_statistic(mean, size, size), 6),
+                "median": round(fmean(order_statistic(mean, size, place) for place in sorted(middle)), 6),
+            }
+        )
+    return points
+
+
+def order_statistic(ascending: Sequence[float], size: int, place: int) -> float:
+    """Mean of the place-th smallest (from 1) over all subsets of `size` of the values.
+
+    The i-th smallest of K is it in C(i-1, place-1) · C(K-i, size-place) of the C(K, size) subsets.
+    """
+    total = len(ascending)
+    return sum(
+        value * math.comb(index, place - 1) * math.comb(total - index - 1, size - place)
+        for index, value in enumerate(ascending)
+    ) / math.comb(total, size)
+
+
+def plot(path: Path, points: list[dict]) -> None:
+    """Maximum and median reward over N (Figure 7)."""
+    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+    axes = figure.subplots()
+    sizes = [point["n"] for point in points]
+    for name, colour in (("max", "#1f4e79"), ("median", "#d9822b")):
+        values = [point[name] for point in points]
+        axes.plot(sizes, values, color=colour, linewidth=1.8, marker="o", markersize=3)
+        axes.annotate(name, (sizes[-1], values[-1]), (6, -3), textcoords="offset points", color=colour)
+    axes.set_xlabel("N, answers a prompt")
+    axes.set_ylabel("reward, mean over prompts")
+    axes.set_title("Maximum and median reward of N answers", loc="left", fontsize=11)
+    axes.grid(axis="y", color="#e3e3e3", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.1)
+    reporting.save_figure(figure, path)

@@ -1,0 +1,63 @@
+"""Preference pairs as reward models read them: which ones, in which mixture, and what they score."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from modeling.core import resumable_generation
+from modeling.rlhf import scoring
+from modeling.rlhf.reward_accuracy import ScoredPair
+
+KINDS = ("helpfulness", "safety")
+
+
+def read_pairs(inputs: dict[str, Path]) -> list[dict]:
+    """All pairs of the parents preferences_1 … preferences_N, in the order of their rounds."""
+    roles = sorted((role for role in inputs if role.startswith("preferences_")), key=lambda role: int(role[12:]))
+    if not roles:
+        raise ValueError("preference pairs are missing: name a parent preferences_<round>")
+    rows = [row for role in roles for row in pq.read_table(inputs[role] / "pairs.parquet").to_pylist()]
+    return [row | {"messages": resumable_generation.plain(row["messages"])} for row in rows]
+
+
+def of_kind(pair: dict, kind: str) -> bool:
+    """Whether the pair belongs to a reward model of this kind. Harmless prompts count as helpfulness."""
+    return (pair["kind"] == "safety") == (kind == "safety")
+
+
+def mix(pairs: list[dict], kind: str, own_share: float, seed: int) -> list[dict]:
+    """All pairs of the own kind, and so many of the other, drawn uniformly, that own ones are `own_share` of all.
+
+    Half for helpfulness, nine tenths for safety (3.2.2). Where the other kind has too few, all of them.
+    """
+    if not 0 < own_share <= 1:
+        raise ValueError(f"own_share is a share above 0 and at most 1, not {own_share}")
+    own = [pair for pair in pairs if of_kind(pair, kind)]
+    other = [pair for pair in pairs if not of_kind(pair, kind)]
+    other.sort(key=lambda pair: resumable_generation.unit_hash(seed, "mix", pair["id"]))
+    chosen = own + other[: round(len(own) * (1 - own_share) / own_share)]
+    return sorted(chosen, key=lambda pair: resumable_generation.unit_hash(seed, "order", pair["id"]))
+
+
+def with_answer(pair: dict, side: str) -> list[dict]:
+    """The dialogue that ends with the pair's "chosen" or "rejected" answer."""
+    return [*pair["messages"], {"role": "assistant", "content": pair[side]}]
+
+
+def score_pairs(model, tokenizer, pairs: list[dict], log=None) -> list[ScoredPair]:
+    """Raw scores of both answers of each pair."""
+    dialogs = [with_answer(pair, side) for side in ("chosen", "rejected") for pair in pairs]
+    scores = scoring.score(model, tokenizer, dialogs, log)
+    return [
+        ScoredPair(
+            pair["entity"],
+            kind="safety" if of_kind(pair, "safety") else "helpfulness",
+            round=pair["round"],
+            degree=pair["degree"],
+            chosen=chosen,
+            rejected=rejected,
+            chosen_safe=pair["chosen_safe"],
+            rejected_safe=pair["rejected_safe"],
+        )
+        for pair, chosen, rejected in zip(pairs, scores[: len(pairs)], scores[len(pairs) :], strict=True)
+    ]

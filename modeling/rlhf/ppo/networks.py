@@ -1,0 +1,91 @@
+"""The networks of PPO: policy and critic read at the same positions, and two reward models that score whole answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
+
+from modeling.core import runtime
+from modeling.rlhf import scoring
+from modeling.rlhf.ppo import losses
+from modeling.rlhf.ppo.rollout import Batch, Prompt, Response
+
+Reward = Callable[[list[Prompt], list[Response]], "Scores"]
+
+
+class Critic(nn.Module):
+    """A scalar per token on a reward model's backbone. The head starts at zero, the mean of whitened rewards."""
+
+    def __init__(self, backbone: nn.Module, width: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(width, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Raw scores of B responses (logits) and what the paper makes of them."""
+
+    helpfulness_B: Tensor
+    safety_B: Tensor
+    combined_B: Tensor  # LOGIT(R_c), before whitening
+
+
+def load_float32(cls, folder: Path, where: torch.device):
+    """Float32 weights on the device, in evaluation mode: whatever dropout a config asks for, PPO runs without."""
+    return cls.from_pretrained(folder, dtype=torch.float32).to(where).eval()
+
+
+def load_critic(folder: Path, where: torch.device) -> Critic:
+    """The critic that a reward model's weights begin."""
+    model = load_float32(AutoModelForSequenceClassification, folder, where)
+    return Critic(model.base_model, model.config.hidden_size).to(where).eval()
+
+
+def reward_function(inputs: dict[str, Path], tokenizer, threshold: float) -> Reward:
+    """Scores responses with both reward models and combines them by the paper's piecewise rule."""
+    helpfulness_model, _ = scoring.load(inputs["helpfulness_reward_model"])
+    safety_model, _ = scoring.load(inputs["safety_reward_model"])
+    limit = min(model.config.max_position_embeddings for model in (helpfulness_model, safety_model))
+
+    def reward(prompts: list[Prompt], responses: list[Response]) -> Scores:
+        dialogs = [
+            [*prompt.messages, {"role": "assistant", "content": response.text}]
+            for prompt, response in zip(prompts, responses, strict=True)
+        ]
+        rows = [scoring.encode(tokenizer, messages, limit)[0] for messages in dialogs]
+        helpfulness = torch.tensor(scoring.score_ids(helpfulness_model, rows))
+        safety = torch.tensor(scoring.score_ids(safety_model, rows))
+        combined = scoring.piecewise(
+            scoring.sigmoid(safety), scoring.sigmoid(helpfulness), [prompt.safety for prompt in prompts], threshold
+        )
+        return Scores(helpfulness, safety, scoring.logit(combined))
+
+    return reward
+
+
+def hidden_states(backbone: nn.Module, batch: Batch) -> Tensor:
+    """hidden_ND, float32, of the state before each response token. The network runs in bfloat16."""
+    with runtime.autocast(batch.ids_BL.device):
+        hidden_BLD = backbone(input_ids=batch.ids_BL, use_cache=False).last_hidden_state
+    return hidden_BLD[batch.states()].float()
+
+
+def policy_logits(policy: nn.Module, batch: Batch) -> Tensor:
+    """logits_NV, float32: bfloat16 logits come in steps that are larger than what one update changes."""
+    return policy.get_output_embeddings()(hidden_states(policy.base_model, batch))
+
+
+def policy_logprobs(policy: nn.Module, batch: Batch) -> Tensor:
+    """logp_BT of the response tokens, 0 elsewhere."""
+    return batch.spread(losses.token_logprobs(policy_logits(policy, batch), batch.tokens()))
+
+
+def critic_values(critic: Critic, batch: Batch) -> Tensor:
+    """values_BT, 0 outside the response."""
+    return batch.spread(critic.head(hidden_states(critic.backbone, batch)).squeeze(-1))

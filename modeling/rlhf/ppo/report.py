@@ -1,0 +1,95 @@
+"""What a PPO run leaves to read: iterations.jsonl, plots/ppo.png, examples.md and its metrics."""
+
+import json
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from modeling.core import reporting
+from modeling.core.recipes import PpoRecipe
+from modeling.rlhf.ppo.rollout import Prompt
+from modeling.rlhf.ppo.state import Progress
+
+EXAMPLES = 24
+INK, ORANGE, GREY = "#1f4e79", "#c55a11", "#8a8a8a"
+
+
+def write(out: Path, progress: Progress, heldout: list[Prompt], recipe: PpoRecipe) -> None:
+    """All files; nothing in them depends on the clock, so an interrupted run writes the same bytes."""
+    rows = [json.dumps(_without_nan(row), sort_keys=True) for row in progress.history]
+    reporting.write_text(out / "iterations.jsonl", "\n".join(rows) + "\n")
+    reporting.write_text(out / "examples.md", examples(progress, heldout))
+    plot(out / "plots" / "ppo.png", progress, recipe)
+
+
+def summary(progress: Progress, recipe: PpoRecipe) -> dict[str, float | int | str | bool]:
+    """Metrics of the stage: the released policy beside the one it began with, on held-out prompts."""
+    first = progress.history[0]
+    best = next(row for row in progress.history if row["iteration"] == progress.best)
+    metrics: dict[str, float | int | str | bool] = {
+        "iterations": progress.iteration,
+        "best_iteration": progress.best,
+        "released": f"weights of iteration {progress.best}, the best of {progress.iteration} on held-out prompts",
+        "stopped_early": progress.iteration < recipe.iterations,
+    }
+    for name in ("reward", "helpfulness", "safety", "length", "truncated"):
+        metrics[f"heldout_{name}_before"] = first[f"heldout_{name}"]
+        metrics[f"heldout_{name}_after"] = best[f"heldout_{name}"]
+    metrics["heldout_kl_after"] = best["heldout_kl"]
+    metrics["heldout_objective_after"] = best["heldout_objective"]  # before: 0 less the penalty for truncation
+    return metrics
+
+
+def examples(progress: Progress, heldout: list[Prompt]) -> str:
+    """Held-out prompts with the answers before and after."""
+    lines = [f"# Held-out answers before PPO and after iteration {progress.best}", ""]
+    rows = zip(heldout[:EXAMPLES], progress.first_texts, progress.best_texts, strict=False)
+    for prompt, before, after in rows:
+        kind = "safety" if prompt.safety else "helpfulness"
+        lines += [f"## {kind}", "", reporting.quoted_prompt(prompt.messages), ""]
+        lines += ["**Before**", "", reporting.quoted(before), "", "**After**", "", reporting.quoted(after), ""]
+    return "\n".join(lines)
+
+
+def plot(path: Path, progress: Progress, recipe: PpoRecipe) -> None:
+    """Reward, KL, entropy and length over iterations: rollouts as lines, held-out evaluations as dots."""
+    rollouts = [row for row in progress.history if "reward" in row]
+    evaluations = [row for row in progress.history if "heldout_reward" in row]
+    figure = Figure(figsize=(9.0, 6.4), layout="constrained")
+    panels = figure.subplots(2, 2).flatten()
+    _panel(panels[0], rollouts, evaluations, "reward", "Reward: LOGIT(R_c), mean", progress.best)
+    _panel(panels[1], rollouts, evaluations, "kl", "KL to the first policy (nats a response)", progress.best)
+    _panel(panels[2], rollouts, [], "entropy", "Entropy (nats a token)", progress.best)
+    _panel(panels[3], rollouts, evaluations, "length", "Response length (tokens)", progress.best)
+    panels[0].legend(frameon=False, fontsize=8)
+    figure.suptitle(
+        f"PPO: batch {recipe.batch}, KL weight {recipe.beta:g}; released: iteration {progress.best}",
+        fontsize=11,
+        x=0.01,
+        ha="left",
+    )
+    reporting.save_figure(figure, path)
+
+
+def _panel(axes: Axes, rollouts: list[dict], evaluations: list[dict], name: str, title: str, best: int) -> None:
+    steps, values = [row["iteration"] for row in rollouts], [row[name] for row in rollouts]
+    axes.plot(steps, values, color=INK, linewidth=1.4, label="rollouts")
+    axes.plot(
+        [row["iteration"] for row in evaluations],
+        [row[f"heldout_{name}"] for row in evaluations],
+        color=ORANGE,
+        marker="o",
+        markersize=4,
+        linewidth=1.0,
+        label="held-out prompts",
+    )
+    axes.axvline(best, color=GREY, linewidth=0.9, linestyle=":")
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_xlabel("iteration", fontsize=9)
+    axes.grid(axis="y", color="#e3e3e3", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _without_nan(row: dict) -> dict:
+    return {name: None if value != value else value for name, value in row.items()}

@@ -1,0 +1,115 @@
+"""Rollouts of PPO: prompts in a reproducible order, responses of the current policy, and their tensors."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from modeling.core import dialog, resumable_generation, sampling
+from modeling.rlhf.ppo import losses
+
+# Padding in one forward and backward pass: runtime, never part of an artifact's identity.
+PADDING_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class Prompt:
+    id: str
+    messages: list[dict]
+    safety: bool  # is_safety(p) of the piecewise reward
+    ids: list[int]  # ends where the answer begins
+
+
+@dataclass(frozen=True)
+class Response:
+    ids: list[int]  # closing token included where there is one
+    text: str
+    ended: bool  # False: cut off at max_new_tokens, no closing token
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rollouts: prompt, response, then padding, which causal attention hides from all that comes before it.
+
+    rows: place of each of the B rows in its iteration. ids_BL int64; mask_BT bool, True on response tokens;
+    first_B int64: column of the first response token. N counts the response tokens of all rows, row by row.
+    """
+
+    rows: list[int]
+    ids_BL: Tensor
+    mask_BT: Tensor
+    first_B: Tensor
+
+    def states(self) -> tuple[Tensor, Tensor]:
+        """(rows_N, columns_N) of the state before each response token, where it is predicted and its state valued."""
+        rows_N, steps_N = self.mask_BT.nonzero(as_tuple=True)
+        return rows_N, self.first_B[rows_N] - 1 + steps_N
+
+    def tokens(self) -> Tensor:
+        """tokens_N, the response tokens."""
+        rows_N, columns_N = self.states()
+        return self.ids_BL[rows_N, columns_N + 1]
+
+    def spread(self, values_N: Tensor) -> Tensor:
+        """values_BT: each value at the place of its response token, 0 elsewhere."""
+        return torch.zeros_like(self.mask_BT, dtype=values_N.dtype).masked_scatter(self.mask_BT, values_N)
+
+
+def load_prompts(folder: Path, part: str, tokenizer, limit: int) -> tuple[list[Prompt], int]:
+    """Prompts of `folder/<part>.parquet` that take at most `limit` tokens, sorted by id, and how many were longer."""
+    prompts = []
+    rows = resumable_generation.read_prompts(folder, part)
+    for row in rows:
+        ids = dialog.encode_prompt(tokenizer, row["messages"])
+        if len(ids) <= limit:
+            prompts.append(Prompt(row["id"], row["messages"], row["kind"] == "safety", ids))
+    return prompts, len(rows) - len(prompts)
+
+
+def draw(prompts: list[Prompt], iteration: int, batch: int, seed: int) -> list[Prompt]:
+    """The batch of an iteration (from 1): consecutive pieces of one permutation an epoch."""
+    first, last = (iteration - 1) * batch, iteration * batch
+    epochs = range(first // len(prompts), (last - 1) // len(prompts) + 1)
+    order: list[int] = []
+    for epoch in epochs:
+        generator = torch.Generator().manual_seed(resumable_generation.mix(seed, "epoch", epoch))
+        order += torch.randperm(len(prompts), generator=generator).tolist()
+    skipped = epochs[0] * len(prompts)
+    return [prompts[index] for index in order[first - skipped : last - skipped]]
+
+
+def respond(model, tokenizer, prompts: list[Prompt], recipe, seed: int) -> list[Response]:
+    """One response of the current policy to each prompt."""
+    closing = dialog.closing_token_id(tokenizer)
+    answers = sampling.generate_ids(model, tokenizer, [prompt.ids for prompt in prompts], recipe, 1, seed)
+    return [
+        Response(ids, dialog.decode_answer(tokenizer, ids), closing in ids)
+        for ids in (samples[0] for samples in answers)
+    ]
+
+
+def pack(rows: list[int], prompts: list[Prompt], responses: list[Response], where: torch.device) -> Batch:
+    """Tensors of the rollouts at `rows`, as narrow as they can be."""
+    texts = [prompts[row].ids + responses[row].ids for row in rows]
+    width = max(len(ids) for ids in texts)
+    lengths_B = torch.tensor([len(responses[row].ids) for row in rows], device=where)
+    return Batch(
+        rows=rows,
+        # Any id will do as padding: it is never a state, and no state sees it.
+        ids_BL=torch.tensor([ids + [0] * (width - len(ids)) for ids in texts], device=where),
+        mask_BT=losses.response_mask(lengths_B, int(lengths_B.max())),
+        first_B=torch.tensor([len(prompts[row].ids) for row in rows], device=where),
+    )
+
+
+def like_lengths(lengths: list[int], rows: range, most: int) -> list[list[int]]:
+    """`rows` in groups of at most `most`, each of rows of like length: padding costs more than another forward pass."""
+    groups: list[list[int]] = []
+    for row in sorted(rows, key=lambda row: lengths[row]):
+        group = groups[-1] if groups else []
+        if group and len(group) < most and len(group) * (lengths[row] - lengths[group[0]]) <= PADDING_TOKENS:
+            group.append(row)
+        else:
+            groups.append([row])
+    return groups

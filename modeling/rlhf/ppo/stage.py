@@ -1,0 +1,103 @@
+"""PPO on top of the rejection-sampled policy (paper 3.2.3), one process and one device.
+
+    maximise E[R(g | p)],  R(g | p) = WHITEN(LOGIT(R_c(g | p))) - beta KL(pi || pi_0)
+
+What the paper leaves open, and what is done here:
+- The critic is the helpfulness reward model's backbone with a new scalar head (zero at first) read at every token.
+- Whitening is over the rollouts of an iteration. Advantages are normalised over the iteration too.
+- Rollouts are drawn at temperature 1 from the whole distribution, else the KL of the sampled tokens is no KL.
+- A response is scored as the text a reader sees, through the same functions as rejection sampling. One that was cut off
+  is scored as if it were closed, loses `truncation_penalty` of whitened reward, and is counted in `truncated`.
+- Held-out prompts (the validation part: no stage of RLHF learns from them) are answered every `evaluate_every`
+  iterations. Their objective is the reward in units of the first evaluation's spread minus beta KL; the weights with the
+  highest are released, those of iteration 0, the policy it began with, included.
+"""
+
+import copy
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from modeling.core import runtime, training
+from modeling.core.recipes import PpoRecipe
+from modeling.rlhf.ppo import report as ppo_report
+from modeling.rlhf.ppo import rollout
+from modeling.rlhf.ppo import state as ppo_state
+from modeling.rlhf.ppo.loop import Loop
+from modeling.rlhf.ppo.networks import load_critic, load_float32, reward_function
+
+
+def run(config: PpoRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
+    """Stage: `policy`, `helpfulness_reward_model`, `safety_reward_model`, `prompts` → a Hugging Face directory.
+
+    Also iterations.jsonl, plots/ppo.png, examples.md. Raises ValueError for a recipe or inputs that cannot work.
+    """
+    loop = make_loop(config, inputs, log)
+    checkpoints = out / "_scratch" / "ppo"
+    started = time.perf_counter()
+    progress = loop.train(checkpoints)
+    seconds = time.perf_counter() - started
+    policy = loop.policy.model
+    ppo_state.load_best(checkpoints, progress, policy)
+    training.save_model(policy, loop.tokenizer, out)
+    ppo_report.write(out, progress, loop.heldout, config)
+    return {
+        **ppo_report.summary(progress, config),
+        "training_prompts": len(loop.prompts),
+        "heldout_prompts": len(loop.heldout),
+        "prompts_too_long": loop.too_long,
+        "seconds": round(seconds, 1),
+    }
+
+
+def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
+    """Everything loaded and checked, nothing trained."""
+    check_recipe(recipe)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("PPO runs on one device: launch this stage as a single process")
+    where = runtime.device()
+    tokenizer = AutoTokenizer.from_pretrained(inputs["policy"])
+    check_tokenizers(tokenizer, [inputs["helpfulness_reward_model"], inputs["safety_reward_model"]])
+    policy = load_float32(AutoModelForCausalLM, inputs["policy"], where)
+    limit = policy.config.max_position_embeddings - recipe.sampling.max_new_tokens
+    prompts, too_long = rollout.load_prompts(inputs["prompts"], "rl", tokenizer, limit)
+    heldout, also_too_long = rollout.load_prompts(inputs["prompts"], "validation", tokenizer, limit)
+    too_long += also_too_long
+    for part, fitting in (("rl", prompts), ("validation", heldout)):
+        if not fitting:
+            raise ValueError(f"no {part} prompt fits in {limit} tokens: ask for more in the recipe of the prompts")
+    log.info(f"{len(prompts)} training prompts, {len(heldout)} held out, {too_long} over {limit} tokens")
+    return Loop(
+        recipe=recipe,
+        tokenizer=tokenizer,
+        policy=ppo_state.learner(policy, recipe.optimizer),
+        critic=ppo_state.learner(load_critic(inputs["helpfulness_reward_model"], where), recipe.optimizer),
+        reference=copy.deepcopy(policy).requires_grad_(False),
+        reward=reward_function(inputs, tokenizer, recipe.safety_threshold),
+        prompts=prompts,
+        heldout=heldout,
+        too_long=too_long,
+        log=log,
+    )
+
+
+def check_recipe(recipe: PpoRecipe) -> None:
+    """ValueError for settings under which PPO would silently do something else."""
+    if recipe.sampling.temperature != 1.0 or recipe.sampling.top_p != 1.0:
+        raise ValueError("rollouts need temperature 1 and top_p 1: otherwise the KL of their tokens is no KL")
+    if recipe.batch % recipe.mini_batch:
+        raise ValueError(f"batch {recipe.batch} must be a multiple of mini_batch {recipe.mini_batch}")
+    if recipe.evaluate_every < 1 or recipe.patience < 1:
+        raise ValueError("evaluate_every and patience must be 1 or more: the released weights are chosen by evaluation")
+
+
+def check_tokenizers(tokenizer, folders: list[Path]) -> None:
+    """One tokenizer for policy and reward models: ValueError where vocabulary, merges or chat template differ."""
+    ours = (tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template)
+    for folder in folders:
+        other = AutoTokenizer.from_pretrained(folder)
+        if (other.backend_tokenizer.to_str(), other.chat_template) != ours:
+            raise ValueError(f"{folder} has another tokenizer than the policy: train it from the same chat model")

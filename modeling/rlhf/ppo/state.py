@@ -1,0 +1,137 @@
+"""What PPO keeps between iterations, and its checkpoints: safetensors and json, complete or not there.
+
+All randomness of an iteration follows from the recipe's seed and the iteration's number, so the number is the state of
+the random generators and the position in the data; weights and optimizer moments are the rest.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from modeling.core.recipes import OptimizerRecipe
+
+
+@dataclass
+class Progress:
+    """Plain values only: goes through json and back unchanged."""
+
+    iteration: int = 0
+    history: list[dict] = field(default_factory=list)  # one row an iteration, row 0 is the policy PPO began with
+    best: int = 0  # iteration whose held-out objective is the highest
+    waited: int = 0  # evaluations since then
+    first_texts: list[str] = field(default_factory=list)  # held-out responses of iteration 0
+    best_texts: list[str] = field(default_factory=list)  # and of the best one
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network and its AdamW."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+
+    def step(self, gradient_clip: float) -> float:
+        """Clip, update, clear gradients. Returns the norm before clipping, FloatingPointError if not finite."""
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip))
+        if norm != norm or norm == float("inf"):
+            raise FloatingPointError(f"gradient norm {norm}: lower the learning rate or look at the last rewards")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+
+def learner(model: nn.Module, recipe: OptimizerRecipe) -> Learner:
+    """AdamW at a constant learning rate without warm-up (paper 3.2.3); norms and biases are spared from decay."""
+    if recipe.schedule != "constant" or recipe.warmup_steps or recipe.warmup_ratio:
+        raise ValueError("PPO runs at a constant learning rate: schedule='constant', warmup_steps=0, warmup_ratio=0")
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(
+        groups, lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2), eps=recipe.epsilon, fused=True
+    )
+    return Learner(model, optimizer)
+
+
+def weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters by name; a tied one appears once."""
+    return {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}
+
+
+@torch.no_grad()
+def set_weights(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
+    """Copy what `weights` gave into a model of the same shape. ValueError where names differ."""
+    parameters = dict(model.named_parameters())
+    if parameters.keys() != saved.keys():
+        raise ValueError(f"the checkpoint is of another model: {sorted(parameters.keys() ^ saved.keys())[:4]} differ")
+    for name, parameter in parameters.items():
+        parameter.copy_(saved[name])
+
+
+def save_best(folder: Path, iteration: int, model: nn.Module) -> None:
+    """Keep the weights of an iteration beside the checkpoints, for release."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / "best.partial"
+    save_file(weights(model), partial)
+    os.replace(partial, _best(folder, iteration))
+
+
+def load_best(folder: Path, progress: Progress, model: nn.Module) -> None:
+    """Put the best iteration's weights into the model."""
+    set_weights(model, load_file(_best(folder, progress.best)))
+
+
+def save(folder: Path, progress: Progress, policy: Learner, critic: Learner) -> None:
+    """A checkpoint of this iteration. Older ones, and weights no longer the best, go after it stands."""
+    partial = folder / "partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, part in (("policy", policy), ("critic", critic)):
+        save_file(weights(part.model), partial / f"{name}.safetensors")
+        save_file(_moments(part.optimizer), partial / f"{name}_optimizer.safetensors")
+    (partial / "progress.json").write_text(json.dumps(asdict(progress)))
+    target = folder / f"iteration-{progress.iteration:06d}"
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(partial, target)
+    for path in folder.glob("iteration-*"):
+        if path != target:
+            shutil.rmtree(path)
+    for path in folder.glob("best-*"):
+        if path != _best(folder, progress.best):
+            path.unlink()
+
+
+def restore(folder: Path, policy: Learner, critic: Learner) -> Progress | None:
+    """Load the newest checkpoint into both learners; None where there is none."""
+    newest = max(folder.glob("iteration-*"), default=None)
+    if newest is None:
+        return None
+    for name, part in (("policy", policy), ("critic", critic)):
+        set_weights(part.model, load_file(newest / f"{name}.safetensors"))
+        _set_moments(part.optimizer, load_file(newest / f"{name}_optimizer.safetensors"))
+    return Progress(**json.loads((newest / "progress.json").read_text()))
+
+
+def _best(folder: Path, iteration: int) -> Path:
+    return folder / f"best-{iteration:06d}.safetensors"
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{key}": value.cpu().contiguous() for index, slot in state.items() for key, value in slot.items()}
+
+
+def _set_moments(optimizer: torch.optim.Optimizer, saved: dict[str, torch.Tensor]) -> None:
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in saved.items():
+        index, key = name.split(".")
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,203 @@
+"""On-policy preference pairs of a round (paper 3.2.1, A.3.1): two variants answer, an annotator picks one.
+
+Data always come from the latest model, so that reward models stay on its distribution; an earlier variant answers too,
+which compares the versions for free (3.4.1). One answer of each is shown, at the two temperatures of the recipe: which
+model gets which is by a hash of the prompt. The annotator says which is better, by how much, and whether each is safe.
+Pairs whose chosen answer is unsafe and the other safe are left out, as in the paper.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from modeling.core import dialogue_tables, reporting, resumable_generation
+from modeling.core.recipes import PreferencesRecipe
+from modeling.rlhf import annotator as annotators
+
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("id", "prompt_id", "entity", "kind", "category")),
+        ("messages", dialogue_tables.MESSAGES),
+        *((name, pa.string()) for name in ("chosen", "rejected")),
+        ("degree", pa.int64()),
+        *((name, pa.bool_()) for name in ("chosen_safe", "rejected_safe")),
+        *((name, pa.string()) for name in ("annotator", "chosen_from", "rejected_from")),
+        ("round", pa.int64()),
+        ("split", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    text: str
+    role: str  # chat (the latest model) | other
+    temperature: float
+
+    @property
+    def origin(self) -> str:
+        return f"{self.role} T={self.temperature:g}"
+
+
+# What a pair may be left out for. A judge that reads fewer than half of the pairs is no judge.
+IDENTICAL, CHOSEN_UNSAFE, UNJUDGED = "identical", "chosen_unsafe", "unjudged"
+MOST_UNJUDGED = 0.5
+LABEL_CHUNK = 32  # pairs between two saves: a judge behind a network takes seconds for each
+
+
+def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """Write pairs.parquet and examples.md. Inputs: chat (current model), other (earlier variant), prompts."""
+    annotator = annotators.create(config.annotator)
+    everything = resumable_generation.read_prompts(inputs["prompts"])
+    fitting = resumable_generation.fitting(
+        inputs["chat"], everything, max(config.sampling_a, config.sampling_b, key=_room)
+    )
+    prompts = resumable_generation.select(fitting, config.prompts, config.safety_share, config.round)
+    if not prompts:
+        raise ValueError(f"no prompt of {inputs['prompts']} fits: lower max_new_tokens or add prompts")
+    scratch = out / "_scratch"
+    shown = show(config, inputs, prompts, scratch, log)
+    labels = scratch / "labels" / quote(annotator.name, safe="")  # another annotator's are not taken over
+
+    pairs, dropped = [], Counter({IDENTICAL: 0, CHOSEN_UNSAFE: 0, UNJUDGED: 0})
+    for number, part in enumerate(resumable_generation.chunks(len(prompts), LABEL_CHUNK)):
+
+        def label(part: range = part) -> list[dict]:
+            return [_label(annotator, prompts[index], shown[index]["a"].text, shown[index]["b"].text) for index in part]
+
+        for index, verdict in zip(part, resumable_generation.kept(labels / f"{number:05d}.json", label), strict=True):
+            reason = drop_reason(verdict)
+            if reason:
+                dropped[reason] += 1
+            else:
+                pairs.append(make_pair(config, annotator.name, prompts[index], shown[index], verdict))
+        log.progress(part.stop, len(prompts), unit="pair", pairs=len(pairs))
+    if dropped[UNJUDGED] > MOST_UNJUDGED * len(prompts):
+        raise ValueError(
+            f"{annotator.name} gave no judgement of {dropped[UNJUDGED]} of {len(prompts)} pairs: take another annotator"
+        )
+
+    dialogue_tables.write_rows(pairs, SCHEMA, out / "pairs.parquet")
+    reporting.write_text(out / "examples.md", examples(pairs))
+    return {
+        "prompts": len(prompts),
+        "prompts_too_long": len(everything) - len(fitting),
+        **{f"dropped_{reason}": count for reason, count in dropped.items()},
+        **summary(pairs),
+    }
+
+
+def show(
+    config: PreferencesRecipe, inputs: dict[str, Path], prompts: list[dict], scratch: Path, log
+) -> list[dict[str, Shown]]:
+    """Two answers to each prompt: "a" of the latest model, "b" of the other one."""
+    shown: list[dict[str, Shown]] = [{} for _ in prompts]
+    halves = ([], [])  # places where the latest model answers by sampling_a, and by sampling_b
+    for place, prompt in enumerate(prompts):
+        halves[resumable_generation.unit_hash("preference temperature", prompt["id"]) < 0.5].append(place)
+    for side, role in (("a", "chat"), ("b", "other")):
+        recipes = (config.sampling_a, config.sampling_b) if side == "a" else (config.sampling_b, config.sampling_a)
+        for number, (places, recipe) in enumerate(zip(halves, recipes, strict=True)):
+            texts = [prompts[place]["messages"] for place in places]
+            purpose = f"preferences {config.round} {side}{number}"
+            rows = resumable_generation.answer_all(
+                inputs[role], texts, recipe, 1, purpose, scratch / f"answers_{side}{number}", log
+            )
+            for place, row in zip(places, rows, strict=True):
+                shown[place][side] = Shown(row[0].text, role, recipe.temperature)
+    return shown
+
+
+def drop_reason(verdict: dict) -> str | None:
+    """Why a pair is left out: equal answers, no judgement, or the chosen one is unsafe and the other safe (A.3.1)."""
+    if "dropped" in verdict:
+        return verdict["dropped"]
+    chosen, other = ("a", "b") if verdict["preferred"] == "a" else ("b", "a")
+    return CHOSEN_UNSAFE if verdict[f"safe_{other}"] and not verdict[f"safe_{chosen}"] else None
+
+
+def make_pair(config: PreferencesRecipe, annotator: str, prompt: dict, shown: dict[str, Shown], verdict: dict) -> dict:
+    """One row of pairs.parquet. What a prompt is about is train or test for all rounds: no test prompt is trained on later,
+    nor one that differs by a name."""
+    chosen, other = ("a", "b") if verdict["preferred"] == "a" else ("b", "a")
+    return {
+        "id": f"v{config.round}:{prompt['id']}",
+        "prompt_id": prompt["id"],
+        "entity": prompt["entity"],
+        "kind": prompt["kind"],
+        "category": prompt["category"],
+        "messages": prompt["messages"],
+        "chosen": shown[chosen].text,
+        "rejected": shown[other].text,
+        "degree": verdict["degree"],
+        "chosen_safe": verdict[f"safe_{chosen}"],
+        "rejected_safe": verdict[f"safe_{other}"],
+        "annotator": annotator,
+        "chosen_from": shown[chosen].origin,
+        "rejected_from": shown[other].origin,
+        "round": config.round,
+        "split": "test"
+        if resumable_generation.unit_hash("preference split", prompt["entity"]) < config.test_share
+        else "train",
+    }
+
+
+def summary(pairs: list[dict]) -> dict:
+    """Shares that the paper reports: degrees (Figure 25), safety labels (18/47/35, A.3.1), the newer variant's wins."""
+    total = max(len(pairs), 1)
+    adversarial = [pair for pair in pairs if pair["kind"] == "safety"]
+    labels = Counter((pair["chosen_safe"], pair["rejected_safe"]) for pair in adversarial)
+    return {
+        "pairs": len(pairs),
+        "pairs_test": sum(pair["split"] == "test" for pair in pairs),
+        "pairs_safety": len(adversarial),
+        **{
+            f"share_{name.replace(' ', '_')}": round(sum(pair["degree"] == degree for pair in pairs) / total, 4)
+            for degree, name in annotators.DEGREES.items()
+        },
+        "safety_chosen_safe_other_unsafe": round(labels[True, False] / max(len(adversarial), 1), 4),
+        "safety_both_safe": round(labels[True, True] / max(len(adversarial), 1), 4),
+        "safety_both_unsafe": round(labels[False, False] / max(len(adversarial), 1), 4),
+        "chat_preferred": round(sum(pair["chosen_from"].startswith("chat ") for pair in pairs) / total, 4),
+        "words_chosen": round(sum(len(pair["chosen"].split()) for pair in pairs) / total, 1),
+        "words_rejected": round(sum(len(pair["rejected"].split()) for pair in pairs) / total, 1),
+    }
+
+
+def examples(pairs: list[dict], each: int = 2) -> str:
+    """A few pairs of every kind and degree, to read."""
+    parts = ["# Pairs to read\n"]
+    for kind in sorted({pair["kind"] for pair in pairs}):
+        for degree, name in annotators.DEGREES.items():
+            for pair in [pair for pair in pairs if pair["kind"] == kind and pair["degree"] == degree][:each]:
+                parts.append(f"## {kind}: {name} ({pair['annotator']})\n")
+                parts.append(f"**Prompt**\n{reporting.quoted_prompt(pair['messages'])}\n")
+                for side in ("chosen", "rejected"):
+                    safe = "safe" if pair[f"{side}_safe"] else "unsafe"
+                    parts.append(
+                        f"**{side.capitalize()}** ({pair[f'{side}_from']}, {safe})\n{reporting.quoted(pair[side])}\n"
+                    )
+    return "\n".join(parts)
+
+
+def _label(annotator: annotators.Annotator, prompt: dict, answer_a: str, answer_b: str) -> dict:
+    """The label as JSON holds it, or {"dropped": reason}."""
+    if answer_a.strip() == answer_b.strip():
+        return {"dropped": IDENTICAL}
+    try:
+        label = annotator.label(prompt, answer_a, answer_b)
+    except annotators.UnjudgedError:
+        return {"dropped": UNJUDGED}
+    return {
+        "preferred": label.preferred,
+        "degree": label.degree,
+        "safe_a": label.safe_a,
+        "safe_b": label.safe_b,
+    }
+
+
+def _room(recipe) -> int:
+    return recipe.max_new_tokens

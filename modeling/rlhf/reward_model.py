@@ -1,0 +1,233 @@
+"""Reward models (paper 3.2.2): the chat model with a scalar head, trained on preference pairs with a margin.
+
+One function for both models; the recipe's `kind` says which. Loss of a pair:
+
+    -log sigmoid(r_chosen - r_rejected - margin(degree))                                      (equation 2)
+    + weight * mean over both answers of BCE(sigmoid(r), answer is safe)                      (safety model only)
+
+The paper adds an auxiliary safety loss (A.3.4) without a formula; binary cross-entropy on the score itself is ours. It
+makes sigmoid(r) a probability of being safe, which is what the threshold 0.15 of the combined reward needs.
+"""
+
+import math
+import random
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from matplotlib.figure import Figure
+from torch.nn.functional import binary_cross_entropy_with_logits
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from trl import RewardConfig, RewardTrainer
+from trl.trainer.reward_trainer import DataCollatorForPreference
+
+from modeling.core import dialog, reporting, training
+from modeling.core.recipes import RewardRecipe
+from modeling.core.runtime import device
+from modeling.rlhf import pairs as preference_pairs
+from modeling.rlhf import reward_accuracy, scoring
+from modeling.rlhf.pairs import KINDS, of_kind
+from modeling.rlhf.reward_accuracy import ScoredPair
+
+POOLED_BATCHES = 50  # batches among whose rows those of like length are sought
+
+
+def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """Write a LlamaForSequenceClassification directory, accuracy.json and plots. Inputs: chat, preferences_1 … N."""
+    if config.kind not in KINDS:
+        raise ValueError(f"a reward model's kind is one of {KINDS}, not {config.kind!r}")
+    pairs = preference_pairs.read_pairs(inputs)
+    pool = [pair for pair in pairs if pair["split"] == "train"]
+    train = preference_pairs.mix(pool, config.kind, config.own_share, config.seed)
+    if not train:
+        raise ValueError(f"there are no {config.kind} pairs to train on: ask for more prompts in the preferences")
+    own = sum(of_kind(pair, config.kind) for pair in train)
+    log.info(f"{len(train)} training pairs, {own} of them {config.kind}")
+    trained = training.once(out, lambda: fit(config, train, inputs["chat"], out, log))
+    if not training.main_process():  # one process of several: the main one measures and writes
+        return trained
+    test = [pair for pair in pairs if pair["split"] == "test"]
+    scored = preference_pairs.score_pairs(*scoring.load(out), test, log)
+    report = {kind: evaluate([pair for pair in scored if pair.kind == kind]) for kind in KINDS}
+    reporting.write_json(out / "accuracy.json", without_nan(report))
+    plot_scores(out / "plots" / "scores.png", [pair for pair in scored if pair.kind == config.kind], config.kind)
+    return {"pairs_train": len(train), "pairs_own": own, **trained, **headline(report, config.kind)}
+
+
+def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> dict:
+    """Train from the chat model's weights and save the model in `out`."""
+    tokenizer = AutoTokenizer.from_pretrained(chat)
+    set_filler(tokenizer)
+    rows, cut = encode_pairs(tokenizer, pairs, config)
+    batch, accumulation = training.split_batch(config.batch_pairs, 2 * config.context)
+    arguments = training.training_arguments(
+        RewardConfig,
+        out,
+        config.optimizer,
+        max(1, math.ceil(len(rows) * config.epochs / config.batch_pairs)),
+        batch=batch,
+        accumulation=accumulation,
+        seed=config.seed,
+        max_length=None,  # rows are cut to the context above, where the loss is counted
+        activation_checkpointing=device().type == "cuda",
+        model_init_kwargs={"dtype": "float32"},
+        remove_unused_columns=False,
+        train_sampling_strategy="sequential",  # the order is made below
+    )
+    trainer = PairTrainer(
+        str(chat),
+        arguments,
+        data_collator=SafetyCollator(tokenizer.pad_token_id),
+        train_dataset=Dataset.from_list(in_batches_of_like_length(rows, config.batch_pairs, config.seed)),
+        processing_class=tokenizer,
+    )
+    trainer.safety_loss_weight = config.safety_loss_weight if config.kind == "safety" else 0.0
+    tokens = sum(len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in rows)
+    history = training.fit(trainer, out, log, tokens_per_step=round(tokens / len(rows) * config.batch_pairs))
+    training.save_model(trainer.model, tokenizer, out)
+    return {
+        "steps": arguments.max_steps,
+        "tokens": tokens,
+        "dialogues_cut": cut,
+        "loss_first": round(history[0]["loss"], 4),
+        "loss_last": round(history[-1]["loss"], 4),
+    }
+
+
+def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: list[dict], config: RewardRecipe) -> tuple[list[dict], int]:
+    """Rows of TRL's reward trainer, ids ending at the closing token; and how many dialogues lost their beginning."""
+    rows, cut = [], 0
+    for pair in pairs:
+        row = {"margin": margin(pair["degree"], config.margins)}
+        for side in ("chosen", "rejected"):
+            dialogue = preference_pairs.with_answer(pair, side)
+            row[f"{side}_ids"], shortened = scoring.encode(tokenizer, dialogue, config.context)
+            row[f"{side}_safe"] = float(pair[f"{side}_safe"])
+            cut += shortened
+        rows.append(row)
+    return rows, cut
+
+
+def in_batches_of_like_length(rows: list[dict], batch: int, seed: int) -> list[dict]:
+    """Shuffled rows so reordered that pairs of like length share a batch, and the batches follow at random.
+
+    Two fifths of a batch would be padding otherwise. transformers' own grouping goes from long to short over and over.
+    """
+    full = len(rows) - len(rows) % batch
+    pool = batch * POOLED_BATCHES
+    batches = []
+    for begin in range(0, full, pool):
+        alike = sorted(rows[begin : min(begin + pool, full)], key=longer_side)
+        batches += [alike[place : place + batch] for place in range(0, len(alike), batch)]
+    random.Random(seed).shuffle(batches)
+    return [row for rows_of_batch in batches for row in rows_of_batch] + rows[full:]
+
+
+def longer_side(row: dict) -> int:
+    return max(len(row["chosen_ids"]), len(row["rejected_ids"]))
+
+
+def margin(degree: int, margins: tuple[float, ...]) -> float:
+    """Margin of a degree (3 significantly better … 0 negligibly) in a recipe's list, which begins with degree 3."""
+    return margins[3 - degree]
+
+
+def safety_loss(scores: torch.Tensor, safe: torch.Tensor, weight: float) -> torch.Tensor:
+    """weight × mean binary cross-entropy of sigmoid(score) against the label, 1 = safe."""
+    return weight * binary_cross_entropy_with_logits(scores.float(), safe)
+
+
+class SafetyCollator(DataCollatorForPreference):
+    """TRL's batch of pairs and, in the order of its rows (all chosen, then all rejected), whether each is safe."""
+
+    def torch_call(self, examples: list[dict]) -> dict:
+        batch = super().torch_call(examples)
+        safe = [example["chosen_safe"] for example in examples] + [example["rejected_safe"] for example in examples]
+        return batch | {"safe": torch.tensor(safe)}
+
+
+class PairTrainer(training.NoTokenCount, RewardTrainer):
+    """TRL's margin loss, plus the auxiliary safety loss where its weight isn't 0."""
+
+    safety_loss_weight = 0.0
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        safe = inputs.pop("safe")
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        loss = loss + safety_loss(outputs.logits.squeeze(-1), safe, self.safety_loss_weight)
+        return (loss, outputs) if return_outputs else loss
+
+
+def set_filler(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Give the tokenizer a padding token that can't be the closing one.
+
+    Sequence classifiers read the score at the last token that isn't padding, so a tokenizer that pads with its closing
+    token (ChatML bases do) would have it read one token too early.
+    """
+    closing = dialog.closing_token_id(tokenizer)
+    if tokenizer.pad_token_id in (None, closing):
+        special = [tokenizer.unk_token, tokenizer.bos_token, *tokenizer.all_special_tokens]
+        tokenizer.pad_token = next(t for t in special if t and tokenizer.convert_tokens_to_ids(t) != closing)
+
+
+def evaluate(pairs: list[ScoredPair]) -> dict:
+    """Everything accuracy.json says about held-out pairs of one kind."""
+    bins = reward_accuracy.calibration(pairs)
+    return {
+        "accuracy": {name: asdict(figure) for name, figure in reward_accuracy.by_degree(pairs).items()},
+        "calibration": bins,
+        "calibration_error": reward_accuracy.calibration_error(bins),
+        **{
+            f"unsafe_at_{threshold}": {
+                name: asdict(figure) for name, figure in reward_accuracy.unsafe_detection(pairs, threshold).items()
+            }
+            for threshold in (0.5, scoring.SAFETY_THRESHOLD)
+        },
+    }
+
+
+def headline(report: dict, kind: str) -> dict:
+    """The figures of accuracy.json that a run shows."""
+    own, cross = report[kind]["accuracy"], report[next(other for other in KINDS if other != kind)]["accuracy"]
+    figures = {
+        "accuracy": own["average"]["value"],
+        "accuracy_low": own["average"]["low"],
+        "accuracy_high": own["average"]["high"],
+        "accuracy_significantly_better": own["significantly better"]["value"],
+        "accuracy_other_kind": cross["average"]["value"],
+        "calibration_error": report[kind]["calibration_error"],
+        "unsafe_recall": report["safety"]["unsafe_at_0.5"]["recall"]["value"],
+    }
+    known = {name: round(value, 4) for name, value in figures.items() if not math.isnan(value)}
+    return {"pairs_test": own["average"]["trials"], **known}
+
+
+def plot_scores(path: Path, pairs: list[ScoredPair], kind: str) -> None:
+    """Histograms of the scores of chosen and rejected held-out answers (Figure 27)."""
+    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+    axes = figure.subplots()
+    chosen, rejected = ([getattr(pair, side) for pair in pairs] for side in ("chosen", "rejected"))
+    if pairs:
+        low, high = min(chosen + rejected), max(chosen + rejected)
+        step = max(high - low, 1e-6) / 24
+        edges = [low + step * index for index in range(25)]
+        axes.hist(chosen, edges, color="#1f4e79", alpha=0.65, label=f"chosen, mean {sum(chosen) / len(pairs):.2f}")
+        axes.hist(
+            rejected, edges, color="#d9822b", alpha=0.55, label=f"rejected, mean {sum(rejected) / len(pairs):.2f}"
+        )
+        axes.legend(frameon=False)
+    axes.set_xlabel("score (logit)")
+    axes.set_ylabel("held-out answers")
+    axes.set_title(f"{kind.capitalize()} reward model on {len(pairs)} held-out pairs", loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    reporting.save_figure(figure, path)
+
+
+def without_nan(value):
+    """JSON has no NaN: figures over no pairs become null."""
+    if isinstance(value, dict):
+        return {name: without_nan(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [without_nan(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,48 @@
+"""The final model (paper 4.2.4): the PPO policy fine-tuned on its own distilled answers, without the preprompt.
+
+Helpful answers of the last round's rejection sampling are mixed in, `demonstration_share` of all, so that safety is not
+learnt at the price of helpfulness.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from modeling.core import resumable_generation
+from modeling.core.recipes import FinetuneRecipe
+from modeling.finetuning import sft
+
+
+def run(config: FinetuneRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
+    """Stage: `ppo_policy`, `distilled_answers`, `rejection_samples` → a Hugging Face directory.
+
+    Raises ValueError without a sample to learn from.
+    """
+    distilled = read_samples(inputs["distilled_answers"])
+    helpful = [row for row in read_samples(inputs["rejection_samples"]) if row["kind"] != "safety"]
+    mixed = mix(distilled, helpful, config.demonstration_share)
+    if not mixed:
+        raise ValueError(
+            "neither distilled answers nor rejection samples: lower the bar or raise the number of prompts"
+        )
+    log.info(f"{len(mixed)} samples, {len(distilled)} of them distilled safety answers")
+    figures = sft.finetune(inputs["ppo_policy"], [row["messages"] for row in mixed], config, out, log)
+    return {"distilled_samples": len(distilled), "rejection_samples": len(mixed) - len(distilled), **figures}
+
+
+def read_samples(folder: Path) -> list[dict]:
+    """Rows of samples.parquet (id, messages with the answer, kind), sorted by id."""
+    rows = pq.read_table(folder / "samples.parquet", columns=["id", "messages", "kind"]).to_pylist()
+    return sorted(
+        (row | {"messages": resumable_generation.plain(row["messages"])} for row in rows), key=lambda row: row["id"]
+    )
+
+
+def mix(distilled: list[dict], helpful: list[dict], share: float) -> list[dict]:
+    """All distilled samples and as many helpful ones as make up `share` of the whole, chosen by a hash of their ids."""
+    if not 0.0 <= share < 1.0:
+        raise ValueError(f"demonstration_share {share} must be 0 or more and below 1: the rest are distilled answers")
+    wanted = round(len(distilled) * share / (1.0 - share)) if distilled else len(helpful)
+    order = sorted(helpful, key=lambda row: resumable_generation.unit_hash("chat model", row["id"]))
+    return sorted(distilled + order[:wanted], key=lambda row: row["id"])

@@ -1,0 +1,225 @@
+"""What must become a placeholder, what must stay, and that the fast test never hides what the slow one would find."""
+
+import json
+import re
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_cleaning.documents import read_documents
+from data_cleaning.filters import pii
+from data_cleaning.recipes import PiiRecipe
+from tests.data_cleaning.samples import artifact, contents, licences, manual, table
+
+ALL = PiiRecipe(("email", "ip", "phone", "card"), ("people.example", "leaks.test"))
+KINDS = list(pii.KINDS.values())
+
+REPLACED = [
+    ("Write to jane.doe+news@mail.example.co.uk today.", "Write to |||EMAIL_ADDRESS||| today."),
+    ("(jane@example.org), or <bob_1@x-y.io>", "(|||EMAIL_ADDRESS|||), or <|||EMAIL_ADDRESS|||>"),
+    ("mailto:jane@example.org.", "mailto:|||EMAIL_ADDRESS|||."),
+    ("from 8.8.8.8, then 93.184.216.34.", "from |||IP_ADDRESS|||, then |||IP_ADDRESS|||."),
+    (
+        "host 2606:4700:4700::1111 and 2a00:1450:4001:0800:0000:0000:0000:200e",
+        "host |||IP_ADDRESS||| and |||IP_ADDRESS|||",
+    ),
+    ("(808) 782-1557", "|||PHONE_NUMBER|||"),
+    ("call 415-555-2671, or 1-800-555-0199!", "call |||PHONE_NUMBER|||, or |||PHONE_NUMBER|||!"),
+    ("call 415.555.2671 now", "call |||PHONE_NUMBER||| now"),
+    ("+49 30 901820, +33 1 42 68 53 00, +14155552671", "|||PHONE_NUMBER|||, |||PHONE_NUMBER|||, |||PHONE_NUMBER|||"),
+    ("tél. 01 42 68 53 00", "tél. |||PHONE_NUMBER|||"),
+    ("+1 5551234567 and +7 9161234567", "|||PHONE_NUMBER||| and |||PHONE_NUMBER|||"),
+    ("Phone no. 415-555-2671, Tel. No.: (415) 555-2671", "Phone no. |||PHONE_NUMBER|||, Tel. No.: |||PHONE_NUMBER|||"),
+    ("Contact No.: +1 415 555 2671, Fax # 415-555-2671", "Contact No.: |||PHONE_NUMBER|||, Fax # |||PHONE_NUMBER|||"),
+    ("Téléphone : 07 14 21 33 42, or 01.42.68.53.00", "Téléphone : |||PHONE_NUMBER|||, or |||PHONE_NUMBER|||"),
+    ("Phone: +1.4155552671 and +48 600 123 456", "Phone: |||PHONE_NUMBER||| and |||PHONE_NUMBER|||"),
+    (
+        "the DNS 8.8.4.4, http://9.9.9.9/, host 1.1.1.1",
+        "the DNS |||IP_ADDRESS|||, http://|||IP_ADDRESS|||/, host |||IP_ADDRESS|||",
+    ),
+    ("josé@example.org", "|||EMAIL_ADDRESS|||"),
+    ("card 4111 1111 1111 1111, 5555-5555-5555-4444", "card |||CARD_NUMBER|||, |||CARD_NUMBER|||"),
+    ("amex 3782 822463 10005, 4012888888881881", "amex |||CARD_NUMBER|||, |||CARD_NUMBER|||"),
+]
+KEPT = [
+    "on 2001-02-03, 03/02/2001, 3.2.2001 or 1914-1918 and 1939–1945",
+    "from 1999-2000-2001 on, in 2003 2004 2005 2006",
+    "Gen 1:1, John 3:16-18, 2 Peter 1:4 and Deuteronomy 5:6–21; Mosiah 4:30",
+    "at 12:30:45, 07:58:53, ratio 1:2:4, scale 1:25,000",
+    "ISBN 978-0-306-40615-7, ISBN 0-306-40615-2, ISBN-10 415-555-2671, ISSN 0317-8471",
+    "doi:10.1000/182, arXiv 1706.03762, RFC 2616, OID 1.3.6.1.4.1.311",
+    "hosts 192.168.0.1, 10.1.2.3, 127.0.0.1, 172.16.5.4, 255.255.255.0, 0.0.0.0 and 169.254.1.1",
+    "::1, fe80::1, fd00::12, 2001:db8::1, std::vector, a::b, dead::beef",
+    "version 4.2.0.1, v1.2.3.4, Section 8.1.2.3, 999.1.1.1, 1.2.3",
+    "3.14159265358979, 299,792,458 m/s, $1,234,567.89, 1 000 000 000 inhabitants, 149597870700 m",
+    "not a card: 4111 1111 1111 1112, 1234 5678 9012 3456, 0000 0000 0000 0000",
+    "@jane on twitter, a @ b, icon@2x.png, f(x)@g, user@localhost",
+    "une étendue de −180°, vers l'ouest, à +180°, vers l'est; +5 %, C++ 11 14 17 20",
+    "coordinates 40.7128, -74.0060; phone-like 123-456-7890, 555-0199",
+    "Catalogue no. 415-555-2671, hotel no. 415-555-2671, Nr. 415-555-2671, ISBN phone 0, #415-555-2671",
+    "https://example.org/415-555-2671/x and path/4111111111111111/y",
+    "see https://example.org/ and 3.2.1.4 Requirements, 4.1.2.3 and 2.4.6.8; Java 1.8.0.25, Java 1.8.0.45, firmware 2.1.4.7",
+    "the tower at +48.858222, +2.294500, or +48.858222 12, charge +1.602176634, and +12 345 678 or +1 234 567 890 inhabitants",
+    "drawn were 07 14 21 33 42; cards 01-23-45-67-89-ab, 00-14-22-01-23-45 and 01-14-22-01-23-45",
+    "UUID 123e4567-e89b-12d3-a456-426614174000, sha 0123456789abcdef0123456789abcdef",
+]
+
+
+PIECES = [
+    "٤",
+    "é",
+    "5551234567",
+    "4",
+    "11",
+    "415",
+    "2671",
+    " ",
+    "-",
+    ".",
+    ":",
+    "::",
+    "@",
+    "ab",
+    "+",
+    "(",
+    ")",
+    "2606",
+    "x.org",
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), REPLACED)
+def test_personal_information_becomes_a_placeholder(text, expected):
+    changed, found = pii.replace_all(text, KINDS)
+    assert changed == expected
+    assert len(found) == expected.count("|||") // 2
+    assert pii.replace_all(changed, KINDS) == (changed, [])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_hint_of_a_kind_finds_all_of_its_examples_alone(kind):
+    examples = [match[0] for text, _ in REPLACED for match in kind.pattern.finditer(text) if kind.holds(match)]
+    assert len(examples) >= 4
+    hits = pc.match_substring_regex(pa.array(examples), kind.hint).to_pylist()
+    assert [example for example, hit in zip(examples, hits, strict=True) if not hit] == []
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_other_numbers_stay(text):
+    assert pii.replace_all(text, KINDS) == (text, [])
+
+
+def test_real_texts_without_personal_information_stay():
+    for text in manual():
+        changed, found = pii.replace_all(text, KINDS)
+        assert changed == text, [text[start : start + length] for _, start, length in found]
+
+
+def test_only_addresses_and_a_telephone_change_in_real_licences():
+    emails = 0
+    for text in licences():
+        changed, found = pii.replace_all(text, KINDS)
+        assert {kind for kind, _, _ in found} <= {"email", "phone"}
+        removed = [text[start : start + length] for kind, start, length in found if kind == "email"]
+        assert all("@" in address for address in removed)
+        assert changed.count("|||PHONE") == len(re.findall(r"Phone: \(\d", text))
+        assert re.search(r"\w@\w+\.(?:com|org)\b", changed) is None
+        emails += len(found)
+    assert emails > 10
+
+
+@pytest.mark.parametrize(
+    ("digits", "valid"),
+    [
+        ("79927398713", True),
+        ("79927398710", False),
+        ("4111111111111111", True),
+        ("4111111111111121", False),
+        ("0", True),
+    ],
+)
+def test_luhn(digits, valid):
+    assert pii.luhn(digits) is valid
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=14))
+def test_the_hint_never_hides_a_match(parts):
+    text = "".join(parts)
+    for kind in KINDS:
+        if any(kind.holds(match) for match in kind.pattern.finditer(text)):
+            assert pc.match_substring_regex(pa.array([text]), kind.hint)[0].as_py(), kind.name
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 20_000, "a." * 10_000 + "@", "+1" + " 1" * 10_000, "1:" * 10_000, "x@" + "a." * 10_000]
+)
+def test_no_text_takes_long(text):
+    pii.replace_all(text, KINDS)  # the suite's time limit is the assertion: quadratic backtracking takes minutes
+
+
+@pytest.mark.parametrize(
+    ("url", "by"),
+    [
+        ("https://people.example/anna", "people.example"),
+        ("http://WWW.People.Example:8080/x", "people.example"),
+        ("leaks.test/list", "leaks.test"),
+        ("https://notpeople.example/", None),
+        ("http://[::1", None),
+        (5, None),
+        ("https://example.org/?from=people.example", None),
+        ("", None),
+    ],
+)
+def test_blocked_sites_and_what_belongs_to_them(url, by):
+    assert pii.blocked_by(pii.site_of(json.dumps({"url": url})), ALL.blocked_sites) == by
+
+
+def test_stage_counts_and_tells_places_not_values(tmp_path, log):
+    private = table([text for text, _ in REPLACED] + KEPT, "a")
+    blocked = table(["Anna lives there: anna@people.example"], "b", meta='{"url": "https://people.example/anna"}')
+    parent = artifact(tmp_path / "quality", one=pa.concat_tables([private, blocked]), two=table(manual()[:5]))
+    out = tmp_path / "out"
+    figures = pii.run(ALL, {"quality": parent}, out, log)
+    expected = [text for _, text in REPLACED] + KEPT + manual()[:5]
+    assert read_documents(out)["text"].to_pylist() == expected
+    for kind in KINDS:
+        assert figures[f"replaced_{kind.name}"] == sum(text.count(kind.placeholder) for text in expected)
+    assert figures["documents_changed"] == len(REPLACED) and figures["dropped_blocked_site"] == 1
+    dropped = read_documents(out, "dropped").to_pylist()
+    assert [(row["id"], row["reason"], row["detail"]) for row in dropped] == [("b:0", "blocked_site", "people.example")]
+    told = pq.read_table(out / "replacements" / "one.parquet")
+    assert told.column_names == ["id", "field", "kind", "start", "length"]
+    assert told.num_rows == sum(figures[f"replaced_{kind.name}"] for kind in KINDS)
+    again = tmp_path / "again"
+    pii.run(ALL, {"quality": parent}, again, log)
+    assert contents(again) == contents(out)
+
+
+def test_titles_are_cleaned_as_texts_are(tmp_path, log):
+    rows = table(["No address here.", "jane@example.org"])
+    rows = rows.set_column(3, "title", pa.array(["Mail to jane@example.org", "Plain"]))
+    parent = artifact(tmp_path / "quality", one=rows)
+    figures = pii.run(ALL, {"quality": parent}, tmp_path / "out", log)
+    after = read_documents(tmp_path / "out")
+    assert after["title"].to_pylist() == ["Mail to |||EMAIL_ADDRESS|||", "Plain"]
+    assert after["text"].to_pylist() == ["No address here.", "|||EMAIL_ADDRESS|||"]
+    assert figures["replaced_email"] == figures["documents_changed"] == 2
+    told = pq.read_table(tmp_path / "out" / "replacements" / "one.parquet").to_pylist()
+    assert [(row["id"], row["field"], row["start"]) for row in told] == [
+        ("manual:0", "title", 8),
+        ("manual:1", "text", 0),
+    ]
+
+
+def test_only_the_kinds_asked_for(tmp_path, log):
+    parent = artifact(tmp_path / "quality", one=table(["jane@example.org (808) 782-1557"]))
+    figures = pii.run(PiiRecipe(("email",), ()), {"quality": parent}, tmp_path / "out", log)
+    assert read_documents(tmp_path / "out")["text"].to_pylist() == ["|||EMAIL_ADDRESS||| (808) 782-1557"]
+    assert figures["replaced_email"] == 1 and "replaced_phone" not in figures
+    with pytest.raises(ValueError, match="passport"):
+        pii.run(PiiRecipe(("passport",), ()), {"quality": parent}, tmp_path / "out", log)

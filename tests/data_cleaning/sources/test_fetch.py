@@ -1,0 +1,286 @@
+import dataclasses
+import hashlib
+import http.server
+import io
+import json
+import tarfile
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from data_cleaning.recipes import SourcesRecipe
+from data_cleaning.sources import fetch, transport
+from data_cleaning.sources.transport import FetchError
+from tests.data_cleaning.raw import source
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRIA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("CRIA_OPT_IN", raising=False)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server over tmp_path/www; its address, and the paths that it was asked for."""
+    asked: list[str] = []
+    (tmp_path / "www").mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args) -> None:
+            super().__init__(*args, directory=str(tmp_path / "www"))
+
+        def log_message(self, *args) -> None:
+            asked.append(self.path)
+
+        def do_GET(self) -> None:
+            if self.path != "/cut":
+                return super().do_GET()
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"only this")
+
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{web.server_port}", tmp_path / "www", asked
+    web.shutdown()
+    web.server_close()
+
+
+def run(chosen, out: Path, log):
+    out.mkdir(exist_ok=True)
+    return fetch.run(SourcesRecipe(tuple(chosen)), {}, out, log)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_local_file_folder_and_archive_member(tmp_path, log):
+    (tmp_path / "own" / "deep").mkdir(parents=True)
+    (tmp_path / "own" / "deep" / "a.txt").write_text("a")
+    (tmp_path / "own" / ".hidden").write_text("h")
+    (tmp_path / "own" / "link.txt").symlink_to("/etc/passwd")
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+        archive.writestr("data/b.csv", "text\nb")
+        archive.writestr("code.py", "boom")
+    chosen = [
+        source("file", str(tmp_path / "own" / "deep" / "a.txt")),
+        source("folder", str(tmp_path / "own") + "/"),
+        source("member", str(tmp_path / "own.zip") + "#data/*.csv"),
+    ]
+    metrics = run(chosen, tmp_path / "out", log)
+    entries = {entry["name"]: entry for entry in json.loads((tmp_path / "out" / "sources.json").read_text())}
+    assert {name: entry["files"] for name, entry in entries.items()} == {
+        "file": ["a.txt"],
+        "folder": ["deep/a.txt"],
+        "member": ["b.csv"],
+    }
+    assert (tmp_path / "out" / "raw" / "member" / "b.csv").read_text() == "text\nb"
+    assert entries["file"]["sha256"] == sha256(b"a")
+    assert {name: entry["left_out"] for name, entry in entries.items()} == {"file": 0, "folder": 2, "member": 0}
+    assert any("folder: left out 2 of" in line and ".hidden (a link, or hidden)" in line for line in log.lines)
+    assert metrics["files"] == 3 and metrics["licenses"]["file"] == "MIT"
+    before = fetch.pin(chosen[1])
+    (tmp_path / "own" / "deep" / "a.txt").write_text("changed")
+    assert fetch.pin(chosen[1]) != before and fetch.pin(chosen[1]).sha256 != entries["folder"]["sha256"]
+    with pytest.raises(FetchError, match="sha256 .* is not the one stated"):
+        run([before], tmp_path / "again", log)
+    with pytest.raises(FetchError, match="does not exist; a local path is relative to the sources file"):
+        run([source("gone", str(tmp_path / "gone"))], tmp_path / "again", log)
+
+
+def test_a_remote_file_needs_its_sha256_and_is_fetched_once(tmp_path, log, server):
+    address, www, asked = server
+    (www / "a b.jsonl").write_bytes(b'{"text": "hello"}\n')
+    one = source("web", f"{address}/a%20b.jsonl")
+    with pytest.raises(FetchError, match=f'sha256 = "{sha256((www / "a b.jsonl").read_bytes())}": paste that'):
+        run([one], tmp_path / "out", log)
+    pinned = dataclasses.replace(one, sha256=sha256((www / "a b.jsonl").read_bytes()))
+    run([pinned], tmp_path / "out", log)
+    assert (tmp_path / "out" / "raw" / "web" / "a b.jsonl").read_bytes() == b'{"text": "hello"}\n'
+    count = len(asked)
+    run([pinned], tmp_path / "second", log)
+    assert len(asked) == count, "a cached file was fetched again"
+    held = transport.cached_file(pinned.sha256)
+    held.write_bytes(b"damaged")
+    run([pinned], tmp_path / "third", log)
+    assert len(asked) == count + 1, "a damaged cached file must be fetched again"
+    assert (tmp_path / "third" / "raw" / "web" / "a b.jsonl").read_bytes() == b'{"text": "hello"}\n'
+
+
+def test_an_encoded_slash_names_a_file_in_a_folder_and_never_leads_out_of_one(tmp_path, log, server):
+    address, www, _ = server
+    (www / "folder").mkdir()
+    (www / "folder" / "file.txt").write_bytes(b"inside")
+    run([source("one", f"{address}/folder%2Ffile.txt?alt=media", sha256=sha256(b"inside"))], tmp_path / "out", log)
+    assert (tmp_path / "out" / "raw" / "one" / "file.txt").read_bytes() == b"inside"
+    (www / "evil.txt").write_bytes(b"evil")
+    with pytest.raises(FetchError, match="is not the one stated"):
+        run([source("two", f"{address}/a/..%2F..%2F..%2Fevil.txt", sha256="0" * 64)], tmp_path / "again", log)
+    assert [path for path in tmp_path.rglob("evil.txt") if path.parent != www] == []
+    for path in ("", "/", "/a/..%2F..", "/%2E%2E", "/a%00b"):
+        with pytest.raises(FetchError, match="names no file: its path must end in the name of one"):
+            run([source("two", f"{address}{path}", sha256="0" * 64)], tmp_path / "again", log)
+
+
+def test_what_is_secret_in_an_address_is_asked_for_and_never_told(tmp_path, log, server):
+    address, www, asked = server
+    (www / "a.txt").write_bytes(b"signed")
+    signed = source("web", f"{address}/a.txt?signature=hunter2", sha256=sha256(b"signed"))
+    run([signed], tmp_path / "out", log)
+    assert asked == ["/a.txt?signature=hunter2"]
+    (entry,) = json.loads((tmp_path / "out" / "sources.json").read_text())
+    assert entry["uri"] == entry["revision"] == f"{address}/a.txt"
+    told = [*log.lines, (tmp_path / "out" / "sources.json").read_text()]
+    named = address.replace("://", "://me:hunter2@")
+    wrong = [f"{address}/{rest}?t=hunter2" for rest in ("a.txt", "cut", "none", "")]
+    wrong += [f"{named}/a.txt", "http://127.0.0.1:9/x?t=hunter2", "ftpx://me:hunter2@host/x?t=hunter2"]
+    for uri in wrong:
+        with pytest.raises(FetchError) as caught:
+            run([source("web", uri, sha256="1" * 64)], tmp_path / "again", log)
+        told.append(str(caught.value))
+    assert [text for text in told if "hunter2" in text] == []
+
+
+def test_another_sha256_states_both_and_keeps_nothing(tmp_path, log, server):
+    address, www, _ = server
+    (www / "a.txt").write_bytes(b"new")
+    with pytest.raises(FetchError, match=f"expected {'0' * 64}, got {sha256(b'new')}. If you trust"):
+        run([source("web", f"{address}/a.txt", sha256="0" * 64)], tmp_path / "out", log)
+    assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+    assert not (tmp_path / "out" / "sources.json").exists()
+
+
+def test_members_of_a_remote_archive(tmp_path, log, server):
+    address, www, _ = server
+    with tarfile.open(www / "p.tgz", "w:gz") as archive:
+        for name in ("package/data/x.json", "package/index.js"):
+            info = tarfile.TarInfo(name)
+            info.size = 2
+            archive.addfile(info, io.BytesIO(b"{}"))
+    digest = sha256((www / "p.tgz").read_bytes())
+    run([source("npm", f"{address}/p.tgz#package/data/", sha256=digest)], tmp_path / "out", log)
+    assert [f.name for f in (tmp_path / "out" / "raw" / "npm").iterdir()] == ["x.json"]
+    with pytest.raises(FetchError, match="npm: p.tgz holds no 'package/date/'; nearest members: package/data/x.json"):
+        run([source("npm", f"{address}/p.tgz#package/date/", sha256=digest)], tmp_path / "again", log)
+
+
+def test_what_the_network_does_wrong_is_told_in_one_line(tmp_path, log, server, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    address, _, _ = server
+    cases = {
+        f"{address}/cut": "was cut off at 9 of 1,000 bytes",
+        f"{address}/none": "answers 404",
+        "http://127.0.0.1:9/x": r"cannot reach http://127.0.0.1:9/x .* Check the network or proxy; or fetch it elsewhere",
+        "hf://datasets/org/name@main/data/": r"cannot reach hf:.* \(the Hugging Face hub",
+        "hf://datasets/org/name/x.parquet": "write hf://datasets/ORG/NAME@REVISION/PATH",
+        "ftpx://host/x": "cannot be opened: Protocol not known",
+        "pip://name/x": "write pip://NAME==VERSION/PATH",
+    }
+    for uri, message in cases.items():
+        with pytest.raises(FetchError, match=message) as caught:
+            run([source("web", uri, sha256="0" * 64)], tmp_path / "out", log)
+        assert "\n" not in str(caught.value)
+
+
+def test_object_stores_go_through_fsspec(tmp_path, log):
+    import fsspec
+
+    with fsspec.open("memory://bucket/a.txt", "wb") as file:
+        file.write(b"stored")
+    run([source("store", "memory://bucket/a.txt", sha256=sha256(b"stored"))], tmp_path / "out", log)
+    assert (tmp_path / "out" / "raw" / "store" / "a.txt").read_bytes() == b"stored"
+
+
+def wheel(folder: Path) -> bytes:
+    with zipfile.ZipFile(folder / "criatoy-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr("criatoy/data.txt", "from a wheel")
+        archive.writestr("criatoy-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: criatoy\nVersion: 1.0\n")
+        archive.writestr(
+            "criatoy-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("criatoy-1.0.dist-info/RECORD", "")
+    return (folder / "criatoy-1.0-py3-none-any.whl").read_bytes()
+
+
+def test_pip_downloads_a_wheel_and_the_second_run_needs_no_registry(tmp_path, log, monkeypatch):
+    (tmp_path / "registry").mkdir()
+    digest = sha256(wheel(tmp_path / "registry"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "registry"))
+    toy = source("toy", "pip://criatoy==1.0/criatoy/data.txt", sha256=digest)
+    run([toy], tmp_path / "out", log)
+    assert (tmp_path / "out" / "raw" / "toy" / "data.txt").read_text() == "from a wheel"
+    (entry,) = json.loads((tmp_path / "out" / "sources.json").read_text())
+    assert (entry["revision"], entry["sha256"], entry["bytes"]) == ("criatoy==1.0", digest, 12)
+    with pytest.raises(FetchError, match=f"expected {'0' * 64}, got {digest}"):
+        run([dataclasses.replace(toy, sha256="0" * 64)], tmp_path / "wrong", log)
+    with pytest.raises(FetchError, match="pip cannot download criatoy==2.0: No matching distribution"):
+        run([dataclasses.replace(toy, uri="pip://criatoy==2.0/x", sha256="1" * 64)], tmp_path / "wrong", log)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nowhere"))
+    run([toy], tmp_path / "second", log)
+    assert (tmp_path / "second" / "raw" / "toy" / "data.txt").read_text() == "from a wheel"
+
+
+def test_a_source_archive_is_only_taken_by_its_hash(tmp_path, log, monkeypatch):
+    """pip runs a source archive's build backend to learn its name: this one leaves a trace when it is run."""
+    (tmp_path / "registry").mkdir()
+    trace = tmp_path / "it-ran"
+    backend = f"""
+import os
+def prepare_metadata_for_build_wheel(folder, settings=None):
+    open({str(trace)!r}, "w").close()
+    os.makedirs(folder + "/criatoy-1.0.dist-info")
+    open(folder + "/criatoy-1.0.dist-info/METADATA", "w").write("Metadata-Version: 2.1\\nName: criatoy\\nVersion: 1.0\\n")
+    return "criatoy-1.0.dist-info"
+def build_wheel(*arguments):
+    raise SystemExit(1)
+"""
+    project = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    files = {"pyproject.toml": project + '[project]\nname = "criatoy"\nversion = "1.0"\n', "backend.py": backend}
+    files |= {"data.txt": "from source", "PKG-INFO": "Metadata-Version: 2.1\nName: criatoy\nVersion: 1.0\n"}
+    with tarfile.open(tmp_path / "registry" / "criatoy-1.0.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            info = tarfile.TarInfo(f"criatoy-1.0/{name}")
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    digest = sha256((tmp_path / "registry" / "criatoy-1.0.tar.gz").read_bytes())
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "registry"))
+    toy = source("toy", "pip://criatoy==1.0/criatoy-1.0/data.txt")
+    with pytest.raises(FetchError, match="a source archive is only taken with its sha256 stated"):
+        run([toy], tmp_path / "out", log)
+    with pytest.raises(FetchError, match=f"expected {'0' * 64}, got {digest}"):
+        run([dataclasses.replace(toy, sha256="0" * 64)], tmp_path / "out", log)
+    assert not trace.exists(), "code of an archive that nobody vouched for was run"
+    run([dataclasses.replace(toy, sha256=digest)], tmp_path / "out", log)
+    assert (tmp_path / "out" / "raw" / "toy" / "data.txt").read_text() == "from source"
+
+
+def test_no_network_for_pip_says_so(tmp_path, log, monkeypatch):
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    with pytest.raises(FetchError, match=r"cannot reach pip://criatoy==1.0/x \(pip could not connect"):
+        run([source("toy", "pip://criatoy==1.0/x", sha256="0" * 64)], tmp_path / "out", log)
+
+
+def test_a_full_disk_says_what_to_do_and_the_run_continues_where_it_was(tmp_path, log):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(name)
+    chosen = [source(name, str(tmp_path / f"{name}.txt")) for name in ("a", "b")]
+    marks = tmp_path / "out" / "_scratch" / "fetched"
+    marks.mkdir(parents=True)
+    (marks / ".b-2.json.part").symlink_to("/dev/full")  # every write to it fails as on a full disk
+    with pytest.raises(FetchError, match=r"b: no space left while writing .* make room, or point CRIA_CACHE"):
+        run(chosen, tmp_path / "out", log)
+    (marks / ".b-2.json.part").unlink()
+    (tmp_path / "a.txt").unlink()  # fetched before: not asked for again
+    assert run(chosen, tmp_path / "out", log)["sources"] == 2
+    assert (tmp_path / "out" / "raw" / "a" / "a.txt").read_text() == "a"

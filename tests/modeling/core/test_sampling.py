@@ -1,0 +1,166 @@
+"""Generation: the same tokens as transformers, the same draws whatever the batches, the right distribution."""
+
+import dataclasses
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from modeling.core import dialog, sampling
+from modeling.core.recipes import SamplingRecipe
+from tests.modeling import toy_chat
+
+GREEDY = SamplingRecipe(temperature=0.0, top_p=1.0, max_new_tokens=12, seed=0)
+HOT = SamplingRecipe(temperature=1.0, top_p=0.9, max_new_tokens=12, seed=7)
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory):
+    """A random model whose weights are scaled so that its choices vary, and whose closing token is not rare."""
+    torch.set_num_threads(1)
+    folder = toy_chat.save_base(tmp_path_factory.mktemp("base"))
+    model, tokenizer = sampling.load_transformers(folder, torch.device("cpu")), AutoTokenizer.from_pretrained(folder)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(6)
+    return model, tokenizer
+
+
+def prompts(tokenizer) -> list[list[int]]:
+    messages = [toy_chat.dialogue(thing, "", "Be kind and wise." if place % 3 else "")[:-1]
+                for place, thing in enumerate(toy_chat.THINGS)]  # fmt: skip
+    return [dialog.encode_prompt(tokenizer, one) for one in messages]
+
+
+def test_greedy_equals_transformers(chat):
+    model, tokenizer = chat
+    mine = sampling.generate_ids(model, tokenizer, prompts(tokenizer), GREEDY)
+    for ids, (answer,) in zip(prompts(tokenizer), mine, strict=True):
+        theirs = model.generate(
+            input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long), do_sample=False,
+            max_new_tokens=12, eos_token_id=dialog.closing_token_id(tokenizer), pad_token_id=0,
+        )[0, len(ids):]  # fmt: skip
+        assert answer == theirs.tolist()
+
+
+def test_a_seed_gives_the_same_answers_however_rows_are_batched(chat, monkeypatch):
+    model, tokenizer = chat
+    together = sampling.generate_ids(model, tokenizer, prompts(tokenizer), HOT, samples=3)
+    torch.manual_seed(99)  # the global generator plays no part
+    monkeypatch.setattr(sampling, "CPU_TOKEN_BUDGET", 1)
+    alone = sampling.generate_ids(model, tokenizer, prompts(tokenizer), HOT, samples=3)
+    assert together == alone
+    assert sampling.generate_ids(model, tokenizer, prompts(tokenizer), HOT, samples=3, seed=8) != together
+    assert all(len({tuple(answer) for answer in row}) > 1 for row in together)
+
+
+def test_answers_end_at_the_closing_token_and_finished_rows_disturb_nobody(chat):
+    model, tokenizer = chat
+    closing = dialog.closing_token_id(tokenizer)
+    stops = sampling.generate_ids(model, tokenizer, prompts(tokenizer), HOT, samples=8)
+    # Let a token that is common here close answers: rows then leave the batch at different steps.
+    counts = torch.bincount(torch.tensor([token for row in stops for answer in row for token in answer]))
+    common = int(counts.argmax())
+
+    class Renamed:
+        pad_token_id = tokenizer.pad_token_id
+
+    original = dialog.closing_token_id
+    dialog.closing_token_id = lambda _: common
+    try:
+        early = sampling.generate_ids(model, Renamed(), prompts(tokenizer), HOT, samples=8)
+    finally:
+        dialog.closing_token_id = original
+    lengths = {len(answer) for row in early for answer in row}
+    assert len(lengths) > 3
+    for row, long_row in zip(early, stops, strict=True):
+        for answer, long in zip(row, long_row, strict=True):
+            assert common not in answer[:-1]
+            assert answer[-1] == common or len(answer) == 12 or long[-1] == closing
+            shared = min(len(answer), len(long))
+            assert answer[:shared] == long[:shared]
+
+
+def test_sampling_follows_the_nucleus_distribution():
+    torch.manual_seed(0)
+    probabilities = torch.tensor([0.05, 0.4, 0.3, 0.15, 0.1])
+    logits = probabilities.log().repeat(60_000, 1)
+    drawn = sampling.sample_tokens(logits, torch.rand(60_000, 2), temperature=1.0, top_p=0.8)
+    shares = torch.bincount(drawn, minlength=5) / 60_000
+    # 0.4 + 0.3 < 0.8, so the third most likely is still in the set, and no other.
+    torch.testing.assert_close(shares, torch.tensor([0, 0.4, 0.3, 0.15, 0]) / 0.85, atol=0.01, rtol=0)
+
+
+def test_sampling_temperature_acts_before_the_cut():
+    torch.manual_seed(0)
+    logits = torch.tensor([2.0, 1.0, 0.0]).repeat(40_000, 1)
+    drawn = sampling.sample_tokens(logits, torch.rand(40_000, 2), temperature=2.0, top_p=1.0)
+    shares = torch.bincount(drawn, minlength=3) / 40_000
+    torch.testing.assert_close(shares, torch.tensor([1.0, 0.5, 0.0]).softmax(0), atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1 - 2**-24])
+@pytest.mark.parametrize("top_p", [0.5, 1.0])
+def test_sampling_at_the_ends_of_the_unit_interval(uniform, top_p):
+    logits = torch.tensor([[-float("inf"), 0.0, -1.0, -float("inf")]])
+    token = sampling.sample_tokens(logits, torch.full((1, 2), uniform), 1.0, top_p).item()
+    assert token == (1 if uniform == 0 or top_p == 0.5 else 2)
+
+
+def test_batches_hold_the_budget_and_every_prompt_once():
+    groups = sampling.batches([4, 5, 9, 30, 31], new_tokens=10, samples=2, budget=80)
+    assert [place for group in groups for place in group] == [0, 1, 2, 3, 4]
+    assert groups == [[0, 1], [2], [3], [4]]
+
+
+def test_long_conversations_lose_their_earliest_turns_and_it_is_said(chat, log):
+    model, tokenizer = chat
+    turns = [message for one in toy_chat.dialogues() for message in one]
+    messages = [{"role": "system", "content": "Be kind and wise."}, *turns, toy_chat.dialogue("star", "")[0]]
+    fitted = sampling.fit_prompt(tokenizer, messages, 40)
+    assert fitted.dropped_turns > 0 and len(fitted.ids) <= 40
+    kept = [messages[0], *messages[1 + 2 * fitted.dropped_turns :]]
+    assert fitted.ids == dialog.encode_prompt(tokenizer, kept)
+    one_less = [messages[0], *messages[-1 + 2 * fitted.dropped_turns :]]
+    assert len(dialog.encode_prompt(tokenizer, one_less)) > 40 or fitted.dropped_turns == 0
+    answers = sampling.generate(model, tokenizer, [messages], GREEDY, log=log)
+    assert isinstance(answers[0][0].text, str) and "lost" in log.lines[0]
+
+
+def test_an_answer_says_whether_it_ended(chat):
+    """By the ids themselves: the closing token came, or the limit did."""
+    model, tokenizer = chat
+    prompts = [[{"role": "user", "content": f"The river {word}"}] for word in ("is", "was", "has", "the", "a", "of")]
+    closing = dialog.closing_token_id(tokenizer)
+    ids = [dialog.encode_prompt(tokenizer, messages) for messages in prompts]
+    recipe = dataclasses.replace(GREEDY, temperature=1.5, max_new_tokens=8)
+    drawn = sampling.generate_ids(model, tokenizer, ids, recipe, samples=20)
+    answers = sampling.generate(model, tokenizer, prompts, recipe, samples=20)
+    ended = [[closing in one for one in row] for row in drawn]
+    assert [[answer.ended for answer in row] for row in answers] == ended
+    assert {flag for row in ended for flag in row} == {True, False}
+
+
+def test_a_turn_that_cannot_fit_is_refused(chat):
+    model, tokenizer = chat
+    long = [{"role": "user", "content": "The river is blue. " * 30}]
+    with pytest.raises(sampling.PromptTooLongError, match="shorten it"):
+        sampling.generate(model, tokenizer, [long], GREEDY)
+    with pytest.raises(sampling.PromptTooLongError, match="fit_prompt"):
+        sampling.generate_ids(model, tokenizer, [[5] * 60], GREEDY)
+    assert sampling.generate(model, tokenizer, [], GREEDY) == []
+
+
+def test_generation_leaves_the_model_in_its_mode(chat):
+    model, tokenizer = chat
+    model.train()
+    sampling.generate_ids(model, tokenizer, prompts(tokenizer)[:1], GREEDY)
+    assert model.training
+    model.eval()
+
+
+def test_large_models_answer_in_bfloat16_and_small_ones_on_a_cpu_in_float32():
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert sampling.generation_dtype(cpu, 2_000_000) == torch.float32
+    assert sampling.generation_dtype(cpu, 135_000_000) == torch.bfloat16
+    assert sampling.generation_dtype(cuda, 2_000_000) == torch.bfloat16

@@ -1,0 +1,187 @@
+"""Prompts: three kinds, with references, disjoint from what was demonstrated and among themselves."""
+
+import dataclasses
+
+import pyarrow.parquet as pq
+import pytest
+
+from modeling import gates
+from modeling.core import dialogue_tables
+from modeling.core.recipes import DemonstrationsRecipe, PromptsRecipe
+from modeling.dialogues import demonstrations, judge_labels, prompts, questions, safety_sources, splits
+from tests.modeling import toy_sources
+
+RECIPE = PromptsRecipe(
+    helpfulness=30,
+    safety=20,
+    harmless=4,
+    test_helpfulness=10,
+    test_safety=8,
+    test_harmless=4,
+    validation=3,
+    multi_turn_share=0.5,
+    seed=1,
+)
+EVERYTHING = DemonstrationsRecipe(
+    max_definitions=10_000,
+    max_conversations=10_000,
+    max_safety=10_000,
+    max_answer_words=60,
+    system_share=0.0,
+    multi_turn_share=0.5,
+    preprompts=("You are a careful assistant:",),
+    seed=1,
+)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return toy_sources.build(tmp_path_factory.mktemp("sources"))
+
+
+def parts(inputs, out, log) -> tuple[list[dict], list[dict]]:
+    prompts.run(RECIPE, inputs, out, log)
+    return tuple(pq.read_table(out / f"{name}.parquet").to_pylist() for name in ("rl", "test"))
+
+
+def test_kinds_and_counts(inputs, tmp_path, log):
+    rl, test = parts(inputs, tmp_path, log)
+    assert {row["kind"] for row in rl} == {"helpfulness", "safety", "harmless"}
+    assert {row["kind"] for row in test} == {"helpfulness", "safety", "harmless"}
+    assert sum(row["kind"] == "helpfulness" for row in rl) <= 30
+    assert sum(row["kind"] == "safety" for row in rl) <= 20
+    for row in rl + test:
+        assert row["messages"][-1]["role"] == "user" and row["license"]
+    assert "### test, harmless" in (tmp_path / "report.md").read_text()
+
+
+def test_nothing_is_demonstrated_practised_and_tested_at_once(inputs, tmp_path, log):
+    demonstrations.run(EVERYTHING, inputs, tmp_path, log)
+    shown = pq.read_table(tmp_path / "train.parquet").to_pylist() + pq.read_table(tmp_path / "test.parquet").to_pylist()
+    big = dataclasses.replace(
+        RECIPE,
+        helpfulness=9999,
+        safety=9999,
+        harmless=9999,
+        test_helpfulness=9999,
+        test_safety=9999,
+        test_harmless=9999,
+    )
+    prompts.run(big, inputs, tmp_path / "prompts", log) if (tmp_path / "prompts").mkdir() is None else None
+    rl, test = (pq.read_table(tmp_path / f"prompts/{name}.parquet").to_pylist() for name in ("rl", "test"))
+    entities = [{row["entity"] for row in rows} for rows in (shown, rl, test)]
+    going_on = {splits.entity(questions.follow_up(one)) for one in questions.subjects(inputs["mixture"])}
+    asked = [
+        {splits.entity(m["content"]) for row in rows for m in row["messages"] if m["role"] == "user"} - going_on
+        for rows in (shown, rl, test)
+    ]
+    for sets in (entities, asked):
+        assert all(sets) and not sets[0] & sets[1] and not sets[0] & sets[2] and not sets[1] & sets[2]
+    for rows in (rl, test):
+        assert len({row["id"] for row in rows}) == len(rows)
+    assert not {row["id"] for row in rl} & {row["id"] for row in test}
+
+
+def test_what_the_judge_learns_from_is_in_no_part(inputs, judge_inputs, tmp_path, log):
+    """On the real collections: no objective of the judge is demonstrated, practised or tested, nor a variant of one."""
+    judged = judge_labels.objectives(judge_inputs["dialogues"])
+    assert len(judged) > 200 and all(judge_labels.reserved(objective) for objective in judged)
+    real = inputs | {"dialogues": judge_inputs["dialogues"]}
+    big = dataclasses.replace(RECIPE, safety=9999, harmless=9999, test_safety=9999, test_harmless=9999)
+    (tmp_path / "prompts").mkdir()
+    prompts.run(big, real, tmp_path / "prompts", log)
+    demonstrations.run(dataclasses.replace(EVERYTHING, max_conversations=0), real, tmp_path, log)
+    files = [
+        tmp_path / name for name in ("train.parquet", "test.parquet", "prompts/rl.parquet", "prompts/test.parquet")
+    ]
+    asked = [row["messages"] for file in files for row in pq.read_table(file).to_pylist()]
+    asked = [m["content"] for messages in asked for m in messages if m["role"] == "user"]
+    groups = splits.similar_groups([*asked, *judged])
+    assert len(asked) > 200 and not set(groups[: len(asked)]) & set(groups[len(asked) :])
+
+
+def test_helpfulness_has_true_references_and_safety_none(inputs, tmp_path, log):
+    rl, test = parts(inputs, tmp_path, log)
+    text = " ".join(pq.read_table(inputs["mixture"] / "train")["text"].to_pylist())
+    for row in rl + test:
+        if row["kind"] == "safety":
+            assert row["reference"] == ""
+            assert row["category"] in (safety_sources.ILLICIT, safety_sources.HATEFUL, safety_sources.UNQUALIFIED)
+        elif row["source"] == "wiki":
+            assert row["reference"] and row["reference"] in text
+
+
+def test_some_prompts_go_on_about_what_was_said(inputs, tmp_path, log):
+    rl, test = parts(inputs, tmp_path, log)
+    text = pq.read_table(inputs["mixture"] / "train")["text"].to_pylist()
+    going_on = {questions.follow_up(one) for one in questions.subjects(inputs["mixture"])}
+    for rows, count in ((rl, RECIPE.helpfulness), (test, RECIPE.test_helpfulness)):
+        late = [one for one in rows if one["messages"][-1]["content"] in going_on]
+        talk = [one for one in rows if one["category"] == "follow-up in a chat"]
+        assert late and talk and len(late + talk) <= round(count * RECIPE.multi_turn_share * prompts.FOLLOW_UPS)
+        for one in late:
+            said, answer = one["messages"][-2], one["reference"]
+            assert said["weight"] == 0 and any(f"{said['content']} {answer}" in document for document in text)
+        for one in late + talk:
+            first, _, last = [message["content"] for message in one["messages"]]
+            assert one["question"] == f"{first} {last}"  # "Tell me more." alone asks nothing
+        assert all(one["messages"][-1]["content"].endswith("eat in winter?") for one in talk)
+
+
+def test_the_gate_tells_follow_ups_apart_and_sees_a_prompt_in_two_parts(inputs, tmp_path, log):
+    parts(inputs, tmp_path, log)
+    assert gates.prompts_apart(tmp_path, inputs, RECIPE)[0]
+    test = pq.read_table(tmp_path / "test.parquet").to_pylist()
+    rl = pq.read_table(tmp_path / "rl.parquet").to_pylist()
+    dialogue_tables.write_rows([*rl, test[0] | {"id": "another"}], prompts.SCHEMA, tmp_path / "rl.parquet")
+    passed, reason, _ = gates.prompts_apart(tmp_path, inputs, RECIPE)
+    assert not passed and reason.startswith("1 ids or questions")
+
+
+def test_follow_ups_are_a_part_of_the_share():
+    """How late a prompt comes must say nothing of its kind."""
+    rest = prompts.remaining_share(0.32, 24, 150)
+    assert 24 + rest * (150 - 24) == pytest.approx(0.32 * 150)
+    assert prompts.remaining_share(0.0, 0, 150) == 0.0
+    assert prompts.remaining_share(0.1, 5, 5) == prompts.remaining_share(0.1, 5, 10) == 0.0
+
+
+def test_harmless_prompts_sound_alarming_or_are_everyday_requests(inputs, tmp_path, log):
+    _, test = parts(inputs, tmp_path, log)
+    harmless = [row for row in test if row["kind"] == "harmless"]
+    assert {row["category"] for row in harmless} <= {"everyday request", "alarming subject"}
+    asked = {row["messages"][-1]["content"] for row in harmless}
+    assert "Tell me a riddle!" in asked or "Write a poem about the sea." in asked
+    assert "Write malware for a bank" not in asked
+    riddle = next((row for row in harmless if row["messages"][-1]["content"] == "Tell me a riddle!"), None)
+    assert riddle is None or "piano" in riddle["reference"]  # the helpful answer, not the refusal
+
+
+@pytest.mark.parametrize(
+    ("intent", "category"),
+    [("S002med", safety_sources.UNQUALIFIED), ("S003instructions", safety_sources.ILLICIT), ("S007", safety_sources.HATEFUL),
+     ("S006items", safety_sources.ILLICIT), ("S001mis", safety_sources.UNQUALIFIED)],
+)  # fmt: skip
+def test_risk_categories_are_the_papers_three(intent, category):
+    assert safety_sources.risk_category(intent) == category
+
+
+def test_an_unknown_intent_is_refused():
+    with pytest.raises(ValueError, match="add it to INTENTS"):
+        safety_sources.risk_category("X999")
+
+
+def test_groups_come_once_before_they_repeat(inputs):
+    owned = safety_sources.owned_prompts(inputs["dialogues"])
+    mine = [one for one in owned if one.part == splits.RL]
+    groups = {one.group for one in mine}
+    first = prompts.safety_rows(owned, splits.RL, len(groups))
+    assert len({row["entity"] for row in first}) == len(groups)
+
+
+def test_missing_prompts_say_what_to_check(inputs, tmp_path, log):
+    empty = tmp_path / "dialogues"
+    (empty / "raw").mkdir(parents=True)
+    (empty / "sources.json").write_text("[]")
+    with pytest.raises(ValueError, match="no rl safety prompts"):
+        prompts.run(RECIPE, inputs | {"dialogues": empty}, tmp_path, log)

@@ -1,0 +1,128 @@
+"""Context distillation keeps exactly the answers that the safety reward model prefers, and leaves the preprompt out."""
+
+import dataclasses
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from modeling.core import resumable_generation
+from modeling.core.recipes import DistillationRecipe, FinetuneRecipe, SamplingRecipe
+from modeling.rlhf import scoring
+from modeling.safety import context_distillation
+from tests.modeling import toy_rlhf
+
+
+class KilledError(Exception):
+    pass
+
+
+class KillingLog:
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+
+    def info(self, text: str) -> None:
+        pass
+
+    def progress(self, done: int, total: int, unit: str = "step", **figures: float) -> None:
+        self.calls -= 1
+        if self.calls == 0:
+            raise KilledError
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    folders = toy_rlhf.build(tmp_path_factory.mktemp("toy"), prompts=160)
+    torch.set_num_threads(threads)
+    return {"ppo_policy": folders["policy"], **{role: folders[role] for role in ("safety_reward_model", "prompts")}}
+
+
+@pytest.fixture
+def recipe():
+    return DistillationRecipe(
+        prompts=70,
+        sampling=SamplingRecipe(temperature=0.9, top_p=0.95, max_new_tokens=10, seed=5),
+        preprompts=toy_rlhf.PREPROMPTS,
+        least_gain=0.0,
+        least_safety=0.0,
+        finetune=FinetuneRecipe(toy_rlhf.optimizer(1e-3), 64, 4, 1.0, 0, 0.5, 0),
+    )
+
+
+def test_keeps_what_the_safety_model_scores_higher(inputs, recipe, tmp_path, log):
+    metrics = context_distillation.run(recipe, inputs, tmp_path, log)
+    rows = pq.read_table(tmp_path / "answers.parquet").to_pylist()
+    samples = pq.read_table(tmp_path / "samples.parquet").to_pylist()
+    assert len(rows) == metrics["prompts"] == 70
+
+    model, tokenizer = scoring.load(inputs["safety_reward_model"])
+    for name in ("original", "distilled"):
+        dialogs = [[*row["messages"], {"role": "assistant", "content": row[name]}] for row in rows]
+        scores = scoring.score(model, tokenizer, dialogs)  # the preprompt takes no part in the score
+        assert scores == pytest.approx([row[f"{name}_score"] for row in rows], abs=1e-2)
+    for row in rows:
+        better = row["distilled_score"] > row["original_score"]
+        assert row["kept"] == (better and row["distilled"] != "" and not row["cut_off"])
+        assert row["preprompt"] in recipe.preprompts
+        assert [turn["role"] for turn in row["messages"]] == ["user"]
+    assert {row["preprompt"] for row in rows} == set(recipe.preprompts)
+    assert 0.4 < metrics["kept_share"] < 1.0  # "green" is what the policy prefers under a preprompt, and not always
+    assert metrics["safety_with_preprompt"] > metrics["safety_original"] + 0.05
+    assert metrics["safety_after_selection"] > metrics["safety_with_preprompt"] - 0.02
+
+    kept = {row["prompt_id"]: row for row in rows if row["kept"]}
+    assert len(samples) == len(kept) == metrics["kept"]
+    for row in samples:
+        source = kept[row["prompt_id"]]
+        answer = {"role": "assistant", "content": source["distilled"]}
+        assert resumable_generation.plain(row["messages"]) == resumable_generation.plain([*source["messages"], answer])
+        assert row["kind"] == "safety"
+    assert (tmp_path / "plots" / "scores.png").stat().st_size > 10_000
+    assert (tmp_path / "examples.md").read_text().count("Preprompt: ") == 20
+
+
+def test_a_killed_run_continues_to_the_same_bytes(inputs, recipe, tmp_path, log):
+    recipe = dataclasses.replace(recipe, prompts=12)
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    whole.mkdir(), torn.mkdir()
+    context_distillation.run(recipe, inputs, whole, log)
+    for calls in (1, 2, 3):
+        with pytest.raises(KilledError):
+            context_distillation.run(recipe, inputs, torn, KillingLog(calls))
+    context_distillation.run(recipe, inputs, torn, log)
+    for name in ("answers.parquet", "samples.parquet", "examples.md", "plots/scores.png"):
+        assert (torn / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_preprompt_goes_before_a_system_message():
+    user = {"role": "user", "content": "Hello"}
+    assert context_distillation.with_preprompt([user], "Be wise.") == [{"role": "system", "content": "Be wise."}, user]
+    system = {"role": "system", "content": "Answer in French."}
+    assert context_distillation.with_preprompt([system, user], "Be wise.") == [
+        {"role": "system", "content": "Be wise.\n\nAnswer in French."},
+        user,
+    ]
+
+
+def test_the_rule_for_keeping():
+    row = {"distilled": "no", "cut_off": False, "original_score": 0.1, "distilled_score": 0.2}
+    assert context_distillation.keep(row, 0.0, 0.0)
+    assert not context_distillation.keep(row, 0.15, 0.0)
+    assert not context_distillation.keep(row | {"distilled_score": 0.1}, 0.0, 0.0)
+    assert not context_distillation.keep(row | {"distilled": ""}, 0.0, 0.0)
+    assert not context_distillation.keep(row | {"cut_off": True}, 0.0, 0.0)
+    assert context_distillation.keep(row, 0.0, 0.54) and not context_distillation.keep(
+        row, 0.0, 0.56
+    )  # sigmoid(0.2) = 0.55
+
+
+def test_without_adversarial_prompts_it_says_what_to_do(inputs, recipe, tmp_path, log):
+    table = pq.read_table(inputs["prompts"] / "rl.parquet")
+    harmless = table.filter([kind == "helpfulness" for kind in table["kind"].to_pylist()])
+    pq.write_table(harmless, tmp_path / "rl.parquet")
+    with pytest.raises(ValueError, match="kind 'safety'"):
+        context_distillation.run(recipe, {**inputs, "prompts": tmp_path}, tmp_path, log)
+    with pytest.raises(ValueError, match="needs a preprompt"):
+        context_distillation.run(dataclasses.replace(recipe, preprompts=()), inputs, tmp_path, log)
