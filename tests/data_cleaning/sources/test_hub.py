@@ -57,7 +57,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 FETCH = """
 import sys
 from pathlib import Path
-from data_cleaning import fetch
+from data_cleaning.sources import fetch
 from data_cleaning.recipes import SourcesRecipe
 from tests.data_cleaning.raw import Quiet, source
 for number, (uri, sha256) in enumerate(zip(sys.argv[2::2], sys.argv[3::2])):

@@ -126,8 +126,8 @@ def test_killed_and_resumed_ends_with_the_same_bytes(inputs, undisturbed, tmp_pa
     code = f"""
 import os, signal
 from pathlib import Path
-from modeling import training
-from modeling.pretrain import run
+from modeling.core import training
+from modeling.pretraining.pretrain import run
 from tests.modeling.pretraining.test_pretrain import RECIPE
 training.MIN_CHECKPOINT_SECONDS, training.CHECKPOINT_SHARE = 0.0, 1e9
 class Log:
@@ -155,7 +155,7 @@ def test_two_processes_make_the_same_model(inputs, undisturbed, tmp_path):
     """The global batch is the recipe's: two devices read the same sequences at each step, one process writes."""
     code = f"""
 from pathlib import Path
-from modeling.pretrain import run
+from modeling.pretraining.pretrain import run
 from tests.conftest import MemoryLog
 from tests.modeling.pretraining.test_pretrain import RECIPE
 folders = {{name: Path(path) for name, path in { ({k: str(v) for k, v in inputs.items()})!r}.items()}}
