@@ -39,7 +39,7 @@ def render(store: Path, scale: str) -> dict[str, str]:
     parts = [figures.as_markdown(section, marked=True) for section in figures.sections(found)]
     parts.append(figures.as_markdown(figures.cost(chain), marked=False))
     parts.append(
-        f"Code: {commits(chain)}. Twelve digits in backticks are the fingerprint of the record behind a table.\n"
+        f"Code: {commits(chain)}. The twelve digits after a title begin the fingerprint of the record behind the table.\n"
     )
     return {"summary": figures.table(("What", "Measured"), summary(found, chain)), "results": "\n".join(parts)}
 
