@@ -1,6 +1,7 @@
 """The numbers that people are shown, read from records and the tables beside them: for the model card and the README."""
 
 import json
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -36,8 +37,13 @@ def as_markdown(section: Section, marked: bool) -> str:
     """Title, table and note; `marked` adds the fingerprint of the record."""
     mark = f" (`{section.artifact.record['fingerprint'][:12]}`)" if marked and section.artifact else ""
     return f"**{section.title}**{mark}\n\n{table(section.head, section.rows)}" + (
-        f"\n{section.note}\n" if section.note else ""
+        f"\n{paragraph(section.note)}\n" if section.note else ""
     )
+
+
+def paragraph(text: str) -> str:
+    """The text in lines of at most 120 characters."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def metric(artifact: Artifact, name: str):

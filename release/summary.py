@@ -24,7 +24,7 @@ def summary(found: dict[str, Artifact], chain: Lineage) -> list[tuple[str, str]]
 def language_model(artifact: Artifact) -> tuple[str, str]:
     """All held-out text, beside two compressors that read the training text first."""
     ours, xz, ppmd = (metric(artifact, name) for name in ("bits_per_byte", "xz", "ppmd6"))
-    return "Bits per byte on held-out text (xz, PPMd order 6)", f"**{ours:.3f}** ({xz:.3f}, {ppmd:.3f})"
+    return "Bits per byte on held-out text: base model, xz, PPMd order 6", f"**{ours:.3f}**, {xz:.3f}, {ppmd:.3f}"
 
 
 def reward_models(artifact: Artifact) -> list[tuple[str, str]]:
@@ -38,8 +38,8 @@ def reward_models(artifact: Artifact) -> list[tuple[str, str]]:
     }
     return [
         (
-            f"{model.capitalize()} reward model, accuracy on held-out pairs ('significantly better' pairs)",
-            f"**{interval(cells[model, 'average'], 'value')}** ({interval(cells[model, 'significantly better'], 'value')})",
+            f"{model.capitalize()} reward model, accuracy on held-out pairs: all, 'significantly better'",
+            f"**{interval(cells[model, 'average'], 'value')}**, {interval(cells[model, 'significantly better'], 'value')}",
         )
         for model in dict.fromkeys(model for model, _ in cells)
     ]
@@ -53,8 +53,8 @@ def wins(artifact: Artifact) -> list[tuple[str, str]]:
     shown = {"helpfulness": "helpfulness", "safety": "harmlessness"}
     return [
         (
-            f"{last} against SFT, {name} win rate, {JUDGE} ({REWARD_MODELS})",
-            f"**{interval(found[axis, JUDGE], 'win_rate')}** ({interval(found[axis, REWARD_MODELS], 'win_rate')})",
+            f"{last} against SFT, {name} win rate: {JUDGE}, {REWARD_MODELS}",
+            f"**{interval(found[axis, JUDGE], 'win_rate')}**, {interval(found[axis, REWARD_MODELS], 'win_rate')}",
         )
         for axis, name in shown.items()
     ]
@@ -71,7 +71,7 @@ def safety(artifact: Artifact) -> list[tuple[str, str]]:
     }
     return [
         (
-            f"{name}, {first} → {last}, {JUDGE}",
+            f"{name}, {first} → {last}: {JUDGE}",
             f"{interval(found[first, what], 'rate')} → **{interval(found[last, what], 'rate')}**",
         )
         for what, name in shown.items()

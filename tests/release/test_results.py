@@ -39,7 +39,7 @@ def test_every_number_is_that_of_its_record(store):
     assert cells(text, "max")[1:] == [f"{curve[n - 1]['max']:.3f}" for n in (1, 2, 4, 6)]
     assert cells(text, "safety model on safety pairs")[-1].count("%") == 1
     assert "| 0.625 |" in text
-    assert text.count("Answers at temperature 0.8, top-p 0.9.") == 2
+    assert " ".join(text.split()).count("Answers at temperature 0.8, top-p 0.9.") == 2
     warm = [line.split(" | ") for line in text.split("by sampling temperature**")[1].split("**")[0].splitlines()]
     assert [row[1:] for row in warm if row[0] == "| SFT"] == [["–"] * 4 + ["25 %", "75 % |"]]
     first = lineage.read(store.folder("temperature_curve", "tiny")).record["metrics"]["rows"][0]
@@ -100,22 +100,22 @@ def test_the_few_numbers_are_those_of_the_tables(store):
     """Each cell of the summary stands in the long tables too, where its row belongs."""
     texts = results.render(store.root, "tiny")
     short, text = texts["summary"], texts["results"]
-    assert cells(short, "Bits per byte on held-out text (xz, PPMd order 6)")[1].startswith("**1.869** (")
-    accuracy = cells(short, "Safety reward model, accuracy on held-out pairs ('significantly better' pairs)")[1]
+    assert cells(short, "Bits per byte on held-out text: base model, xz, PPMd order 6")[1].startswith("**1.869**, ")
+    accuracy = cells(short, "Safety reward model, accuracy on held-out pairs: all, 'significantly better'")[1]
     row = cells(text, "safety model on safety pairs")
-    assert accuracy == f"**{row[-1]}** ({row[1]})"
+    assert accuracy == f"**{row[-1]}**, {row[1]}"
     row = cells(section(text, "Win rates against"), "chat")
-    assert cells(short, "chat against SFT, helpfulness win rate, independent judge (reward models)")[1] == (
-        f"**{row[2]}** ({row[1]})"
+    assert cells(short, "chat against SFT, helpfulness win rate: independent judge, reward models")[1] == (
+        f"**{row[2]}**, {row[1]}"
     )
-    assert cells(short, "chat against SFT, harmlessness win rate, independent judge (reward models)")[1] == (
-        f"**{row[4]}** ({row[3]})"
+    assert cells(short, "chat against SFT, harmlessness win rate: independent judge, reward models")[1] == (
+        f"**{row[4]}**, {row[3]}"
     )
     table = section(text, "Violation and refusal rates")
     sft, chat = cells(table, "SFT"), cells(table, "chat")
     for name, column in (("Refusal rate on adversarial prompts", 3), ("False refusal rate on harmless prompts", 5)):
         assert cells(table, "Version")[column] == f"{name.split(' rate')[0].lower()} rate, independent judge"
-        shown = cells(short, f"{name}, SFT → chat, independent judge")[1]
+        shown = cells(short, f"{name}, SFT → chat: independent judge")[1]
         assert shown == f"{sft[column]} → **{chat[column]}**"
     assert cells(short, "Time of all stages")[1] == cells(section(text, "Time"), "**all**")[1]
 
@@ -152,3 +152,8 @@ def test_short_and_long_tables_go_where_their_markers_are(store, tmp_path):
     assert "**Bits per byte" in page.read_text() and "| Time of all stages |" not in page.read_text()
     readme.write_text("<!-- summary:tiny -->\n")
     assert results.main(["--store", str(store.root), "--scale", "tiny", "--write", str(readme)]) == 1
+
+
+def test_lines_of_text_are_short(store):
+    for text in results.render(store.root, "tiny").values():
+        assert all(len(line) <= 120 for line in text.splitlines() if not line.startswith("|"))
