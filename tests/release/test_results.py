@@ -1,8 +1,10 @@
+import re
 import shutil
 
 import pytest
 
 from release import figures, lineage, results
+from tests.conftest import ROOT
 from tests.release import toy_store
 
 
@@ -157,3 +159,28 @@ def test_short_and_long_tables_go_where_their_markers_are(store, tmp_path):
 def test_lines_of_text_are_short(store):
     for text in results.render(store.root, "tiny").values():
         assert all(len(line) <= 120 for line in text.splitlines() if not line.startswith("|"))
+
+
+def between(page, marker):
+    """What stands between the lines of a marker in a page of the checkout."""
+    return (ROOT / page).read_text(encoding="utf-8").split(f"<!-- {marker} -->\n")[1].split(f"<!-- /{marker} -->")[0]
+
+
+def first_cells(text):
+    return [line.split(" | ")[0].lower() for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(("scale", "page"), [("laptop", "README.md"), ("adopted", "docs/results.md")])
+def test_the_pages_hold_the_tables_in_the_words_of_today(store, scale, page):
+    """Names of rows, titles and heads; their numbers are those of another store."""
+    texts = results.render(store.root, "tiny")
+    assert first_cells(between(page, f"summary:{scale}")) == first_cells(texts["summary"])
+    shown = between("docs/results.md", f"results:{scale}")
+    titles = re.compile(r"^\*\*([A-Z][^(*]*)", re.MULTILINE)
+    by_turns = {"Refusal rates on single-turn and multi-turn prompts"} if scale == "laptop" else set()
+    assert set(titles.findall(shown)) == set(titles.findall(texts["results"])) - by_turns
+    heads = re.compile(r"^(\|.*)\n\|---", re.MULTILINE)
+    sampled = [
+        head for head in heads.findall(shown) if "T = " not in head and "N = " not in head
+    ]  # these are the recipe's
+    assert len(sampled) >= 6 and set(sampled) <= set(heads.findall(texts["results"]))
