@@ -151,6 +151,19 @@ def test_micro_batches_change_rounding_only(inputs, undisturbed, tmp_path, log, 
     assert metrics["final_loss"] == pytest.approx(undisturbed[1]["final_loss"], rel=0.02)
 
 
+def test_a_compiled_model_is_saved_under_its_own_names(inputs, undisturbed, tmp_path, log, monkeypatch):
+    """torch.compile wraps the model; here it leaves the arithmetic as it is, so the files are the same ones."""
+    monkeypatch.setenv("CRIA_COMPILE", "1")
+    monkeypatch.setattr("torch._dynamo.config.disable", True)
+    wrapped = []
+    monkeypatch.setattr(
+        torch, "compile", lambda model, compile=torch.compile, **named: wrapped.append(1) or compile(model)
+    )
+    run(RECIPE, inputs, tmp_path, log)
+    assert wrapped
+    assert hashes(tmp_path) == hashes(undisturbed[0])
+
+
 def test_two_processes_make_the_same_model(inputs, undisturbed, tmp_path):
     """The global batch is the recipe's: two devices read the same sequences at each step, one process writes."""
     code = f"""
