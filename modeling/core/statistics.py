@@ -3,6 +3,7 @@
 from statistics import NormalDist
 
 import numpy as np
+from scipy.special import stdtrit
 
 
 def wilson_interval(successes: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
@@ -44,6 +45,19 @@ def clustered_interval(values, clusters, confidence: float = 0.95) -> tuple[floa
         variance = float((residual_C**2).sum()) * count / (count - 1) / len(values_N) ** 2
         effective = min(float(len(values_N)), mean * (1 - mean) / max(variance, 1e-12))
     return wilson_interval(mean * effective, effective, confidence)
+
+
+def mean_interval(values, confidence: float = 0.95) -> tuple[float, float]:
+    """Student's interval of the mean of `values`, or of paired differences: few values make it as wide as they should.
+
+    Raises ValueError with fewer than two values, which tell nothing of their spread.
+    """
+    values_N = np.asarray(values, dtype=np.float64)
+    count = len(values_N)
+    if count < 2:
+        raise ValueError("The interval of a mean needs at least two values")
+    half = stdtrit(count - 1, 0.5 + confidence / 2) * values_N.std(ddof=1) / count**0.5
+    return float(values_N.mean() - half), float(values_N.mean() + half)
 
 
 def bootstrap_interval(values, resamples: int, seed: int, confidence: float = 0.95) -> tuple[float, float]:

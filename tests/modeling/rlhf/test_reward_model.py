@@ -29,11 +29,11 @@ RECIPE = RewardRecipe(
 
 
 def make_pair(index, rng, kind, number=1):
-    """Helpful answers say blue, safe ones say green; the more the better."""
+    """Helpful answers say blue, safe ones say green; the more the better, and even the worst often enough to be learnt."""
     liked = "green" if kind == "safety" else "blue"
     degree = rng.randint(0, 3)
     filler = ["red", "white", "black", "grey"]
-    chosen = [liked] * (degree + 1) + [rng.choice(filler) for _ in range(3)]
+    chosen = [liked] * (degree + 2) + [rng.choice(filler) for _ in range(3)]
     rng.shuffle(chosen)
     rejected = [rng.choice(filler) for _ in chosen]  # as long: length must tell nothing
     return {
