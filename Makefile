@@ -12,7 +12,7 @@ export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
 
-.PHONY: help setup demo run ui chat test lint lineage results diff
+.PHONY: help setup demo run ui chat test arithmetics lint lineage results diff
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,10 @@ chat: setup ## the chat alone
 test: setup ## the tests
 	@$(RUN) -m orchestration.fetch
 	@$(RUN) -m pytest
+
+arithmetics: setup ## the tests and the graph at scale tiny as other processors would compute them; ARGS="--help": one, or a part
+	@$(RUN) -m orchestration.fetch
+	@$(RUN) -m benchmarks.arithmetics $(ARGS)
 
 lint: setup
 	@$(RUN) -m ruff check .

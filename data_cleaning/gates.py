@@ -45,7 +45,8 @@ def every_source_read(artifact: Path, inputs: dict[str, Path], recipe: Any) -> V
         records = read["documents"] + refused
         of_text = source["bytes"] - foreign_sizes[name]
         size = max(of_text, read["bytes"] + sizes[name])  # markup makes files, packing documents the larger
-        margins.append(MAX_QUARANTINED - max(refused / max(records, 1), sizes[name] / max(size, 1)))
+        unread = max(refused / records, sizes[name] / max(size, 1)) if read["documents"] else 1.0
+        margins.append(MAX_QUARANTINED - unread)
         if not read["documents"]:
             bad.append(f"{name} gave no document")
         elif refused > MAX_QUARANTINED * records:

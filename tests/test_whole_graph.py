@@ -208,11 +208,12 @@ def test_a_spoiled_artifact_fails_its_gate_and_stops_its_children(name, own_copy
     gate = BY_NAME[name]
     where = partition(gate.stage.key)
     folder = artifact(gate.stage.key, where)
-    assert factory.judge_gate(gate, where)["passed"], "the unspoiled artifact passes"
+    said = factory.judge_gate(gate, where)
+    assert said["passed"] and said["figures"].get("margin", 1) >= 0, "the unspoiled artifact passes"
     SPOILERS[name](folder)
     gates_file(gate.stage.key, where).unlink()  # the verdict above: only a record that changed would make it void
     said = factory.judge_gate(gate, where)
-    assert not said["passed"] and said["why"]
+    assert not said["passed"] and said["why"] and said["figures"].get("margin", -1) < 0
     children = [each for each in STAGES.values() if gate.stage.key in {parent.key for _, parent in each.inputs}]
     for child in children:
         with pytest.raises(execution.StageError, match=f"gate {name} of {gate.stage.key} failed"):

@@ -39,8 +39,9 @@ class FittedPrompt:
 
 
 def generation_dtype(where: torch.device, parameters: int) -> torch.dtype:
-    """bfloat16, but for small models on a CPU: their single-token products are bound by overhead, not by width."""
-    return torch.float32 if where.type == "cpu" and parameters < CPU_BFLOAT16_PARAMETERS else torch.bfloat16
+    """bfloat16 where it pays, but for small models on a CPU: their single-token products are bound by overhead, not by width."""
+    small = where.type == "cpu" and parameters < CPU_BFLOAT16_PARAMETERS
+    return torch.bfloat16 if runtime.bfloat16_products(where) and not small else torch.float32
 
 
 def load(model_dir: Path | str):

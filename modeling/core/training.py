@@ -29,7 +29,7 @@ from transformers import (
 from modeling.core import resumable_generation
 from modeling.core.atomic_folders import filling
 from modeling.core.recipes import OptimizerRecipe
-from modeling.core.runtime import device
+from modeling.core.runtime import bfloat16_products, device
 
 COMPLETE = "COMPLETE"  # written last into a checkpoint; one without it was cut short and is deleted
 # Tokens a device holds at once unless CRIA_MICRO_BATCH says otherwise: logits of a 32k vocabulary then take 4 GB.
@@ -68,7 +68,7 @@ def training_arguments(
 ) -> TrainingArguments:
     """Arguments of class `cls` (TrainingArguments, SFTConfig, RewardConfig) for `total_steps` optimizer steps.
 
-    `batch` is rows per device and forward pass. bf16 autocast over float32 weights on every device. Checkpoints go to
+    `batch` is rows per device and forward pass. bf16 autocast over float32 weights wherever that pays. Checkpoints go to
     `out/_scratch/checkpoints` by `fit`. `extra` is passed on.
     """
     where = device()
@@ -97,7 +97,7 @@ def training_arguments(
         "max_grad_norm": optimizer.gradient_clip,
         "warmup_steps": warmup,
         **schedule,
-        "bf16": True,
+        "bf16": bfloat16_products(where),
         "use_cpu": where.type == "cpu",
         "seed": seed,
         "data_seed": seed,

@@ -6,9 +6,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from modeling.core import dialog, sampling
+from modeling.core import dialog, runtime, sampling
 from modeling.core.recipes import SamplingRecipe
 from tests.modeling import toy_chat
+
+pytestmark = pytest.mark.trains
 
 GREEDY = SamplingRecipe(temperature=0.0, top_p=1.0, max_new_tokens=12, seed=0)
 HOT = SamplingRecipe(temperature=1.0, top_p=0.9, max_new_tokens=12, seed=7)
@@ -159,8 +161,10 @@ def test_generation_leaves_the_model_in_its_mode(chat):
     model.eval()
 
 
-def test_large_models_answer_in_bfloat16_and_small_ones_on_a_cpu_in_float32():
+def test_large_models_answer_in_bfloat16_and_small_ones_on_a_cpu_in_float32(monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert sampling.generation_dtype(cpu, 2_000_000) == torch.float32
-    assert sampling.generation_dtype(cpu, 135_000_000) == torch.bfloat16
     assert sampling.generation_dtype(cuda, 2_000_000) == torch.bfloat16
+    for pays, dtype in ((True, torch.bfloat16), (False, torch.float32)):  # a CPU without AVX-512 emulates bfloat16
+        monkeypatch.setattr(runtime, "bfloat16_products", lambda where, pays=pays: pays)
+        assert sampling.generation_dtype(cpu, 135_000_000) == dtype

@@ -20,6 +20,8 @@ from modeling.core.training import COMPLETE, fit, last_checkpoint, save_model, s
 from modeling.pretraining.model import build
 from modeling.pretraining.tokenizer import train as train_tokenizer
 
+pytestmark = pytest.mark.trains
+
 MODEL = ModelRecipe(
     layers=2,
     heads=2,

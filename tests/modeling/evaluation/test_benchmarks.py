@@ -12,6 +12,8 @@ from modeling.evaluation.benchmark_tasks import BENCHMARKS
 from modeling.pretraining import tokenizer as tokenizers
 from tests.modeling.toy_evaluation import RECIPE
 
+pytestmark = pytest.mark.trains
+
 SUBJECTS = ["stone", "river", "cloud", "bird", "house", "lamp"]
 COLOURS = ["red", "blue", "green", "white", "black", "grey"]
 

@@ -12,6 +12,8 @@ from tests.modeling.evaluation.judge.test_judge import ANSWERS, PROMPTS
 from tests.modeling.evaluation.test_win_rates import REFUSAL
 from tests.modeling.toy_evaluation import RECIPE, prompt, write_generations
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory, judge_inputs):

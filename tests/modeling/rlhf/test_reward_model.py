@@ -15,6 +15,8 @@ from modeling.rlhf.preferences import SCHEMA
 from modeling.rlhf.reward_accuracy import ScoredPair
 from tests.modeling import killed, toy_rlhf
 
+pytestmark = pytest.mark.trains
+
 RECIPE = RewardRecipe(
     kind="helpfulness",
     optimizer=dataclasses.replace(toy_rlhf.optimizer(1e-2), schedule="cosine", warmup_steps=5, final_ratio=0.1),

@@ -12,6 +12,8 @@ from modeling.rlhf import scoring
 from modeling.safety import context_distillation
 from tests.modeling import toy_rlhf
 
+pytestmark = pytest.mark.trains
+
 
 class KilledError(Exception):
     pass

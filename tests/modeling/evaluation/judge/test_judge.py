@@ -12,6 +12,8 @@ from modeling.evaluation.judge import embedding, probe
 from modeling.evaluation.judge import model as judge
 from tests.modeling import toy_evaluation
 
+pytestmark = pytest.mark.trains
+
 PAIRS = [
     ("What is a volcano?", "A volcano is a rupture in the crust of a planet that lets hot lava, ash and gases escape."),
     (

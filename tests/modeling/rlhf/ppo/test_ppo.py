@@ -17,6 +17,8 @@ from modeling.rlhf.ppo import state as ppo_state
 from modeling.rlhf.ppo.rollout import Prompt, Response
 from tests.modeling import toy_rlhf
 
+pytestmark = pytest.mark.trains
+
 
 class KilledError(Exception):
     pass
