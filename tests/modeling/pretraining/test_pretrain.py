@@ -20,6 +20,8 @@ from modeling.pretraining import base_model
 from modeling.pretraining.pretrain import PackedSequences, collate, run
 from modeling.pretraining.tokenizer import train as train_tokenizer
 
+pytestmark = pytest.mark.trains
+
 RECIPE = PretrainRecipe(
     model=ModelRecipe(
         layers=2,
