@@ -29,7 +29,9 @@ def main() -> None:
         command.add_argument("--out", type=Path, required=True, help="folder of results.jsonl and results.md")
         command.add_argument("--work", type=Path, help="folder of models and packages (default: a temporary one)")
         command.add_argument("--dry", action="store_true", help="scale tiny, seconds long: tries the kit on a CPU")
-        command.add_argument("--seconds", type=float, default=90, help="of pretraining (default: 90)")
+        command.add_argument(
+            "--seconds", type=float, default=90, help="of pretraining, a third of it compiled (default: 90)"
+        )
     running.add_argument("--deadline", type=float, default=500, help="seconds for all parts (default: 500)")
     running.add_argument("--parts", default="", help="comma-separated; default: all")
     tabling = commands.add_parser("table", help="render results.jsonl as Markdown")

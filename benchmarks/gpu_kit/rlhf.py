@@ -19,6 +19,7 @@ from orchestration.scales import Scale
 
 FIRST = rounds[0]
 PPO_ITERATIONS = 5
+FINETUNING_STEPS = 12
 
 
 def shortened(scale: Scale) -> Scale:
@@ -29,11 +30,11 @@ def shortened(scale: Scale) -> Scale:
         first,
         preferences=replace(first.preferences, prompts=asked),
         rejection=replace(first.rejection, prompts=asked, samples=min(8, first.rejection.samples)),
-        policy=replace(first.policy, max_steps=min(20, first.policy.max_steps)),
+        policy=replace(first.policy, max_steps=min(FINETUNING_STEPS, first.policy.max_steps)),
     )
     return replace(
         scale,
-        sft=replace(scale.sft, max_steps=min(20, scale.sft.max_steps or 20)),
+        sft=replace(scale.sft, max_steps=min(FINETUNING_STEPS, scale.sft.max_steps or FINETUNING_STEPS)),
         rounds=(first, *scale.rounds[1:]),
         ppo=replace(scale.ppo, iterations=min(PPO_ITERATIONS, scale.ppo.iterations), evaluate_every=PPO_ITERATIONS,
                     evaluation_samples=1),

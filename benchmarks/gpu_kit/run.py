@@ -30,13 +30,13 @@ class Part:
 # In this order: later ones use the models of earlier ones, and make what is missing.
 PARTS = (
     Part("machine", 60),
-    Part("smoke", 120),
-    Part("pretraining", 170),
-    Part("pretraining compiled", 130),
+    Part("smoke", 130),
+    Part("pretraining", 150),
+    Part("pretraining compiled", 120),
     Part("generation", 80),
-    Part("rlhf round", 140),
-    Part("ppo", 90),
-    Part("tests of modeling", 120),
+    Part("rlhf round", 160),
+    Part("ppo", 110),
+    Part("tests of modeling", 150),
 )
 DRY_LIMIT = 400.0  # a part on a CPU
 
@@ -110,7 +110,7 @@ def run_part(part: Part, out: Path, deadline: float) -> dict:
     text = log.read_bytes()[begin:].decode(errors="replace") if log.exists() else ""
     row = {"part": part.name, "ended": ended, "seconds": round(seconds, 1)}
     row["log"] = text[-LOG_TAIL:] if ended != table.FINISHED else ""
-    table.append(out / "results.jsonl", **row)
+    table.append(out / table.RESULTS, **row)
     return row
 
 
@@ -130,4 +130,4 @@ def bounded(words: Sequence[str], log, limit: float) -> str:
 
 
 def write_table(out: Path) -> None:
-    (out / "results.md").write_text(table.render(table.read(out / "results.jsonl")), encoding="utf-8")
+    (out / "results.md").write_text(table.render(table.read(out / table.RESULTS)), encoding="utf-8")

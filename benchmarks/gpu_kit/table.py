@@ -1,8 +1,9 @@
-"""results.jsonl and its Markdown table. A line is a fact of the machine, a measured figure, or how a part ended."""
+"""results.jsonl and its Markdown tables. A line is a fact of the machine, a figure, a test's verdict, or how a part ended."""
 
 import json
 from pathlib import Path
 
+RESULTS = "results.jsonl"
 FINISHED = "finished"
 
 
@@ -17,7 +18,7 @@ def read(path: Path) -> list[dict]:
 
 
 def render(rows: list[dict]) -> str:
-    """Markdown: the card and versions, one table of figures, how each part ended, the end of the log of those that failed."""
+    """Markdown: the card and versions, figures, tests, how each part ended, the end of the log of those that failed."""
     facts = {row["fact"]: row["value"] for row in rows if "fact" in row}
     lines = [f"## Measured on {facts.get('card', 'an unknown device')}", ""]
     others = [f"{name} {value}" for name, value in facts.items() if name != "card"]
@@ -29,6 +30,16 @@ def render(rows: list[dict]) -> str:
             f"| {row['part']} | {_cell(row['measure'])} | {number(row['value'])} | {row['unit']} | {_cell(row['remark'])} |"
             for row in figures
         ]
+        lines.append("")
+    tests: dict[str, list[dict]] = {}
+    for row in rows:
+        if "test" in row:
+            tests.setdefault(row["part"], []).append(row)
+    if tests:
+        lines += ["| Part | Tests passed | Failed |", "|---|---|---|"]
+        for part, verdicts in tests.items():
+            failed = [f"`{row['test']}`" for row in verdicts if not row["passed"]]
+            lines.append(f"| {part} | {len(verdicts) - len(failed)} of {len(verdicts)} | {_cell(', '.join(failed))} |")
         lines.append("")
     ends = [row for row in rows if "ended" in row]
     if ends:

@@ -17,11 +17,15 @@ class Task:
     dry: bool  # on a CPU, seconds long
     seconds: float  # of pretraining
 
+    @property
+    def results(self) -> Path:
+        return self.out / table.RESULTS
+
     def say(self, measure: str, value: float | str, unit: str = "", remark: str = "") -> None:
         shown = table.number(value)
         print(f"  {measure}: {shown} {unit} {remark}", flush=True)
-        table.append(self.out / "results.jsonl", part=self.part, measure=measure, value=value, unit=unit, remark=remark)
+        table.append(self.results, part=self.part, measure=measure, value=value, unit=unit, remark=remark)
 
     def fact(self, fact: str, value: str) -> None:
         print(f"  {fact}: {value}", flush=True)
-        table.append(self.out / "results.jsonl", fact=fact, value=value)
+        table.append(self.results, fact=fact, value=value)

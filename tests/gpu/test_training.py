@@ -151,9 +151,8 @@ from modeling.pretraining.pretrain import collate
 from tests.conftest import MemoryLog
 from tests.modeling.pretraining.test_pretrain import RECIPE
 out = Path(sys.argv[1])
-fsdp = {"fsdp": True} if torch.cuda.is_available() else {}
 arguments = training.training_arguments(TrainingArguments, out, RECIPE.optimizer, 4, batch=4, seed=0,
-                                        remove_unused_columns=False, **fsdp)
+                                        remove_unused_columns=False, fsdp=True)
 data = [torch.randint(7, 500, (RECIPE.model.context,), generator=torch.Generator().manual_seed(n)) for n in range(64)]
 trainer = Trainer(build(RECIPE.model, None, 0), arguments, train_dataset=data, data_collator=collate)
 history = training.fit(trainer, out, MemoryLog(), checkpoint_steps=2)
