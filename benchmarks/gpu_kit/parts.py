@@ -51,22 +51,22 @@ def machine(task: Task) -> None:
 
 def smoke(task: Task) -> None:
     """The tests of what only a GPU can show."""
-    pytest(task, ["tests/gpu", "--timeout=90"], {"CRIA_GPU_TESTS": "1"})
+    pytest(task, ["tests/gpu", "--timeout=90"])
 
 
 def modeling_tests(task: Task) -> None:
-    """The tests that run on a CPU elsewhere, on this device: some hold a CPU to equal bytes, which a GPU need not give."""
+    """The tests that run on a CPU elsewhere, on this device, but for those that fork it or hold it to equal bytes."""
     folders = ("core", "pretraining", "finetuning", "rlhf", "safety")
     names = [f"tests/modeling/{name}" for name in (folders[:1] if task.dry else folders)]
     workers = ["-n", "6"] if importlib.util.find_spec("xdist") and not task.dry else []
-    pytest(task, [*names, *workers], {})
+    pytest(task, [*names, *workers, "-v", "-k", "not kill and not bytes"])
 
 
-def pytest(task: Task, arguments: list[str], environment: dict[str, str]) -> None:
+def pytest(task: Task, arguments: list[str]) -> None:
     """Runs tests whose verdicts go to the results one by one; ends with pytest's exit code."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", verdicts.__name__, "--tb=short"]
-    told = {verdicts.RESULTS: str(task.results), verdicts.PART: task.part}
-    done = subprocess.run([*command, *arguments], cwd=CHECKOUT, env={**os.environ, **environment, **told})
+    told = {verdicts.RESULTS: str(task.results), verdicts.PART: task.part, "CRIA_GPU_TESTS": "1"}
+    done = subprocess.run([*command, *arguments], cwd=CHECKOUT, env={**os.environ, **told})
     sys.exit(done.returncode)
 
 

@@ -26,7 +26,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from modeling.core import resumable_generation
+from modeling.core import resumable_generation, sampling
 from modeling.core.atomic_folders import filling
 from modeling.core.recipes import OptimizerRecipe
 from modeling.core.runtime import bfloat16_products, device
@@ -151,11 +151,17 @@ def fit(
 
 
 def once(out: Path, train: Callable[[], dict]) -> dict:
-    """What `train` returns; a run killed after training does not train again, in any of its processes."""
+    """What `train` returns; a run killed after training does not train again, in any of its processes.
+
+    The memory that training took is free afterwards: a Trainer refers to itself, and what follows loads the model again.
+    """
     done = out / "_scratch" / "trained.json"
     if main_process():
-        return resumable_generation.kept(done, lambda: [train()])[0]
-    return json.loads(done.read_text())[0] if done.exists() else train()
+        figures = resumable_generation.kept(done, lambda: [train()])[0]
+    else:
+        figures = json.loads(done.read_text())[0] if done.exists() else train()
+    sampling.free_memory()
+    return figures
 
 
 def last_checkpoint(folder: Path) -> Path | None:

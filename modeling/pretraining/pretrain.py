@@ -18,7 +18,7 @@ import torch
 from transformers import AutoTokenizer, Trainer, TrainingArguments
 
 from modeling.core.recipes import PretrainRecipe
-from modeling.core.training import fit, last_checkpoint, save_model, split_batch, training_arguments
+from modeling.core.training import fit, last_checkpoint, processes, save_model, split_batch, training_arguments
 from modeling.pretraining.model import build, matmul_flops_per_token
 
 # Dense bf16 FLOP/s by the makers' data sheets; what is not here reports TFLOP/s alone.
@@ -148,7 +148,7 @@ def speed_figures(tokens_per_s: float, flops_per_token: float) -> dict[str, floa
     if torch.cuda.is_available():
         peak = peak_flops(torch.cuda.get_device_name())
         if peak is not None:
-            figures["mfu"] = round(tokens_per_s * flops_per_token / (peak * torch.cuda.device_count()), 4)
+            figures["mfu"] = round(tokens_per_s * flops_per_token / (peak * processes()), 4)
         figures["peak_memory_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
     else:
         unit = 1 if sys.platform == "darwin" else 1024
