@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from modeling.core import reporting, resumable_generation, runtime
+from modeling.core import reporting, resumable_generation, runtime, unused_ids
 from modeling.core.recipes import EvaluationRecipe
 from modeling.core.statistics import wilson_interval
 from modeling.evaluation.benchmark_tasks import (
@@ -86,6 +86,7 @@ def load(folder: Path):
     where = runtime.device()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(where).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
+    unused_ids.bar(model, tokenizer)
     return Quiet(
         pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=BATCH,
         mixed_precision_dtype="bfloat16" if runtime.bfloat16_products(where) else None,
