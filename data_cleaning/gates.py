@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from data_cleaning.documents import read_documents, shard_paths, text_bytes
 from data_cleaning.heldout import copies_of_heldout
+from data_cleaning.json_lines import read_rows
 from data_cleaning.report.stage import count_by
 from data_cleaning.report.units import megabytes
 
@@ -30,12 +31,10 @@ def every_source_read(artifact: Path, inputs: dict[str, Path], recipe: Any) -> V
     documents = count_by(shard_paths(artifact), "source")
     entries, sizes = Counter(), Counter()  # both: one entry may stand for the rest of a file
     foreign, foreign_sizes = Counter(), Counter()
-    with (artifact / "quarantine.jsonl").open(encoding="utf-8") as file:
-        for line in file:
-            entry = json.loads(line)
-            count, size = (foreign, foreign_sizes) if entry["foreign"] else (entries, sizes)
-            count[entry["source"]] += 1
-            size[entry["source"]] += entry["bytes"]
+    for _, entry in read_rows(artifact / "quarantine.jsonl"):
+        count, size = (foreign, foreign_sizes) if entry["foreign"] else (entries, sizes)
+        count[entry["source"]] += 1
+        size[entry["source"]] += entry["bytes"]
     bad, margins = [], []
     if not corpus:
         bad.append("the snapshot has no corpus source: name it as the entries of the sources file do, or add one to it")
