@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from data_cleaning.sources.fetch import SourceError
+from data_cleaning.sources.errors import SourceError
 from orchestration import execution, records, scales, stage
 from orchestration.console import duration
 from orchestration.launchers import prepare_environment

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from data_cleaning.recipes import Source
-from data_cleaning.sources.fetch import SourceError, load_sources, pin
+from data_cleaning.sources.errors import SourceError
+from data_cleaning.sources.local import pin
+from data_cleaning.sources.table import load_sources
 from orchestration import scales
 from orchestration.store import CHECKOUT
 from orchestration.thresholds import corpus
