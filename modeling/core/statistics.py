@@ -76,18 +76,3 @@ def bootstrap_interval(values, resamples: int, seed: int, confidence: float = 0.
         means_B[start : start + rows] = values_N[generator.integers(0, len(values_N), (rows, len(values_N)))].mean(1)
     low, high = np.quantile(means_B, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return float(low), float(high)
-
-
-def area_under_curve(labels, scores) -> float:
-    """Probability that a positive scores above a negative, ties half (area under the ROC curve).
-
-    Raises ValueError where one of the classes is missing.
-    """
-    labels_N, scores_N = np.asarray(labels, dtype=bool), np.asarray(scores, dtype=np.float64)
-    positives, negatives = int(labels_N.sum()), int((~labels_N).sum())
-    if not positives or not negatives:
-        raise ValueError("The area under the curve needs both classes")
-    _, places, counts = np.unique(scores_N, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2  # of each distinct score, ties share their mean rank
-    total = ranks[places][labels_N].sum()
-    return float((total - positives * (positives + 1) / 2) / (positives * negatives))
