@@ -6,6 +6,7 @@ forge a turn by writing `[INST]` or `</s>`. A template or tokenizer that does no
 """
 
 import bisect
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -28,13 +29,20 @@ LLAMA2_TEMPLATE = """\
 {%- if message['role'] == 'user' and loop.index0 % 2 == 0 -%}
 {{- bos_token + '[INST] ' + (system if loop.first else '') + message['content'] + ' [/INST]' -}}
 {%- elif message['role'] == 'assistant' and loop.index0 % 2 == 1 -%}
-{%- generation -%}{{- ' ' + message['content'] + ' ' + eos_token -}}{%- endgeneration -%}
+{{- ' ' + message['content'] + ' ' + eos_token -}}
 {%- else -%}
 {{- raise_exception('Turns must alternate user, assistant, user, ... after an optional system message') -}}
 {%- endif -%}
 {%- endfor -%}"""
 
 NOT_CLOSED = "The chat template must close every answer with the same control token of the tokenizer"
+# transformers' tags around what an assistant writes. They print nothing, and no other renderer of templates knows them.
+TRAINING_MARK = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
+
+
+def without_training_marks(template: str) -> str:
+    """A chat template that prints the same under plain Jinja2: each mark becomes an `if true`, which trims blanks alike."""
+    return TRAINING_MARK.sub(lambda mark: f"{{%{mark[1]} {'endif' if mark[2] else 'if true'} {mark[3]}%}}", template)
 
 
 def check_messages(messages: Sequence[dict], *, ends_with: str) -> None:

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoTokenizer, GgufConfig, LlamaForCausalLM
 from transformers.integrations.gguf import read_gguf_metadata
 
 from modeling.core.atomic_folders import filling
-from modeling.core.dialog import LLAMA2_TEMPLATE
+from modeling.core.dialog import LLAMA2_TEMPLATE, without_training_marks
 from modeling.core.recipes import AdoptRecipe
 
 # llama.cpp's names (tokenizer.ggml.pre) of the rules that cut text before GPT-2's own rule does. transformers takes GPT-2's
@@ -60,11 +60,13 @@ def find_checkpoint(folder: Path) -> Path:
 
 
 def adopt_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The checkpoint's own tokenizer. One without a chat template (a base Llama) gets Llama 2's, its tags as text."""
+    """The checkpoint's own tokenizer, its chat template without marks that only training knows.
+
+    One without a chat template (a base Llama) gets Llama 2's, its tags as text.
+    """
     found = find_checkpoint(folder)
     tokenizer = gguf_tokenizer(found) if found.suffix == ".gguf" else AutoTokenizer.from_pretrained(found)
-    if tokenizer.chat_template is None:
-        tokenizer.chat_template = LLAMA2_TEMPLATE
+    tokenizer.chat_template = without_training_marks(tokenizer.chat_template or LLAMA2_TEMPLATE)
     return tokenizer
 
 

@@ -15,7 +15,7 @@ from gguf import GGUFReader, GGUFWriter
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from modeling.core.dialog import closing_token_id, encode_prompt, encode_text
+from modeling.core.dialog import closing_token_id, encode_dialog, encode_prompt, encode_text
 from modeling.core.recipes import AdoptRecipe
 from modeling.pretraining import base_model, tokenizer
 from modeling.pretraining.adopt import find_checkpoint, gguf_model, gguf_tokenizer
@@ -232,6 +232,20 @@ def test_a_hugging_face_directory_is_adopted_as_it_is(tmp_path, log):
     base_model.run(RECIPE, inputs, tmp_path / "base", log)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.float32)
     assert torch.allclose(loaded.lm_head.weight, original.lm_head.weight, atol=1e-3)
+
+
+def test_marks_of_training_are_not_adopted(tmp_path):
+    LlamaConfig(vocab_size=600).save_pretrained(tmp_path / "llama")
+    marked = chatml()
+    marked.chat_template = CHATML.replace("{{'<|im_start|>' + m", "{% generation %}{{'<|im_start|>' + m").replace(
+        "'\n'}}{% endfor", "'\n'}}{% endgeneration %}{% endfor"
+    )
+    marked.save_pretrained(tmp_path / "llama")
+    adopted = tokenizer.adopt_tokenizer(tmp_path)
+    assert "generation" in marked.chat_template.replace("add_generation_prompt", "")
+    assert "generation" not in adopted.chat_template.replace("add_generation_prompt", "")
+    dialogue = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hi."}]
+    assert encode_dialog(adopted, dialogue) == encode_dialog(chatml(), dialogue)
 
 
 def test_what_cannot_be_adopted_says_why(tmp_path):
