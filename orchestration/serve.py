@@ -21,6 +21,9 @@ from orchestration.run import check_sources, close_dead_runs, prepare_dagster_ho
 from orchestration.store import CHECKOUT, artifact
 
 HOST = "127.0.0.1"
+DIRECT = urllib.request.build_opener(
+    urllib.request.ProxyHandler({})
+)  # a proxy elsewhere cannot reach what this machine serves
 GRACE = 15.0  # seconds to end by oneself; Dagster needs some
 
 
@@ -62,7 +65,7 @@ def wait_until_up(url: str, process: subprocess.Popen, seconds: float = 90.0) ->
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=2):
+            with DIRECT.open(url, timeout=2):
                 return True
         except (urllib.error.URLError, OSError):
             time.sleep(0.3)
