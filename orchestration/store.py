@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from data_cleaning.paths import path_from
 from release.lineage import UNPARTITIONED
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -12,8 +13,8 @@ SCRATCH = "_scratch"  # of a work folder: what a stage needs to continue, and no
 
 
 def store() -> Path:
-    """The artifact store: CRIA_STORE, or `store` in the checkout."""
-    return Path(os.environ.get("CRIA_STORE", CHECKOUT / "store")).absolute()
+    """The artifact store: CRIA_STORE, or `store` in the checkout. Raises ValueError where CRIA_STORE cannot be expanded."""
+    return path_from("CRIA_STORE", CHECKOUT / "store")
 
 
 def artifact(key: str, partition: str | None) -> Path:

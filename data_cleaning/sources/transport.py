@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_cleaning.paths import path_from
 from data_cleaning.recipes import Source
 from data_cleaning.sources import registries, web
 from data_cleaning.sources.addresses import shown
@@ -30,7 +30,7 @@ class Download:
 
 def cache_folder() -> Path:
     """$CRIA_CACHE, or .cache/downloads of the checkout."""
-    return Path(os.environ.get("CRIA_CACHE") or CHECKOUT / ".cache" / "downloads")
+    return path_from("CRIA_CACHE", CHECKOUT / ".cache" / "downloads")
 
 
 def obtain(source: Source, log) -> Download:

@@ -38,7 +38,7 @@ WINGS = {
         {"gates"},
     ),
     "data_cleaning": (
-        {"recipes", "shards", "documents", "json_lines"},
+        {"paths", "recipes", "shards", "documents", "json_lines"},
         {"filters", "reading", "report"},
         {"sources", "dedup", "contamination", "heldout"},
         {"mixture"},
