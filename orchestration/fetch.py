@@ -13,7 +13,7 @@ from data_cleaning.recipes import SourcesRecipe
 from data_cleaning.sources import fetch
 from data_cleaning.sources.errors import SourceError, Unreachable
 from orchestration.console import StageLog
-from orchestration.stage import sources
+from orchestration.sources import sources
 
 
 def main() -> None:
