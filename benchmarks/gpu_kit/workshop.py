@@ -70,7 +70,7 @@ class Workshop:
 
 
 class Stopwatch:
-    """Seconds and calls of functions, by label; `result` of the last call. Waits for the GPU before it reads the clock."""
+    """Seconds, and tokens or answers, of the functions it watches, by label. Waits for the GPU before it reads the clock."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
