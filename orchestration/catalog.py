@@ -62,7 +62,7 @@ def kinds(stage: Stage) -> set[str]:
 
 
 def code_link(stage: Stage) -> dict[str, dg.CodeReferencesMetadataValue]:
-    """Metadata that links the asset to the `run` of its module, and to nothing where the module has none."""
+    """Metadata that links the asset to the `run` of its module."""
     path = Path(importlib.util.find_spec(stage.module).origin)
     lines = path.read_text(encoding="utf-8").splitlines()
     number = next((number for number, line in enumerate(lines, 1) if line.startswith("def run(")), 1)

@@ -14,7 +14,7 @@ nux:
 """
 SETTINGS = f"""{QUIET}\
 # How many runs may work at once: `cpu` cleans corpora, `gpu` makes models. `make run` keeps to the same limits.
-# One pool alone: .venv/bin/dagster instance concurrency set gpu 2
+# A limit for one of them: in the UI, Deployment, Concurrency.
 concurrency:
   pools:
     granularity: run

@@ -12,6 +12,7 @@ from typing import Any
 
 from data_cleaning.paths import path_from
 from orchestration import execution, records
+from orchestration.processes import environment_of_a_worker
 from orchestration.stage import Gate, Stage
 from orchestration.store import CHECKOUT
 
@@ -111,8 +112,9 @@ def _in_a_process(planned: execution.Plan, log: Any, torchrun: bool) -> dict:
 def follow(key: str, command: list[str], log: Any) -> None:
     """Runs the worker of stage `key` and passes on what it says. Raises WorkerKilledError, or StageError where it failed."""
     with subprocess.Popen(
-        command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as process:
+        command, cwd=CHECKOUT, env=environment_of_a_worker(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace",
+    ) as process:  # fmt: skip
         last = ""
         for line in process.stdout:
             last = line.rstrip() or last

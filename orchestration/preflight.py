@@ -19,7 +19,7 @@ from orchestration.store import store
 # Measured where a scale ran: all that its graph leaves on the disk, and the most memory that a stage of it held.
 DISK_BYTES = {"tiny": 1e9, "laptop": 4e9, "adopted": 12e9}
 MEMORY_BYTES = {"adopted": 12e9}
-CORPUS_DISK_BYTES = 2e9
+CORPUS_DISK_BYTES = 1e9
 # Estimated for the others, a parameter: float32 weights, gradients and two moments while training; on the disk nineteen
 # models of float32 and two checkpoints of weights and moments.
 TRAINING_BYTES = 16

@@ -1,4 +1,4 @@
-"""Which process a run runs in, so that another can tell whether it still does.
+"""Which process a run runs in, so that others can tell whether it still does: the next run, and its own workers.
 
 A process id alone says nothing after a restart, when it may belong to something else: it is kept together with the boot and
 with the tick of the clock at which its process began.
@@ -6,10 +6,14 @@ with the tick of the clock at which its process began.
 
 import os
 import platform
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 HOST_TAG, PROCESS_TAG = "cria/host", "cria/process"
+LAUNCHED_BY = "CRIA_LAUNCHED_BY"
+LOOK_AGAIN_S = 1.0
 
 
 def identity(pid: int | str) -> str | None:
@@ -35,3 +39,25 @@ def is_alive(run_id: str, tags: Mapping[str, str]) -> bool | None:
     if tagged != run_id[:8]:
         return None
     return tags[HOST_TAG] != platform.node() or identity(process.split("/")[1]) == process
+
+
+def environment_of_a_worker() -> dict[str, str]:
+    """The environment of a process that is to end with this one."""
+    return {**os.environ, LAUNCHED_BY: identity(os.getpid())}
+
+
+def end_with_the_launcher() -> None:
+    """Ends this process once the one that launched it is gone; does nothing where it was started by hand.
+
+    A run that was killed tells its workers nothing: they would train on, beside the run that continues it.
+    """
+    launcher = os.environ.get(LAUNCHED_BY)
+    if not launcher:
+        return
+
+    def watch() -> None:
+        while identity(launcher.split("/")[1]) == launcher:
+            time.sleep(LOOK_AGAIN_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

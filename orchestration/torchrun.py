@@ -12,6 +12,8 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
+from orchestration.processes import end_with_the_launcher
+
 
 def die(number: int) -> None:
     if number != signal.SIGKILL:
@@ -20,6 +22,7 @@ def die(number: int) -> None:
 
 
 def main() -> None:
+    end_with_the_launcher()
     try:
         torchrun(sys.argv[1:])
     except SignalException as error:

@@ -7,11 +7,13 @@ import sys
 from orchestration import execution
 from orchestration.console import StageLog
 from orchestration.launchers import prepare_environment
+from orchestration.processes import end_with_the_launcher
 
 
 def main() -> None:
     if prepare_environment():
         os.execv(sys.executable, [sys.executable, "-m", "orchestration.worker", *sys.argv[1:]])
+    end_with_the_launcher()
     from assets import STAGES
     from assets.gates import GATES
 

@@ -1,8 +1,11 @@
 """Stages as real Dagster assets: metadata, data versions, reuse, failures, gates that block."""
 
+import errno
 import signal
+from concurrent.futures.process import BrokenProcessPool
 
 import dagster as dg
+import pytest
 
 from orchestration import execution, factory, gate_checks, metadata, records
 from orchestration.machine import machine
@@ -143,6 +146,23 @@ def test_a_killed_worker_is_tried_again_and_continues():
         event.step_retry_data.error.to_string() for event in result.all_events if event.is_step_up_for_retry
     )
     assert records.read(artifact("first", "tiny"))["manifest"].keys() == {"first", "second"}
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [(ConnectionResetError("by peer"), 2), (TimeoutError(), 2), (BrokenProcessPool("a shard was killed"), 2),
+     (KeyError("a defect"), 1), (PermissionError("/data"), 1), (OSError(errno.ENOSPC, "full"), 1), (ValueError("bad"), 1),
+     (MemoryError(), 1)],
+)  # fmt: skip
+def test_what_passes_by_itself_is_tried_again_and_what_a_person_must_mend_is_not(error, attempts, monkeypatch):
+    begun = []
+
+    def fails(config, inputs, out, log):
+        begun.append(out)
+        raise error
+
+    monkeypatch.setattr("tests.orchestration.toy.run", fails)
+    assert not run([toy("first")]).success and len(begun) == attempts
 
 
 def test_a_person_reads_what_to_do_where_a_parent_is_missing():

@@ -1,6 +1,7 @@
 """The graph's shape is the paper's figure; the layers hold; the code location loads fast and without torch."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 
@@ -69,6 +70,23 @@ def test_no_package_of_the_corpus_or_the_models_imports_a_later_one():
     for package, later in (("data_cleaning", {"modeling", "release"}), ("modeling", {"release"})):
         for path in (ROOT / package).rglob("*.py"):
             assert not later & set(imports(path)), path
+
+
+def test_no_circle_of_imports():
+    """Those within functions count too: a circle is several modules that are one."""
+    files = [path for package in ("assets", "orchestration") for path in (ROOT / package).rglob("*.py")]
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+    graph = {}
+    for name, path in modules.items():
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                inside = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= inside & modules.keys() or {node.module}
+        graph[name] = found & modules.keys() - {name}
+    list(graphlib.TopologicalSorter(graph).static_order())
 
 
 def test_data_cleaning_imports_no_torch():

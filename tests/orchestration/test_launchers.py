@@ -1,12 +1,15 @@
 """A worker that a signal ended is tried again; one that failed by itself is for a person to mend."""
 
 import signal
+import subprocess
 import sys
 
+import psutil
 import pytest
 
 from orchestration.execution import StageError
 from orchestration.launchers import WorkerKilledError, follow
+from orchestration.store import CHECKOUT
 
 # What the tests run under may ignore a signal (nohup does), and children inherit that.
 DIE = """
@@ -18,6 +21,20 @@ print("step 7", flush=True)
 os.kill(os.getpid(), number)
 """
 # The last of two to come dies, so that the other is there to be ended by torchrun; it must not count.
+ORPHAN = """
+import sys, time
+from orchestration.processes import end_with_the_launcher
+end_with_the_launcher()
+print("works", flush=True)
+time.sleep(600)
+"""
+LAUNCHES = """
+import os, sys
+from orchestration.launchers import follow
+class Log:
+    def info(self, text): print(os.getpid(), text, flush=True)
+follow("toy", sys.argv[1:], Log())
+"""
 ONE_OF_TWO = """
 import os, sys, time
 if os.environ["RANK"] == "1":
@@ -56,3 +73,23 @@ def test_torchrun_itself_killed(log):
 def test_one_of_several_workers_failed(log):
     with pytest.raises(StageError, match="the worker stopped with 1"):
         follow("toy", under_torchrun("sys.exit(3)"), log)
+
+
+@pytest.mark.parametrize("torchrun", [False, True])
+def test_workers_end_with_the_run_that_launched_them(torchrun):
+    """Killed, it tells them nothing; they would train beside the run that continues it."""
+    command = [sys.executable, "-c", ORPHAN]
+    if torchrun:
+        command = [sys.executable, "-m", "orchestration.torchrun", "--standalone", "--nproc-per-node", "2", "--no-python",
+                   *command]  # fmt: skip
+    with subprocess.Popen([sys.executable, "-c", LAUNCHES, *command], cwd=CHECKOUT, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL) as run:  # fmt: skip
+        line = ""
+        while "works" not in line:
+            line = run.stdout.readline()
+            assert line
+        workers = psutil.Process(int(line.split()[0])).children(recursive=True)
+        assert len(workers) >= (3 if torchrun else 1)
+        run.kill()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
