@@ -1,11 +1,12 @@
 """Files that evaluations leave for people: whole or absent, however a run ends."""
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+
+from modeling.core import json_text
 
 
 def write_text(path: Path, text: str) -> None:
@@ -16,7 +17,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content) -> None:
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, json_text.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def save_figure(figure: Figure, path: Path) -> None:

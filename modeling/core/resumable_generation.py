@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from transformers import AutoConfig, AutoTokenizer
 
-from modeling.core import sampling
+from modeling.core import json_text, sampling
 from modeling.core.recipes import SamplingRecipe
 from modeling.core.sampling import Answer
 
@@ -79,7 +79,7 @@ def kept(path: Path, make: Callable[[], list]) -> list:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(make()))
+        partial.write_text(json_text.dumps(make()))
         os.replace(partial, path)
     return json.loads(path.read_text())
 

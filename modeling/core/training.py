@@ -26,8 +26,9 @@ from transformers import (
     TrainingArguments,
 )
 
-from modeling.core import resumable_generation, sampling
+from modeling.core import json_text, reporting, resumable_generation, sampling
 from modeling.core.atomic_folders import filling
+from modeling.core.divergence import Watch
 from modeling.core.recipes import OptimizerRecipe
 from modeling.core.runtime import bfloat16_products, device
 
@@ -133,13 +134,15 @@ def fit(
 
     Returns the history [{step, loss, grad_norm, learning_rate, …}] and writes it to out/loss.jsonl and
     out/plots/loss.png (main process only). `tokens_per_step` is the global batch, for tokens/s. Checkpoints are written
-    every minute (rarer where they would cost over 3 % of the time) or every `checkpoint_steps` steps.
+    every minute (rarer where they would cost over 3 % of the time) or every `checkpoint_steps` steps. Raises DivergedError
+    soon after the loss, a gradient or a weight is not finite; no checkpoint has such weights.
     """
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Progress(log, tokens_per_step))
     parameters = sum(weight.numel() for weight in trainer.model.parameters())
     guess = min(MOST_GUESSED_SECONDS, parameters * CHECKPOINT_BYTES / DISK_BYTES_PER_S)
     trainer.add_callback(Checkpoints(checkpoint_steps, guess))
+    trainer.add_callback(Watch())  # the last: it looks at what is about to be saved
     checkpoint = last_checkpoint(Path(trainer.args.output_dir))
     if checkpoint is not None:
         log.info(f"Continuing from {checkpoint.name}")
@@ -210,9 +213,7 @@ def main_process() -> bool:
 
 def write_history(history: Sequence[dict], out: Path) -> None:
     """out/loss.jsonl, and out/plots/loss.png."""
-    partial = out / "loss.jsonl.partial"
-    partial.write_text("".join(json.dumps(entry, sort_keys=True) + "\n" for entry in history))
-    os.replace(partial, out / "loss.jsonl")
+    reporting.write_text(out / "loss.jsonl", json_text.lines(history))
     steps = [entry["step"] for entry in history]
     plot_curve(out / "plots" / "loss.png", steps, [entry["loss"] for entry in history], "Loss (nats)", "Training loss")
 

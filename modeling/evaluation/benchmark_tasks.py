@@ -5,7 +5,6 @@ the question, except MMLU, which asks for the letter as is usual. Formats follow
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from data_cleaning.json_lines import read_rows
+from modeling.core import json_text
 
 NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
 CHOICE = re.compile(r"\n(?=[A-F]\.\s?)")
@@ -171,7 +171,7 @@ def write_task(benchmark: Benchmark, docs: Sequence[dict], solved: Sequence[dict
     for split, rows, suffix in (("test", docs, "json"), ("shots", solved, "shots.json")):
         if rows:
             files[split] = str((folder / f"{benchmark.name}.{suffix}").resolve())
-            text = "\n".join(json.dumps(doc, ensure_ascii=False) for doc in rows)
+            text = "\n".join(json_text.dumps(doc, ensure_ascii=False) for doc in rows)
             Path(files[split]).write_text(text, encoding="utf-8")
     task: dict = {
         "task": f"cria_{benchmark.name}",

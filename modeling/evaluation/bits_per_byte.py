@@ -9,7 +9,6 @@ compressed(training + held-out) − compressed(training). A language model worth
 PPMd family is the strictest here.
 """
 
-import json
 import lzma
 import math
 import os
@@ -24,7 +23,7 @@ import torch
 from matplotlib.figure import Figure
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling.core import dialog, runtime
+from modeling.core import dialog, reporting, runtime
 from modeling.core.recipes import EvaluationRecipe
 from modeling.pretraining.tokenizer import copies
 
@@ -61,8 +60,8 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
             log.progress(number, len(heldout), unit="source", bits_per_byte=scores[source].bits_per_byte)
         rows = [row(source, texts, scores[source], floors[source]) for source, texts in heldout.items()]
     result = {"sources": rows, "total": total(rows)}
-    (out / "bits_per_byte.json").write_text(json.dumps(result, indent=2, ensure_ascii=False))
-    (out / "report.md").write_text(report(rows, result["total"]))
+    reporting.write_json(out / "bits_per_byte.json", result)
+    reporting.write_text(out / "report.md", report(rows, result["total"]))
     plot(rows, out / "plots" / "bits_per_byte.png")
     overall = result["total"]
     below = sum(row["bits_per_byte"] < min(floor_figures(row).values()) for row in rows)
@@ -268,5 +267,4 @@ def plot(rows: Sequence[dict], path: Path) -> None:
     axes.margins(y=0.12)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=7, frameon=False, ncols=len(names), loc="upper center", bbox_to_anchor=(0.5, 1.12))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    reporting.save_figure(figure, path)

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from modeling.core import json_text
 from modeling.core.recipes import AdoptRecipe, TokensRecipe
 from modeling.pretraining.tokenizer import copies
 
@@ -193,5 +194,5 @@ def _key(text: str) -> bytes:
 
 def _write_json(path: Path, value: dict) -> None:
     partial = path.with_suffix(".partial.json")
-    partial.write_text(json.dumps(value))
+    partial.write_text(json_text.dumps(value))
     os.replace(partial, path)

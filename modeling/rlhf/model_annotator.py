@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from modeling.core import json_text
 from modeling.core.resumable_generation import unit_hash
 from modeling.rlhf.annotator import DEGREES, Label, UnjudgedError
 
@@ -100,7 +101,7 @@ class JudgeAnnotator:
 
     def _post(self, body: dict) -> dict:
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
-        request = urllib.request.Request(f"{self.url}/chat/completions", json.dumps(body).encode(), headers)
+        request = urllib.request.Request(f"{self.url}/chat/completions", json_text.dumps(body).encode(), headers)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:

@@ -22,7 +22,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
-from modeling.core import dialog, reporting, training
+from modeling.core import dialog, json_text, reporting, training
 from modeling.core.recipes import RewardRecipe
 from modeling.core.runtime import device
 from modeling.rlhf import pairs as preference_pairs
@@ -50,7 +50,7 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     test = [pair for pair in pairs if pair["split"] == "test"]
     scored = preference_pairs.score_pairs(*scoring.load(out), test, log)
     report = {kind: evaluate([pair for pair in scored if pair.kind == kind]) for kind in KINDS}
-    reporting.write_json(out / "accuracy.json", without_nan(report))
+    reporting.write_json(out / "accuracy.json", json_text.without_nan(report))
     plot_scores(out / "plots" / "scores.png", [pair for pair in scored if pair.kind == config.kind], config.kind)
     return {"pairs_train": len(train), "pairs_own": own, **trained, **headline(report, config.kind)}
 
@@ -222,12 +222,3 @@ def plot_scores(path: Path, pairs: list[ScoredPair], kind: str) -> None:
     axes.set_title(f"{kind.capitalize()} reward model on {len(pairs)} held-out pairs", loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     reporting.save_figure(figure, path)
-
-
-def without_nan(value):
-    """JSON has no NaN: figures over no pairs become null."""
-    if isinstance(value, dict):
-        return {name: without_nan(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [without_nan(part) for part in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,6 +1,7 @@
 """The loop of PPO: rollouts, updates, and held-out evaluations that choose the weights to release."""
 
 import copy
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modeling.core import resumable_generation, sampling, training
+from modeling.core import json_text, resumable_generation, sampling, training
+from modeling.core.divergence import DivergedError, weights_finite
 from modeling.core.recipes import PpoRecipe
 from modeling.rlhf import scoring
 from modeling.rlhf.ppo import losses
@@ -79,13 +81,14 @@ class Loop:
             experience, figures = self.rollout(progress.iteration)
             rolled = time.perf_counter()
             figures |= self.update(experience)
+            self.check_weights(progress.iteration, figures)
             updated = time.perf_counter()
             evaluated = progress.iteration % recipe.evaluate_every == 0 or progress.iteration == recipe.iterations
             if evaluated:
                 figures |= self.evaluate(progress)
                 if progress.best == progress.iteration:
                     ppo_state.save_best(checkpoints, progress.best, self.policy.model)
-            progress.history.append({"iteration": progress.iteration, **figures})
+            progress.history.append(json_text.without_nan({"iteration": progress.iteration, **figures}))
             if evaluated or time.monotonic() - saved > CHECKPOINT_SECONDS:
                 ppo_state.save(checkpoints, progress, self.policy, self.critic)
                 saved = time.monotonic()
@@ -174,6 +177,16 @@ class Loop:
             totals["gradient_norm"] += self.policy.step(recipe.optimizer.gradient_clip)
             totals["value_gradient_norm"] += self.critic.step(recipe.optimizer.gradient_clip)
         return {name: total / len(minis) for name, total in totals.items()}
+
+    def check_weights(self, iteration: int, figures: dict[str, float]) -> None:
+        """Raise DivergedError before weights are kept that are not finite, or were not updated for want of a gradient."""
+        for name in ("gradient_norm", "value_gradient_norm"):
+            if not math.isfinite(figures[name]):
+                raise DivergedError(f"{name} is {figures[name]}", iteration, self.recipe.iterations, "iteration")
+        for name, learner in (("policy", self.policy), ("critic", self.critic)):
+            if not weights_finite(learner.model):
+                what = f"its updates made weights of the {name} that are not finite"
+                raise DivergedError(what, iteration, self.recipe.iterations, "iteration")
 
     @torch.no_grad()
     def evaluate(self, progress: Progress) -> dict[str, float]:

@@ -1,12 +1,11 @@
 """What a PPO run leaves to read: iterations.jsonl, plots/ppo.png, examples.md and its metrics."""
 
-import json
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from modeling.core import reporting
+from modeling.core import json_text, reporting
 from modeling.core.recipes import PpoRecipe
 from modeling.rlhf.ppo.rollout import Prompt
 from modeling.rlhf.ppo.state import Progress
@@ -17,8 +16,7 @@ INK, ORANGE, GREY = "#1f4e79", "#c55a11", "#8a8a8a"
 
 def write(out: Path, progress: Progress, heldout: list[Prompt], recipe: PpoRecipe) -> None:
     """All files; nothing in them depends on the clock, so an interrupted run writes the same bytes."""
-    rows = [json.dumps(_without_nan(row), sort_keys=True) for row in progress.history]
-    reporting.write_text(out / "iterations.jsonl", "\n".join(rows) + "\n")
+    reporting.write_text(out / "iterations.jsonl", json_text.lines(progress.history))
     reporting.write_text(out / "examples.md", examples(progress, heldout))
     plot(out / "plots" / "ppo.png", progress, recipe)
 
@@ -89,7 +87,3 @@ def _panel(axes: Axes, rollouts: list[dict], evaluations: list[dict], name: str,
     axes.set_xlabel("iteration", fontsize=9)
     axes.grid(axis="y", color="#e3e3e3", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _without_nan(row: dict) -> dict:
-    return {name: None if value != value else value for name, value in row.items()}

@@ -5,6 +5,7 @@ the random generators and the position in the data; weights and optimizer moment
 """
 
 import json
+import math
 import os
 import shutil
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from modeling.core import json_text
 from modeling.core.recipes import OptimizerRecipe
 
 
@@ -37,11 +39,10 @@ class Learner:
     optimizer: torch.optim.Optimizer
 
     def step(self, gradient_clip: float) -> float:
-        """Clip, update, clear gradients. Returns the norm before clipping, FloatingPointError if not finite."""
+        """Clip, update, clear gradients. Returns the norm before clipping; if it is not finite, nothing was updated."""
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip))
-        if norm != norm or norm == float("inf"):
-            raise FloatingPointError(f"gradient norm {norm}: lower the learning rate or look at the last rewards")
-        self.optimizer.step()
+        if math.isfinite(norm):
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return norm
 
@@ -97,7 +98,7 @@ def save(folder: Path, progress: Progress, policy: Learner, critic: Learner) -> 
     for name, part in (("policy", policy), ("critic", critic)):
         save_file(weights(part.model), partial / f"{name}.safetensors")
         save_file(_moments(part.optimizer), partial / f"{name}_optimizer.safetensors")
-    (partial / "progress.json").write_text(json.dumps(asdict(progress)))
+    (partial / "progress.json").write_text(json_text.dumps(asdict(progress)))
     target = folder / f"iteration-{progress.iteration:06d}"
     shutil.rmtree(target, ignore_errors=True)
     os.replace(partial, target)
