@@ -64,7 +64,7 @@ def test_a_server_with_plain_jinja_reads_the_ids_that_were_trained(bundle, turns
 
 @pytest.mark.parametrize("template, told", [
     ("{% generation %}{{ messages }}{% endgeneration %}", "unknown tag 'generation'"),
-    ("{% for m in messages %}{{ m['content'] + ('!' if 'llama' in m['content'] else '') + eos_token }}{% endfor %}",
+    ("{% for m in messages %}{{ ('!' if tools is defined else '') + m['content'] + eos_token }}{% endfor %}",
      "it gives other ids"),
     ("{{ raise_exception('never') }}", "never"),
 ])  # fmt: skip
