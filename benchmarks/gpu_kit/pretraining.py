@@ -35,6 +35,7 @@ LEAST_STEPS = 20
 
 def plain(task: Task) -> None:
     """The fastest micro-batch; with it a run of two thirds of `task.seconds`, whose model later parts use; then its kernels."""
+    os.environ["CRIA_COMPILE"] = "0"
     speeds = {}
     for rows in (2, 4) if task.dry else MICRO_BATCHES:
         os.environ["CRIA_MICRO_BATCH"] = str(rows)
