@@ -1,6 +1,7 @@
 """results.jsonl and its Markdown tables. A line is a fact of the machine, a figure, a test's verdict, or how a part ended."""
 
 import json
+import textwrap
 from pathlib import Path
 
 RESULTS = "results.jsonl"
@@ -22,7 +23,7 @@ def render(rows: list[dict]) -> str:
     facts = {row["fact"]: row["value"] for row in rows if "fact" in row}
     lines = [f"## Measured on {facts.get('card', 'an unknown device')}", ""]
     others = [f"{name} {value}" for name, value in facts.items() if name != "card"]
-    lines += [f"{', '.join(others)}.", ""] if others else []
+    lines += [*textwrap.wrap(f"{', '.join(others)}.", 120), ""] if others else []
     figures = [row for row in rows if "measure" in row]
     if figures:
         lines += ["| Part | Measure | Value | Unit | Remark |", "|---|---|---|---|---|"]

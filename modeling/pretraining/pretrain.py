@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, Trainer, TrainingArguments
 
+from modeling.core import runtime
 from modeling.core.recipes import PretrainRecipe
 from modeling.core.training import fit, last_checkpoint, processes, save_model, split_batch, training_arguments
 from modeling.pretraining.model import build, matmul_flops_per_token
@@ -116,7 +117,8 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
     done = last_checkpoint(Path(arguments.output_dir))
     first = int(done.name.split("-")[1]) if done else 0
     begin = time.perf_counter()
-    history = fit(trainer, out, log, tokens_per_step=config.batch_tokens)
+    with runtime.one_shape():
+        history = fit(trainer, out, log, tokens_per_step=config.batch_tokens)
     seconds = time.perf_counter() - begin
     model.config.use_cache = True
     save_model(model, tokenizer, out)

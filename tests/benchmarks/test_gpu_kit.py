@@ -117,3 +117,8 @@ def test_a_missing_corpus_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("CRIA_STORE", str(tmp_path))
     with pytest.raises(ValueError, match="make run SCALE=tiny once"):
         pack.clean_corpus()
+
+
+def test_the_page_of_figures_is_what_the_results_say():
+    rendered = table.render(table.read(ROOT / "docs" / "gpu_h200.jsonl"))
+    assert rendered.strip() in (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")

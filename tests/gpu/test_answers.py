@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from modeling.core import dialog, sampling
+from modeling.core import dialog, runtime, sampling
 from modeling.core.recipes import SamplingRecipe
 from modeling.rlhf import scoring
 from modeling.rlhf.ppo import losses, networks, rollout
@@ -115,3 +115,11 @@ def test_a_whole_run_of_ppo(world, tmp_path, log):
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     prompts, _ = rollout.load_prompts(world["prompts"], "validation", tokenizer, toy_rlhf.CONTEXT)
     assert rollout.respond(sampling.load_transformers(tmp_path), tokenizer, prompts, toy_rlhf.recipe().sampling, 0)
+
+
+def test_attention_of_changing_lengths_is_not_planned_anew_at_each():
+    """cuDNN's attention takes milliseconds for each new shape: only pretraining, whose shape is one, may use it."""
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+    with runtime.one_shape():
+        assert torch.backends.cuda.cudnn_sdp_enabled()
+    assert not torch.backends.cuda.cudnn_sdp_enabled()

@@ -42,7 +42,7 @@ def lose_a_weight(model) -> None:
 def burst_a_gradient(model) -> None:
     """The loss of that step is a number, the gradient is not: clipping makes infinity NaN."""
     weight = model.model.layers[1].mlp.up_proj.weight
-    weight.register_hook(lambda gradient: gradient.index_fill(0, torch.tensor(0), math.inf))
+    weight.register_hook(lambda gradient: gradient.index_fill(0, torch.tensor(0, device=gradient.device), math.inf))
 
 
 def train(out, log, *callbacks, steps: int = STEPS, optimizer=OPTIMIZER) -> list[dict]:

@@ -70,9 +70,10 @@ def test_transformers_itself_draws_tokens_only(padded, tmp_path, log):
 
 
 def test_benchmarks_answer_in_tokens_only(padded):
+    pytest.importorskip("lm_eval")
     lm = benchmarks.load(padded)
     with torch.inference_mode():
-        logits = lm.model(input_ids=torch.tensor([[5, 6, 7]])).logits
+        logits = lm.model(input_ids=torch.tensor([[5, 6, 7]], device=lm.device)).logits
     assert logits.argmax(-1).max() < len(lm.tokenizer) and logits[..., len(lm.tokenizer) :].max() == -torch.inf
 
 
@@ -101,7 +102,7 @@ def test_rollouts_of_ppo_and_their_probabilities_are_over_tokens_only(padded_pol
     assert 0 < figures["entropy"] < 10 and abs(figures["kl"]) < 1e-3
     batch = rollout.pack([0, 1], experience.prompts, experience.responses, loop.where)
     for policy in (loop.policy.model, loop.reference, loop.actor):
-        shares = networks.policy_logits(policy, batch).softmax(-1)
+        shares = networks.policy_logits(policy, batch).softmax(-1).cpu()
         assert shares[:, tokens:].sum() == 0 and torch.allclose(shares[:, :tokens].sum(-1), torch.ones(len(shares)))
     before = {name: weight.clone() for name, weight in loop.policy.model.named_parameters()}
     moved = loop.update(experience)

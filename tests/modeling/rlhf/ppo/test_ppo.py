@@ -191,7 +191,7 @@ def test_log_probabilities_are_those_of_single_unpadded_responses(inputs, log):
     experience, _ = loop.rollout(1)
     for row in (0, 7, 20):
         prompt, response = experience.prompts[row], experience.responses[row]
-        ids = torch.tensor([prompt.ids + response.ids])
+        ids = torch.tensor([prompt.ids + response.ids], device=loop.where)
         logits = loop.policy.model(input_ids=ids).logits[0, len(prompt.ids) - 1 : -1]
         alone = logits.log_softmax(-1)[range(len(response.ids)), response.ids]
         assert torch.allclose(
@@ -228,8 +228,9 @@ def test_cut_off_responses_are_scored_and_pay_the_penalty(inputs, log):
     assert 0 < figures["truncated"] < 1 and figures["truncated"] == pytest.approx(1 - ended.float().mean().item())
     scores = loop.reward(experience.prompts, experience.responses)
     expected = scoring.whiten(scores.combined_B) - 2.0 * (~ended).float()  # KL is still zero
-    rows = torch.arange(len(ended))
-    assert torch.allclose(experience.returns_BT[rows, losses.last_token(experience.mask_BT)], expected, atol=1e-5)
+    rows = torch.arange(len(ended), device=loop.where)
+    last = experience.returns_BT[rows, losses.last_token(experience.mask_BT)]
+    assert torch.allclose(last.cpu(), expected, atol=1e-5)
 
 
 def test_reward_follows_the_papers_rule(inputs, log):
