@@ -18,7 +18,6 @@ DOCUMENT_SCHEMA = pa.schema(
         ("source", pa.string()),
         ("text", pa.string()),
         ("title", pa.string()),  # "" where the source has none
-        ("license", pa.string()),
         ("profile", pa.string()),
         ("meta", pa.string()),  # json
     ]

@@ -80,8 +80,9 @@ def build_asset(stage: Stage, gates: Sequence[Gate] = ()) -> dg.AssetsDefinition
         except (execution.StageError, ValueError, FileNotFoundError) as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
         log.info("up to date" if reused else f"done in {duration(record['seconds'])}")
+        known = reused and metadata.shown(context.instance, asset_key(stage), partition) == record["content"]
         return dg.MaterializeResult(
-            metadata=metadata.of(artifact(stage.key, partition), record, reused),
+            metadata=metadata.of(artifact(stage.key, partition), record, reused, known),
             data_version=dg.DataVersion(record["content"]),
         )
 
@@ -103,11 +104,11 @@ def judge_gate(gate: Gate, partition: str | None) -> dict:
             f"gate {gate.name} would compare {gate.stage.key} with other parents than those it was made from: "
             f"materialize {gate.stage.key} first"
         )
-    module, name = gate.function.split(":")
-    about = {"content": record["content"], "fingerprint": record["fingerprint"], "code": code_version(module)}
-    before = execution.read_gates(gate.stage.key, partition).get(gate.name)
-    if before and before["passed"] and about.items() <= before.items():
+    before = execution.remembered_verdict(gate, partition, record)
+    if before is not None:
         return before
+    about = execution.about(gate, record)
+    module, name = gate.function.split(":")
     recipe = gate.stage.recipe(settings(gate.stage.axis, partition))
     started = time.monotonic()
     passed, why, figures = getattr(importlib.import_module(module), name)(folder, inputs, recipe)

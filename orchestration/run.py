@@ -97,12 +97,22 @@ def close_dead_runs(instance) -> None:
 
 
 def run_job(name: str, partition: str, instance) -> bool:
-    """Materializes every asset of a job for a partition, checks included; True where all succeeded."""
-    from orchestration.definitions import defs
+    """Materializes what a job has left to do for a partition, checks included; True where all succeeded."""
+    from assets import STAGES
+    from assets.gates import GATES
+    from orchestration.definitions import defs, job_of
+    from orchestration.factory import asset_key
+    from orchestration.pending import pending
 
+    stages = [made for made in STAGES.values() if job_of(made) == name]
+    todo = pending(stages, partition, GATES, instance)
+    sys.stderr.write(f"{name} {partition}: {len(stages) - len(todo)} of {len(stages)} stages are up to date\n")
+    if not todo:
+        return True
     job = defs.resolve_job_def(name)
     result = job.execute_in_process(
         partition_key=partition,
+        asset_selection=[asset_key(made) for made in todo],
         instance=instance,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,

@@ -265,7 +265,6 @@ def _row(plan: dict, file: str, record: Record, text: str, title: str, taken: Co
         "source": plan["name"],
         "text": text,
         "title": _printable(title[:MAX_TITLE].rstrip()),
-        "license": plan["license"],
         "profile": plan["profile"],
         "meta": json.dumps(record.meta, ensure_ascii=True, sort_keys=True),
     }

@@ -14,15 +14,17 @@ import shutil
 import tomllib
 from pathlib import Path
 
-from data_cleaning.reading import archives, readers
+from data_cleaning.files import sha256_of, write_json
+from data_cleaning.reading import archives
 from data_cleaning.reading.raw_records import Bad
+from data_cleaning.reading.reader_names import READER_NAMES
 from data_cleaning.recipes import FIRST_SNAPSHOT, Source, SourcesRecipe
 from data_cleaning.sources import transport
 from data_cleaning.sources.addresses import shown
 from data_cleaning.sources.transport import Download, FetchError, SourceError
 
 USES = ("corpus", "dialogues", "prompts", "benchmarks", "checkpoint", "judge", "language_model")
-READERS = ("auto", "none", *readers.READERS)
+READERS = ("auto", "none", *READER_NAMES)
 DEFAULTS = {
     "sha256": "",
     "reader": "auto",
@@ -33,6 +35,7 @@ DEFAULTS = {
     "limit": 0,
     "opt_in": False,
 }
+FACTS = ("name", "reader", "profile", "use", "snapshot", "limit")  # of a source, for the stages that read its files
 UNPACKED = archives.Bounds(total_bytes=1 << 40, member_bytes=1 << 38)  # archives named here are pinned, hence trusted
 
 
@@ -95,9 +98,9 @@ def pin(source: Source) -> Source:
 
 
 def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """`raw/<source name>/<files>` and `sources.json` (name, uri, sha256, license, revision, bytes, files, …) in `out`.
+    """`raw/<source name>/<files>` and `sources.json` in `out`: a list of FACTS, sha256, files, bytes and left_out.
 
-    The addresses in it are without what may be secret.
+    Nothing in them comes from a field that bears no identity (Source), such as address and licence: the record has those.
 
     Raises FetchError in one line that says what to do: no network, another sha256 than stated, a full disk.
     """
@@ -110,7 +113,7 @@ def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         if not mark.exists():
             folder = out / "raw" / source.name
             try:
-                transport.write_text(mark, json.dumps(_fetch(source, folder, log)))
+                write_json(mark, _fetch(source, folder, log))
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
@@ -121,12 +124,11 @@ def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
                 ) from error
         entries.append(json.loads(mark.read_text()))
         log.progress(number, len(config.sources), unit="source", megabytes=sum(e["bytes"] for e in entries) / 1e6)
-    transport.write_text(out / "sources.json", json.dumps(entries, indent=1) + "\n")
+    write_json(out / "sources.json", entries)
     return {
         "sources": len(entries),
         "files": sum(len(entry["files"]) for entry in entries),
         "bytes": sum(entry["bytes"] for entry in entries),
-        "licenses": {entry["name"]: entry["license"] for entry in entries},
     }
 
 
@@ -140,12 +142,12 @@ def _fetch(source: Source, folder: Path, log) -> dict:
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     if not files:
         raise FetchError(f"{source.name}: {shown(source.uri)} holds no files")
-    facts = dataclasses.asdict(source) | {"sha256": download.sha256}
-    facts |= {"uri": shown(source.uri), "revision": shown(download.revision)}
-    facts["files"] = [str(file.relative_to(folder)) for file in files]
-    facts["bytes"] = sum(file.stat().st_size for file in files)
-    facts["left_out"] = len(left_out)
-    return facts
+    return {name: getattr(source, name) for name in FACTS} | {
+        "sha256": download.sha256,
+        "files": [str(file.relative_to(folder)) for file in files],
+        "bytes": sum(file.stat().st_size for file in files),
+        "left_out": len(left_out),
+    }
 
 
 def _lay_out(source: Source, path: Path, member: str, folder: Path) -> list[str]:
@@ -155,7 +157,8 @@ def _lay_out(source: Source, path: Path, member: str, folder: Path) -> list[str]
     temporary = folder.with_name(f"{folder.name}.part")  # no name that a source, or a member of an archive, can have
     if not member:
         with open(path, "rb") as stream:
-            archives.write_stream(stream, folder / path.name, temporary)
+            # Named as its address names it: in the cache it keeps the name under which it came first.
+            archives.write_stream(stream, folder / (source.takes.partition("#")[0] or path.name), temporary)
         return []
     left_out: list[tuple[str, Bad]] = []
     try:
@@ -183,12 +186,12 @@ def _local(source: Source) -> Download:
     digest = _digest_local(source, Path(name))
     if source.sha256 and source.sha256 != digest:
         raise FetchError(transport.wrong_sha256(source, digest))
-    return Download(Path(name), digest, "local", member)
+    return Download(Path(name), digest, member)
 
 
 def _digest_local(source: Source, path: Path) -> str:
     if path.is_file():
-        return transport.sha256_of(path)
+        return sha256_of(path)
     if not path.is_dir():
         raise FetchError(f"{source.name}: {path} does not exist; a local path is relative to the sources file")
     return transport.folder_sha256(path)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from data_cleaning.files import sha256_of
 from data_cleaning.reading.archives import CHUNK_BYTES
 from data_cleaning.recipes import Source
 from data_cleaning.sources import hub
@@ -44,7 +45,6 @@ class FetchError(SourceError):
 class Download:
     path: Path  # in the cache: a file, or a folder for several files of a hub
     sha256: str
-    revision: str  # package version, hub commit or address
     member: str  # what to take out of the archive, "" for the file as it is
 
 
@@ -85,7 +85,7 @@ def obtain(source: Source, log) -> Download:
             else:
                 file = _fsspec(source, revision, Path(temporary))
             cached = _keep(source, file)
-    return Download(cached, source.sha256, revision, member)
+    return Download(cached, source.sha256, member)
 
 
 def cached_file(sha256: str) -> Path | None:
@@ -99,11 +99,6 @@ def cached_file(sha256: str) -> Path | None:
         shutil.rmtree(folder)
         return None
     return held[0]
-
-
-def sha256_of(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def folder_sha256(folder: Path) -> str:
@@ -131,13 +126,6 @@ def wrong_sha256(source: Source, got: str) -> str:
         f"{source.name}: sha256 of {shown(source.uri)} is not the one stated; expected {source.sha256}, got {got}. If you "
         f'trust the new content, write sha256 = "{got}" in its entry of the sources file; otherwise find out who changed it'
     )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file that is whole or absent."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 def _digest(path: Path) -> str:

@@ -38,6 +38,7 @@ WINGS = {
         {"gates"},
     ),
     "data_cleaning": (
+        {"files", "store_layout"},
         {"recipes", "shards", "documents"},
         {"filters", "reading", "report"},
         {"sources", "dedup", "contamination", "heldout"},

@@ -10,9 +10,10 @@ import dagster as dg
 import pytest
 
 from assets import STAGES
+from data_cleaning.files import write_json
 from orchestration import execution, records, run, stage
 from orchestration.definitions import defs
-from orchestration.store import CHECKOUT, store, write_json
+from orchestration.store import CHECKOUT, store
 
 # Dagster, on the main thread, would take the signal for a step that failed, try it again and go on.
 PROGRAM = """
