@@ -29,7 +29,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
-    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False))
+    """In ASCII: a name of a file that is no UTF-8 can be written in no other way."""
+    write_text(path, json.dumps(value, indent=indent))
 
 
 def sha256_of(path: Path) -> str:
@@ -60,6 +61,7 @@ def remembered_sha256(folder: Path, names: Iterable[str], memory: Path) -> dict[
         lately = {name for name, stamp in stamps.items() if stamp[1] > settled}
         now = known | {name: [*stamp, found[name]] for name, stamp in stamps.items()}
         with contextlib.suppress(OSError):  # of a store that is read-only or full: it is read again next time
+            memory.parent.mkdir(parents=True, exist_ok=True)
             write_json(memory, {name: entry for name, entry in now.items() if name not in lately}, indent=None)
     return found
 

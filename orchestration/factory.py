@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from data_cleaning.report.units import duration
 from orchestration import execution, metadata, records
-from orchestration.console import StageLog, duration
+from orchestration.console import StageLog
 from orchestration.launchers import materialize
 from orchestration.partitions import BY_AXIS
 from orchestration.run import PID_TAG

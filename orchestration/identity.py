@@ -20,7 +20,7 @@ from typing import Any
 
 def digest(value: Any) -> str:
     """SHA-256 of a JSON value, 64 hex digits."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def bearing(value: Any) -> Any:

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from data_cleaning.report.units import duration
 from data_cleaning.sources.fetch import SourceError
 from orchestration import execution, records, scales, stage
-from orchestration.console import duration
 from orchestration.launchers import prepare_environment
 from orchestration.store import CHECKOUT, store
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from data_cleaning.files import sha256_of_all, write_text
+from data_cleaning.files import sha256_of_all, write_json, write_text
 from modeling.core import dialog, runtime
 from release import bundle, card, figures, licenses, lineage
 from release.recipes import ReleaseRecipe
@@ -56,15 +56,15 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
         version["path"] = place_version(inputs[version["name"]], version["name"], out, config.max_version_bytes)
     scale = parents[FINAL].record["partition"]
     listed = {"name": NAME, "scale": scale, "sampling": sampling, "versions": versions}
-    write_text(out / bundle.VERSIONS, json.dumps(listed, indent=1))
-    write_text(out / bundle.EXAMPLES, json.dumps(chosen, indent=1, ensure_ascii=False))
+    write_json(out / bundle.VERSIONS, listed, indent=1)
+    write_json(out / bundle.EXAMPLES, chosen, indent=1)
 
     facts = card.Facts(NAME, scale, chain, parents, versions, check, unlicensed)
     text = card.render(facts)
     write_text(out / bundle.CARD, text)
     write_text(out / "README.md", text)
     files = origins(out, parents)
-    write_text(out / bundle.LINEAGE, json.dumps(lineage.as_json(chain, files), indent=1, ensure_ascii=False))
+    write_json(out / bundle.LINEAGE, lineage.as_json(chain, files), indent=1)
     write_text(out / bundle.LINEAGE_MARKDOWN, lineage.as_markdown(chain, files))
     return {
         "bytes": sum(entry["bytes"] for entry in files.values()),

@@ -6,6 +6,7 @@ never fetched again, so a second run needs no network.
 
 import dataclasses
 import errno
+import hashlib
 import itertools
 import json
 import os
@@ -14,7 +15,7 @@ import shutil
 import tomllib
 from pathlib import Path
 
-from data_cleaning.files import sha256_of, write_json
+from data_cleaning.files import remembered_sha256, sha256_of, write_json
 from data_cleaning.reading import archives
 from data_cleaning.reading.raw_records import Bad
 from data_cleaning.reading.reader_names import READER_NAMES
@@ -91,10 +92,18 @@ def _source(path: Path, number: int, entry: dict) -> Source:
 
 
 def pin(source: Source) -> Source:
-    """A local source with the digest of what is there now as its sha256, so that changed files make another recipe."""
+    """A local source with the digest of what is there now as its sha256, so that changed files make another recipe.
+
+    Only files whose size or time of modification has changed since the last time are read. Raises FetchError.
+    """
     if "://" in source.uri or source.sha256:
         return source
-    return dataclasses.replace(source, sha256=_digest_local(source, Path(source.uri.partition("#")[0])))
+    path = _there(source)
+    memory = transport.cache_folder() / "local" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()}.json"
+    if path.is_file():
+        return dataclasses.replace(source, sha256=remembered_sha256(path.parent, [path.name], memory)[path.name])
+    hashes = remembered_sha256(path, transport.folder_files(path)[0], memory)
+    return dataclasses.replace(source, sha256=transport.listing_sha256(hashes))
 
 
 def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
@@ -182,16 +191,15 @@ def _copy_folder(path: Path, pattern: str, folder: Path) -> list[str]:
 
 def _local(source: Source) -> Download:
     """A local file or folder in the place of a download. Raises FetchError where its digest is not the one stated."""
-    name, _, member = source.uri.partition("#")
-    digest = _digest_local(source, Path(name))
+    path = _there(source)
+    digest = sha256_of(path) if path.is_file() else transport.folder_sha256(path)
     if source.sha256 and source.sha256 != digest:
         raise FetchError(transport.wrong_sha256(source, digest))
-    return Download(Path(name), digest, member)
+    return Download(path, digest, source.uri.partition("#")[2])
 
 
-def _digest_local(source: Source, path: Path) -> str:
-    if path.is_file():
-        return sha256_of(path)
-    if not path.is_dir():
+def _there(source: Source) -> Path:
+    path = Path(source.uri.partition("#")[0])
+    if not path.exists():
         raise FetchError(f"{source.name}: {path} does not exist; a local path is relative to the sources file")
-    return transport.folder_sha256(path)
+    return path

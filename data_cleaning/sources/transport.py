@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from data_cleaning.files import sha256_of
+from data_cleaning.files import sha256_of, sha256_of_all
 from data_cleaning.reading.archives import CHUNK_BYTES
 from data_cleaning.recipes import Source
 from data_cleaning.sources import hub
@@ -103,10 +103,12 @@ def cached_file(sha256: str) -> Path | None:
 
 def folder_sha256(folder: Path) -> str:
     """sha256 of the sorted listing "path sha256" of the files that a folder gives (neither links nor hidden files)."""
-    digest = hashlib.sha256()
-    for name in folder_files(folder)[0]:
-        digest.update(f"{name} {sha256_of(folder / name)}\n".encode())
-    return digest.hexdigest()
+    return listing_sha256(sha256_of_all(folder, folder_files(folder)[0]))
+
+
+def listing_sha256(hashes: dict[str, str]) -> str:
+    """The same of files whose sha256 are known, by name."""
+    return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in hashes).encode()).hexdigest()
 
 
 def folder_files(folder: Path) -> tuple[list[str], list[str]]:

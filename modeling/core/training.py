@@ -26,6 +26,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from data_cleaning.files import replacing, write_text
 from modeling.core import resumable_generation
 from modeling.core.atomic_folders import filling
 from modeling.core.recipes import OptimizerRecipe
@@ -204,9 +205,7 @@ def main_process() -> bool:
 
 def write_history(history: Sequence[dict], out: Path) -> None:
     """out/loss.jsonl, and out/plots/loss.png."""
-    partial = out / "loss.jsonl.partial"
-    partial.write_text("".join(json.dumps(entry, sort_keys=True) + "\n" for entry in history))
-    os.replace(partial, out / "loss.jsonl")
+    write_text(out / "loss.jsonl", "".join(json.dumps(entry, sort_keys=True) + "\n" for entry in history))
     steps = [entry["step"] for entry in history]
     plot_curve(out / "plots" / "loss.png", steps, [entry["loss"] for entry in history], "Loss (nats)", "Training loss")
 
@@ -228,9 +227,8 @@ def plot_curve(path: Path, steps: Sequence[float], values: Sequence[float], labe
     axes.grid(axis="y", color="#e3e3e3", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.01)
-    partial = path.with_suffix(".partial.png")
-    figure.savefig(partial, metadata={"Software": None})
-    os.replace(partial, path)
+    with replacing(path) as part:
+        figure.savefig(part, format="png", metadata={"Software": None})
 
 
 class Progress(TrainerCallback):

@@ -1,6 +1,7 @@
 """The hash of code sees what a stage runs, and nothing else; it is the same under every Python."""
 
 import functools
+import inspect
 import os
 import shutil
 import subprocess
@@ -10,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from assets import STAGES
+from data_cleaning.reading import extract
+from data_cleaning.recipes import ExtractRecipe
 from orchestration import source_code
 from tests.conftest import ROOT
+from tests.data_cleaning.raw import sources_artifact
 
 PROJECT = {
     "pure/__init__.py": "",
@@ -221,6 +225,28 @@ def test_the_hash_is_the_same_under_every_python(tmp_path):
     assert {len(hashes) for hashes in said.values()} == {len(modules)}
     differing = {module for module, *hashes in zip(modules, *said.values(), strict=True) if len(set(hashes)) > 1}
     assert not differing, f"under {', '.join(said)}"
+
+
+def test_all_that_a_stage_calls_is_counted(tmp_path, log):
+    """By what really runs: reading documents of every kind."""
+    files = {"a.txt": b"text", "b.md": b"# T\ntext", "c.jsonl": b'{"text": "t"}\n{', "d.json": b'[{"text": "t"}]',
+             "e.csv": b"text\nt", "f.html": b"<html><body><p>A page of text.</p></body></html>"}  # fmt: skip
+    sources = sources_artifact(tmp_path / "sources", files)
+    (tmp_path / "out").mkdir()
+    called = set()
+
+    def note(frame, event, argument) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_flags & inspect.CO_OPTIMIZED:  # a function, no body of a module or class
+            called.add((code.co_filename, code.co_qualname.split(".")[0]))
+
+    sys.setprofile(note)
+    extract.run(ExtractRecipe(1000, 10_000, 10), {"sources": sources}, tmp_path / "out", log)
+    sys.setprofile(None)
+    counted = source_code.definitions(extract.__name__)
+    ours = {(Path(file).relative_to(ROOT), name) for file, name in called if file.startswith(f"{ROOT}/data_cleaning")}
+    found = {(".".join(file.with_suffix("").parts), name) for file, name in ours}
+    assert len(found) > 30 and not {(module, name) for module, name in found if name not in counted[module]}
 
 
 def test_fetching_imports_no_reader():

@@ -3,6 +3,7 @@ import hashlib
 import http.server
 import io
 import json
+import os
 import tarfile
 import threading
 import zipfile
@@ -91,6 +92,25 @@ def test_local_file_folder_and_archive_member(tmp_path, log):
         run([before], tmp_path / "again", log)
     with pytest.raises(FetchError, match="does not exist; a local path is relative to the sources file"):
         run([source("gone", str(tmp_path / "gone"))], tmp_path / "again", log)
+
+
+def test_a_local_source_is_read_once_to_know_it_and_again_when_it_is_fetched(tmp_path, log):
+    """A corpus of 100 GB beside the table must not be read at every start."""
+    path = tmp_path / "own" / "a.txt"
+    path.parent.mkdir()
+    path.write_text("a")
+    os.utime(path, (1e9, 1e9))
+    for uri in (str(path), f"{path.parent}/"):
+        path.write_text("a")
+        os.utime(path, (1e9, 1e9))
+        before = fetch.pin(source("own", uri))
+        path.write_text("b")
+        os.utime(path, (1e9, 1e9))
+        assert fetch.pin(source("own", uri)) == before, "nothing says that it changed, so it is not read"
+        with pytest.raises(FetchError, match="sha256 .* is not the one stated"):
+            run([before], tmp_path / "out", log)
+        os.utime(path, (1e9 + 1, 1e9 + 1))
+        assert fetch.pin(source("own", uri)) != before
 
 
 def test_a_remote_file_needs_its_sha256_and_is_fetched_once(tmp_path, log, server):
