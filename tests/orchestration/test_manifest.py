@@ -119,6 +119,19 @@ def test_a_file_that_is_not_in_the_manifest_is_found_and_never_deleted(made, log
     assert materialize(toy("first"), "tiny", log) == (made, True)
 
 
+def test_a_file_whose_name_is_no_utf8_can_be_recorded(log):
+    """Sources hold such names, and a record names every file."""
+    planned = execution.plan(toy("first"), "tiny")
+
+    def writes(planned, out, log) -> dict:
+        (out / os.fsdecode(b"caf\xe9.txt")).write_text("text")
+        return {}
+
+    record, _ = execution.build(planned, log, writes)
+    assert records.read(planned.final) == record and list(record["manifest"]) == ["caf\udce9.txt"]
+    assert manifest.verify(planned.final, record) is None
+
+
 def test_a_store_that_cannot_be_written_to_is_verified_all_the_same(made, monkeypatch):
     folder = artifact("first", "tiny")
     (folder / manifest.MEMORY).write_text('{"1.txt": [')  # two processes at once, or half a disk
