@@ -5,8 +5,8 @@ imported inside a function, by a relative import, or out of a module of recipes.
 counts wherever it is imported. So a new reader, or a field of another stage's recipe, leaves an artifact as it is, and a
 mended helper makes anew what uses it.
 
-What is looked up by text alone (`getattr`, `importlib`) is not seen: the stages do not call each other that way. A module
-that can be started (`if __name__ == "__main__"`) counts with all that it then runs.
+What is looked up by text alone (`getattr`, `importlib`, a registry that a decorator fills) is not seen: stages call nothing
+that way. A module that can be started (`if __name__ == "__main__"`) counts with all that it then runs.
 """
 
 import functools
@@ -38,7 +38,7 @@ def _read(module: str) -> syntax.Source | None:
 
 
 def definitions_now(module: str, name: str = "run") -> dict[str, dict[str, str]]:
-    """Module → definition → digest (8 hex digits) of all that `name` of `module` reaches, as it lies there now.
+    """Module → definition → digest (16 hex digits) of all that `name` of `module` reaches, as it lies there now.
 
     Raises FileNotFoundError for a module that is not in the checkout.
     """
@@ -56,7 +56,7 @@ def definitions_now(module: str, name: str = "run") -> dict[str, dict[str, str]]
     for place, wanted in sorted(reached):
         if parts := _parts(read(place), wanted):
             text = "\n".join(part.text for part in parts)
-            digests.setdefault(place, {})[wanted] = hashlib.sha256(text.encode()).hexdigest()[:8]
+            digests.setdefault(place, {})[wanted] = hashlib.sha256(text.encode()).hexdigest()[:16]
     return digests
 
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_cleaning.sources.transport import SourceError
 from orchestration import execution, manifest, records
 from orchestration.execution import Plan, StageError
 from orchestration.lineage import artifact_of
 from orchestration.source_code import definitions
-from orchestration.stage import SourceError, Stage, expanded_inputs
+from orchestration.stage import Stage, expanded_inputs
 from orchestration.store import artifact, store
 from release.lineage import LineageError, name_of
 

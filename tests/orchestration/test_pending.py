@@ -3,6 +3,7 @@
 import dagster as dg
 import pytest
 
+from assets import STAGES
 from orchestration.pending import pending
 from orchestration.stage import Gate
 from orchestration.store import artifact
@@ -49,6 +50,11 @@ def test_what_no_gate_has_judged_is_begun(instance):
     assert left_to_do(stages, gates, instance) == ["parent", "left", "right", "both"]
     assert run(stages, gates, instance=instance).success
     assert left_to_do(stages, gates, instance) == []
+
+
+def test_the_stages_of_the_graph_are_listed_parents_first():
+    place = {key: number for number, key in enumerate(STAGES)}
+    assert all(place[parent.key] < place[key] for key, stage in STAGES.items() for _, parent in stage.inputs)
 
 
 def test_what_the_ui_does_not_show_is_begun_and_reused(instance):
