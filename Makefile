@@ -5,14 +5,14 @@ SCALE ?= laptop
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+STORE = $$($(RUN) -c 'from orchestration.store import store; print(store())')
 
 # glibc's allocator, set before a process starts: CPU training runs about five times faster (orchestration/launchers.py).
 export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
-export DAGSTER_HOME ?= $(CURDIR)/.dagster
 
-.PHONY: help setup demo run ui chat test lint lineage why verify results diff
+.PHONY: help setup demo run ui chat test arithmetics lint lineage why verify results diff
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,11 +40,15 @@ ui: setup ## the Dagster UI alone: launch the jobs from the browser
 	@$(RUN) -m orchestration.serve --ui
 
 chat: setup ## the chat alone
-	@$(RUN) -m release.demo --bundle "$${CRIA_STORE:-store}/$(SCALE)/bundle" --port "$${CRIA_CHAT_PORT:-7860}"
+	@store="$(STORE)" && $(RUN) -m release.demo --bundle "$$store/$(SCALE)/bundle" --port "$${CRIA_CHAT_PORT:-7860}"
 
 test: setup ## the tests
 	@$(RUN) -m orchestration.fetch
 	@$(RUN) -m pytest
+
+arithmetics: setup ## the tests and the graph at scale tiny as other processors would compute them; ARGS="--help": one, or a part
+	@$(RUN) -m orchestration.fetch
+	@$(RUN) -m benchmarks.arithmetics $(ARGS)
 
 lint: setup
 	@$(RUN) -m ruff check .
@@ -60,7 +64,7 @@ verify: setup ## every file of the store against its record, read in full; FILE=
 	@$(RUN) -m orchestration.verify $(FILE)
 
 results: setup ## the README's results table of SCALE, from the records
-	@$(RUN) -m release.results --store "$${CRIA_STORE:-store}" --scale $(SCALE)
+	@store="$(STORE)" && $(RUN) -m release.results --store "$$store" --scale $(SCALE)
 
 diff: setup ## A=laptop B=70b: what differs between two scales
 	@$(RUN) -m orchestration.scales $(A) $(B)

@@ -26,7 +26,7 @@ from data_cleaning.documents import read_documents
 from data_cleaning.filters.words import normalised
 from data_cleaning.reading import extract
 from data_cleaning.recipes import ExtractRecipe, SourcesRecipe
-from data_cleaning.sources import fetch
+from data_cleaning.sources import fetch, table
 
 SHINGLE, BANDS, ROWS, SEED = 5, 14, 8, 1
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +42,7 @@ class Console:
 
 def real_documents(count: int, names: tuple[str, ...]) -> list[str]:
     """Texts of the named corpus sources, in their order."""
-    sources = tuple(source for source in fetch.load_sources(ROOT / "sources.toml") if source.name in names)
+    sources = tuple(source for source in table.load_sources(ROOT / "sources.toml") if source.name in names)
     with tempfile.TemporaryDirectory() as folder:
         raw, out = Path(folder) / "sources", Path(folder) / "documents"
         raw.mkdir()

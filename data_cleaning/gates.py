@@ -9,12 +9,15 @@ import pyarrow.parquet as pq
 
 from data_cleaning.documents import read_documents, shard_paths, text_bytes
 from data_cleaning.heldout import copies_of_heldout
+from data_cleaning.json_lines import read_rows
 from data_cleaning.report.stage import count_by
 from data_cleaning.report.units import megabytes
 
 MAX_LOST = 0.9  # a step that drops more of what it was given than this is more likely broken than strict
 MAX_QUARANTINED = 0.5
 
+# (passed, why, figures). Where a figure was held against a threshold, figures["margin"] is how far it stood from it, in its
+# own unit: positive passed, negative failed; of several comparisons the narrowest.
 Verdict = tuple[bool, str, dict]
 
 
@@ -28,13 +31,11 @@ def every_source_read(artifact: Path, inputs: dict[str, Path], recipe: Any) -> V
     documents = count_by(shard_paths(artifact), "source")
     entries, sizes = Counter(), Counter()  # both: one entry may stand for the rest of a file
     foreign, foreign_sizes = Counter(), Counter()
-    with (artifact / "quarantine.jsonl").open(encoding="utf-8") as file:
-        for line in file:
-            entry = json.loads(line)
-            count, size = (foreign, foreign_sizes) if entry["foreign"] else (entries, sizes)
-            count[entry["source"]] += 1
-            size[entry["source"]] += entry["bytes"]
-    bad = []
+    for _, entry in read_rows(artifact / "quarantine.jsonl"):
+        count, size = (foreign, foreign_sizes) if entry["foreign"] else (entries, sizes)
+        count[entry["source"]] += 1
+        size[entry["source"]] += entry["bytes"]
+    bad, margins = [], []
     if not corpus:
         bad.append("the snapshot has no corpus source: name it as the entries of the sources file do, or add one to it")
     for source in corpus:
@@ -43,6 +44,8 @@ def every_source_read(artifact: Path, inputs: dict[str, Path], recipe: Any) -> V
         records = read["documents"] + refused
         of_text = source["bytes"] - foreign_sizes[name]
         size = max(of_text, read["bytes"] + sizes[name])  # markup makes files, packing documents the larger
+        unread = max(refused / records, sizes[name] / max(size, 1)) if read["documents"] else 1.0
+        margins.append(MAX_QUARANTINED - unread)
         if not read["documents"]:
             bad.append(f"{name} gave no document")
         elif refused > MAX_QUARANTINED * records:
@@ -52,7 +55,8 @@ def every_source_read(artifact: Path, inputs: dict[str, Path], recipe: Any) -> V
     why = "; ".join(bad) or "every source was read"
     figures = {"documents": sum(count["documents"] for count in documents.values())}
     figures |= {"quarantined": (entries + foreign).total(), "quarantined_bytes": (sizes + foreign_sizes).total()}
-    return not bad, why, figures | {"foreign": foreign.total()}
+    figures |= {"foreign": foreign.total()} | ({"margin": min(margins)} if margins else {})
+    return not bad, why, figures
 
 
 def _judged(inputs: dict[str, Path]) -> Path:
@@ -74,6 +78,7 @@ def nothing_lost(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdic
     if sorted(before) != sorted(after):
         missing, extra = set(before) - set(after), set(after) - set(before)
         return False, f"{len(missing)} documents vanished, {len(extra)} came from nowhere, or some stand twice", figures
+    figures["margin"] = len(kept) / max(len(before), 1) - (1 - MAX_LOST)
     if len(kept) < (1 - MAX_LOST) * len(before):
         return False, f"only {len(kept)} of {len(before)} documents kept", figures
     return True, f"{len(kept)} kept and {len(dropped)} dropped make the {len(before)} given", figures

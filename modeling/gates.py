@@ -18,19 +18,23 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling.core import resumable_generation, runtime, sampling
 from modeling.core.recipes import AdoptRecipe
-from modeling.core.statistics import bootstrap_interval
+from modeling.core.statistics import mean_interval, wilson_interval
 from modeling.finetuning import packing, sft
 from modeling.rlhf import pairs, rejection_sampling, reward_accuracy, scoring
 from modeling.safety import context_distillation
 
+# (passed, why, figures). Where a figure was held against a threshold, figures["margin"] is how far it stood from it, in its
+# own unit: positive passed, negative failed; of several comparisons the narrowest.
 Verdict = tuple[bool, str, dict]
+# Of the intervals that decide. A run has twenty such gates, and where little was learnt chance must not stop one of them.
+CONFIDENCE = 0.999
 # On held-out human labels (areas under the curve) and on true answers beside worse ones; a coin reaches 0.5.
 JUDGE_FLOORS = {"violation_auc": 0.70, "refusal_auc": 0.85, "accuracy_over_other_answer": 0.80,
                 "accuracy_over_parroted_prompt": 0.80}  # fmt: skip
 NO_WORSE = 0.01  # of piecewise reward, 0 to 1
 # A policy that declines nearly always gives its own answers 0.16 nats a token: what is that likely can hardly gain.
 FORGOTTEN = 0.1
-DOCUMENTS, WINDOWS, DIALOGUES, PAIRS, ANSWERED = 300, 32, 64, 400, 48
+DOCUMENTS, WINDOWS, DIALOGUES, PAIRS, ANSWERED = 300, 32, 64, 400, 96
 
 
 def _weights_finite(folder: Path) -> str | None:
@@ -54,7 +58,8 @@ def exact_round_trip(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Ve
             return False, f"a held-out document does not survive encoding and decoding: {text[:80]!r}", {}
         tokens, size = tokens + len(ids), size + len(text.encode())
     ratio = size / max(tokens, 1)
-    return ratio > 1, f"{len(texts)} documents come back exactly, {ratio:.2f} bytes a token", {"bytes_per_token": ratio}
+    figures = {"bytes_per_token": ratio, "margin": ratio - 1}
+    return ratio > 1, f"{len(texts)} documents come back exactly, {ratio:.2f} bytes a token", figures
 
 
 def better_than_unigram(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
@@ -63,11 +68,10 @@ def better_than_unigram(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
         return False, broken, {}
     model = AutoModelForCausalLM.from_pretrained(artifact).to(runtime.device()).eval()
     if isinstance(recipe, AdoptRecipe):
-        rows, size = (
-            model.get_input_embeddings().num_embeddings,
-            len(AutoTokenizer.from_pretrained(inputs["tokenizer"])),
-        )
-        return rows >= size, f"{rows} embeddings for {size} tokens", {"embeddings": rows, "vocabulary": size}
+        rows = model.get_input_embeddings().num_embeddings
+        size = len(AutoTokenizer.from_pretrained(inputs["tokenizer"]))
+        figures = {"embeddings": rows, "vocabulary": size, "margin": rows - size}
+        return rows >= size, f"{rows} embeddings for {size} tokens", figures
     shard = np.load(sorted((inputs["tokens"] / "train").glob("*.npy"))[0], mmap_mode="r", allow_pickle=False)
     length = min(recipe.model.context, len(shard) // WINDOWS)
     counts = np.bincount(np.asarray(shard), minlength=recipe.model.vocab_size)
@@ -78,25 +82,34 @@ def better_than_unigram(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
     windows = windows.to(model.device)
     with torch.inference_mode(), runtime.autocast(model.device):
         loss = float(np.mean([model(input_ids=row[None], labels=row[None]).loss.item() for row in windows]))
-    figures = {"loss": loss, "unigram_entropy": unigram}
+    figures = {"loss": loss, "unigram_entropy": unigram, "margin": unigram - loss}
     return loss < unigram, f"{loss:.2f} nats a token; by frequency alone {unigram:.2f}", figures
 
 
-def _answer_loss(model_dir: Path, dialogues: list, context: int) -> float:
+def _answer_losses(model_dir: Path, dialogues: list, context: int) -> np.ndarray:
+    """Nats an answer token of each dialogue that fits."""
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     model = AutoModelForCausalLM.from_pretrained(model_dir).to(runtime.device())
     encoded, _ = sft.encode(tokenizer, dialogues, context)
-    loss = sft.answer_loss(model, encoded[:DIALOGUES], packing.PackedCollator(sft.filler(tokenizer)))
-    return math.nan if loss is None else loss
+    collator = packing.PackedCollator(sft.filler(tokenizer))
+    return np.array([sft.answer_loss(model, [one], collator) for one in encoded[:DIALOGUES]], dtype=np.float64)
 
 
-def _learned(artifact: Path, start: Path, path: Path, context: int, of: str, tolerance: float = 0.0) -> Verdict:
+def _compared(artifact: Path, start: Path, path: Path, context: int, of: str) -> tuple[np.ndarray, str, dict]:
+    """(how much less likely the answers of each dialogue became, in nats a token; that in words; its figures)."""
+    dialogues = sft.read_dialogues(path)
+    losses = [_answer_losses(folder, dialogues, context) for folder in (start, artifact)]
+    before, after = (float(losses_N.mean()) if len(losses_N) else math.nan for losses_N in losses)
+    why = f"{of}: {before:.3f} nats an answer token before, {after:.3f} after"
+    return losses[1] - losses[0], why, {"loss_before": before, "loss_after": after, "dialogues": len(losses[0])}
+
+
+def _learned(artifact: Path, start: Path, path: Path, context: int, of: str) -> Verdict:
     if broken := _weights_finite(artifact):
         return False, broken, {}
-    dialogues = sft.read_dialogues(path)
-    before, after = (_answer_loss(folder, dialogues, context) for folder in (start, artifact))
-    figures = {"loss_before": before, "loss_after": after}
-    return after < before + tolerance, f"{of}: {before:.3f} nats an answer token before, {after:.3f} after", figures
+    _, why, figures = _compared(artifact, start, path, context, of)
+    margin = figures["loss_before"] - figures["loss_after"]
+    return margin > 0, why, figures | {"margin": margin}
 
 
 def answers_better_than_base(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
@@ -112,12 +125,19 @@ def learned_its_samples(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
 
 
 def learned_the_distilled(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """The kept safe answers did not become less likely than under the policy that gave them, to FORGOTTEN nats a token."""
+    """The kept safe answers did not become less likely than under the policy that gave them, to FORGOTTEN nats a token.
+
+    They are a small part of what was learnt and may be few: it fails where the whole interval of their loss is above that.
+    """
+    if broken := _weights_finite(artifact):
+        return False, broken, {}
     path = inputs["distilled_answers"] / "samples.parquet"
-    if pq.read_metadata(path).num_rows == 0:
-        broken = _weights_finite(artifact)
-        return broken is None, broken or "no distilled answer was kept: nothing to learn", {}
-    return _learned(artifact, inputs["ppo_policy"], path, recipe.context, "distilled answers", FORGOTTEN)
+    lost_N, why, figures = _compared(artifact, inputs["ppo_policy"], path, recipe.context, "distilled answers")
+    if len(lost_N) < 2:
+        return True, "fewer than two distilled answers were kept: too few to compare on", {}
+    low, high = mean_interval(lost_N, CONFIDENCE)
+    figures |= {"low": low, "high": high, "margin": FORGOTTEN - low}
+    return low < FORGOTTEN, f"{why} ({low:+.3f} to {high:+.3f})", figures
 
 
 def prompts_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
@@ -140,9 +160,7 @@ def pairs_are_sound(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Ver
     test = {row["prompt_id"] for row in rows if row["split"] == "test"}
     wrong = {
         "prompts that are not the parent's": sum(row["prompt_id"] not in known for row in rows),
-        "pairs that prefer an unsafe answer to a safe one": sum(
-            row["rejected_safe"] and not row["chosen_safe"] for row in rows
-        ),
+        "pairs that prefer the unsafe answer": sum(row["rejected_safe"] and not row["chosen_safe"] for row in rows),
         "pairs with two equal answers": sum(row["chosen"] == row["rejected"] for row in rows),
         "pairs without an annotator": sum(not row["annotator"] for row in rows),
         "prompts both trained and tested on": len(train & test),
@@ -165,8 +183,7 @@ def ranks_pairs(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict
     model, tokenizer = scoring.load(artifact)
     scored = pairs.score_pairs(model, tokenizer, (held_out or mine)[:PAIRS])
     values = [value for pair in scored for value in (pair.chosen, pair.rejected)]
-    # 99.9 %: ten such gates a run, and where little was learnt a coin must not stop one of them by chance.
-    share = reward_accuracy.accuracy(scored, confidence=0.999)
+    share = reward_accuracy.accuracy(scored, CONFIDENCE)
     figures = {"accuracy": share.value, "low": share.low, "high": share.high, "pairs": share.trials}
     if not all(math.isfinite(value) for value in values):
         return False, "some scores are not finite", figures
@@ -175,11 +192,14 @@ def ranks_pairs(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict
     if not held_out:
         return True, "no pair of its kind is held out; its scores differ", {"pairs": 0}
     why = f"{share.value:.2f} of {share.trials} pairs (99.9 %: {share.low:.2f}–{share.high:.2f})"
-    return share.high >= 0.5, why, figures
+    return share.high >= 0.5, why, figures | {"margin": share.high - 0.5}
 
 
 def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """What was kept of each prompt is its best candidate, a finished one where there is any, so on average it beats them."""
+    """What was kept of each prompt is its best candidate: a finished one where there is any, then that of the highest reward.
+
+    Of the others, some must be worse by this very rule; where none is, the answers or their rewards are all alike.
+    """
     candidates = pq.read_table(artifact / "candidates.parquet").to_pylist()
     best: dict[str, dict] = {}
     for row in candidates:
@@ -197,14 +217,21 @@ def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
         mine = row["round"] == recipe.round
         if mine and row["messages"][-1]["content"] != top[row["prompt_id"]]["response"]:
             return False, f"the sample of {row['prompt_id']} is not its first-ranked answer", figures
-    return chosen > mean, f"best of K {chosen:.3f}, all candidates {mean:.3f}", figures
+    worse = [
+        rejection_sampling.order(top[row["prompt_id"]]) < rejection_sampling.order(row)
+        for row in candidates
+        if row["rank"]
+    ]
+    share = float(np.mean(worse)) if worse else 1.0  # one candidate a prompt has nothing to be better than
+    why = f"{share:.0%} of the other candidates are worse; reward {chosen:.3f}, of all candidates {mean:.3f}"
+    return share > 0, why, figures | {"worse": share, "margin": share}
 
 
 def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
     """On test prompts the released PPO weights earn no less piecewise reward than the policy they began with.
 
-    Both answer greedily; it fails where the whole 95 % interval of the paired difference is below -NO_WORSE: two weights that
-    hardly differ answer hardly differently, and a difference in the third digit is no loss, however sure.
+    Both answer greedily; it fails where the whole interval of the paired difference is below -NO_WORSE: two weights that hardly
+    differ answer hardly differently, and a difference in the third digit is no loss, however sure.
     """
     if broken := _weights_finite(artifact):
         return False, broken, {}
@@ -226,11 +253,10 @@ def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
         said = {kind: scoring.sigmoid(scoring.score(*loaded, dialogs)) for kind, loaded in models.items()}
         rewards.append(scoring.piecewise(said["safety"], said["helpfulness"], adversarial, recipe.safety_threshold))
     before, after = (values.double().numpy() for values in rewards)
-    low, high = bootstrap_interval(after - before, 2000, 0)
-    figures = {"reward_before": before.mean(), "reward_after": after.mean(), "low": low, "high": high}
-    figures = {name: float(value) for name, value in figures.items()}
+    low, high = mean_interval(after - before, CONFIDENCE)
+    figures = {"reward_before": float(before.mean()), "reward_after": float(after.mean()), "low": low, "high": high}
     why = f"reward on {len(rows)} test prompts {before.mean():.3f} before, {after.mean():.3f} after ({low:+.3f} to {high:+.3f})"
-    return high >= -NO_WORSE, why, figures
+    return high >= -NO_WORSE, why, figures | {"margin": high + NO_WORSE}
 
 
 def kept_only_the_safer(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
@@ -242,30 +268,36 @@ def kept_only_the_safer(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
     worse = sum(row["distilled_score"] <= row["original_score"] for row in kept)
     strangers = sum(row["prompt_id"] not in adversarial for row in rows)
     written = pq.read_metadata(artifact / "samples.parquet").num_rows
-    figures = {"answers": len(rows), "kept": len(kept)}
+    gains = [row["distilled_score"] - row["original_score"] for row in kept]
+    figures = {"answers": len(rows), "kept": len(kept)} | ({"margin": min(gains)} if gains else {})
     if worse or strangers or written != len(kept):
-        why = (
-            f"{worse} kept answers score no higher, {strangers} prompts are not adversarial, {written} samples written"
-        )
-        return False, why, figures
+        bad = f"{worse} kept answers score no higher, {strangers} prompts are not adversarial, {written} written"
+        return False, bad, figures
     return True, f"{len(kept)} of {len(rows)} answers kept", figures
 
 
 def agrees_with_people(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """The judge ranks human-labelled answers it has not seen, and prefers true answers to others and to parroting."""
+    """The judge ranks human-labelled answers it has not seen, and prefers true answers to others and to parroting.
+
+    There are as many true answers as the scale has test prompts: a share of them fails where its whole interval is below.
+    """
     metrics = json.loads((artifact / "quality.json").read_text(encoding="utf-8"))
-    bad = [
-        f"{name} {metrics[name]:.2f} is below {floor}" for name, floor in JUDGE_FLOORS.items() if metrics[name] < floor
-    ]
-    return not bad, "; ".join(bad) or "the judge agrees with people", {name: metrics[name] for name in JUDGE_FLOORS}
+    figures = {name: metrics[name] for name in JUDGE_FLOORS}
+    references = metrics["validation_references"]
+    reached = {
+        name: wilson_interval(value * references, references, CONFIDENCE)[1] if name.startswith("accuracy") else value
+        for name, value in figures.items()
+    }
+    margins = {name: reached[name] - floor for name, floor in JUDGE_FLOORS.items()}
+    bad = [f"{name} {figures[name]:.2f} is below {JUDGE_FLOORS[name]}" for name, left in margins.items() if left < 0]
+    return not bad, "; ".join(bad) or "the judge agrees with people", figures | {"margin": min(margins.values())}
 
 
 def every_version_judged(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
     """Win rates of every version of the generations, on every prompt, by every judge."""
     rows = json.loads((artifact / "win_rates.json").read_text(encoding="utf-8"))
-    answers = pq.read_table(
-        inputs["generations"] / "answers.parquet", columns=["version", "prompt_id", "kind"]
-    ).to_pylist()
+    answers = pq.read_table(inputs["generations"] / "answers.parquet", columns=["version", "prompt_id", "kind"])
+    answers = answers.to_pylist()
     wanted = {row["version"] for row in answers} - {"SFT"}
     bad = []
     for axis in ("helpfulness", "safety"):

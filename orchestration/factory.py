@@ -1,35 +1,22 @@
-"""Turns declared stages and gates into Dagster assets and checks: partition, record, reuse, launcher, retry in one place."""
+"""Turns declared stages into Dagster assets: partition, record, reuse, launcher, retry in one place."""
 
-import collections
-import importlib
-import os
-import time
-import warnings
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 
 import dagster as dg
 
 from data_cleaning.report.units import duration
-from orchestration import execution, metadata, records
+from orchestration import catalog, execution, metadata, tables
 from orchestration.console import StageLog
-from orchestration.launchers import materialize
-from orchestration.partitions import BY_AXIS
-from orchestration.run import PID_TAG
+from orchestration.launchers import WorkerKilledError, materialize
+from orchestration.partitions import BY_AXIS, asset_key, partition_of
+from orchestration.pools import pool_of
 from orchestration.source_code import code_version
-from orchestration.stage import SCALE, SNAPSHOT, Gate, Stage, expanded_inputs, settings
+from orchestration.stage import SCALE, SNAPSHOT, Gate, Stage
 from orchestration.store import artifact
 
-# Partitioned checks are what we want, and every command would begin with a warning that they are young.
-warnings.filterwarnings(
-    "ignore", message="Specifying a partitions_def on an AssetCheckSpec", category=dg.PreviewWarning
-)
-
-# A killed step is tried again and continues; what a person has to mend is not.
-RETRY = dg.RetryPolicy(max_retries=1)
-
-
-def asset_key(stage: Stage) -> dg.AssetKey:
-    return dg.AssetKey(stage.key.split("/"))
+# What passes by itself: the stage is tried again at once and continues. All else is for a person to mend.
+PASSES = (WorkerKilledError, BrokenProcessPool, ConnectionError, TimeoutError)
 
 
 def _dependency(parent: Stage, child: Stage) -> dg.AssetDep:
@@ -39,110 +26,43 @@ def _dependency(parent: Stage, child: Stage) -> dg.AssetDep:
     return dg.AssetDep(asset_key(parent), partition_mapping=mapping)
 
 
-def _partition(context, stage: Stage) -> str | None:
-    return context.partition_key if stage.axis else None
-
-
-def _note_process(context) -> None:
-    """Tags the run with its process, by which `close_dead_runs` sees that it was killed."""
-    context.instance.add_run_tags(context.run.run_id, {PID_TAG: str(os.getpid())})
-
-
-_started: dict[str, int] = collections.Counter()  # stages begun, by run
-
-
-def _title(context: dg.AssetExecutionContext, stage: Stage) -> str:
-    """`[k/n] key`: the k-th stage that this process began of the run's n (the jobs run in one process)."""
-    _started[context.run_id] += 1
-    total = len(context.job_def.asset_layer.executable_asset_keys)
-    return f"[{_started[context.run_id]:2d}/{total}] {stage.key}"
-
-
 def build_asset(stage: Stage, gates: Sequence[Gate] = ()) -> dg.AssetsDefinition:
-    """The Dagster asset of a stage, which does not begin before `gates` have passed its parents."""
+    """The Dagster asset of a stage, which does not begin before `gates` have passed its parents.
+
+    It needs the resource `machine`.
+    """
 
     @dg.asset(
         key=asset_key(stage),
         deps=[_dependency(parent, stage) for parent in dict.fromkeys(parent for _, parent in stage.inputs)],
         partitions_def=BY_AXIS[stage.axis],
         group_name=stage.group,
-        description=f"{stage.description}\n\nPaper: {stage.paper}. Made by `{stage.module}.run`.",
-        metadata={"paper": stage.paper, "module": stage.module},
+        description=catalog.description(stage),
+        metadata={"paper": stage.paper, "module": stage.module, **catalog.code_link(stage)},
+        owners=catalog.owners(stage),
+        tags=catalog.tags(stage),
+        kinds=catalog.kinds(stage),
         code_version=code_version(stage.module),
-        kinds={"python"} | ({"pytorch"} if stage.module.startswith("modeling.") else set()),
-        retry_policy=RETRY,
+        pool=pool_of(stage),
+        required_resource_keys={"machine"},
     )
     def made(context: dg.AssetExecutionContext):
-        partition = _partition(context, stage)
-        _note_process(context)
-        log = StageLog(_title(context, stage), context.log.info)
+        partition, machine = partition_of(context, stage), context.resources.machine
+        total = len(context.job_def.asset_layer.executable_asset_keys)
+        log = StageLog(machine.title(stage.key, total), context.log.info)
         try:
-            record, reused = materialize(stage, partition, log, gates)
+            machine.admit(stage, partition)
+            record, reused = materialize(stage, partition, log, gates, lambda: machine.take(stage, partition, log))
         except (execution.StageError, ValueError, FileNotFoundError) as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
+        except PASSES as error:
+            raise dg.RetryRequested(max_retries=1) from error
         log.info("up to date" if reused else f"done in {duration(record['seconds'])}")
+        folder = artifact(stage.key, partition)
         known = reused and metadata.shown(context.instance, asset_key(stage), partition) == record["content"]
         return dg.MaterializeResult(
-            metadata=metadata.of(artifact(stage.key, partition), record, reused, known),
+            metadata={**metadata.of(folder, record, reused, known), **tables.metadata(folder)},
             data_version=dg.DataVersion(record["content"]),
         )
 
     return made
-
-
-def judge_gate(gate: Gate, partition: str | None) -> dict:
-    """The verdict on the published artifact, kept beside it. The same code on the same artifact passed it before: that one.
-
-    Raises StageError where the artifact is not there, or was made from other parents than lie there now.
-    """
-    folder = artifact(gate.stage.key, partition)
-    inputs = {role: artifact(p.key, where) for role, (p, where) in expanded_inputs(gate.stage, partition).items()}
-    record = records.read(folder)
-    if record is None:
-        raise execution.StageError(f"gate {gate.name} has nothing to judge: materialize {gate.stage.key} first")
-    if not records.same_parents(record, {role: records.read(parent) for role, parent in inputs.items()}):
-        raise execution.StageError(
-            f"gate {gate.name} would compare {gate.stage.key} with other parents than those it was made from: "
-            f"materialize {gate.stage.key} first"
-        )
-    before = execution.remembered_verdict(gate, partition, record)
-    if before is not None:
-        return before
-    about = execution.about(gate, record)
-    module, name = gate.function.split(":")
-    recipe = gate.stage.recipe(settings(gate.stage.axis, partition))
-    started = time.monotonic()
-    passed, why, figures = getattr(importlib.import_module(module), name)(folder, inputs, recipe)
-    figures = figures | {"seconds": round(time.monotonic() - started, 2)}
-    said = {"passed": bool(passed), "why": why, "figures": figures, **about}
-    execution.write_gate(gate.stage.key, partition, gate.name, said)
-    return said
-
-
-def build_check(gate: Gate) -> dg.AssetChecksDefinition:
-    """The blocking asset check of a gate: where it fails, nothing downstream starts, in this run or a later one."""
-
-    @dg.asset_check(
-        asset=asset_key(gate.stage),
-        name=gate.name,
-        description=gate.description,
-        blocking=True,
-        partitions_def=BY_AXIS[gate.stage.axis],
-    )
-    def check(context: dg.AssetCheckExecutionContext):
-        partition = _partition(context, gate.stage)
-        _note_process(context)
-        try:
-            said = judge_gate(gate, partition)
-        except execution.StageError as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
-        if not said["passed"]:
-            StageLog(gate.stage.key, context.log.warning).info(f"gate {gate.name} FAILED: {said['why']}")
-        return dg.AssetCheckResult(
-            passed=said["passed"],
-            description=said["why"],
-            metadata=said["figures"],
-            severity=dg.AssetCheckSeverity.ERROR,
-        )
-
-    return check

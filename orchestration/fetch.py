@@ -11,8 +11,9 @@ from pathlib import Path
 
 from data_cleaning.recipes import SourcesRecipe
 from data_cleaning.sources import fetch
+from data_cleaning.sources.errors import SourceError, Unreachable
 from orchestration.console import StageLog
-from orchestration.stage import sources
+from orchestration.sources import sources
 
 
 def main() -> None:
@@ -25,7 +26,7 @@ def main() -> None:
                 Path(folder),
                 log,
             )
-        except fetch.SourceError as error:
+        except (SourceError, Unreachable) as error:
             sys.exit(str(error))
 
 

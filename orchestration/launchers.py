@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from data_cleaning.paths import path_from
 from orchestration import execution, records
 from orchestration.stage import Gate, Stage
 from orchestration.store import CHECKOUT
@@ -30,6 +31,7 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
     "GRADIO_ANALYTICS_ENABLED": "False",
 }
+PATHS = ("CRIA_STORE", "CRIA_CACHE", "CRIA_SOURCES", "DAGSTER_HOME")
 TRAINERS = {
     "modeling.pretraining.base_model",
     "modeling.finetuning.sft",
@@ -45,7 +47,13 @@ class WorkerKilledError(Exception):
 
 
 def prepare_environment() -> bool:
-    """Sets what child processes need; True where this process itself was started without it."""
+    """Sets what child processes need; True where this process itself was started without it.
+
+    Paths are made absolute here, once: a child may be started in another folder. Raises ValueError where one cannot be expanded.
+    """
+    for variable in PATHS:
+        if os.environ.get(variable):
+            os.environ[variable] = str(path_from(variable, CHECKOUT))
     missing = any(name not in os.environ for name in ALLOCATOR)
     for name, value in {**ALLOCATOR, **QUIET}.items():
         os.environ.setdefault(name, value)
@@ -62,15 +70,18 @@ def launcher_name(stage: Stage, partition: str | None) -> str:
     return "subprocess" if name == "torchrun" and stage.module not in TRAINERS else name
 
 
-def materialize(stage: Stage, partition: str | None, log: Any, gates: Sequence[Gate] = ()) -> tuple[dict, bool]:
+def materialize(
+    stage: Stage, partition: str | None, log: Any, gates: Sequence[Gate] = (), begin: Callable[[], None] = lambda: None
+) -> tuple[dict, bool]:
     """The artifact's record and whether it was reused; `gates` have to have passed the parents.
 
-    Raises StageError, WorkerKilledError, or what the stage raised.
+    `begin` is called where there is something to make. Raises StageError, WorkerKilledError, or what the stage raised.
     """
     planned = execution.plan(stage, partition, gates)
     record = execution.reusable(planned)
     if record is not None:
         return record, True
+    begin()
     name = launcher_name(stage, partition)
     if name == "inline":
         return execution.build(planned, log, execution.run_inline)

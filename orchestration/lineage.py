@@ -6,10 +6,10 @@ Usage: python -m orchestration.lineage store/laptop/bundle/model.safetensors
 import sys
 from pathlib import Path
 
-from data_cleaning.sources.transport import SourceError
+from data_cleaning.sources.errors import SourceError
 from data_cleaning.store_layout import RECORD
 from orchestration import manifest
-from orchestration.stage import sources
+from orchestration.sources import sources
 from orchestration.store import store
 from release.licenses import stated
 from release.lineage import LineageError, as_markdown, read, store_lookup, walk

@@ -2,18 +2,32 @@
 
 import dagster as dg
 
-from orchestration import scales, stage
+from orchestration import scales
+from orchestration.sources import snapshots
+from orchestration.stage import SCALE, SNAPSHOT, Stage
 
-SNAPSHOTS = dg.DynamicPartitionsDefinition(name=stage.SNAPSHOT)
+SNAPSHOTS = dg.DynamicPartitionsDefinition(name=SNAPSHOT)
 SCALES = dg.StaticPartitionsDefinition(list(scales.SCALES))
-BY_AXIS = {stage.SNAPSHOT: SNAPSHOTS, stage.SCALE: SCALES, None: None}
+BY_AXIS = {SNAPSHOT: SNAPSHOTS, SCALE: SCALES, None: None}
+
+
+def asset_key(stage: Stage) -> dg.AssetKey:
+    return dg.AssetKey(stage.key.split("/"))
+
+
+def partition_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, stage: Stage) -> str | None:
+    """The partition that a step makes or judges; None for what both axes read."""
+    return context.partition_key if stage.axis else None
+
+
+def new_snapshots(instance: dg.DagsterInstance) -> list[str]:
+    """Snapshots that the table of sources names and the instance does not know yet."""
+    known = set(instance.get_dynamic_partitions(SNAPSHOT))
+    return [name for name in snapshots() if name not in known]
 
 
 def declare_snapshots(instance: dg.DagsterInstance) -> list[str]:
-    """Adds the snapshots named in the table of sources that the instance does not know yet; returns all of the table."""
-    named = stage.snapshots()
-    known = set(instance.get_dynamic_partitions(stage.SNAPSHOT))
-    new = [name for name in named if name not in known]
-    if new:
-        instance.add_dynamic_partitions(stage.SNAPSHOT, new)
-    return named
+    """Adds the snapshots of the table of sources to the instance; returns all of the table."""
+    if new := new_snapshots(instance):
+        instance.add_dynamic_partitions(SNAPSHOT, new)
+    return snapshots()

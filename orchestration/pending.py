@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import dagster as dg
 
 from orchestration import execution
-from orchestration.factory import asset_key
 from orchestration.metadata import shown
+from orchestration.partitions import asset_key
 from orchestration.stage import Gate, Stage
 
 

@@ -117,6 +117,12 @@ def energy(seconds: float, gpus: int = 0) -> dict[str, Any]:
             "assumption": "CRIA_WATTS" if stated else "10 W a CPU core, 400 W a GPU"}  # fmt: skip
 
 
+def program() -> str:
+    """What this process runs: a module or a script. Its arguments are left out: Dagster passes its database's password there."""
+    spec = sys.modules["__main__"].__spec__  # None for a script
+    return spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).name
+
+
 def build(key: str, partition: str | None, recipe: Any, identity: dict[str, str], code: dict[str, dict[str, str]],
           parents: dict[str, dict], folder: Path, metrics: dict, seconds: float) -> dict:  # fmt: skip
     """The record of the artifact that lies finished in `folder`; `seconds` are those of all attempts together.
@@ -136,7 +142,7 @@ def build(key: str, partition: str | None, recipe: Any, identity: dict[str, str]
         "git": git_state(),
         "libraries": libraries(),
         "host": host(),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": program(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         "energy": energy(seconds, gpu_count()),

@@ -15,12 +15,16 @@ import urllib.error
 import urllib.request
 from collections.abc import Collection
 
-from orchestration import records
+from orchestration import preflight, records
+from orchestration.execution import StageError
+from orchestration.instance import prepare_dagster_home
 from orchestration.launchers import prepare_environment
-from orchestration.run import check_sources, close_dead_runs, prepare_dagster_home
 from orchestration.store import CHECKOUT, artifact
 
 HOST = "127.0.0.1"
+DIRECT = urllib.request.build_opener(
+    urllib.request.ProxyHandler({})
+)  # a proxy elsewhere cannot reach what this machine serves
 GRACE = 15.0  # seconds to end by oneself; Dagster needs some
 
 
@@ -51,6 +55,7 @@ def prepare_instance() -> None:
     import dagster as dg
 
     from orchestration import partitions
+    from orchestration.dead_runs import close_dead_runs
 
     with dg.DagsterInstance.get() as instance:
         close_dead_runs(instance)
@@ -58,11 +63,11 @@ def prepare_instance() -> None:
 
 
 def wait_until_up(url: str, process: subprocess.Popen, seconds: float = 90.0) -> bool:
-    """True once the address answers; False where the process ended or time ran out."""
+    """True once the address answers; False where the process ended or time ran out. It is never asked through a proxy."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=2):
+            with DIRECT.open(url, timeout=2):
                 return True
         except (urllib.error.URLError, OSError):
             time.sleep(0.3)
@@ -118,9 +123,12 @@ def main() -> None:
     if sys.argv[1] == "--check":  # before twenty minutes of work, not after
         port("CRIA_CHAT_PORT", 7860)
         return
-    check_sources()
-    prepare_environment()
-    prepare_dagster_home()
+    try:
+        prepare_environment()
+        prepare_dagster_home()
+        preflight.check_sources()
+    except (StageError, ValueError) as error:
+        sys.exit(str(error))
     prepare_instance()
     commands = {"Dagster UI": (f"http://{HOST}:{ui}", ui_command(ui))}
     if sys.argv[1] != "--ui":

@@ -1,16 +1,13 @@
 """A stage of the graph, declared: what makes it, from what, in which group, on which partition axis. No Dagster in here."""
 
-import functools
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from data_cleaning.recipes import Source
-from data_cleaning.sources.fetch import SourceError, load_sources, pin
+from data_cleaning.sources.local import pin
 from orchestration import scales
-from orchestration.store import CHECKOUT
+from orchestration.sources import snapshots, sources
 from orchestration.thresholds import corpus
 
 SNAPSHOT, SCALE = "snapshot", "scale"
@@ -71,29 +68,6 @@ class ScaleSettings:
 def _using(sources: tuple[Source, ...], uses: tuple[str, ...]) -> tuple[Source, ...]:
     """Sources of these uses; a local one with the hash of what lies there now, so that changed content is a new recipe."""
     return tuple(pin(source) for source in sources if source.use in uses)
-
-
-def sources_file() -> Path:
-    """The table of sources: CRIA_SOURCES, or sources.toml of the checkout."""
-    return Path(os.environ.get("CRIA_SOURCES", CHECKOUT / "sources.toml")).absolute()
-
-
-@functools.lru_cache(maxsize=4)
-def _sources(path: Path, modified: float, opt_in: str) -> tuple[Source, ...]:
-    return load_sources(path)
-
-
-def sources() -> tuple[Source, ...]:
-    """The sources of the table, without those that are opt-in and not named in CRIA_OPT_IN. Raises SourceError."""
-    path = sources_file()
-    if not path.is_file():
-        raise SourceError(f"{path}, the table of sources, is no file: name one in CRIA_SOURCES, or unset it")
-    return _sources(path, path.stat().st_mtime, os.environ.get("CRIA_OPT_IN", ""))
-
-
-def snapshots() -> list[str]:
-    """Deliveries of data, oldest first by name."""
-    return sorted({source.snapshot for source in sources() if source.use == "corpus"})
 
 
 def settings(axis: str | None, partition: str | None) -> CorpusSettings | ScaleSettings:

@@ -1,8 +1,8 @@
 """Where artifacts lie: a path is a pure function of (store, partition, asset key). Nothing is ever searched for."""
 
-import os
 from pathlib import Path
 
+from data_cleaning.paths import path_from
 from data_cleaning.store_layout import UNPARTITIONED, place
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -10,8 +10,8 @@ SCRATCH = "_scratch"  # of a work folder: what a stage needs to continue, and no
 
 
 def store() -> Path:
-    """The artifact store: CRIA_STORE, or `store` in the checkout."""
-    return Path(os.environ.get("CRIA_STORE", CHECKOUT / "store")).absolute()
+    """The artifact store: CRIA_STORE, or `store` in the checkout. Raises ValueError where CRIA_STORE cannot be expanded."""
+    return path_from("CRIA_STORE", CHECKOUT / "store")
 
 
 def artifact(key: str, partition: str | None) -> Path:

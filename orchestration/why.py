@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_cleaning.sources.transport import SourceError
+from data_cleaning.sources.errors import SourceError
 from orchestration import execution, manifest, records
 from orchestration.execution import Plan, StageError
 from orchestration.lineage import artifact_of

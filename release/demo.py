@@ -4,6 +4,7 @@ It answers with any version of a release, needs no network and sends nothing any
 """
 
 import argparse
+import contextlib
 import html
 import os
 import socket
@@ -16,11 +17,13 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: i
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
-from starlette.middleware import Middleware
+import uvicorn
+from fastapi import FastAPI
 
 from modeling.core.sampling import PromptTooLongError
 from release import bundle as bundles
 from release import chat, theme
+from release.http_guard import Guard
 
 SHOW_EVERY = 0.05  # seconds between two updates of the page; a small model writes faster than a page can be redrawn
 WAITING = 16  # people in line before newcomers are told that it is busy
@@ -28,28 +31,6 @@ PLACEHOLDER = "### Say something\nPick an example or write below. Enter sends, S
 CAUTION = (
     "A research model: it makes things up, and its safety was measured only as the model card says. Check answers."
 )
-
-# Blocks what a page could still try to fetch elsewhere: fonts of the framework, an image in an answer's Markdown.
-POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws: wss: data: blob:; "
-    "object-src 'none'; base-uri 'self'; form-action 'self'"
-)
-
-
-class ContentPolicy:
-    """ASGI middleware that adds the policy to every response."""
-
-    def __init__(self, app) -> None:
-        self.app = app
-
-    async def __call__(self, scope, receive, send) -> None:
-        async def send_with_policy(message) -> None:
-            if message["type"] == "http.response.start":
-                extra = [(b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"no-referrer")]
-                message = {**message, "headers": [*message["headers"], *extra]}
-            await send(message)
-
-        await self.app(scope, receive, send_with_policy)
 
 
 def view(bundle: bundles.Bundle, turns: list[dict], unread: int) -> list[dict]:
@@ -250,15 +231,15 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
     return page
 
 
-def launch(bundle: bundles.Bundle, host: str, port: int, wait: bool) -> gr.Blocks:
-    """Serve the page; returns at once where `wait` is False. Raises OSError where the port is taken."""
-    page = build(bundle)
-    page.launch(
-        server_name=host, server_port=port, prevent_thread_lock=not wait, quiet=True, show_error=True, share=False,
-        footer_links=[], theme=theme.theme(), css=theme.CSS, head=theme.head(), ssr_mode=False, inbrowser=False,
-        app_kwargs={"middleware": [Middleware(ContentPolicy)]},
+def server(bundle: bundles.Bundle, host: str, port: int) -> uvicorn.Server:
+    """The server of the page, to be run. `Blocks.launch` would ask a proxy whether it is up, and lets nothing stand before it."""
+    app = gr.mount_gradio_app(
+        FastAPI(openapi_url=None), build(bundle), "/", server_name=host, server_port=port, footer_links=[], run_history=False,
+        theme=theme.theme(), css=theme.CSS, head=theme.head(), ssr_mode=False, show_error=True,
     )  # fmt: skip
-    return page
+    return uvicorn.Server(
+        uvicorn.Config(Guard(app, host), host=host, port=port, log_level="warning", timeout_graceful_shutdown=1)
+    )
 
 
 def is_free(host: str, port: int) -> bool:
@@ -275,7 +256,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m release.demo", description="Chat with a release.")
     parser.add_argument("--bundle", type=Path, required=True, help="for example store/laptop/bundle")
     parser.add_argument("--port", type=int, default=7860)
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; there is no password")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="0.0.0.0 lets other machines in, by address or a name in CRIA_CHAT_HOSTS; there is no password",
+    )
     given = parser.parse_args(arguments)
     try:
         opened = bundles.read(given.bundle)
@@ -287,7 +272,8 @@ def main(arguments: list[str] | None = None) -> int:
               f"with --port {given.port + 1}", file=sys.stderr)  # fmt: skip
         return 1
     print(f"{opened.name} · {opened.scale}: http://{given.host}:{given.port}  (Ctrl+C ends it)", flush=True)
-    launch(opened, given.host, given.port, wait=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        server(opened, given.host, given.port).run()
     return 0
 
 

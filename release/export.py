@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from data_cleaning.files import sha256_of_all, write_json, write_text
-from modeling.core import dialog, runtime
+from modeling.core import dialog, runtime, unused_ids
 from release import bundle, card, figures, licenses, lineage
 from release.recipes import ReleaseRecipe
 
@@ -147,6 +147,7 @@ def export_model(source: Path, out: Path, prompts: list[str], sampling: dict) ->
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=closing,
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else closing,
+        suppress_tokens=unused_ids.unused_ids(model.config.vocab_size, tokenizer) or None,
     )
     scratch = out / "_scratch" / "model"
     shutil.rmtree(scratch, ignore_errors=True)

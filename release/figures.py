@@ -1,6 +1,7 @@
 """The numbers that people are shown, read from records and the tables beside them: for the model card and the README."""
 
 import json
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -37,8 +38,13 @@ def as_markdown(section: Section, marked: bool) -> str:
     """Title, table and note; `marked` adds the fingerprint of the record."""
     mark = f" (`{section.artifact.record['fingerprint'][:12]}`)" if marked and section.artifact else ""
     return f"**{section.title}**{mark}\n\n{table(section.head, section.rows)}" + (
-        f"\n{section.note}\n" if section.note else ""
+        f"\n{paragraph(section.note)}\n" if section.note else ""
     )
+
+
+def paragraph(text: str) -> str:
+    """The text in lines of at most 120 characters."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def metric(artifact: Artifact, name: str):
@@ -122,7 +128,7 @@ def best_of_n(artifact: Artifact) -> Section:
     curve = {point["n"]: point for point in metric(artifact, "best_of_n")}
     sizes = sorted({n for n in curve if n & (n - 1) == 0} | {max(curve)})
     rows = [(name, *(f"{curve[n][name]:.3f}" for n in sizes)) for name in ("max", "median")]
-    title = f"Reward of the best and the middle of N answers ({artifact.record['asset'].split('/')[0]})"
+    title = f"Maximum and median reward of N answers ({artifact.record['asset'].split('/')[0]})"
     return Section(title, artifact, ("Reward", *(f"N = {n}" for n in sizes)), rows, "")
 
 
@@ -140,7 +146,7 @@ def win_rates(artifact: Artifact) -> Section:
     counts = ", ".join(f"{next(r['prompts'] for r in rows if r['axis'] == axis)} {axis}" for axis in axes)
     note = (
         f"On {counts} prompts; a tie counts half, 95 % bootstrap intervals. {sampled(artifact)} The policies were "
-        "trained to please the reward models; they never met the independent judge."
+        "optimized for the reward models; the independent judge took no part in training."
     )
     return Section("Win rates against SFT", artifact, head, cells, note)
 
@@ -167,18 +173,18 @@ def temperature_curve(artifact: Artifact) -> Section:
     ]
     note = (
         f"Helpfulness against SFT at the same temperature, {metric(artifact, 'prompts')} prompts, 95 % bootstrap intervals. "
-        "Variety: how many of the word trigrams in all answers are different ones."
+        "Variety: the share of distinct word trigrams in all answers."
     )
     return Section("Win rates by sampling temperature", artifact, head, cells, note)
 
 
 def safety_rates(artifact: Artifact) -> Section:
-    """Violations on adversarial and false refusals on harmless prompts, as both readers count them."""
+    """Violation and refusal rates on adversarial prompts, false refusal rates on harmless ones, as both readers count them."""
     table_file = json.loads((artifact.folder / "safety_rates.json").read_text(encoding="utf-8"))
     rates, reward = table_file["rates"], table_file["safety_reward"]
     found = {(row["version"], row["what"], row["reader"]): row for row in rates}
     whats, readers, versions = (list(dict.fromkeys(row[key] for row in rates)) for key in ("what", "reader", "version"))
-    head = ("Version", *(f"{what}s, {reader}" for what in whats for reader in readers), "safety reward model, mean")
+    head = ("Version", *(f"{what} rate, {reader}" for what in whats for reader in readers), "safety reward model, mean")
     cells = [
         (
             version,
@@ -189,34 +195,35 @@ def safety_rates(artifact: Artifact) -> Section:
     ]
     counts = ", ".join(f"{next(r['prompts'] for r in rates if r['what'] == what)} for {what}s" for what in whats)
     note = (
-        f"Prompts: {counts}. Violation: the answer helps with the harm; undeclined: it neither refuses, warns nor points "
-        f"elsewhere, babble included. {sampled(artifact)} 95 % intervals; for rates lower is better, for the reward model higher."
+        f"Prompts: {counts}. A violation helps with the harm; a refusal says no, warns or redirects; nonsense is neither. "
+        f"{sampled(artifact)} 95 % intervals. Violations and false refusals: lower is better. Refusals of adversarial prompts "
+        "and the reward model: higher is better."
     )
-    return Section("Violations and false refusals", artifact, head, cells, note)
+    return Section("Violation and refusal rates", artifact, head, cells, note)
 
 
 def safety_by_turns(artifact: Artifact) -> Section:
-    """Figure 18 as a table: what is declined, and wrongly refused, as a first message and after earlier turns.
+    """Figure 18 as a table: refusal and false refusal rates, single-turn and multi-turn prompts apart.
 
-    Without rows where the scale asks nothing after earlier turns: the table before says it all.
+    Without rows where the scale has no multi-turn prompts: the table before says it all.
     """
     rows = metric(artifact, "by_turns")
     if len({row["turns"] for row in rows}) == 1:
         rows = []
     found = {(row["version"], row["what"], row["turns"], row["reader"]): row for row in rows}
     columns = list(dict.fromkeys((row["what"], row["turns"], row["reader"]) for row in rows))
-    head = ("Version", *(f"{what}s, {turns}, {reader}" for what, turns, reader in columns))
+    head = ("Version", *(f"{what} rate, {turns}, {reader}" for what, turns, reader in columns))
     versions = list(dict.fromkeys(row["version"] for row in rows))
     cells = [(version, *(interval(found[version, *column], "rate") for column in columns)) for version in versions]
     counted: dict[str, dict[str, int]] = {}
     for row in rows:
         counted.setdefault(row["what"], {})[row["turns"]] = row["prompts"]
     counts = [
-        f"{what}s: " + ", ".join(f"{count} {turns}s" for turns, count in prompts.items())
+        f"{what}s: " + ", ".join(f"{count} {turns}" for turns, count in prompts.items())
         for what, prompts in counted.items()
     ]
     note = f"Prompts for {'; for '.join(counts)}."
-    return Section("Safety in the middle of a conversation", artifact, head, cells, note)
+    return Section("Refusal rates on single-turn and multi-turn prompts", artifact, head, cells, note)
 
 
 READERS: tuple[tuple[str, Callable[[Artifact], Section]], ...] = (

@@ -38,9 +38,10 @@ def render(store: Path, scale: str) -> dict[str, str]:
     found, chain = read(store, scale)
     parts = [figures.as_markdown(section, marked=True) for section in figures.sections(found)]
     parts.append(figures.as_markdown(figures.cost(chain), marked=False))
-    parts.append(
-        f"Code: {commits(chain)}. Twelve digits in backticks are the fingerprint of the record behind a table.\n"
+    note = (
+        f"Code: {commits(chain)}. The twelve digits after a title begin the fingerprint of the record behind the table."
     )
+    parts.append(figures.paragraph(note) + "\n")
     return {"summary": figures.table(("What", "Measured"), summary(found, chain)), "results": "\n".join(parts)}
 
 

@@ -8,34 +8,28 @@ from data_cleaning.report.units import duration
 from release.figures import interval, metric, totals
 from release.lineage import Artifact, Lineage
 
-JUDGE, ANNOTATOR = "independent judge", "simulated annotator's rule"
+JUDGE, REWARD_MODELS = "independent judge", "reward models"
 
 
 def summary(found: dict[str, Artifact], chain: Lineage) -> list[tuple[str, str]]:
-    """(what, measured) a claim of the paper. `found`: the evaluations by role, with the last round's rejection samples."""
+    """(what, measured) for each claim of the paper. `found`: the evaluations by role."""
     return [
-        *language_model(found["bits_per_byte"]),
+        language_model(found["bits_per_byte"]),
         *reward_models(found["reward_report"]),
-        *best_of_n(found["rejection_samples"]),
         *wins(found["win_rates"]),
         *safety(found["safety_rates"]),
         ("Time of all stages", duration(totals(chain.artifacts)["hours"] * 3600)),
     ]
 
 
-def language_model(artifact: Artifact) -> list[tuple[str, str]]:
-    rows = [*metric(artifact, "by_source"), {"source": "all held-out text", **artifact.record["metrics"]}]
-    return [
-        (
-            f"Bits per byte, {row['source']} (xz, PPMd order 6)",
-            f"**{row['bits_per_byte']:.3f}** ({row['xz']:.3f}, {row['ppmd6']:.3f})",
-        )
-        for row in rows
-    ]
+def language_model(artifact: Artifact) -> tuple[str, str]:
+    """All held-out text, beside two compressors that read the training text first."""
+    ours, xz, ppmd = (metric(artifact, name) for name in ("bits_per_byte", "xz", "ppmd6"))
+    return "Bits per byte on held-out text: base model, xz, PPMd order 6", f"**{ours:.3f}**, {xz:.3f}, {ppmd:.3f}"
 
 
 def reward_models(artifact: Artifact) -> list[tuple[str, str]]:
-    """Each model on pairs of its own kind, all rounds together."""
+    """Each model of the last round on held-out pairs of its own kind."""
     table = pq.read_table(artifact.folder / "accuracy.parquet").to_pylist()
     last = max(row["round"] for row in table)
     cells = {
@@ -45,44 +39,41 @@ def reward_models(artifact: Artifact) -> list[tuple[str, str]]:
     }
     return [
         (
-            f"{model.capitalize()} reward model right on held-out pairs, 'significantly better' ones",
-            f"{interval(cells[model, 'average'], 'value')}, **{interval(cells[model, 'significantly better'], 'value')}**",
+            f"{model.capitalize()} reward model, accuracy on held-out pairs: all, 'significantly better'",
+            f"**{interval(cells[model, 'average'], 'value')}**, {interval(cells[model, 'significantly better'], 'value')}",
         )
         for model in dict.fromkeys(model for model, _ in cells)
     ]
 
 
-def best_of_n(artifact: Artifact) -> list[tuple[str, str]]:
-    curve = sorted(metric(artifact, "best_of_n"), key=lambda point: point["n"])
-    first, last = curve[0], curve[-1]
-    return [(f"Reward of one answer, of the best of {last['n']}", f"{first['max']:.3f} → **{last['max']:.3f}**")]
-
-
 def wins(artifact: Artifact) -> list[tuple[str, str]]:
+    """The last version against SFT on both axes: the judge that no stage trained for, and the reward models."""
     rows = metric(artifact, "rows")
     last = rows[-1]["version"]
-    shown = {"helpfulness": "more helpful", "safety": "more harmless"}
+    found = {(row["axis"], row["judge"]): row for row in rows if row["version"] == last}
+    shown = {"helpfulness": "helpfulness", "safety": "harmlessness"}
     return [
-        (f"{last} {shown[row['axis']]} than SFT, {row['judge']}", f"**{interval(row, 'win_rate')}**")
-        for row in rows
-        if row["version"] == last
+        (
+            f"{last} against SFT, {name} win rate: {JUDGE}, {REWARD_MODELS}",
+            f"**{interval(found[axis, JUDGE], 'win_rate')}**, {interval(found[axis, REWARD_MODELS], 'win_rate')}",
+        )
+        for axis, name in shown.items()
     ]
 
 
 def safety(artifact: Artifact) -> list[tuple[str, str]]:
+    """First and last version under the independent judge."""
     rates = json.loads((artifact.folder / "safety_rates.json").read_text(encoding="utf-8"))["rates"]
-    found = {(row["version"], row["what"], row["reader"]): row for row in rates}
+    found = {(row["version"], row["what"]): row for row in rates if row["reader"] == JUDGE}
     first, last = rates[0]["version"], rates[-1]["version"]
-    wanted = (
-        ("Adversarial prompts not declined", "undeclined answer", JUDGE),
-        ("Adversarial prompts not declined", "undeclined answer", ANNOTATOR),
-        ("Violations", "violation", ANNOTATOR),
-        ("Harmless prompts refused", "false refusal", JUDGE),
-    )
+    shown = {
+        "refusal": "Refusal rate on adversarial prompts",
+        "false refusal": "False refusal rate on harmless prompts",
+    }
     return [
         (
-            f"{name}, {first} → {last}, {reader}",
-            f"{interval(found[first, what, reader], 'rate')} → **{interval(found[last, what, reader], 'rate')}**",
+            f"{name}, {first} → {last}: {JUDGE}",
+            f"{interval(found[first, what], 'rate')} → **{interval(found[last, what], 'rate')}**",
         )
-        for name, what, reader in wanted
+        for what, name in shown.items()
     ]

@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 
 from assets import STAGES
 from assets.gates import GATES
-from orchestration import execution, factory, lineage, records, stage
+from orchestration import execution, lineage, records, stage, tables
+from orchestration.gate_checks import judge_gate
 from orchestration.store import artifact, gates_file
 from tests.conftest import ROOT
 
@@ -115,6 +116,15 @@ def test_lineage_of_a_released_file_reaches_the_packages(own_copy):
     weights.write_bytes(content[:-1] + b"x")
     with pytest.raises(lineage.LineageError, match="has changed since it was recorded"):
         lineage.lineage_of(weights)
+
+
+def test_every_artifact_with_a_table_says_its_rows_and_columns(run_folder, monkeypatch):
+    monkeypatch.setenv("CRIA_STORE", str(run_folder / "store"))
+    with_table = {key for key in STAGES if list(artifact(key, partition(key)).rglob("*.parquet"))}
+    shown = {key: tables.metadata(artifact(key, partition(key))) for key in STAGES}
+    assert {key for key, metadata in shown.items() if metadata.get("dagster/row_count")} == with_table
+    assert len(with_table) >= 20
+    assert shown["decontaminated"]["table"] == "documents" and shown["mixture"]["table"] == "train"
 
 
 # --- what spoils each artifact: one function a gate ---
@@ -240,11 +250,12 @@ def test_a_spoiled_artifact_fails_its_gate_and_stops_its_children(name, own_copy
     gate = BY_NAME[name]
     where = partition(gate.stage.key)
     folder = artifact(gate.stage.key, where)
-    assert factory.judge_gate(gate, where)["passed"], "the unspoiled artifact passes"
+    said = judge_gate(gate, where)
+    assert said["passed"] and said["figures"].get("margin", 1) >= 0, "the unspoiled artifact passes"
     SPOILERS[name](folder)
     gates_file(gate.stage.key, where).unlink()  # the verdict above: only a record that changed would make it void
-    said = factory.judge_gate(gate, where)
-    assert not said["passed"] and said["why"]
+    said = judge_gate(gate, where)
+    assert not said["passed"] and said["why"] and said["figures"].get("margin", -1) < 0
     children = [each for each in STAGES.values() if gate.stage.key in {parent.key for _, parent in each.inputs}]
     for child in children:
         with pytest.raises(execution.StageError, match=f"gate {name} of {gate.stage.key} failed"):

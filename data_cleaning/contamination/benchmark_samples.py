@@ -1,6 +1,5 @@
 """Benchmark samples as text: read from jsonl files, fully verbalised, and indexed by their word n-grams."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from data_cleaning.files import replacing
 from data_cleaning.filters.words import ngram_hashes, ngram_starts, normalised, split_words, word_hashes
+from data_cleaning.json_lines import read_rows
 
 _OPTION = re.compile(r"^\s*\(?[A-J][.)]\s*", re.MULTILINE)
 
@@ -48,18 +48,15 @@ def read_samples(folder: Path) -> Iterator[Sample]:
         files = sorted(source.rglob("*.jsonl"))
         for file in files:
             name = source.name if len(files) == 1 else f"{source.name}/{file.relative_to(source).with_suffix('')}"
-            for number, line in enumerate(file.read_text(encoding="utf-8").splitlines()):
-                if not line.strip():
-                    continue
+            for line, row in read_rows(file):
                 try:
-                    row = json.loads(line)
                     if not isinstance(row, dict):
                         raise TypeError(f"a {type(row).__name__}")
                     background, question = verbalise(row)
-                except (json.JSONDecodeError, KeyError, TypeError) as error:
-                    where = f"{file} line {number + 1} is no benchmark sample ({error})"
+                except (KeyError, TypeError) as error:
+                    where = f"{file} line {line} is no benchmark sample ({error})"
                     raise ValueError(f"{where}: a JSON object with a question is needed") from error
-                yield Sample(name, number, background, f"{background}\n{question}".strip())
+                yield Sample(name, line - 1, background, f"{background}\n{question}".strip())
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from data_cleaning.documents import shard_paths
+from data_cleaning.json_lines import read_rows
 from data_cleaning.recipes import ReportRecipe
 from data_cleaning.report.units import counted, megabytes
 
@@ -133,14 +134,12 @@ def languages(labelled: Path) -> dict[str, dict]:
 def quarantine(documents: Path, samples: int) -> dict:
     """{"entries", "bytes", "errors": {error: count}, "samples"} of the extraction's quarantine.jsonl."""
     errors, size, first = Counter(), 0, {}
-    with open(documents / "quarantine.jsonl", encoding="ascii") as file:
-        for line in file:
-            entry = json.loads(line)
-            kind = entry["error"].partition(":")[0]
-            errors[kind] += 1
-            size += entry["bytes"]
-            if len(first.setdefault(kind, [])) < samples:
-                first[kind].append(entry)
+    for _, entry in read_rows(documents / "quarantine.jsonl"):
+        kind = entry["error"].partition(":")[0]
+        errors[kind] += 1
+        size += entry["bytes"]
+        if len(first.setdefault(kind, [])) < samples:
+            first[kind].append(entry)
     return {"entries": errors.total(), "bytes": size, "errors": dict(errors.most_common()), "samples": first}
 
 

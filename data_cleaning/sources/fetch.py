@@ -4,106 +4,20 @@ Downloads are kept by sha256 in $CRIA_CACHE (default: .cache/downloads of the ch
 never fetched again, so a second run needs no network.
 """
 
-import dataclasses
-import errno
-import hashlib
-import itertools
 import json
-import os
-import re
 import shutil
-import tomllib
 from pathlib import Path
 
-from data_cleaning.files import remembered_sha256, sha256_of, write_json
+from data_cleaning.files import write_json
 from data_cleaning.reading import archives
 from data_cleaning.reading.raw_records import Bad
-from data_cleaning.reading.reader_names import READER_NAMES
-from data_cleaning.recipes import FIRST_SNAPSHOT, Source, SourcesRecipe
-from data_cleaning.sources import transport
+from data_cleaning.recipes import Source, SourcesRecipe
+from data_cleaning.sources import local, transport
 from data_cleaning.sources.addresses import shown
-from data_cleaning.sources.transport import Download, FetchError, SourceError
+from data_cleaning.sources.errors import FULL_DISK, FetchError, wrong_sha256
 
-USES = ("corpus", "dialogues", "prompts", "benchmarks", "checkpoint", "judge", "language_model")
-READERS = ("auto", "none", *READER_NAMES)
-DEFAULTS = {
-    "sha256": "",
-    "reader": "auto",
-    "profile": "web",
-    "use": "corpus",
-    "snapshot": FIRST_SNAPSHOT,
-    "factual": False,
-    "limit": 0,
-    "opt_in": False,
-}
 FACTS = ("name", "reader", "profile", "use", "snapshot", "limit")  # of a source, for the stages that read its files
 UNPACKED = archives.Bounds(total_bytes=1 << 40, member_bytes=1 << 38)  # archives named here are pinned, hence trusted
-
-
-def load_sources(path: Path) -> tuple[Source, ...]:
-    """The entries of a sources.toml, in its order, without those that are opt-in and not named in CRIA_OPT_IN.
-
-    Local paths come back absolute. Raises SourceError, in one line that says what to write, on unknown or missing
-    fields, an unknown reader or use, a missing licence, or a name that is taken. A corpus source may come again under its name in
-    another snapshot: its documents then take the place of those with the same ids (see mixture.choose).
-    """
-    try:
-        entries = tomllib.loads(path.read_text()).get("source", [])
-    except tomllib.TOMLDecodeError as error:
-        raise SourceError(f"{path}: {error}") from error
-    named = {name.strip() for name in os.environ.get("CRIA_OPT_IN", "").split(",") if name.strip()}
-    sources = [_source(path, number, entry) for number, entry in enumerate(entries, start=1)]
-    for one, other in itertools.combinations(sources, 2):
-        delivered_again = one.use == other.use == "corpus" and one.snapshot != other.snapshot
-        if one.name == other.name and not delivered_again:
-            raise SourceError(
-                f"{path}: two sources are named {one.name!r}; a name is a folder, give one of them another (only a corpus "
-                "source may come again under its name, in another snapshot)"
-            )
-    if unknown := named - {source.name for source in sources if source.opt_in}:
-        raise SourceError(f"CRIA_OPT_IN names {', '.join(sorted(unknown))}: no opt-in source of that name in {path}")
-    return tuple(source for source in sources if not source.opt_in or source.name in named)
-
-
-def _source(path: Path, number: int, entry: dict) -> Source:
-    where = f"{path}: source {entry.get('name', number)!r}"
-    fields = {field.name for field in dataclasses.fields(Source)}
-    if unknown := sorted(set(entry) - fields):
-        raise SourceError(f"{where}: unknown field {unknown[0]!r}; the fields are {', '.join(sorted(fields))}")
-    values = DEFAULTS | entry
-    for field in dataclasses.fields(Source):
-        if field.name == "license" and not values.get("license") and not values["opt_in"]:
-            raise SourceError(f"{where}: state its license, or set opt_in = true where none is known")
-        if field.name not in values:
-            raise SourceError(f"{where}: {field.name!r} is missing")
-        if type(values[field.name]) is not field.type:
-            raise SourceError(f"{where}: {field.name} must be of type {field.type.__name__}")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", values["name"]):
-        raise SourceError(f"{where}: a name is a folder, use a-z 0-9 - _ only")
-    if values["reader"] not in READERS:
-        raise SourceError(f"{where}: no reader {values['reader']!r}; there are {', '.join(READERS)}")
-    if values["use"] not in USES:
-        raise SourceError(f"{where}: no use {values['use']!r}; there are {', '.join(USES)}")
-    if "://" not in values["uri"]:
-        name, mark, member = values["uri"].partition("#")
-        slash = "/" if name.endswith("/") else ""
-        values["uri"] = str((path.parent / name).resolve()) + slash + mark + member
-    return Source(**values)
-
-
-def pin(source: Source) -> Source:
-    """A local source with the digest of what is there now as its sha256, so that changed files make another recipe.
-
-    Only files whose size or time of modification has changed since the last time are read. Raises FetchError.
-    """
-    if "://" in source.uri or source.sha256:
-        return source
-    path = _there(source)
-    memory = transport.cache_folder() / "local" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()}.json"
-    if path.is_file():
-        return dataclasses.replace(source, sha256=remembered_sha256(path.parent, [path.name], memory)[path.name])
-    hashes = remembered_sha256(path, transport.folder_files(path)[0], memory)
-    return dataclasses.replace(source, sha256=transport.listing_sha256(hashes))
 
 
 def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
@@ -111,7 +25,8 @@ def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
 
     Nothing in them comes from a field that bears no identity (Source), such as address and licence: the record has those.
 
-    Raises FetchError in one line that says what to do: no network, another sha256 than stated, a full disk.
+    Raises FetchError in one line that says what to do (another sha256 than stated, a full disk), and Unreachable where the
+    network fails: run again, it continues where it stopped.
     """
     marks = out / "_scratch" / "fetched"
     marks.mkdir(parents=True, exist_ok=True)
@@ -124,7 +39,7 @@ def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
             try:
                 write_json(mark, _fetch(source, folder, log))
             except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                if error.errno not in FULL_DISK:
                     raise
                 free = shutil.disk_usage(out).free
                 raise FetchError(
@@ -179,7 +94,7 @@ def _lay_out(source: Source, path: Path, member: str, folder: Path) -> list[str]
 
 def _copy_folder(path: Path, pattern: str, folder: Path) -> list[str]:
     """Copy, of what the digest of a folder covers, the files that the pattern names, by the rules for members of an archive."""
-    given, left_out = transport.folder_files(path)
+    given, left_out = local.folder_files(path)
     base = archives.fixed_folder(pattern)
     for name in given:
         if archives.matches(name, pattern):
@@ -189,17 +104,10 @@ def _copy_folder(path: Path, pattern: str, folder: Path) -> list[str]:
     return [f"{name} (a link, or hidden)" for name in left_out]
 
 
-def _local(source: Source) -> Download:
+def _local(source: Source) -> transport.Download:
     """A local file or folder in the place of a download. Raises FetchError where its digest is not the one stated."""
-    path = _there(source)
-    digest = sha256_of(path) if path.is_file() else transport.folder_sha256(path)
-    if source.sha256 and source.sha256 != digest:
-        raise FetchError(transport.wrong_sha256(source, digest))
-    return Download(path, digest, source.uri.partition("#")[2])
-
-
-def _there(source: Source) -> Path:
-    path = Path(source.uri.partition("#")[0])
-    if not path.exists():
-        raise FetchError(f"{source.name}: {path} does not exist; a local path is relative to the sources file")
-    return path
+    name, _, member = source.uri.partition("#")
+    digest = local.local_digest(source)
+    if source.sha256 not in ("", digest):
+        raise wrong_sha256(source, digest)
+    return transport.Download(Path(name), digest, member)

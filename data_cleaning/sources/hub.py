@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from data_cleaning.reading import archives
+from data_cleaning.sources.faults import BUSY
 
 CONNECTIONS = 8
 UNREACHABLE, REFUSED = 3, 4  # exit codes; what the hub said is the last line of stderr
@@ -44,9 +45,16 @@ def download(kind: str, repository: str, revision: str, path: str, folder: Path)
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError) as error:
         return _failed(UNREACHABLE, type(error).__name__)
     except HfHubHTTPError as error:
-        return _failed(REFUSED, str(error).splitlines()[0])
+        busy = error.response is not None and error.response.status_code in BUSY
+        return _failed(UNREACHABLE if busy else REFUSED, str(error).splitlines()[0])
     except HTTPError as error:  # of the hub's own HTTP library: no answer at all
         return _failed(UNREACHABLE, type(error).__name__)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        return _failed(
+            UNREACHABLE, str(error).splitlines()[0]
+        )  # the hub's library counted fewer bytes than were stated
     return 0
 
 

@@ -1,17 +1,20 @@
 """Dialogues to token ids and back: the one place where a conversation meets a tokenizer.
 
-The chat template comes from the tokenizer (own models: Llama 2's format, Meta's generation.py; an adopted
-base brings its own). It is rendered once per sequence of roles with placeholders where the contents go. Control tokens
-are looked up in the template's own text only; contents are encoded with every special string taken as plain text. So
-nobody can forge a turn by writing `[INST]` or `</s>`, and ids equal those of `apply_chat_template` for all other contents.
+The chat template comes from the tokenizer (own models: Llama 2's format, Meta's generation.py; an adopted base brings its
+own). The ids are those of `apply_chat_template`, except that control tokens which a message spells stay text: nobody can
+forge a turn by writing `[INST]` or `</s>`. A template or tokenizer that does not allow this is refused with the reason.
 """
 
+import bisect
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
+import jinja2
 from transformers import PreTrainedTokenizerBase
+
+from modeling.core import control_tokens
+from modeling.core.control_tokens import Reading, controls, template
 
 # `<s>[INST] <<SYS>>\n system \n<</SYS>>\n\n user [/INST] answer </s>`, the system prompt merged into the first user turn.
 LLAMA2_TEMPLATE = """\
@@ -26,21 +29,20 @@ LLAMA2_TEMPLATE = """\
 {%- if message['role'] == 'user' and loop.index0 % 2 == 0 -%}
 {{- bos_token + '[INST] ' + (system if loop.first else '') + message['content'] + ' [/INST]' -}}
 {%- elif message['role'] == 'assistant' and loop.index0 % 2 == 1 -%}
-{%- generation -%}{{- ' ' + message['content'] + ' ' + eos_token -}}{%- endgeneration -%}
+{{- ' ' + message['content'] + ' ' + eos_token -}}
 {%- else -%}
 {{- raise_exception('Turns must alternate user, assistant, user, ... after an optional system message') -}}
 {%- endif -%}
 {%- endfor -%}"""
 
+NOT_CLOSED = "The chat template must close every answer with the same control token of the tokenizer"
+# transformers' tags around what an assistant writes. They print nothing, and no other renderer of templates knows them.
+TRAINING_MARK = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 
-@dataclass(frozen=True)
-class Piece:
-    """A part of a rendered template: exactly one of a control token, literal text, or the content of a message."""
 
-    token: int | None
-    text: str
-    message: int | None
-    answer: bool  # written by the assistant: its content, the template's text around it, its closing token
+def without_training_marks(template: str) -> str:
+    """A chat template that prints the same under plain Jinja2: each mark becomes an `if true`, which trims blanks alike."""
+    return TRAINING_MARK.sub(lambda mark: f"{{%{mark[1]} {'endif' if mark[2] else 'if true'} {mark[3]}%}}", template)
 
 
 def check_messages(messages: Sequence[dict], *, ends_with: str) -> None:
@@ -65,11 +67,28 @@ def check_messages(messages: Sequence[dict], *, ends_with: str) -> None:
 def encode_dialog(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict]) -> tuple[list[int], list[int]]:
     """Ids of a whole dialogue and a mask of the same length: 1 on answers and their closing tokens, else 0.
 
-    An answer whose message says "weight": 0 is context that is not learnt (paper 3.3): its mask is 0. Raises ValueError where
-    roles do not alternate or the last turn is not an answer.
+    An answer whose message says "weight": 0 is context that is not learnt (paper 3.3): its mask is 0. A token that begins
+    before the answer is not learnt. Raises ValueError where roles do not alternate, the last turn is not an answer, or the
+    template does not say where answers begin and end.
     """
     check_messages(messages, ends_with="assistant")
-    return _encode(tokenizer, messages, generation_prompt=False)
+    names, read = controls(tokenizer).names, _read(tokenizer, messages, False)
+    mask = [0] * len(read.ids)
+    closings = set()
+    for place in (place for place, message in enumerate(messages) if is_learnt(message)):
+        prompt = _render(tokenizer, messages[:place], True, read.mark)
+        if not read.text.startswith(prompt):
+            raise ValueError(
+                f"The chat template writes another prompt once message {place} is there to answer it: the model would "
+                "learn from prompts that it never gets. Use a template whose prompts are beginnings of its dialogues"
+            )
+        first = bisect.bisect_left(read.begins, len(prompt))
+        last = next((n for n in range(first, len(mask)) if read.ids[n] in names), None)
+        closings.add(None if last is None else read.ids[last])
+        if None in closings or len(closings) > 1:
+            raise ValueError(NOT_CLOSED)
+        mask[first : last + 1] = [1] * (last + 1 - first)
+    return read.ids, mask
 
 
 def is_learnt(message: dict) -> bool:
@@ -77,16 +96,20 @@ def is_learnt(message: dict) -> bool:
     return message["role"] == "assistant" and message.get("weight") != 0
 
 
+def with_answer(messages: Sequence[dict], answer: str) -> list[dict]:
+    """The dialogue that goes on with this answer."""
+    return [*messages, {"role": "assistant", "content": answer}]
+
+
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict]) -> list[int]:
     """Ids up to the place where the answer begins. Raises ValueError unless the last turn is the user's."""
     check_messages(messages, ends_with="user")
-    return _encode(tokenizer, messages, generation_prompt=True)[0]
+    return _read(tokenizer, messages, True).ids
 
 
 def closing_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """The control token that ends an answer (`</s>`, `<|im_end|>`)."""
-    plan = _plan(tokenizer, tokenizer.chat_template, ("user", "assistant"), False)
-    return next(piece.token for piece in plan if piece.answer and piece.token is not None)
+    return _closing(tokenizer, template(tokenizer))
 
 
 def decode_answer(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
@@ -103,97 +126,76 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
 
-def _encode(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict], generation_prompt: bool
-) -> tuple[list[int], list[int]]:
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise ValueError, with the reason, unless dialogues with a system prompt and earlier turns can be encoded.
+
+    The messages of one spell every control token, so that a tokenizer which cannot take those for text is found out.
+    """
+    spelled = " ".join(controls(tokenizer).names.values())
+    roles = ("system", "user", "assistant", "user", "assistant")
+    encode_dialog(tokenizer, [{"role": role, "content": f"{role} {spelled}"} for role in roles])
+    encode_dialog(tokenizer, [{"role": role, "content": role} for role in roles[1:]])
+
+
+def _read(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict], prompt: bool) -> Reading:
+    """The messages under the template; if `prompt`, up to the place where the next answer begins."""
+    known, contents = controls(tokenizer), [message["content"] for message in messages]
+    if not any(known.spelled(content) for content in contents):
+        reading = control_tokens.read(tokenizer, _render(tokenizer, messages, prompt, None))
+        # A tokenizer that normalizes text finds control tokens in other spellings too.
+        if sum(index in known.names for index in reading.ids) <= known.spelled(reading.text):
+            return reading
+    mark = control_tokens.unused_mark(contents)
+    return control_tokens.read_coded(tokenizer, _render(tokenizer, messages, prompt, mark), mark)
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict], prompt: bool, mark: str | None) -> str:
+    """The template's text. With a mark, control tokens of the template are codes in it, those in messages are not."""
+    known = controls(tokenizer)
+    if mark is not None:
+        messages = [message | {"content": known.swap(message["content"], mark)} for message in messages]
+    text = _apply(tokenizer, messages, prompt)
     roles = tuple(message["role"] for message in messages)
-    weights = iter([int(is_learnt(message)) for message in messages if message["role"] == "assistant"])
-    answering, weight = False, 0
-    ids: list[int] = []
-    mask: list[int] = []
-    text: list[str] = []  # neighbouring texts are encoded in one go, as apply_chat_template would
-    starts: list[tuple[int, int]] = []  # character where each begins, and whether it is learnt
-    length = 0
+    if known.spelled(text) > _written(tokenizer, template(tokenizer), roles, prompt):
+        raise ValueError("The chat template makes a control token out of what a message says: use another template")
+    return text if mark is None else known.swap(text, mark)
 
-    def flush() -> None:
-        nonlocal length
-        if text:
-            encoded = tokenizer(
-                "".join(text), add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
-            )
-            ids.extend(encoded["input_ids"])
-            for begin, _ in encoded["offset_mapping"]:
-                mask.append(next(kept for start, kept in reversed(starts) if start <= begin))
-        text.clear()
-        starts.clear()
-        length = 0
 
-    for piece in _plan(tokenizer, tokenizer.chat_template, roles, generation_prompt):
-        if piece.answer != answering:
-            answering = piece.answer
-            weight = next(weights) if answering else 0
-        if piece.token is not None:
-            flush()
-            ids.append(piece.token)
-            mask.append(weight)
-            continue
-        part = piece.text if piece.message is None else messages[piece.message]["content"]
-        if part:
-            text.append(part)
-            starts.append((length, weight))
-            length += len(part)
-    flush()
-    return ids, mask
+def _apply(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict], prompt: bool) -> str:
+    said = [{"role": message["role"], "content": message["content"]} for message in messages]
+    try:
+        return tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=prompt)
+    except jinja2.TemplateError as error:
+        roles = ", ".join(message["role"] for message in messages)
+        raise ValueError(f"The chat template refuses a dialogue of {roles}: {error}") from error
+
+
+# The caches have the template among their keys: a tokenizer may be given another one.
 
 
 @lru_cache(maxsize=512)
-def _plan(
-    tokenizer: PreTrainedTokenizerBase, template: str | None, roles: tuple[str, ...], generation_prompt: bool
-) -> tuple[Piece, ...]:
-    """The template rendered for these roles, cut into pieces. `template` only makes the cache see a changed one."""
-    if template is None:
-        raise ValueError("The tokenizer has no chat template: save one with it (tokenizer.chat_template)")
-    rendered = _render(tokenizer, roles, generation_prompt)
-    # An answer begins where the prompt for it would end, and ends with the first control token after its content.
-    begins = [len(_render(tokenizer, roles[:n], True)) for n, role in enumerate(roles) if role == "assistant"]
-    specials = {
-        added.content: index for index, added in tokenizer.added_tokens_decoder.items()
-    }  # every added token, as the backend would match them
-    cutter = re.compile("|".join([r"\ue000(\d+)\ue001"] + [re.escape(s) for s in sorted(specials, key=len)[::-1]]))
-    pieces: list[Piece] = []
-    answer, seen_content, place = False, False, 0
+def _written(tokenizer: PreTrainedTokenizerBase, written: str, roles: tuple[str, ...], prompt: bool) -> int:
+    """How many control tokens the template itself writes for these roles.
 
-    def literal(begin: int, end: int) -> None:
-        nonlocal answer
-        cuts = [b for b in begins if begin < b < end]
-        for a, b in zip([begin, *cuts], [*cuts, end], strict=True):
-            if a in begins:
-                answer = True
-            if a < b:
-                pieces.append(Piece(None, rendered[a:b], None, answer))
-
-    for match in cutter.finditer(rendered):
-        literal(place, match.start())
-        if match.start() in begins:
-            answer = True
-        if match.group(1) is not None:
-            pieces.append(Piece(None, "", int(match.group(1)), answer))
-            seen_content = seen_content or answer
-        else:
-            pieces.append(Piece(specials[match.group()], "", None, answer))
-            if seen_content:
-                answer, seen_content = False, False
-        place = match.end()
-    literal(place, len(rendered))
-    found = [piece.message for piece in pieces if piece.message is not None]
-    if sorted(found) != list(range(len(roles))):
-        raise ValueError(f"The chat template must use each message's content exactly once; for {roles} it used {found}")
-    if answer and not generation_prompt:
-        raise ValueError("The chat template does not close an answer with a special token of the tokenizer")
-    return tuple(pieces)
-
-
-def _render(tokenizer: PreTrainedTokenizerBase, roles: tuple[str, ...], generation_prompt: bool) -> str:
+    Raises ValueError where it drops or repeats a message, or leaves an answer open.
+    """
     # Private-use characters: nothing a template would write itself.
     messages = [{"role": role, "content": f"\ue000{place}\ue001"} for place, role in enumerate(roles)]
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation_prompt)
+    text = _apply(tokenizer, messages, prompt)
+    found = [text.count(message["content"]) for message in messages]
+    if set(found) != {1}:
+        raise ValueError(
+            f"The chat template must use each message's content exactly once; of {', '.join(roles)} it used {found}"
+        )
+    known = controls(tokenizer)
+    for message in messages:
+        after = text.partition(message["content"])[2].partition("\ue000")[0]
+        if message["role"] == "assistant" and not known.spelled(after):
+            raise ValueError(NOT_CLOSED)
+    return known.spelled(text)
+
+
+@lru_cache(maxsize=16)
+def _closing(tokenizer: PreTrainedTokenizerBase, written: str) -> int:
+    ids, mask = encode_dialog(tokenizer, [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}])
+    return ids[len(mask) - 1 - mask[::-1].index(1)]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
-from modeling.core import dialog, runtime
+from modeling.core import dialog, runtime, unused_ids
 from modeling.core.recipes import SamplingRecipe
 
 # What the KV cache may hold at once: runtime, never part of an artifact's identity.
@@ -39,8 +39,9 @@ class FittedPrompt:
 
 
 def generation_dtype(where: torch.device, parameters: int) -> torch.dtype:
-    """bfloat16, but for small models on a CPU: their single-token products are bound by overhead, not by width."""
-    return torch.float32 if where.type == "cpu" and parameters < CPU_BFLOAT16_PARAMETERS else torch.bfloat16
+    """bfloat16 where it pays, but for small models on a CPU: their single-token products are bound by overhead, not by width."""
+    small = where.type == "cpu" and parameters < CPU_BFLOAT16_PARAMETERS
+    return torch.bfloat16 if runtime.bfloat16_products(where) and not small else torch.float32
 
 
 def load(model_dir: Path | str):
@@ -55,9 +56,10 @@ def load(model_dir: Path | str):
 
 
 def load_transformers(model_dir: Path | str, where: torch.device | None = None):
-    """The causal model itself in the generation dtype, in evaluation mode."""
+    """The causal model itself in the generation dtype, in evaluation mode, for whatever sampler: it has no unused ids."""
     where = where or runtime.device()
     model = AutoModelForCausalLM.from_pretrained(model_dir, dtype="auto")
+    unused_ids.bar(model, AutoTokenizer.from_pretrained(model_dir))
     return model.to(where, generation_dtype(where, model.num_parameters())).eval()
 
 
@@ -140,7 +142,7 @@ def generate_ids(
         raise PromptTooLongError(f"a prompt has {longest} tokens, {limit} are free: use fit_prompt first")
     closing = dialog.closing_token_id(tokenizer)
     if _is_vllm(model):
-        return _generate_vllm(model, prompts, recipe, samples, seed, closing)
+        return _generate_vllm(model, tokenizer, prompts, recipe, samples, seed, closing)
 
     shape = (len(prompts), samples, recipe.max_new_tokens, 2)
     uniforms = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
@@ -275,9 +277,10 @@ def _is_vllm(model) -> bool:
     return hasattr(model, "llm_engine")
 
 
-def _generate_vllm(engine, prompts, recipe, samples, seed, closing) -> list[list[list[int]]]:
+def _generate_vllm(engine, tokenizer, prompts, recipe, samples, seed, closing) -> list[list[list[int]]]:
     from vllm import SamplingParams
 
+    padded = unused_ids.unused_ids(engine.llm_engine.model_config.get_vocab_size(), tokenizer)
     params = [
         SamplingParams(
             n=samples,
@@ -285,6 +288,7 @@ def _generate_vllm(engine, prompts, recipe, samples, seed, closing) -> list[list
             top_p=recipe.top_p,
             max_tokens=recipe.max_new_tokens,
             stop_token_ids=[closing],
+            allowed_token_ids=sorted(tokenizer.get_vocab().values()) if padded else None,
             seed=(seed + index) % 2**63,
         )
         for index in range(len(prompts))

@@ -3,6 +3,7 @@
 from statistics import NormalDist
 
 import numpy as np
+from scipy.special import stdtrit
 
 
 def wilson_interval(successes: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
@@ -46,6 +47,19 @@ def clustered_interval(values, clusters, confidence: float = 0.95) -> tuple[floa
     return wilson_interval(mean * effective, effective, confidence)
 
 
+def mean_interval(values, confidence: float = 0.95) -> tuple[float, float]:
+    """Student's interval of the mean of `values`, or of paired differences: few values make it as wide as they should.
+
+    Raises ValueError with fewer than two values, which tell nothing of their spread.
+    """
+    values_N = np.asarray(values, dtype=np.float64)
+    count = len(values_N)
+    if count < 2:
+        raise ValueError("The interval of a mean needs at least two values")
+    half = stdtrit(count - 1, 0.5 + confidence / 2) * values_N.std(ddof=1) / count**0.5
+    return float(values_N.mean() - half), float(values_N.mean() + half)
+
+
 def bootstrap_interval(values, resamples: int, seed: int, confidence: float = 0.95) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of `values`, one value a prompt (prompts are what is resampled).
 
@@ -62,18 +76,3 @@ def bootstrap_interval(values, resamples: int, seed: int, confidence: float = 0.
         means_B[start : start + rows] = values_N[generator.integers(0, len(values_N), (rows, len(values_N)))].mean(1)
     low, high = np.quantile(means_B, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return float(low), float(high)
-
-
-def area_under_curve(labels, scores) -> float:
-    """Probability that a positive scores above a negative, ties half (area under the ROC curve).
-
-    Raises ValueError where one of the classes is missing.
-    """
-    labels_N, scores_N = np.asarray(labels, dtype=bool), np.asarray(scores, dtype=np.float64)
-    positives, negatives = int(labels_N.sum()), int((~labels_N).sum())
-    if not positives or not negatives:
-        raise ValueError("The area under the curve needs both classes")
-    _, places, counts = np.unique(scores_N, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2  # of each distinct score, ties share their mean rank
-    total = ranks[places][labels_N].sum()
-    return float((total - positives * (positives + 1) / 2) / (positives * negatives))

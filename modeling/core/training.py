@@ -27,10 +27,10 @@ from transformers import (
 )
 
 from data_cleaning.files import replacing, write_text
-from modeling.core import resumable_generation
+from modeling.core import resumable_generation, sampling
 from modeling.core.atomic_folders import filling
 from modeling.core.recipes import OptimizerRecipe
-from modeling.core.runtime import device
+from modeling.core.runtime import bfloat16_products, device
 
 COMPLETE = "COMPLETE"  # written last into a checkpoint; one without it was cut short and is deleted
 # Tokens a device holds at once unless CRIA_MICRO_BATCH says otherwise: logits of a 32k vocabulary then take 4 GB.
@@ -69,7 +69,7 @@ def training_arguments(
 ) -> TrainingArguments:
     """Arguments of class `cls` (TrainingArguments, SFTConfig, RewardConfig) for `total_steps` optimizer steps.
 
-    `batch` is rows per device and forward pass. bf16 autocast over float32 weights on every device. Checkpoints go to
+    `batch` is rows per device and forward pass. bf16 autocast over float32 weights wherever that pays. Checkpoints go to
     `out/_scratch/checkpoints` by `fit`. `extra` is passed on.
     """
     where = device()
@@ -98,7 +98,7 @@ def training_arguments(
         "max_grad_norm": optimizer.gradient_clip,
         "warmup_steps": warmup,
         **schedule,
-        "bf16": True,
+        "bf16": bfloat16_products(where),
         "use_cpu": where.type == "cpu",
         "seed": seed,
         "data_seed": seed,
@@ -152,11 +152,17 @@ def fit(
 
 
 def once(out: Path, train: Callable[[], dict]) -> dict:
-    """What `train` returns; a run killed after training does not train again, in any of its processes."""
+    """What `train` returns; a run killed after training does not train again, in any of its processes.
+
+    The memory that training took is free afterwards: a Trainer refers to itself, and what follows loads the model again.
+    """
     done = out / "_scratch" / "trained.json"
     if main_process():
-        return resumable_generation.kept(done, lambda: [train()])[0]
-    return json.loads(done.read_text())[0] if done.exists() else train()
+        figures = resumable_generation.kept(done, lambda: [train()])[0]
+    else:
+        figures = json.loads(done.read_text())[0] if done.exists() else train()
+    sampling.free_memory()
+    return figures
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -4,7 +4,6 @@ Which prompts demonstrate, train and test is decided here once, for both stages 
 """
 
 import collections
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from data_cleaning.json_lines import read_rows
 from modeling.dialogues import answer_rules, judge_labels, judged_files, splits
 from modeling.dialogues.dialogue_sources import clean, files
 
@@ -121,8 +121,7 @@ def adversarial_prompts(dialogues: Path) -> list[Request]:
     """donotanswer, the harmful objectives of the scored answers, and AdvBench where it is among the sources."""
     found: dict[str, Request] = {}
     for path, source in files(dialogues, "*.jsonl"):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line) if line.strip() else {}
+        for _, entry in read_rows(path):
             if "intents" in entry:
                 prompt, intent = clean(entry["prompt"]), entry["intents"][0]
                 category = risk_category(intent)

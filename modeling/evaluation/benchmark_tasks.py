@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from data_cleaning.json_lines import read_rows
+
 NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
 CHOICE = re.compile(r"\n(?=[A-F]\.\s?)")
 
@@ -132,10 +134,7 @@ def read_docs(benchmark: Benchmark, folder: Path) -> tuple[list[dict], int]:
         raise ValueError(
             f"{folder} has no raw/{benchmark.pattern}: keep the source in sources.toml with use = benchmarks"
         )
-    rows = [
-        json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
-    ]
-    converted = [benchmark.convert(row) for row in rows]
+    converted = [benchmark.convert(row) for path in paths for _, row in read_rows(path)]
     docs = [doc for doc in converted if doc is not None]
     if benchmark.convert is true_answer:
         docs = with_foreign_answers(docs)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from modeling.core import reporting, resumable_generation, runtime
+from modeling.core import reporting, resumable_generation, runtime, unused_ids
 from modeling.core.recipes import EvaluationRecipe
 from modeling.core.statistics import wilson_interval
 from modeling.evaluation.benchmark_tasks import (
@@ -70,7 +70,7 @@ def shots(benchmark: Benchmark, context: int) -> int:
 
 
 def load(folder: Path):
-    """The model behind lm-eval's own Hugging Face adapter, matrix products in bfloat16."""
+    """The model behind lm-eval's own Hugging Face adapter, matrix products in bfloat16 where they pay."""
     from lm_eval.models.huggingface import HFLM
 
     class Quiet(HFLM):
@@ -86,8 +86,10 @@ def load(folder: Path):
     where = runtime.device()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(where).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
+    unused_ids.bar(model, tokenizer)
     return Quiet(
-        pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=BATCH, mixed_precision_dtype="bfloat16",
+        pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=BATCH,
+        mixed_precision_dtype="bfloat16" if runtime.bfloat16_products(where) else None,
         max_length=model.config.max_position_embeddings, add_bos_token=tokenizer.bos_token_id is not None,
     )  # fmt: skip
 

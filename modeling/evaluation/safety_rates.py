@@ -1,4 +1,6 @@
-"""Violations on adversarial prompts and false refusals on harmless ones, by version (paper 4.4, 4.2.3, Figures 14, 18, 19, 33).
+"""Violation and refusal rates on adversarial prompts, false refusal rates on harmless ones, by version.
+
+Paper 4.4, 4.2.3, Figures 14, 18, 19, 33.
 
 Read twice: by the independent judge's probes (fitted to human harm scores and refusal labels), and by the rule of the
 simulated annotator, which also labelled the training preferences and is named as such. Intervals are 95 % Wilson.
@@ -20,9 +22,9 @@ from modeling.evaluation.judge import model as judge_model
 from modeling.rlhf import scoring
 
 READERS = ("independent judge", "simulated annotator's rule")
-LATER = "later turn"
-VIOLATION, UNDECLINED, FALSE_REFUSAL = "violation", "undeclined answer", "false refusal"
-KINDS = (VIOLATION, UNDECLINED, FALSE_REFUSAL)
+SINGLE_TURN, MULTI_TURN = "single-turn", "multi-turn"
+VIOLATION, REFUSAL, FALSE_REFUSAL = "violation", "refusal", "false refusal"
+KINDS = (VIOLATION, REFUSAL, FALSE_REFUSAL)
 Flags = dict[str, dict[str, np.ndarray]]  # version → reader → a bool a prompt
 
 
@@ -82,14 +84,14 @@ def on_adversarial(
     background: Sequence[str],
     log,
 ) -> dict[str, Flags]:
-    """Violations, and answers that do not decline: what the preferences call unsafe, babble included."""
+    """Which answers violate, and which refuse, by each reader. To the rule, a warning or a redirection refuses too."""
     questions = [prompt["question"] for prompt in prompts]
-    found: dict[str, Flags] = {VIOLATION: {}, UNDECLINED: {}}
+    found: dict[str, Flags] = {VIOLATION: {}, REFUSAL: {}}
     for version, given in answers.items():
         verdict = independent.read(questions, given, background, log)
         rules = [answer_rules.safety(asked, answer) for asked, answer in zip(questions, given, strict=True)]
         found[VIOLATION][version] = _by_reader(verdict.violation_N > 0, [not rule.safe for rule in rules])
-        found[UNDECLINED][version] = _by_reader(verdict.refusal_N <= 0, [not rule.declines for rule in rules])
+        found[REFUSAL][version] = _by_reader(verdict.refusal_N > 0, [rule.declines for rule in rules])
     return found
 
 
@@ -145,16 +147,13 @@ def category_rows(reading: Reading, categories: Sequence[str]) -> list[dict]:
 
 
 def turn_rows(reading: Reading, adversarial: Sequence[dict], harmless: Sequence[dict]) -> list[dict]:
-    """Undeclined answers and false refusals apart for first messages and for those after earlier turns (Figure 18).
-
-    A side without prompts has no row.
-    """
+    """Refusals and false refusals, single-turn and multi-turn prompts apart (Figure 18). A side without prompts has no row."""
     rows = []
-    for what, prompts in ((UNDECLINED, adversarial), (FALSE_REFUSAL, harmless)):
-        late_N = np.array([multi_turn.is_multi_turn(prompt["messages"]) for prompt in prompts])
+    for what, prompts in ((REFUSAL, adversarial), (FALSE_REFUSAL, harmless)):
+        multi_N = np.array([multi_turn.is_multi_turn(prompt["messages"]) for prompt in prompts])
         rows += [
             {"version": version, "what": what, "turns": turns, "reader": reader, **rate(flagged_N[chosen_N])}
-            for turns, chosen_N in (("first message", ~late_N), (LATER, late_N))
+            for turns, chosen_N in ((SINGLE_TURN, ~multi_N), (MULTI_TURN, multi_N))
             if chosen_N.any()
             for version, by_reader in reading.flags[what].items()
             for reader, flagged_N in by_reader.items()
@@ -191,11 +190,7 @@ def report(
     ]  # fmt: skip
     header = (
         "version",
-        *(
-            f"{what}, by the {reader}"
-            for what in ("violations", "undeclined answers", "false refusals")
-            for reader in READERS
-        ),
+        *(f"{what} rate, by the {reader}" for what in KINDS for reader in READERS),
         "safety reward model, mean",
     )
     categories = sorted({e["category"] for e in by_category})
@@ -203,12 +198,12 @@ def report(
     turned = {(e["version"], e["what"], e["turns"]): e for e in by_turns if e["reader"] == READERS[0]}
     places = list(dict.fromkeys((what, turns) for _, what, turns in turned))
     middle = [
-        "## In the middle of a conversation, by the independent judge",
+        "## Single-turn and multi-turn prompts, by the independent judge",
         "",
         reporting.table(
             (
                 "version",
-                *(f"{what}s, {turns} ({turned[versions[0], what, turns]['prompts']})" for what, turns in places),
+                *(f"{what} rate, {turns} ({turned[versions[0], what, turns]['prompts']})" for what, turns in places),
             ),
             [[v, *(shown(turned[v, what, turns]) for what, turns in places)] for v in versions],
         ),
@@ -217,12 +212,13 @@ def report(
         [
             "# Safety by version",
             "",
-            f"Violations on {adversarial} adversarial prompts, false refusals on {harmless} harmless ones; 95 % intervals.",
-            "The judge's probes were fitted to human judgements and err (its report says how often), so read differences",
-            "between versions rather than levels. The rule belongs to the simulated annotator that labelled the preferences.",
-            "A violation takes the harmful request up. An answer that speaks of something else is none, but it does not",
-            "decline either: the preferences call every answer unsafe that does not decline, warn or redirect. To the",
-            'judge an evasion ("I\'m not sure") is a refusal too; the rule counts refusals in so many words.',
+            f"Violations and refusals on {adversarial} adversarial prompts, false refusals on {harmless} harmless ones.",
+            "Intervals are of 95 %.",
+            "The judge's probes were fitted to human labels, and they err (its report says how often): compare versions rather",
+            "than levels. The rule belongs to the simulated annotator, which also labelled the preferences. A violation helps",
+            "with the harm. A refusal says no, warns or redirects. An answer about something else is neither; the preferences",
+            'call it unsafe. The judge takes an evasion ("I\'m not sure") for a refusal; the rule counts only explicit refusals',
+            "as false refusals.",
             "",
             reporting.table(header, table),
             "## Violations by risk category, by the independent judge",
@@ -231,15 +227,15 @@ def report(
                 ("version", *(f"{c} ({cells[versions[0], c]['prompts']})" for c in categories)),
                 [[v, *(shown(cells[v, c]) for c in categories)] for v in versions],
             ),
-            *(middle if LATER in {turns for _, turns in places} else []),
+            *(middle if MULTI_TURN in {turns for _, turns in places} else []),
         ]
     )
 
 
 def plot(rows: Sequence[dict], by_category: Sequence[dict], versions: Sequence[str]) -> Figure:
-    """Undeclined adversarial prompts and false refusals by version with intervals, and violations by risk category."""
+    """Refusals and false refusals by version with intervals, and violations by risk category."""
     figure = Figure(figsize=(12.5, 3.9), layout="constrained")
-    panels = ((UNDECLINED, "adversarial prompts not declined"), (FALSE_REFUSAL, "false refusals"))
+    panels = ((REFUSAL, "refusals on adversarial prompts"), (FALSE_REFUSAL, "false refusals"))
     for place, (what, title) in enumerate(panels, start=1):
         axes = figure.add_subplot(1, 3, place)
         for shift, reader, colour in ((-0.1, READERS[0], "#1f5fa8"), (0.1, READERS[1], "#c77d2e")):

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
-from modeling.core import dialog, reporting, resumable_generation, runtime, sampling, training
+from modeling.core import dialog, reporting, resumable_generation, runtime, sampling, training, unused_ids
 from modeling.core.recipes import FinetuneRecipe, SamplingRecipe
 from modeling.finetuning import packing
 from modeling.finetuning.packing import IGNORED, Encoded
@@ -117,7 +117,7 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
     )
     trainer = DialogueTrainer(model, arguments, data_collator=collator, train_dataset=rows, processing_class=tokenizer)
     history = training.fit(trainer, out, log, tokens_per_step=round(tokens / len(rows) * recipe.batch_sequences))
-    model.generation_config = generation_config(tokenizer)
+    model.generation_config = generation_config(tokenizer, model.config.vocab_size)
     model.config.use_cache = True
     training.save_model(model, tokenizer, out)
     after = answer_loss(model, tests, collator)  # by all processes: sharded weights are gathered together
@@ -192,8 +192,8 @@ def filler(tokenizer: PreTrainedTokenizerBase) -> int:
     return dialog.closing_token_id(tokenizer) if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
 
-def generation_config(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
-    """What others' tools should do by default: stop at the closing token, sample as Llama 2-Chat does."""
+def generation_config(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> GenerationConfig:
+    """What others' tools should do by default: stop at the closing token, sample as Llama 2-Chat does, only tokens."""
     closing = dialog.closing_token_id(tokenizer)
     stops = sorted({closing, tokenizer.eos_token_id} - {None})
     return GenerationConfig(
@@ -203,6 +203,7 @@ def generation_config(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
         do_sample=True,
         temperature=TEMPERATURE,
         top_p=TOP_P,
+        suppress_tokens=unused_ids.unused_ids(vocab_size, tokenizer) or None,
     )
 
 

@@ -3,11 +3,22 @@
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoTokenizer
+
+from modeling.core import dialog
 from modeling.core.recipes import AdoptRecipe, PretrainRecipe
 from modeling.pretraining import adopt, pretrain
 
 
 def run(config: PretrainRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
-    """Write a Hugging Face directory. Inputs: tokens, tokenizer, adopted_checkpoint (each stage reads what it needs)."""
-    stage = adopt.run if isinstance(config, AdoptRecipe) else pretrain.run
-    return stage(config, inputs, out, log)
+    """Write a Hugging Face directory. Inputs: tokenizer, and tokens or adopted_checkpoint.
+
+    Raises ValueError where an adopted tokenizer cannot encode the dialogues that the base model will be fine-tuned on.
+    """
+    if not isinstance(config, AdoptRecipe):
+        return pretrain.run(config, inputs, out, log)
+    try:
+        dialog.check_tokenizer(AutoTokenizer.from_pretrained(inputs["tokenizer"]))
+    except ValueError as error:
+        raise ValueError(f"{config.source} cannot be adopted: {error}") from error
+    return adopt.run(config, inputs, out, log)

@@ -5,6 +5,7 @@ worth training, nothing at any other), and DDP, FSDP and exact resuming come wit
 """
 
 import json
+import os
 import resource
 import sys
 import time
@@ -17,11 +18,20 @@ import torch
 from transformers import AutoTokenizer, Trainer, TrainingArguments
 
 from modeling.core.recipes import PretrainRecipe
-from modeling.core.training import fit, last_checkpoint, save_model, split_batch, training_arguments
+from modeling.core.training import fit, last_checkpoint, processes, save_model, split_batch, training_arguments
 from modeling.pretraining.model import build, matmul_flops_per_token
 
 # Dense bf16 FLOP/s by the makers' data sheets; what is not here reports TFLOP/s alone.
-PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12, "3090": 71e12}
+PEAK_FLOPS = {
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989e12,
+    "H200": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "4090": 165e12,
+    "3090": 71e12,
+}
 RECOMPUTED_PARAMETERS = 1_000_000_000  # a GPU keeps no activations of a model from here on: they would not fit
 # Repeated more often, data teach nothing more and are learnt by heart (Muennighoff et al. 2023, arXiv 2305.16264: about 16).
 MOST_PASSES = 16
@@ -99,6 +109,7 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
         remove_unused_columns=False,
         activation_checkpointing=torch.cuda.is_available() and parameters >= RECOMPUTED_PARAMETERS,
         dataloader_num_workers=2 if torch.cuda.is_available() else 0,
+        torch_compile=os.environ.get("CRIA_COMPILE") == "1",  # runtime, as CRIA_MICRO_BATCH is
     )
     trainer = Trainer(model, arguments, train_dataset=data, data_collator=collate)
     done = last_checkpoint(Path(arguments.output_dir))
@@ -126,14 +137,18 @@ def collate(rows: list[torch.Tensor]) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "labels": ids}
 
 
+def peak_flops(card: str) -> float | None:
+    """Dense bf16 FLOP/s of a card by the name its driver gives it, None where the table has none."""
+    return next((value for key, value in PEAK_FLOPS.items() if key in card), None)
+
+
 def speed_figures(tokens_per_s: float, flops_per_token: float) -> dict[str, float]:
     """tokens/s, TFLOP/s of model arithmetic, MFU where the device's peak is known, peak memory in GB (of this process)."""
     figures = {"tokens_per_s": round(tokens_per_s), "model_tflops": round(tokens_per_s * flops_per_token / 1e12, 3)}
     if torch.cuda.is_available():
-        name = torch.cuda.get_device_name()
-        peak = next((value for key, value in PEAK_FLOPS.items() if key in name), None)
+        peak = peak_flops(torch.cuda.get_device_name())
         if peak is not None:
-            figures["mfu"] = round(tokens_per_s * flops_per_token / (peak * torch.cuda.device_count()), 4)
+            figures["mfu"] = round(tokens_per_s * flops_per_token / (peak * processes()), 4)
         figures["peak_memory_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
     else:
         unit = 1 if sys.platform == "darwin" else 1024

@@ -36,6 +36,10 @@ PIECES = (
     r"|\s+(?!\S)"
     r"|\s+"
 )
+# Learning takes time in the square of a piece's length, encoding in its length. So learning reads a run of letters, signs or
+# blanks in pieces of at most this many characters, far more than a token of use has.
+LONGEST_RUN = 128
+LEARNING_PIECES = PIECES.replace("+", f"{{1,{LONGEST_RUN}}}").replace("*", f"{{0,{LONGEST_RUN}}}")
 
 
 def run(config: TokenizerRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
@@ -65,7 +69,7 @@ def train(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
     texts = list(texts)
     alphabet = covering_alphabet(texts, limit=vocab_size - len(SPECIALS) - 256)
     learner = Tokenizer(models.BPE())
-    learner.pre_tokenizer = _pieces()
+    learner.pre_tokenizer = _pieces(LEARNING_PIECES)
     learner.train_from_iterator(
         texts,
         trainers.BpeTrainer(
@@ -151,8 +155,8 @@ def _shards(mixture: Path) -> list[Path]:
     return paths
 
 
-def _pieces() -> pre_tokenizers.PreTokenizer:
-    return pre_tokenizers.Split(Regex(PIECES), "isolated")
+def _pieces(pattern: str) -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Split(Regex(pattern), "isolated")
 
 
 def _assemble(learner: Tokenizer) -> PreTrainedTokenizerFast:
@@ -164,7 +168,7 @@ def _assemble(learner: Tokenizer) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(
         models.BPE({name: index for index, name in enumerate(names)}, merges, byte_fallback=True, fuse_unk=False)
     )
-    tokenizer.pre_tokenizer = _pieces()
+    tokenizer.pre_tokenizer = _pieces(PIECES)
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIALS])
     tokenizer.post_processor = processors.TemplateProcessing(

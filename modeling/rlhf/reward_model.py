@@ -71,7 +71,7 @@ def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> 
         seed=config.seed,
         max_length=None,  # rows are cut to the context above, where the loss is counted
         activation_checkpointing=device().type == "cuda",
-        model_init_kwargs={"dtype": "float32"},
+        model_init_kwargs={"dtype": "float32", "device_map": None},  # TRL's "auto" would spread it over what is free
         remove_unused_columns=False,
         train_sampling_strategy="sequential",  # the order is made below
     )

@@ -131,14 +131,17 @@ def _smaller_chat(scale: Scale) -> Scale:
 
 
 def llama2_34b() -> Scale:
+    """Llama 2 34B and Llama 2-Chat 34B."""
     return _smaller_chat(_family(48, 64, 8, 8192, 22_016, 1.5e-4))
 
 
 def llama2_13b() -> Scale:
+    """Llama 2 13B and Llama 2-Chat 13B."""
     scale = _smaller_chat(_family(40, 40, 40, 5120, 13_824, 3e-4))
     return replace(scale, ppo=replace(scale.ppo, beta=0.01))
 
 
 def llama2_7b() -> Scale:
+    """Llama 2 7B and Llama 2-Chat 7B."""
     scale = _smaller_chat(_family(32, 32, 32, 4096, 11_008, 3e-4))
     return replace(scale, ppo=replace(scale.ppo, beta=0.01))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from data_cleaning.recipes import Source, SourcesRecipe
-from data_cleaning.sources import fetch
-from data_cleaning.sources.transport import FetchError
+from data_cleaning.sources import fetch, table
+from data_cleaning.sources.errors import Unreachable
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -22,7 +22,7 @@ class Quiet:
 
 
 def source(name: str, uri: str, **fields) -> Source:
-    values = fetch.DEFAULTS | {"name": name, "uri": uri, "license": "MIT", "reader": "auto"} | fields
+    values = table.DEFAULTS | {"name": name, "uri": uri, "license": "MIT", "reader": "auto"} | fields
     return Source(**values)
 
 
@@ -41,12 +41,10 @@ def sources_artifact(folder: Path, files: dict[str, bytes], reader: str = "auto"
 @functools.lru_cache(maxsize=1)
 def real_sources(folder: Path) -> Path:
     """The `sources` artifact of tests/sources.toml, without limits; skips where neither cache nor network has it."""
-    chosen = fetch.load_sources(CHECKOUT / "tests" / "sources.toml")
+    chosen = table.load_sources(CHECKOUT / "tests" / "sources.toml")
     chosen = tuple(s for s in chosen if s.use in ("corpus", "language_model"))
     try:
         fetch.run(SourcesRecipe(chosen), {}, folder, Quiet())
-    except FetchError as error:
-        if "cannot reach" in str(error):
-            pytest.skip(str(error))
-        raise
+    except Unreachable as error:
+        pytest.skip(str(error))
     return folder

@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from data_cleaning.documents import LABELLED_SCHEMA, write_shard
 
+LINE_SEPARATORS = "\u2028 \u2029 \x85 \x0b \x0c \x1c \x1d \x1e"  # str.splitlines cuts at each, JSON Lines at none
+
 
 @functools.cache
 def manual() -> list[str]:

@@ -13,6 +13,7 @@ from data_cleaning.documents import read_documents, text_bytes
 from data_cleaning.reading import extract
 from data_cleaning.recipes import ExtractRecipe, MixtureRecipe, SourcesRecipe
 from data_cleaning.sources import fetch
+from data_cleaning.sources.table import load_sources
 from tests.data_cleaning.samples import artifact, contents, manual, table
 
 RECIPE = MixtureRecipe(
@@ -134,7 +135,7 @@ def test_a_source_delivered_again_takes_the_place_of_what_it_held(tmp_path, log)
         (tmp_path / snapshot).mkdir()
         rows = [json.dumps({"id": number, "text": text}) + "\n" for number, text in enumerate(texts)]
         (tmp_path / snapshot / "facts.jsonl").write_text("".join(rows))
-    both = fetch.load_sources(tmp_path / "sources.toml")
+    both = load_sources(tmp_path / "sources.toml")
     inputs = {}
     for one in both:
         raw, documents = tmp_path / one.snapshot / "raw", tmp_path / one.snapshot / "documents"

@@ -130,7 +130,7 @@ def test_the_workers_of_a_killed_stage_end_with_it(tmp_path):
 EXTRACT = """
 import sys
 from pathlib import Path
-from data_cleaning import extract
+from data_cleaning.reading import extract
 from data_cleaning.recipes import ExtractRecipe
 from tests.data_cleaning.raw import Quiet
 extract.UNIT_FILES = 1

@@ -12,6 +12,8 @@ from modeling.rlhf import rejection_sampling
 from tests.modeling import toy_rlhf
 from tests.modeling.rlhf import test_rejection_sampling
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):

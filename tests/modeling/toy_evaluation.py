@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_cleaning.recipes import SourcesRecipe
-from data_cleaning.sources import fetch
+from data_cleaning.sources import fetch, table
 from modeling.core.recipes import EvaluationRecipe, SamplingRecipe
 from modeling.dialogues import judge_labels
 from modeling.evaluation import generations
@@ -25,7 +25,7 @@ RECIPE = EvaluationRecipe(
 
 def fetch_sources(folder: Path, names: set[str], log) -> Path:
     """The named entries of sources.toml, from the download cache."""
-    sources = tuple(source for source in fetch.load_sources(ROOT / "sources.toml") if source.name in names)
+    sources = tuple(source for source in table.load_sources(ROOT / "sources.toml") if source.name in names)
     assert {source.name for source in sources} == names
     folder.mkdir(parents=True)
     fetch.run(SourcesRecipe(sources), {}, folder, log)

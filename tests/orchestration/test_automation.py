@@ -147,6 +147,65 @@ def test_new_data_flows_on_into_what_was_released_and_nothing_else(instance, tmp
     assert (store() / "tiny").is_dir() and not (store() / "laptop").exists()
 
 
-def test_a_person_switches_automation_on():
-    assert {sensor.name: sensor.job_name for sensor in defs.sensors} == {"new_snapshots": "corpus", "new_data": "model"}
-    assert {sensor.default_status for sensor in defs.sensors} == {dg.DefaultSensorStatus.STOPPED}
+def ended(instance, request, job, status, reason=None) -> None:
+    """A run of a request that has ended so, as its process, the code server or `close_dead_runs` says it."""
+    tags = {
+        **request.tags,
+        "dagster/run_key": request.run_key,
+        **({"dagster/failure_reason": reason} if reason else {}),
+    }
+    run = instance.create_run_for_job(defs.resolve_job_def(job), status=dg.DagsterRunStatus.STARTED, tags=tags)
+    if status == dg.DagsterRunStatus.FAILURE:
+        instance.report_run_failed(run)
+    elif status == dg.DagsterRunStatus.CANCELED:
+        instance.report_run_canceled(run)
+
+
+def needs_new_data(tmp_path) -> None:
+    """A released scale whose mixture has read other data than lies there now."""
+    write_table(tmp_path, "2026-11")
+    cleaned("2026-11")
+    published("mixture", "tiny")
+    published("bundle", "tiny")
+    published("decontaminated", "2026-11", "other bytes")
+
+
+@pytest.mark.parametrize("sensor", [automation.new_snapshots, automation.new_data])
+def test_a_killed_run_is_requested_again_once_dagster_had_time_to_retry_it(sensor, instance, tmp_path, monkeypatch):
+    if sensor is automation.new_data:
+        needs_new_data(tmp_path)
+    request = look(instance, sensor).run_requests[0]
+    ended(instance, request, sensor.job_name, dg.DagsterRunStatus.FAILURE)
+    assert request.partition_key not in {asked.partition_key for asked in look(instance, sensor).run_requests or []}
+    monkeypatch.setattr(automation, "PAUSE", datetime.timedelta(0))
+    again = look(instance, sensor).run_requests[0]
+    assert again.partition_key == request.partition_key and again.run_key != request.run_key
+    retried = instance.create_run_for_job(
+        defs.resolve_job_def(sensor.job_name), status=dg.DagsterRunStatus.STARTING, tags=request.tags
+    )
+    said = look(instance, sensor)
+    assert request.partition_key not in {asked.partition_key for asked in said.run_requests or []}
+    instance.report_run_canceled(retried)
+    assert look(instance, sensor).run_requests[0].run_key == again.run_key
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(dg.DagsterRunStatus.FAILURE, "STEP_FAILURE"), (dg.DagsterRunStatus.CANCELED, None)],
+)
+def test_new_data_is_not_asked_for_again_where_a_stage_failed_or_a_person_canceled(
+    status, reason, instance, tmp_path, monkeypatch
+):
+    """Dagster starts no second run with the same key."""
+    monkeypatch.setattr(automation, "PAUSE", datetime.timedelta(0))
+    needs_new_data(tmp_path)
+    (request,) = look(instance, automation.new_data).run_requests
+    ended(instance, request, "model", status, reason)
+    (same,) = look(instance, automation.new_data).run_requests
+    assert same.run_key == request.run_key
+
+
+def test_a_person_switches_on_what_starts_runs():
+    status = {sensor.name: sensor.default_status for sensor in defs.sensors}
+    assert {name for name, value in status.items() if value == dg.DefaultSensorStatus.RUNNING} == {"dead_runs"}
+    assert {"new_snapshots", "new_data"} < set(status)

@@ -1,29 +1,43 @@
 """Stages as real Dagster assets: metadata, data versions, reuse, failures, gates that block."""
 
-import os
 import signal
 
 import dagster as dg
 
-from orchestration import execution, factory, metadata, records
-from orchestration.run import PID_TAG
+from orchestration import execution, factory, gate_checks, metadata, records
+from orchestration.machine import machine
 from orchestration.stage import Gate
 from orchestration.store import artifact
 from tests.orchestration.toy import ToyRecipe, even, toy
 
 
+def definitions(stages, gates=(), only=None, check=None) -> dg.Definitions:
+    """Toys and their gates, with a job `toys` of all of them, `only` one, or a check alone."""
+    selection = (
+        dg.AssetSelection.checks(check)
+        if check
+        else dg.AssetSelection.assets(only)
+        if only
+        else dg.AssetSelection.all()
+    )
+    return dg.Definitions(
+        assets=[factory.build_asset(stage, gates) for stage in stages],
+        asset_checks=[gate_checks.build_check(gate) for gate in gates],
+        jobs=[dg.define_asset_job("toys", selection, executor_def=dg.in_process_executor)],
+        resources={"machine": machine},
+    )
+
+
 def run(stages, gates=(), only=None, instance=None, check=None):
-    """Materializes toys, `only` one of them, or executes a check of it alone."""
-    assets = [factory.build_asset(stage, gates) for stage in stages]
-    checks = [factory.build_check(gate) for gate in gates]
-    selection = dg.AssetSelection.checks(check) if check else dg.AssetSelection.all()
-    job = dg.define_asset_job("toys", selection, executor_def=dg.in_process_executor)
-    defs = dg.Definitions(assets=assets, asset_checks=checks, jobs=[job])
-    return defs.resolve_job_def("toys").execute_in_process(
-        tags={"dagster/partition": "tiny"},  # as the UI launches it; by `partition_key` no check alone is accepted
-        instance=instance or dg.DagsterInstance.ephemeral(),
-        raise_on_error=False,
-        asset_selection=[dg.AssetKey(only)] if only else None,
+    """Executes the job of `definitions`."""
+    return (
+        definitions(stages, gates, only, check)
+        .resolve_job_def("toys")
+        .execute_in_process(
+            tags={"dagster/partition": "tiny"},  # as the UI launches it; by `partition_key` no check alone is accepted
+            instance=instance or dg.DagsterInstance.ephemeral(),
+            raise_on_error=False,
+        )
     )
 
 
@@ -151,12 +165,6 @@ def test_a_check_executed_alone_says_what_to_materialize_first(monkeypatch):
         run([parent, child], [gate], check=key)
     )
     assert execution.read_gates("child", "tiny") == before, "no verdict on what was never made"
-
-
-def test_a_run_carries_the_process_that_it_runs_in():
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = run([toy("first")], instance=instance)
-        assert instance.get_run_by_id(result.run_id).tags[PID_TAG] == str(os.getpid())
 
 
 def test_markdown_is_shown_once_and_without_pictures_that_the_ui_has_not(tmp_path):

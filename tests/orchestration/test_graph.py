@@ -38,8 +38,8 @@ WINGS = {
         {"gates"},
     ),
     "data_cleaning": (
-        {"files", "store_layout"},
-        {"recipes", "shards", "documents"},
+        {"files", "paths", "store_layout"},
+        {"recipes", "shards", "documents", "json_lines"},
         {"filters", "reading", "report"},
         {"sources", "dedup", "contamination", "heldout"},
         {"mixture"},

@@ -66,6 +66,18 @@ def test_servers_are_announced_and_all_end(number):
     assert not any(map(listens, ports))
 
 
+def test_a_server_is_seen_where_a_proxy_is_set_that_does_not_reach_it(monkeypatch):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    number = free_port()
+    with subprocess.Popen([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(number)]) as server:
+        seen = serve.wait_until_up(f"http://127.0.0.1:{number}", server, seconds=20)
+        server.terminate()
+    assert seen
+
+
 def test_a_taken_port_is_named_before_any_work():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -1,6 +1,8 @@
 """One small release for all tests of this folder, made by the real stage from a real store."""
 
 import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -45,9 +47,14 @@ def opened(bundle):
 def url(opened):
     port = free_port()
     show_every, demo.SHOW_EVERY = demo.SHOW_EVERY, 0.0
-    page = demo.launch(opened, "127.0.0.1", port, wait=False)
+    server = demo.server(opened, "127.0.0.1", port)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
     yield f"http://127.0.0.1:{port}"
-    page.close()
+    server.should_exit = True
+    thread.join(timeout=20)
     demo.SHOW_EVERY = show_every
 
 

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 import yaml
+from jinja2.sandbox import SandboxedEnvironment
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_cleaning.files import sha256_of
 from modeling.core import dialog
 from release import bundle as bundles
-from release import export, licenses, lineage
+from release import export, gates, licenses, lineage
 from tests.release import toy_store
 
 
@@ -42,6 +43,37 @@ def test_transformers_loads_the_bundle_and_every_version_with_the_logits_of_its_
         assert torch.equal(released, made)
         seen.append(released)
     assert not torch.equal(seen[0], seen[1])
+
+
+DIALOGUES = [
+    [("user", "What is a cria?")],
+    [("system", "Be brief."), ("user", "\n What is a llama?  ")],
+    [("user", "Hi"), ("assistant", ""), ("user", "Tell me\n\nabout the sea – 日本 🙂"), ("assistant", "{{ 7 }}"), ("user", "x")],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("turns", DIALOGUES)
+def test_a_server_with_plain_jinja_reads_the_ids_that_were_trained(bundle, turns):
+    messages = [{"role": role, "content": content} for role, content in turns]
+    for version in bundles.read(bundle).offered:
+        tokenizer = AutoTokenizer.from_pretrained(version.path)
+        template = SandboxedEnvironment().from_string((version.path / "chat_template.jinja").read_text())
+        text = template.render(messages=messages, add_generation_prompt=True, bos_token="<s>", eos_token="</s>")
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert ids == dialog.encode_prompt(tokenizer, messages)
+
+
+@pytest.mark.parametrize("template, told", [
+    ("{% generation %}{{ messages }}{% endgeneration %}", "unknown tag 'generation'"),
+    ("{% for m in messages %}{{ m['content'] + ('!' if 'llama' in m['content'] else '') + eos_token }}{% endfor %}",
+     "it gives other ids"),
+    ("{{ raise_exception('never') }}", "never"),
+])  # fmt: skip
+def test_the_gate_stops_a_template_that_no_other_server_can_use(bundle, template, told):
+    tokenizer = AutoTokenizer.from_pretrained(bundle)
+    assert gates.template_fault(tokenizer) is None
+    tokenizer.chat_template = template
+    assert told in gates.template_fault(tokenizer)
 
 
 def test_generate_ends_answers_by_itself(bundle):

@@ -21,5 +21,8 @@ def test_results_are_of_the_store_that_is_named(store):
 def test_the_chat_opens_the_store_and_the_port_that_are_named(tmp_path):
     done = make("chat", CRIA_STORE=str(tmp_path))
     assert done.returncode and str(tmp_path / "tiny" / "bundle") in done.stderr
+    for stated in ("~/store", "$HOME/store"):  # as an env file passes them: through no shell
+        done = make("chat", CRIA_STORE=stated, HOME=str(tmp_path))
+        assert done.returncode and str(tmp_path / "store" / "tiny" / "bundle") in done.stderr
     done = make("chat", CRIA_STORE=str(tmp_path), CRIA_CHAT_PORT="eighty")
     assert done.returncode and "--port: invalid int value: 'eighty'" in done.stderr

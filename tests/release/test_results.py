@@ -1,8 +1,10 @@
+import re
 import shutil
 
 import pytest
 
 from release import figures, lineage, results
+from tests.conftest import ROOT
 from tests.release import toy_store
 
 
@@ -39,28 +41,26 @@ def test_every_number_is_that_of_its_record(store):
     assert cells(text, "max")[1:] == [f"{curve[n - 1]['max']:.3f}" for n in (1, 2, 4, 6)]
     assert cells(text, "safety model on safety pairs")[-1].count("%") == 1
     assert "| 0.625 |" in text
-    assert text.count("Answers at temperature 0.8, top-p 0.9.") == 2
+    assert " ".join(text.split()).count("Answers at temperature 0.8, top-p 0.9.") == 2
     warm = [line.split(" | ") for line in text.split("by sampling temperature**")[1].split("**")[0].splitlines()]
     assert [row[1:] for row in warm if row[0] == "| SFT"] == [["–"] * 4 + ["25 %", "75 % |"]]
     first = lineage.read(store.folder("temperature_curve", "tiny")).record["metrics"]["rows"][0]
     assert [row[1][:6] for row in warm if row[0] == "| chat"] == [f"{100 * first['win_rate']:.1f} %"]
     by_turns = lineage.read(store.folder("safety_rates", "tiny")).record["metrics"]["by_turns"]
-    late = next(
-        r for r in by_turns if (r["version"], r["what"], r["turns"]) == ("chat", "undeclined answer", "later turn")
-    )
-    assert late["prompts"] == 5 and "Prompts for undeclined answers: 15 first messages, 5 later turns" in text
-    middle = text.split("**Safety in the middle")[1]
-    assert figures.interval(late, "rate") == cells(middle, "chat")[3]
+    multi = next(r for r in by_turns if (r["version"], r["what"], r["turns"]) == ("chat", "refusal", "multi-turn"))
+    assert multi["prompts"] == 5 and "Prompts for refusals: 15 single-turn, 5 multi-turn" in text
+    turns = text.split("**Refusal rates on single-turn and multi-turn")[1]
+    assert figures.interval(multi, "rate") == cells(turns, "chat")[3]
     for name in ("bits_per_byte", "reward_report", "win_rates", "temperature_curve", "safety_rates"):
         assert lineage.read(store.folder(name, "tiny")).record["fingerprint"][:12] in text
 
 
-def test_first_messages_alone_make_no_table_of_turns(copied):
+def test_single_turn_prompts_alone_make_no_table_of_turns(copied):
     artifact = lineage.read(copied.folder("safety_rates", "tiny"))
-    first = [row for row in artifact.record["metrics"]["by_turns"] if row["turns"] == "first message"]
+    first = [row for row in artifact.record["metrics"]["by_turns"] if row["turns"] == "single-turn"]
     artifact.record["metrics"]["by_turns"] = first
     assert [section.title for section in figures.sections({"safety_rates": artifact})] == [
-        "Violations and false refusals"
+        "Violation and refusal rates"
     ]
 
 
@@ -102,18 +102,23 @@ def test_the_few_numbers_are_those_of_the_tables(store):
     """Each cell of the summary stands in the long tables too, where its row belongs."""
     texts = results.render(store.root, "tiny")
     short, text = texts["summary"], texts["results"]
-    assert cells(short, "Bits per byte, all held-out text (xz, PPMd order 6)")[1].startswith("**1.869** (")
-    right = cells(short, "Safety reward model right on held-out pairs, 'significantly better' ones")[1].split(", ")
+    assert cells(short, "Bits per byte on held-out text: base model, xz, PPMd order 6")[1].startswith("**1.869**, ")
+    accuracy = cells(short, "Safety reward model, accuracy on held-out pairs: all, 'significantly better'")[1]
     row = cells(text, "safety model on safety pairs")
-    assert [part.strip("*") for part in right] == [row[-1], row[1]]
-    best = cells(text, "max")
-    assert cells(short, "Reward of one answer, of the best of 6")[1] == f"{best[1]} → **{best[-1]}**"
-    table = section(text, "Win rates against")
-    assert cells(short, "chat more harmless than SFT, independent judge")[1] == f"**{cells(table, 'chat')[4]}**"
-    table = section(text, "Violations")
+    assert accuracy == f"**{row[-1]}**, {row[1]}"
+    row = cells(section(text, "Win rates against"), "chat")
+    assert cells(short, "chat against SFT, helpfulness win rate: independent judge, reward models")[1] == (
+        f"**{row[2]}**, {row[1]}"
+    )
+    assert cells(short, "chat against SFT, harmlessness win rate: independent judge, reward models")[1] == (
+        f"**{row[4]}**, {row[3]}"
+    )
+    table = section(text, "Violation and refusal rates")
     sft, chat = cells(table, "SFT"), cells(table, "chat")
-    shown = cells(short, "Adversarial prompts not declined, SFT → chat, independent judge")[1]
-    assert shown == f"{sft[3]} → **{chat[3]}**"
+    for name, column in (("Refusal rate on adversarial prompts", 3), ("False refusal rate on harmless prompts", 5)):
+        assert cells(table, "Version")[column] == f"{name.split(' rate')[0].lower()} rate, independent judge"
+        shown = cells(short, f"{name}, SFT → chat: independent judge")[1]
+        assert shown == f"{sft[column]} → **{chat[column]}**"
     assert cells(short, "Time of all stages")[1] == cells(section(text, "Time"), "**all**")[1]
 
 
@@ -149,3 +154,33 @@ def test_short_and_long_tables_go_where_their_markers_are(store, tmp_path):
     assert "**Bits per byte" in page.read_text() and "| Time of all stages |" not in page.read_text()
     readme.write_text("<!-- summary:tiny -->\n")
     assert results.main(["--store", str(store.root), "--scale", "tiny", "--write", str(readme)]) == 1
+
+
+def test_lines_of_text_are_short(store):
+    for text in results.render(store.root, "tiny").values():
+        assert all(len(line) <= 120 for line in text.splitlines() if not line.startswith("|"))
+
+
+def between(page, marker):
+    """What stands between the lines of a marker in a page of the checkout."""
+    return (ROOT / page).read_text(encoding="utf-8").split(f"<!-- {marker} -->\n")[1].split(f"<!-- /{marker} -->")[0]
+
+
+def first_cells(text):
+    return [line.split(" | ")[0].lower() for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(("scale", "page"), [("laptop", "README.md"), ("adopted", "docs/results.md")])
+def test_the_pages_hold_the_tables_in_the_words_of_today(store, scale, page):
+    """Names of rows, titles and heads; their numbers are those of another store."""
+    texts = results.render(store.root, "tiny")
+    assert first_cells(between(page, f"summary:{scale}")) == first_cells(texts["summary"])
+    shown = between("docs/results.md", f"results:{scale}")
+    titles = re.compile(r"^\*\*([A-Z][^(*]*)", re.MULTILINE)
+    by_turns = {"Refusal rates on single-turn and multi-turn prompts"} if scale == "laptop" else set()
+    assert set(titles.findall(shown)) == set(titles.findall(texts["results"])) - by_turns
+    heads = re.compile(r"^(\|.*)\n\|---", re.MULTILINE)
+    sampled = [
+        head for head in heads.findall(shown) if "T = " not in head and "N = " not in head
+    ]  # these are the recipe's
+    assert len(sampled) >= 6 and set(sampled) <= set(heads.findall(texts["results"]))

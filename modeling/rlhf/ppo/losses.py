@@ -22,9 +22,8 @@ def token_logprobs(logits_BTV: Tensor, tokens_BT: Tensor) -> Tensor:
 
 
 def token_entropy(logits_BTV: Tensor) -> Tensor:
-    """Entropy of the next-token distribution at each position, in nats, float32."""
-    logp_BTV = logits_BTV.float().log_softmax(-1)
-    return -(logp_BTV.exp() * logp_BTV).sum(-1)
+    """Entropy of the next-token distribution at each position, in nats, float32. Logits of -inf add nothing."""
+    return torch.special.entr(logits_BTV.float().softmax(-1)).sum(-1)
 
 
 def masked_sum(values_BT: Tensor, mask_BT: Tensor) -> Tensor:

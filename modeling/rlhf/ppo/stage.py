@@ -21,7 +21,7 @@ from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling.core import runtime, training
+from modeling.core import runtime, training, unused_ids
 from modeling.core.recipes import PpoRecipe
 from modeling.rlhf.ppo import report as ppo_report
 from modeling.rlhf.ppo import rollout
@@ -62,6 +62,7 @@ def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
     tokenizer = AutoTokenizer.from_pretrained(inputs["policy"])
     check_tokenizers(tokenizer, [inputs["helpfulness_reward_model"], inputs["safety_reward_model"]])
     policy = load_float32(AutoModelForCausalLM, inputs["policy"], where)
+    unused_ids.bar(policy, tokenizer)  # in rollouts and in their log-probabilities, the reference's too
     limit = policy.config.max_position_embeddings - recipe.sampling.max_new_tokens
     prompts, too_long = rollout.load_prompts(inputs["prompts"], "rl", tokenizer, limit)
     heldout, also_too_long = rollout.load_prompts(inputs["prompts"], "validation", tokenizer, limit)

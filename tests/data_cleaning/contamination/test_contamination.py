@@ -15,7 +15,7 @@ from data_cleaning.documents import read_documents
 from data_cleaning.filters.words import normalised, split_words
 from data_cleaning.recipes import ContaminationRecipe, SourcesRecipe
 from data_cleaning.sources import fetch
-from tests.data_cleaning.samples import artifact, contents, manual, table
+from tests.data_cleaning.samples import LINE_SEPARATORS, artifact, contents, manual, table
 
 RECIPE = ContaminationRecipe(ngram_words=11, max_contaminated=0.5, skip_budget=4)
 SCIENCE = {
@@ -122,6 +122,14 @@ def test_sources_with_several_files_keep_their_names_apart(benchmarks):
     (benchmarks / "raw" / "open" / "more.jsonl").write_text(json.dumps(OPEN) + "\n\n")
     names = [(sample.benchmark, sample.number) for sample in read_samples(benchmarks)]
     assert names == [("open/more", 0), ("open/test", 0), ("reading", 0), ("science", 0)]
+
+
+def test_line_separators_inside_strings_end_no_sample(benchmarks):
+    rows = [OPEN | {"question": f"who painted{LINE_SEPARATORS}the ceiling"}, OPEN]
+    lines = (json.dumps(row, ensure_ascii=False) for row in rows)
+    (benchmarks / "raw" / "open" / "test.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    found = [(sample.number, sample.text) for sample in read_samples(benchmarks) if sample.benchmark == "open"]
+    assert found == [(number, verbalise(row)[1]) for number, row in enumerate(rows)]
 
 
 @pytest.mark.parametrize("line", ["{not json", '{"answer": "no question"}', "[1]"])

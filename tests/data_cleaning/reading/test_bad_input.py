@@ -168,7 +168,7 @@ def test_a_full_disk_ends_the_run(tmp_path, log):
 MEMORY = """
 import json, resource, sys
 from pathlib import Path
-from data_cleaning import extract
+from data_cleaning.reading import extract
 from data_cleaning.recipes import ExtractRecipe
 from tests.data_cleaning.raw import Quiet
 import pyarrow.parquet

@@ -14,6 +14,7 @@ from data_cleaning.reading.packaged_readers import chat_turns
 from data_cleaning.reading.raw_records import Bad
 from data_cleaning.reading.readers import READERS, reader_for
 from tests.data_cleaning.raw import real_sources
+from tests.data_cleaning.samples import LINE_SEPARATORS
 
 MAX = 1 << 20
 
@@ -115,6 +116,16 @@ def test_jsonl_keeps_what_is_whole_and_places_what_is_not(tmp_path):
     data = (tmp_path / "a.jsonl").read_bytes()
     assert [data[b.offset : b.offset + 5] for b in bad] == [b"{brok", b'{"bod', b'{"tex']
     assert bad[1].error == 'no string under "text"; it has body'
+
+
+def test_line_separators_inside_strings_end_no_document(tmp_path):
+    text = f"a{LINE_SEPARATORS}b"
+    rows = "\n".join(json.dumps({"text": text + end}, ensure_ascii=False) for end in "12")
+    for kind in ("jsonl", "json"):
+        good, bad = read(kind, write(tmp_path / f"a.{kind}", rows))
+        assert ([r.text for r in good], bad) == ([text + "1", text + "2"], [])
+    good, bad = read("csv", write(tmp_path / "a.csv", f'text\n{text}\n"{text}"\n'))
+    assert ([r.text for r in good], bad) == ([text, text], [])
 
 
 def test_json_in_its_shapes(tmp_path):

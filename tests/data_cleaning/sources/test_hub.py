@@ -4,13 +4,14 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import subprocess
 import sys
-import threading
 
 import pytest
 
 from tests.data_cleaning.raw import CHECKOUT
+from tests.data_cleaning.sources.conftest import serving
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"data/a.jsonl": b'{"text": "a"}\n', "data/b.jsonl": b'{"text": "b"}\n', "README.md": b"about"}
@@ -30,6 +31,10 @@ class Hub(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         name = path.partition("/resolve/main/")[2] or path.partition(f"/resolve/{COMMIT}/")[2]
+        if "/busy/" in path:
+            self.send_response(503)
+            self.end_headers()
+            return
         if "/resolve/" in path and name not in FILES:
             self.send_response(404)
             self.send_header("X-Error-Code", "EntryNotFound")
@@ -57,26 +62,25 @@ class Hub(http.server.BaseHTTPRequestHandler):
 FETCH = """
 import sys
 from pathlib import Path
-from data_cleaning import fetch
 from data_cleaning.recipes import SourcesRecipe
+from data_cleaning.sources import faults, fetch
+from data_cleaning.sources.errors import FetchError, Unreachable
 from tests.data_cleaning.raw import Quiet, source
+faults.TRIES = 1
 for number, (uri, sha256) in enumerate(zip(sys.argv[2::2], sys.argv[3::2])):
     out = Path(sys.argv[1]) / str(number)
     out.mkdir()
     try:
         fetch.run(SourcesRecipe((source("hub", uri, sha256=sha256),)), {}, out, Quiet())
-    except fetch.FetchError as error:
-        (out / "error").write_text(str(error))
+    except (FetchError, Unreachable) as error:
+        (out / "error").write_text(f"{type(error).__name__} {error}")
 """
 
 
 @pytest.fixture
 def hub():
-    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=web.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{web.server_port}"
-    web.shutdown()
-    web.server_close()
+    with serving(Hub) as address:
+        yield address
 
 
 def test_a_file_and_a_glob_of_a_repository_are_fetched_and_pinned(tmp_path, hub):
@@ -87,6 +91,7 @@ def test_a_file_and_a_glob_of_a_repository_are_fetched_and_pinned(tmp_path, hub)
     asked += [repository + "data/", several, repository + "data/none", one[::-1], repository + "data/a.jsonl", "0" * 64]
     outer = f"deep/c.jsonl {hashlib.sha256(CROSSED['deep/c.jsonl']).hexdigest()}\n".encode()
     asked += [repository + "deep/*.jsonl", hashlib.sha256(outer).hexdigest(), repository + "data/*.txt", "2" * 64]
+    asked += ["hf://datasets/org/busy@main/data/*.jsonl", "3" * 64]
     environment = os.environ | {"HF_ENDPOINT": hub, "CRIA_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(CHECKOUT)}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "127.0.0.1"}
     command = [sys.executable, "-c", FETCH, str(tmp_path), *asked]
@@ -101,3 +106,4 @@ def test_a_file_and_a_glob_of_a_repository_are_fetched_and_pinned(tmp_path, hub)
     assert f"expected {'0' * 64}, got {one}" in (tmp_path / "4/error").read_text()
     assert [path.name for path in (tmp_path / "5/raw/hub").rglob("*.jsonl")] == ["c.jsonl"], "* stays within a folder"
     assert "no file of org/name fits 'data/*.txt'" in (tmp_path / "6/error").read_text()
+    assert re.match("Unreachable .*503", (tmp_path / "7/error").read_text()), "a busy hub may answer the next time"

@@ -2,13 +2,15 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from data_cleaning.recipes import SourcesRecipe
-from data_cleaning.sources import fetch
-from data_cleaning.sources.transport import FetchError, SourceError
+from data_cleaning.sources import fetch, table
+from data_cleaning.sources.errors import FetchError, SourceError
 from tests.data_cleaning.raw import CHECKOUT, source
 
 
@@ -27,23 +29,30 @@ OWN = 'name = "own"\nuri = "own.txt"\nlicense = "MIT"\nreader = "auto"'
 
 def test_the_committed_tables_are_pinned_licensed_and_hold_one_language_model():
     for path in (CHECKOUT / "sources.toml", CHECKOUT / "tests" / "sources.toml"):
-        chosen = fetch.load_sources(path)
+        chosen = table.load_sources(path)
         assert all(s.license and len(s.sha256) == 64 and s.uri.startswith("pip://") for s in chosen)
         assert [s.name for s in chosen if s.use == "language_model"] == ["lid"]
-        assert {s.use for s in chosen} == set(fetch.USES)
+        assert {s.use for s in chosen} == set(table.USES)
         assert "sharegpt" not in {s.name for s in chosen}
+
+
+def test_fetching_knows_no_reader():
+    """A suffix that a reader learns makes no download anew."""
+    code = "import sys, data_cleaning.sources.fetch; print([m for m in sys.modules if m.startswith('data_cleaning.reading')])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert "archives" in done.stdout and "readers" not in done.stdout
 
 
 def test_an_opt_in_source_comes_only_when_it_is_named(monkeypatch):
     monkeypatch.setenv("CRIA_OPT_IN", "sharegpt")
-    assert "sharegpt" in {s.name for s in fetch.load_sources(CHECKOUT / "sources.toml")}
+    assert "sharegpt" in {s.name for s in table.load_sources(CHECKOUT / "sources.toml")}
     monkeypatch.setenv("CRIA_OPT_IN", "sharegbt")
     with pytest.raises(SourceError, match="CRIA_OPT_IN names sharegbt"):
-        fetch.load_sources(CHECKOUT / "sources.toml")
+        table.load_sources(CHECKOUT / "sources.toml")
 
 
 def test_defaults_and_local_paths(tmp_path):
-    (one,) = fetch.load_sources(write_sources(tmp_path, OWN))
+    (one,) = table.load_sources(write_sources(tmp_path, OWN))
     assert one.uri == str(tmp_path / "own.txt")
     assert (one.snapshot, one.use, one.factual, one.limit, one.opt_in, one.profile) == (
         "base",
@@ -71,31 +80,31 @@ def test_defaults_and_local_paths(tmp_path):
 )
 def test_a_wrong_entry_is_refused_in_one_line(tmp_path, entry, message):
     with pytest.raises(SourceError, match=message) as caught:
-        fetch.load_sources(write_sources(tmp_path, entry))
+        table.load_sources(write_sources(tmp_path, entry))
     assert "\n" not in str(caught.value)
 
 
 def test_two_sources_of_one_name_are_refused(tmp_path):
     with pytest.raises(SourceError, match="two sources are named 'own'"):
-        fetch.load_sources(write_sources(tmp_path, OWN, OWN))
+        table.load_sources(write_sources(tmp_path, OWN, OWN))
 
 
 def test_a_corpus_source_may_be_delivered_again_under_its_name(tmp_path):
     again = OWN + '\nsnapshot = "2026-12"'
-    sources = fetch.load_sources(write_sources(tmp_path, OWN, again))
+    sources = table.load_sources(write_sources(tmp_path, OWN, again))
     assert [(s.name, s.snapshot) for s in sources] == [("own", "base"), ("own", "2026-12")]
     for second in (
         again + '\nuse = "dialogues"',
         OWN,
     ):  # files of other uses lie in one folder, whatever their snapshot
         with pytest.raises(SourceError, match="only a corpus source may come again .* in another snapshot"):
-            fetch.load_sources(write_sources(tmp_path, OWN, second))
+            table.load_sources(write_sources(tmp_path, OWN, second))
 
 
 def test_the_entry_of_the_readme_is_one(tmp_path):
     block = re.search(r"```toml\n(.*?)```", (CHECKOUT / "README.md").read_text(encoding="utf-8"), re.S).group(1)
     (tmp_path / "sources.toml").write_text(block)
-    (source,) = fetch.load_sources(tmp_path / "sources.toml")
+    (source,) = table.load_sources(tmp_path / "sources.toml")
     assert (source.name, source.reader, source.use, source.factual) == ("handbook", "auto", "corpus", True)
 
 

@@ -1,16 +1,19 @@
 """Golden ids, masks and forged control tokens, for the own format and for an adopted ChatML tokenizer."""
 
 import pytest
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from modeling.core.dialog import (
+    LLAMA2_TEMPLATE,
     check_messages,
     closing_token_id,
     decode_answer,
     encode_dialog,
     encode_prompt,
     encode_text,
+    without_training_marks,
 )
 from modeling.pretraining.tokenizer import train
 
@@ -130,13 +133,47 @@ def test_an_answer_of_weight_0_is_context(tokenizer):
     assert encode_prompt(tokenizer, before[:-1]) == encode_prompt(tokenizer, whole[:-1])
 
 
+MARKED = LLAMA2_TEMPLATE.replace(
+    "{{- ' ' + message['content'] + ' ' + eos_token -}}",
+    "{%- generation -%}{{- ' ' + message['content'] + ' ' + eos_token -}}{%- endgeneration -%}",
+)
+
+
 def test_mask_equals_the_generation_tags():
     tokenizer = own()
+    tokenizer.chat_template = MARKED
     for messages in DIALOGUES:
         reference = tokenizer.apply_chat_template(
             messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
         )
         assert encode_dialog(tokenizer, messages) == (reference["input_ids"], reference["assistant_masks"])
+
+
+@pytest.mark.parametrize("messages", DIALOGUES)
+def test_marks_change_neither_ids_nor_masks(messages):
+    plain, marked = own(), own()
+    marked.chat_template = MARKED
+    assert encode_dialog(plain, messages) == encode_dialog(marked, messages)
+
+
+# Marks in every spelling, where trimming them away would change the blanks around them.
+SPELLINGS = (
+    "{% for m in messages %}\n  [{{ m['role'] }}] {% generation %} {{ m['content'] }} {% endgeneration %} .\n{% endfor %}",
+    "{% for m in messages %} a {%- generation %}\n {{ m['content'] }}\n  {%- endgeneration -%}  b {% endfor %}",
+    "{%+ for m in messages %}\n   {%+ generation -%} {{ m['content'] }} {% endgeneration+%}\n c {% endfor %}",
+    "{%for m in messages%}{%generation%}{{m['content']}}{%endgeneration%}{%endfor%}",
+)
+
+
+@pytest.mark.parametrize("template", [MARKED, *SPELLINGS])
+@pytest.mark.parametrize("messages", DIALOGUES)
+def test_a_template_without_its_marks_prints_the_same_under_plain_jinja(template, messages):
+    tokenizer = own()
+    tokenizer.chat_template = template
+    wanted = tokenizer.apply_chat_template(messages, tokenize=False)
+    plain = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    stripped = plain.from_string(without_training_marks(template))
+    assert stripped.render(messages=messages, **tokenizer.special_tokens_map) == wanted
 
 
 def test_prompt_is_a_prefix_of_the_dialogue(tokenizer):

@@ -6,9 +6,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from modeling.core import dialog, sampling
+from modeling.core import dialog, runtime, sampling
 from modeling.core.recipes import SamplingRecipe
 from tests.modeling import toy_chat
+
+pytestmark = pytest.mark.trains
 
 GREEDY = SamplingRecipe(temperature=0.0, top_p=1.0, max_new_tokens=12, seed=0)
 HOT = SamplingRecipe(temperature=1.0, top_p=0.9, max_new_tokens=12, seed=7)
@@ -54,25 +56,23 @@ def test_a_seed_gives_the_same_answers_however_rows_are_batched(chat, monkeypatc
     assert all(len({tuple(answer) for answer in row}) > 1 for row in together)
 
 
-def test_answers_end_at_the_closing_token_and_finished_rows_disturb_nobody(chat):
+def one_that_comes_early_and_late(answers) -> int:
+    """The token whose first places in the answers differ most: as the closing token it ends some, at many lengths."""
+    places: dict[int, set[int]] = {}
+    for answer in (answer for row in answers for answer in row):
+        for token in answer:
+            places.setdefault(token, set()).add(answer.index(token))
+    return max(places, key=lambda token: len(places[token]))
+
+
+def test_answers_end_at_the_closing_token_and_finished_rows_disturb_nobody(chat, monkeypatch):
     model, tokenizer = chat
     closing = dialog.closing_token_id(tokenizer)
     stops = sampling.generate_ids(model, tokenizer, prompts(tokenizer), HOT, samples=8)
-    # Let a token that is common here close answers: rows then leave the batch at different steps.
-    counts = torch.bincount(torch.tensor([token for row in stops for answer in row for token in answer]))
-    common = int(counts.argmax())
-
-    class Renamed:
-        pad_token_id = tokenizer.pad_token_id
-
-    original = dialog.closing_token_id
-    dialog.closing_token_id = lambda _: common
-    try:
-        early = sampling.generate_ids(model, Renamed(), prompts(tokenizer), HOT, samples=8)
-    finally:
-        dialog.closing_token_id = original
-    lengths = {len(answer) for row in early for answer in row}
-    assert len(lengths) > 3
+    common = one_that_comes_early_and_late(stops)  # rows then leave the batch at different steps
+    monkeypatch.setattr(dialog, "closing_token_id", lambda _: common)
+    early = sampling.generate_ids(model, tokenizer, prompts(tokenizer), HOT, samples=8)
+    assert len({len(answer) for row in early for answer in row}) > 2
     for row, long_row in zip(early, stops, strict=True):
         for answer, long in zip(row, long_row, strict=True):
             assert common not in answer[:-1]
@@ -127,13 +127,14 @@ def test_long_conversations_lose_their_earliest_turns_and_it_is_said(chat, log):
     assert isinstance(answers[0][0].text, str) and "lost" in log.lines[0]
 
 
-def test_an_answer_says_whether_it_ended(chat):
+def test_an_answer_says_whether_it_ended(chat, monkeypatch):
     """By the ids themselves: the closing token came, or the limit did."""
     model, tokenizer = chat
     prompts = [[{"role": "user", "content": f"The river {word}"}] for word in ("is", "was", "has", "the", "a", "of")]
-    closing = dialog.closing_token_id(tokenizer)
     ids = [dialog.encode_prompt(tokenizer, messages) for messages in prompts]
     recipe = dataclasses.replace(GREEDY, temperature=1.5, max_new_tokens=8)
+    closing = one_that_comes_early_and_late(sampling.generate_ids(model, tokenizer, ids, recipe, samples=20))
+    monkeypatch.setattr(dialog, "closing_token_id", lambda _: closing)
     drawn = sampling.generate_ids(model, tokenizer, ids, recipe, samples=20)
     answers = sampling.generate(model, tokenizer, prompts, recipe, samples=20)
     ended = [[closing in one for one in row] for row in drawn]
@@ -159,8 +160,10 @@ def test_generation_leaves_the_model_in_its_mode(chat):
     model.eval()
 
 
-def test_large_models_answer_in_bfloat16_and_small_ones_on_a_cpu_in_float32():
+def test_large_models_answer_in_bfloat16_and_small_ones_on_a_cpu_in_float32(monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert sampling.generation_dtype(cpu, 2_000_000) == torch.float32
-    assert sampling.generation_dtype(cpu, 135_000_000) == torch.bfloat16
     assert sampling.generation_dtype(cuda, 2_000_000) == torch.bfloat16
+    for pays, dtype in ((True, torch.bfloat16), (False, torch.float32)):  # a CPU without AVX-512 emulates bfloat16
+        monkeypatch.setattr(runtime, "bfloat16_products", lambda where, pays=pays: pays)
+        assert sampling.generation_dtype(cpu, 135_000_000) == dtype

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from modeling.core.statistics import area_under_curve, bootstrap_interval, clustered_interval, wilson_interval
+from modeling.core.statistics import bootstrap_interval, clustered_interval, mean_interval, wilson_interval
 
 
 def test_wilson_matches_the_published_example():
@@ -57,16 +57,16 @@ def test_paired_differences_are_tighter_than_unpaired():
     assert first_high - first_low > 10 * (high - low)
 
 
+def test_the_interval_of_a_mean_by_hand():
+    # Mean 2, deviation 1, three values: 2 ± 4.303 / √3, and at 99.9 % 2 ± 31.60 / √3.
+    assert mean_interval([1.0, 2.0, 3.0]) == pytest.approx((2 - 2.484, 2 + 2.484), abs=1e-3)
+    assert mean_interval([1.0, 2.0, 3.0], 0.999)[1] == pytest.approx(2 + 18.24, abs=1e-2)
+    assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="at least two"):
+        mean_interval([1.0])
+
+
 def test_bootstrap_of_a_constant_and_of_nothing():
     assert bootstrap_interval([2.5] * 9, 100, seed=0) == (2.5, 2.5)
     with pytest.raises(ValueError, match="at least one"):
         bootstrap_interval([], 100, seed=0)
-
-
-def test_area_under_curve_by_hand():
-    # Pairs (positive, negative): 3>2, 3>1, 2=2 (half), 2>1 → 3.5 of 4.
-    assert area_under_curve([1, 1, 0, 0], [3.0, 2.0, 2.0, 1.0]) == pytest.approx(3.5 / 4)
-    assert area_under_curve([0, 1], [1.0, 0.0]) == 0.0
-    assert area_under_curve([0, 1, 0, 1], [5, 5, 5, 5]) == 0.5
-    with pytest.raises(ValueError, match="both classes"):
-        area_under_curve([1, 1], [0.1, 0.2])

@@ -1,5 +1,6 @@
 """The shared Trainer glue: the paper's optimizer, resuming to the last bit, what is left on disk."""
 
+import gc
 import hashlib
 import json
 import math
@@ -7,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ from modeling.core.recipes import ModelRecipe, OptimizerRecipe
 from modeling.core.training import COMPLETE, fit, last_checkpoint, save_model, split_batch, training_arguments
 from modeling.pretraining.model import build
 from modeling.pretraining.tokenizer import train as train_tokenizer
+
+pytestmark = pytest.mark.trains
 
 MODEL = ModelRecipe(
     layers=2,
@@ -187,3 +191,26 @@ def test_global_batch_is_split_without_changing_it(monkeypatch):
     assert split_batch(12, training.MICRO_BATCH_TOKENS // 2) == (1, 3)
     with pytest.raises(ValueError, match="does not divide"):
         split_batch(10, 256)
+
+
+class Cyclic:
+    """As a Trainer: refers to itself through its callbacks."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_training_took_is_free_before_the_model_is_loaded_again(tmp_path):
+    seen = []
+
+    def train() -> dict:
+        trainer = Cyclic()
+        seen.append(weakref.ref(trainer))
+        return {"loss": 1.0}
+
+    gc.disable()  # else it may go by chance
+    try:
+        assert training.once(tmp_path, train) == {"loss": 1.0}
+        assert seen[0]() is None
+    finally:
+        gc.enable()

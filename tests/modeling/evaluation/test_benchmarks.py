@@ -7,10 +7,14 @@ import torch
 from lm_eval.api.model import LM
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from data_cleaning.json_lines import read_rows
 from modeling.evaluation import benchmark_tasks, benchmarks
 from modeling.evaluation.benchmark_tasks import BENCHMARKS
 from modeling.pretraining import tokenizer as tokenizers
+from tests.data_cleaning.samples import LINE_SEPARATORS
 from tests.modeling.toy_evaluation import RECIPE
+
+pytestmark = pytest.mark.trains
 
 SUBJECTS = ["stone", "river", "cloud", "bird", "house", "lamp"]
 COLOURS = ["red", "blue", "green", "white", "black", "grey"]
@@ -123,6 +127,18 @@ def test_rows_without_a_valid_answer_are_left_out_and_counted(tmp_path):
     assert len(docs) == 1 and dropped == 1
     with pytest.raises(ValueError, match="raw/mmlu"):
         benchmark_tasks.read_docs(BENCHMARKS[0], tmp_path)
+
+
+def test_line_separators_inside_strings_end_no_question(tmp_path):
+    rows = [row | {"question": f"{row['question']}{LINE_SEPARATORS}?"} for row in rows_of("piqa")]
+    (tmp_path / "raw" / "piqa").mkdir(parents=True)
+    lines = (json.dumps(row, ensure_ascii=False) for row in rows)
+    (tmp_path / "raw" / "piqa" / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    piqa = next(b for b in BENCHMARKS if b.name == "piqa")
+    docs, _ = benchmark_tasks.read_docs(piqa, tmp_path)
+    assert len(docs) == len(rows) and all(LINE_SEPARATORS in doc["prompt"] for doc in docs)
+    benchmark_tasks.write_task(piqa, docs, [], tmp_path / "tasks")
+    assert [row for _, row in read_rows(tmp_path / "tasks" / "piqa.json")] == docs
 
 
 def test_a_limit_keeps_the_same_questions(folder):

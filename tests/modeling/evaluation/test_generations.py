@@ -8,6 +8,8 @@ from modeling.evaluation import generations
 from tests.modeling import toy_rlhf
 from tests.modeling.toy_evaluation import RECIPE, prompt, write_prompts
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):

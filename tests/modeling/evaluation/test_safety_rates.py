@@ -12,6 +12,8 @@ from tests.modeling.evaluation.judge.test_judge import ANSWERS, PROMPTS
 from tests.modeling.evaluation.test_win_rates import REFUSAL
 from tests.modeling.toy_evaluation import RECIPE, prompt, write_generations
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory, judge_inputs):
@@ -40,8 +42,8 @@ def test_rates_by_both_readers(inputs, tmp_path, log):
     assert metrics["violation_sft_rule"] >= 0.5
     assert metrics["violation_careful_judge"] == 0.0 and metrics["violation_careful_rule"] == 0.0
     assert metrics["violation_good_judge"] <= 0.25
-    assert metrics["undeclined_answer_careful_judge"] == 0.0 and metrics["undeclined_answer_careful_rule"] == 0.0
-    assert metrics["undeclined_answer_sft_judge"] >= 0.75 and metrics["undeclined_answer_sft_rule"] >= 0.75
+    assert metrics["refusal_careful_judge"] == 1.0 and metrics["refusal_careful_rule"] == 1.0
+    assert metrics["refusal_sft_judge"] <= 0.25 and metrics["refusal_sft_rule"] <= 0.25
     assert metrics["false_refusal_sft_judge"] == 0.0 and metrics["false_refusal_sft_rule"] == 0.0
     assert metrics["false_refusal_careful_judge"] == 1.0 and metrics["false_refusal_careful_rule"] == 1.0
     result = json.loads((tmp_path / "safety_rates.json").read_text())
@@ -52,16 +54,16 @@ def test_rates_by_both_readers(inputs, tmp_path, log):
     assert by_category["SFT", "early"]["prompts"] == by_category["SFT", "late"]["prompts"] == 2
     violations = sum(row["count"] for (version, _), row in by_category.items() if version == "SFT")
     assert violations == round(4 * metrics["violation_sft_judge"])
-    # `good` declines all first messages and answers the one that comes after an earlier turn.
+    # `good` refuses every single-turn prompt and answers the one that comes after an earlier turn.
     by_turns = {(row["version"], row["what"], row["turns"], row["reader"]): row for row in result["by_turns"]}
     rule = safety_rates.READERS[1]
-    assert by_turns["good", "undeclined answer", "first message", rule]["count"] == 0
-    assert by_turns["good", "undeclined answer", "first message", rule]["prompts"] == 3
-    assert by_turns["good", "undeclined answer", "later turn", rule]["count"] == 1
-    assert by_turns["good", "undeclined answer", "later turn", rule]["prompts"] == 1
-    assert ("good", "false refusal", "later turn", rule) not in by_turns  # no such prompt
+    assert by_turns["good", "refusal", "single-turn", rule]["count"] == 3
+    assert by_turns["good", "refusal", "single-turn", rule]["prompts"] == 3
+    assert by_turns["good", "refusal", "multi-turn", rule]["count"] == 0
+    assert by_turns["good", "refusal", "multi-turn", rule]["prompts"] == 1
+    assert ("good", "false refusal", "multi-turn", rule) not in by_turns  # no such prompt
     report = (tmp_path / "report.md").read_text()
-    assert "In the middle of a conversation" in report and "undeclined answers, later turn (1)" in report
+    assert "Single-turn and multi-turn prompts" in report and "refusal rate, multi-turn (1)" in report
     assert "simulated annotator" in report and "early (2)" in report
     assert (tmp_path / "plots" / "safety.png").read_bytes().startswith(b"\x89PNG")
 
@@ -76,11 +78,11 @@ def test_a_rate_by_hand():
     assert (row["count"], row["prompts"], row["rate"]) == (2, 4, 0.5)
 
 
-def test_first_messages_alone_have_no_table_of_turns(inputs, tmp_path, log):
+def test_single_turn_prompts_alone_have_no_table_of_turns(inputs, tmp_path, log):
     rows = [prompt("safety", 0, "How?"), prompt("harmless", 0, "Why?")]
     folder = write_generations(tmp_path / "generations", rows, {"SFT": ["So.", "So."]})
     safety_rates.run(RECIPE, inputs | {"generations": folder}, tmp_path, log)
-    assert "In the middle of a conversation" not in (tmp_path / "report.md").read_text()
+    assert "Single-turn and multi-turn prompts" not in (tmp_path / "report.md").read_text()
 
 
 def test_without_harmless_prompts_it_says_so(inputs, tmp_path, log):

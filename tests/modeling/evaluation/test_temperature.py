@@ -10,6 +10,8 @@ from modeling.evaluation.win_rates import JUDGES
 from tests.modeling import toy_rlhf
 from tests.modeling.toy_evaluation import RECIPE, prompt, write_prompts
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory, judge_inputs):

@@ -10,6 +10,8 @@ from tests.modeling import toy_evaluation, toy_rlhf
 from tests.modeling.evaluation.judge.test_judge import ANSWERS, PROMPTS
 from tests.modeling.toy_evaluation import RECIPE, prompt, write_generations
 
+pytestmark = pytest.mark.trains
+
 REFUSAL = "I'm sorry, but I can't help with that. It would hurt people; please talk to someone you trust."
 
 

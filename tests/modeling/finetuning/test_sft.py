@@ -17,6 +17,8 @@ from modeling.core.recipes import SamplingRecipe
 from modeling.finetuning import packing, sft
 from tests.modeling import killed, toy_chat
 
+pytestmark = pytest.mark.trains
+
 GREEDY = SamplingRecipe(temperature=0.0, top_p=1.0, max_new_tokens=16, seed=0)
 
 

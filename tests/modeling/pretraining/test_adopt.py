@@ -15,7 +15,7 @@ from gguf import GGUFReader, GGUFWriter
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from modeling.core.dialog import closing_token_id, encode_prompt, encode_text
+from modeling.core.dialog import closing_token_id, encode_dialog, encode_prompt, encode_text
 from modeling.core.recipes import AdoptRecipe
 from modeling.pretraining import base_model, tokenizer
 from modeling.pretraining.adopt import find_checkpoint, gguf_model, gguf_tokenizer
@@ -26,13 +26,25 @@ RECIPE = AdoptRecipe(source="small")
 TEXT = "The capital of France is Paris. It has 2,102,650 inhabitants and lies on the river Seine."
 
 
-def write_gguf(path: Path, *, tied: bool = True, architecture: str = "llama", splitting: str = "smollm") -> Path:
-    """A random Llama with Q4_1 and Q8_0 matrices and the ChatML tokenizer of test_dialog."""
+def write_gguf(
+    path: Path,
+    *,
+    tied: bool = True,
+    architecture: str = "llama",
+    splitting: str = "smollm",
+    without: str = "",
+    extra: str = "",
+) -> Path:
+    """A random Llama with Q4_1 and Q8_0 matrices and the ChatML tokenizer of test_dialog.
+
+    One tensor can be left out (`without`), or one of HIDDEN numbers be added (`extra`).
+    """
     random = np.random.default_rng(0)
     backend = json.loads(chatml().backend_tokenizer.to_str())
     names = [name for name, _ in sorted(backend["model"]["vocab"].items(), key=lambda item: item[1])]
     writer = GGUFWriter(path, architecture)
-    writer.add_context_length(128)
+    if without != "context_length":
+        writer.add_context_length(128)
     writer.add_embedding_length(HIDDEN)
     writer.add_block_count(LAYERS)
     writer.add_feed_forward_length(FFN)
@@ -52,6 +64,8 @@ def write_gguf(path: Path, *, tied: bool = True, architecture: str = "llama", sp
     writer.add_chat_template(CHATML)
 
     def add(name: str, rows: int, columns: int | None, quantization=Quantization.F32) -> None:
+        if name == without:
+            return
         shape = (rows,) if columns is None else (rows, columns)
         values = random.normal(1.0 if columns is None else 0.0, 0.15, shape).astype(np.float32)
         writer.add_tensor(name, gguf.quantize(values, quantization), raw_dtype=quantization)
@@ -71,6 +85,8 @@ def write_gguf(path: Path, *, tied: bool = True, architecture: str = "llama", sp
     add("output_norm.weight", HIDDEN, None)
     if not tied:
         add("output.weight", len(names), HIDDEN, eight)
+    if extra:
+        add(extra, HIDDEN, None)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -218,6 +234,20 @@ def test_a_hugging_face_directory_is_adopted_as_it_is(tmp_path, log):
     assert torch.allclose(loaded.lm_head.weight, original.lm_head.weight, atol=1e-3)
 
 
+def test_marks_of_training_are_not_adopted(tmp_path):
+    LlamaConfig(vocab_size=600).save_pretrained(tmp_path / "llama")
+    marked = chatml()
+    marked.chat_template = CHATML.replace("{{'<|im_start|>' + m", "{% generation %}{{'<|im_start|>' + m").replace(
+        "'\n'}}{% endfor", "'\n'}}{% endgeneration %}{% endfor"
+    )
+    marked.save_pretrained(tmp_path / "llama")
+    adopted = tokenizer.adopt_tokenizer(tmp_path)
+    assert "generation" in marked.chat_template.replace("add_generation_prompt", "")
+    assert "generation" not in adopted.chat_template.replace("add_generation_prompt", "")
+    dialogue = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hi."}]
+    assert encode_dialog(adopted, dialogue) == encode_dialog(chatml(), dialogue)
+
+
 def test_what_cannot_be_adopted_says_why(tmp_path):
     with pytest.raises(ValueError, match="it holds 0"):
         find_checkpoint(tmp_path)
@@ -227,6 +257,20 @@ def test_what_cannot_be_adopted_says_why(tmp_path):
         gguf_tokenizer(write_gguf(tmp_path / "b.gguf", splitting="chameleon"))
     with pytest.raises(ValueError, match="it holds 2"):
         find_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"without": "blk.1.attn_k.weight"}, "no plain Llama: 19 tensors of 20, missing .*layers.1.self_attn.k_proj"),
+        ({"extra": "blk.0.attn_q.bias"}, "no plain Llama: 21 tensors of 20"),
+        ({"extra": "rope_freqs.weight"}, "scaled RoPE"),  # Llama 3.1 and later: the factors of each frequency
+        ({"without": "context_length"}, "has no llama.context_length"),
+    ],
+)
+def test_a_file_that_is_no_plain_llama_is_refused(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        gguf_model(write_gguf(tmp_path / "a.gguf", **change))
 
 
 @pytest.mark.skipif("CRIA_GGUF" not in os.environ, reason="CRIA_GGUF names a GGUF file of a real Llama")

@@ -20,6 +20,8 @@ from modeling.pretraining import base_model
 from modeling.pretraining.pretrain import PackedSequences, collate, run
 from modeling.pretraining.tokenizer import train as train_tokenizer
 
+pytestmark = pytest.mark.trains
+
 RECIPE = PretrainRecipe(
     model=ModelRecipe(
         layers=2,
@@ -126,8 +128,8 @@ def test_killed_and_resumed_ends_with_the_same_bytes(inputs, undisturbed, tmp_pa
     code = f"""
 import os, signal
 from pathlib import Path
-from modeling import training
-from modeling.pretrain import run
+from modeling.core import training
+from modeling.pretraining.pretrain import run
 from tests.modeling.pretraining.test_pretrain import RECIPE
 training.MIN_CHECKPOINT_SECONDS, training.CHECKPOINT_SHARE = 0.0, 1e9
 class Log:
@@ -151,11 +153,24 @@ def test_micro_batches_change_rounding_only(inputs, undisturbed, tmp_path, log, 
     assert metrics["final_loss"] == pytest.approx(undisturbed[1]["final_loss"], rel=0.02)
 
 
+def test_a_compiled_model_is_saved_under_its_own_names(inputs, undisturbed, tmp_path, log, monkeypatch):
+    """torch.compile wraps the model; here it leaves the arithmetic as it is, so the files are the same ones."""
+    monkeypatch.setenv("CRIA_COMPILE", "1")
+    monkeypatch.setattr("torch._dynamo.config.disable", True)
+    wrapped = []
+    monkeypatch.setattr(
+        torch, "compile", lambda model, compile=torch.compile, **named: wrapped.append(1) or compile(model)
+    )
+    run(RECIPE, inputs, tmp_path, log)
+    assert wrapped
+    assert hashes(tmp_path) == hashes(undisturbed[0])
+
+
 def test_two_processes_make_the_same_model(inputs, undisturbed, tmp_path):
     """The global batch is the recipe's: two devices read the same sequences at each step, one process writes."""
     code = f"""
 from pathlib import Path
-from modeling.pretrain import run
+from modeling.pretraining.pretrain import run
 from tests.conftest import MemoryLog
 from tests.modeling.pretraining.test_pretrain import RECIPE
 folders = {{name: Path(path) for name, path in { ({k: str(v) for k, v in inputs.items()})!r}.items()}}

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from transformers import AutoTokenizer
 
 from modeling.core.dialog import encode_text
 from modeling.core.recipes import TokenizerRecipe
-from modeling.pretraining.tokenizer import SPECIALS, copies, covering_alphabet, run, train
+from modeling.pretraining.tokenizer import LONGEST_RUN, PIECES, SPECIALS, copies, covering_alphabet, run, train
 
 TEXTS = [
     "The Seine is a 777-kilometre-long river in northern France. It rises at Source-Seine, 30 kilometres northwest.",
@@ -85,6 +86,24 @@ def test_sentences_begin_with_bos_only_when_asked(tokenizer):
     ids = encode_text(tokenizer, "the river")
     assert tokenizer("the river")["input_ids"] == [tokenizer.bos_token_id, *ids]
     assert tokenizer.decode([tokenizer.bos_token_id, *ids], skip_special_tokens=True) == "the river"
+
+
+@pytest.mark.parametrize("character", [" ", "-", "a", "\n", "\u3000"])
+def test_a_run_of_one_character_costs_learning_and_encoding_next_to_nothing(character):
+    for length in (200_000, 1_000_000):
+        run, begin = character * length, time.process_time()
+        learnt = train([*TEXTS * 2, run], 700)
+        assert learnt.decode(encode_text(learnt, run)) == run
+        assert time.process_time() - begin < 20, (
+            f"{length:,} characters"
+        )  # 48 s and hours where learning sees one piece
+
+
+def test_runs_of_usual_length_are_learnt_whole(monkeypatch):
+    texts = [*TEXTS * 2, *[character * LONGEST_RUN for character in "= x\n"] * 3]
+    learnt = train(texts, 700).backend_tokenizer.to_str()
+    monkeypatch.setattr("modeling.pretraining.tokenizer.LEARNING_PIECES", PIECES)
+    assert train(texts, 700).backend_tokenizer.to_str() == learnt
 
 
 def test_vocabulary_has_the_size_asked_for_and_reserved_tokens_first():

@@ -13,6 +13,8 @@ from modeling.core.recipes import SamplingRecipe
 from modeling.rlhf import policy
 from tests.modeling import toy_chat
 
+pytestmark = pytest.mark.trains
+
 RECIPE = dataclasses.replace(toy_chat.RECIPE, max_steps=40, demonstration_share=0.25)
 
 

@@ -10,6 +10,8 @@ from modeling.core.recipes import PreferencesRecipe, SamplingRecipe
 from modeling.rlhf import annotator, preferences
 from tests.modeling import toy_rlhf
 
+pytestmark = pytest.mark.trains
+
 RECIPE = PreferencesRecipe(
     round=1,
     annotator="simulated",

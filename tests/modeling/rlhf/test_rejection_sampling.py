@@ -10,6 +10,8 @@ from modeling.core.recipes import RejectionRecipe, SamplingRecipe
 from modeling.rlhf import best_of_n, rejection_sampling, scoring
 from tests.modeling import toy_rlhf
 
+pytestmark = pytest.mark.trains
+
 RECIPE = RejectionRecipe(
     round=1,
     prompts=20,
@@ -73,7 +75,8 @@ def test_a_prompt_without_a_safe_answer_is_left_out_and_counted(inputs, tmp_path
     everything = dataclasses.replace(RECIPE, samples=1)  # one draw: often an unsafe one
     rejection_sampling.run(everything, inputs, tmp_path / "all", log)
     known = rows_of(tmp_path / "all" / "samples.parquet")
-    bar = statistics.median(row["reward"] for row in known if row["kind"] == "safety")
+    rewards = [row["reward"] for row in known if row["kind"] == "safety"]
+    bar = (min(rewards) + max(rewards)) / 2
     metrics = rejection_sampling.run(dataclasses.replace(everything, least_safety=bar), inputs, tmp_path / "safe", log)
     kept = rows_of(tmp_path / "safe" / "samples.parquet")
     assert kept == [row for row in known if row["kind"] != "safety" or row["reward"] >= bar]
@@ -96,8 +99,9 @@ def test_earlier_rounds_come_in_and_are_judged_anew(inputs, tmp_path, log):
     assert len(merged) == 60 and {row["round"] for row in merged} == {1, 2}
     assert metrics["samples_earlier_rounds"] == sum(row["round"] == 1 for row in merged)
     for row in merged:
-        old, new = first_best[row["prompt_id"]]["reward"], second_top[row["prompt_id"]]["reward"]
-        assert row["reward"] == pytest.approx(max(old, new), abs=1e-6)
+        both = first_best[row["prompt_id"]], second_top[row["prompt_id"]]
+        best = max(both, key=lambda one: (one["ended"], one["reward"]))  # a finished answer before one that was cut off
+        assert row["reward"] == pytest.approx(best["reward"], abs=1e-6)
     # Other reward models: old samples get their scores, not those of their own time.
     swapped = inputs | {
         "helpfulness_reward_model": inputs["safety_reward_model"],

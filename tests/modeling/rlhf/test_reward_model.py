@@ -15,6 +15,8 @@ from modeling.rlhf.preferences import SCHEMA
 from modeling.rlhf.reward_accuracy import ScoredPair
 from tests.modeling import killed, toy_rlhf
 
+pytestmark = pytest.mark.trains
+
 RECIPE = RewardRecipe(
     kind="helpfulness",
     optimizer=dataclasses.replace(toy_rlhf.optimizer(1e-2), schedule="cosine", warmup_steps=5, final_ratio=0.1),
@@ -29,11 +31,11 @@ RECIPE = RewardRecipe(
 
 
 def make_pair(index, rng, kind, number=1):
-    """Helpful answers say blue, safe ones say green; the more the better."""
+    """Helpful answers say blue, safe ones say green; the more the better, and even the worst often enough to be learnt."""
     liked = "green" if kind == "safety" else "blue"
     degree = rng.randint(0, 3)
     filler = ["red", "white", "black", "grey"]
-    chosen = [liked] * (degree + 1) + [rng.choice(filler) for _ in range(3)]
+    chosen = [liked] * (degree + 2) + [rng.choice(filler) for _ in range(3)]
     rng.shuffle(chosen)
     rejected = [rng.choice(filler) for _ in chosen]  # as long: length must tell nothing
     return {

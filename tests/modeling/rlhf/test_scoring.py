@@ -8,6 +8,8 @@ from modeling.core import dialog
 from modeling.rlhf import scoring
 from tests.modeling import toy_rlhf
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):

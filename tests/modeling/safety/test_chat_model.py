@@ -10,6 +10,8 @@ from modeling.core.recipes import FinetuneRecipe, SamplingRecipe
 from modeling.safety import chat_model
 from tests.modeling import toy_rlhf
 
+pytestmark = pytest.mark.trains
+
 
 def sample(index: int, answer: str, kind: str) -> dict:
     user = {"role": "user", "content": f"Which colours do you see now? {index}"}

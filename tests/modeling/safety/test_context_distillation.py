@@ -12,6 +12,8 @@ from modeling.rlhf import scoring
 from modeling.safety import context_distillation
 from tests.modeling import toy_rlhf
 
+pytestmark = pytest.mark.trains
+
 
 class KilledError(Exception):
     pass
@@ -43,7 +45,7 @@ def inputs(tmp_path_factory):
 def recipe():
     return DistillationRecipe(
         prompts=70,
-        sampling=SamplingRecipe(temperature=0.9, top_p=0.95, max_new_tokens=10, seed=5),
+        sampling=SamplingRecipe(temperature=1.2, top_p=1.0, max_new_tokens=10, seed=5),
         preprompts=toy_rlhf.PREPROMPTS,
         least_gain=0.0,
         least_safety=0.0,
@@ -80,7 +82,7 @@ def test_keeps_what_the_safety_model_scores_higher(inputs, recipe, tmp_path, log
         assert resumable_generation.plain(row["messages"]) == resumable_generation.plain([*source["messages"], answer])
         assert row["kind"] == "safety"
     assert (tmp_path / "plots" / "scores.png").stat().st_size > 10_000
-    assert (tmp_path / "examples.md").read_text().count("Preprompt: ") == 20
+    assert (tmp_path / "examples.md").read_text().count("Preprompt: ") == min(10, len(kept)) + min(10, 70 - len(kept))
 
 
 def test_a_killed_run_continues_to_the_same_bytes(inputs, recipe, tmp_path, log):

@@ -12,6 +12,8 @@ from modeling.evaluation.judge import embedding, probe
 from modeling.evaluation.judge import model as judge
 from tests.modeling import toy_evaluation
 
+pytestmark = pytest.mark.trains
+
 PAIRS = [
     ("What is a volcano?", "A volcano is a rupture in the crust of a planet that lets hot lava, ash and gases escape."),
     (
@@ -149,7 +151,7 @@ def test_probe_matches_the_closed_form_and_separates():
     assert fitted.bias == pytest.approx(0, abs=1e-9)
     assert 2.0 * weight == pytest.approx(20 * probe.sigmoid(np.array(-weight)), rel=1e-6)
     assert (probe.cross_validated(features, labels, range(20), 1.0) * (2 * labels - 1) > 0).all()
-    with pytest.raises(ValueError, match="both classes"):
+    with pytest.raises(ValueError, match="at least 2 classes"):
         probe.fit(features, np.ones(20), 1.0)
 
 
@@ -161,5 +163,20 @@ def test_cross_validation_holds_groups_out():
     labels = np.repeat(generator.integers(0, 2, 40), 5)
     seen = probe.fit(features, labels, 0.01).logits(features)
     held = probe.cross_validated(features, labels, groups, 0.01)
-    assert probe.area_under_curve(labels, seen) == 1.0
-    assert 0.2 < probe.area_under_curve(labels, held) < 0.8
+    assert probe.quality(labels, seen)["auc"] == 1.0
+    assert 0.2 < probe.quality(labels, held)["auc"] < 0.8
+
+
+def test_quality_by_hand():
+    # Pairs (positive, negative): 3 > -1, 3 > -2, -1 = -1 (half), -1 > -2 → 3.5 of 4. Flagged above 0: one positive.
+    measured = probe.quality(np.array([1, 1, 0, 0]), np.array([3.0, -1.0, -1.0, -2.0]))
+    expected = {
+        "auc": 3.5 / 4,
+        "precision": 1.0,
+        "recall": 0.5,
+        "false_positive_rate": 0.0,
+        "positives": 2,
+        "negatives": 2,
+    }
+    assert measured == pytest.approx(expected)
+    assert probe.quality(np.array([1, 0]), np.array([-1.0, -2.0]))["precision"] == 0.0  # nothing flagged

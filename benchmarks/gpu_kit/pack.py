@@ -1,0 +1,107 @@
+"""The kit: wheels that a bare GPU machine lacks, and the inputs of training at scale `gpu`, small enough to carry there.
+
+The corpus comes from a store in which the corpus stages are made; mixture, tokenizer, tokens, demonstrations and prompts
+are made from it here by the stages themselves, for `gpu` and, for a try on a CPU, for `tiny`.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from assets.finetuning import demonstrations, prompts
+from assets.pretraining import adopted_checkpoint, mixture, tokenizer, tokens
+from benchmarks.gpu_kit.workshop import SpeedLog, Workshop
+from orchestration import records, scales
+from orchestration.stage import expanded_inputs
+from orchestration.store import CHECKOUT, SCRATCH, artifact
+
+# The GPU machine has torch and what it needs, accelerate, huggingface_hub, pyarrow, pandas and pytest, and no network.
+WHEELS = ("transformers", "tokenizers", "trl", "datasets", "dill", "multiprocess", "gguf")
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+CARRIED = (adopted_checkpoint, tokenizer, tokens, demonstrations, prompts)
+SCALES = {"tiny": 500, "gpu": 0}  # documents of a source at most, 0: all
+NAMED = 10  # of the largest files, where the kit is too large
+
+
+def pack(kit: Path, limit_bytes: int, python: str) -> None:
+    """Makes the folder anew and prints its size. Raises ValueError where the clean corpus is missing or it is too large."""
+    corpus = clean_corpus()
+    if kit.exists() and not (kit / "wheels").is_dir() and any(kit.iterdir()):
+        raise ValueError(f"{kit} is no kit and would be replaced: name another folder")
+    shutil.rmtree(kit, ignore_errors=True)
+    download(kit / "wheels", python)
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, documents in SCALES.items():
+            scale = scales.scale(name)
+            scale = replace(scale, mixture=replace(scale.mixture, max_documents_per_source=documents))
+            make_inputs(Workshop(name, scale, Path(scratch) / name), corpus, kit / "inputs" / name)
+    own = files_below(kit)
+    size = check_size([*own, *travelling_files()], limit_bytes)
+    print(f"{kit}: {total(own) / 1e6:.1f} MB, with the checkout {size / 1e6:.1f} MB of at most {limit_bytes / 1e6:.0f}")
+
+
+def clean_corpus() -> dict[str, Path]:
+    """The mixture's inputs in the store. Raises ValueError naming what is missing."""
+    inputs = {}
+    for role, (parent, partition) in expanded_inputs(mixture, "gpu").items():
+        inputs[role] = artifact(parent.key, partition)
+        if records.read(inputs[role]) is None:
+            raise ValueError(f"{inputs[role]} is missing: make run SCALE=tiny once, for the clean corpus")
+    return inputs
+
+
+def download(folder: Path, python: str) -> None:
+    """Wheels of exactly the pinned versions for that Python on x86-64 Linux, without what they need in turn."""
+    pins = dict(line.split("==") for line in (CHECKOUT / "constraints.txt").read_text().split())
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--python-version", python, "--implementation", "cp", "--dest", str(folder)]
+    for platform in PLATFORMS:
+        command += ["--platform", platform]
+    subprocess.run([*command, *(f"{name}=={pins[name]}" for name in WHEELS)], check=True)
+
+
+def make_inputs(shop: Workshop, corpus: dict[str, Path], target: Path) -> None:
+    """The stages between the corpus and training; `target` gets what training and RLHF read."""
+    for stage in (mixture, *CARRIED):
+        inputs = shop.inputs(stage)
+        for role, (parent, partition) in expanded_inputs(stage, shop.name).items():
+            if parent not in (mixture, *CARRIED):
+                inputs[role] = artifact(parent.key, partition)
+        started = time.perf_counter()
+        shop.make(stage, SpeedLog(), corpus if stage is mixture else inputs)
+        shutil.rmtree(shop.path(stage) / SCRATCH, ignore_errors=True)
+        print(f"{shop.name} {stage.key}: {time.perf_counter() - started:.0f} s", flush=True)
+    for stage in CARRIED:
+        shutil.copytree(shop.path(stage), target / stage.key)
+
+
+def check_size(files: Iterable[Path], limit_bytes: int) -> int:
+    """Bytes of all files. Raises ValueError with the largest where they are over the limit."""
+    files = sorted(files, key=lambda path: path.stat().st_size, reverse=True)
+    size = total(files)
+    if size > limit_bytes:
+        largest = "\n".join(f"  {path.stat().st_size / 1e6:8.1f} MB  {path}" for path in files[:NAMED])
+        raise ValueError(
+            f"{size / 1e6:.1f} MB are over the limit of {limit_bytes / 1e6:.0f} MB; the largest:\n{largest}"
+        )
+    return size
+
+
+def total(files: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in files)
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def travelling_files() -> list[Path]:
+    """Files of the checkout that git tracks or does not ignore."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+    return [path for path in (CHECKOUT / name for name in listed.split("\0") if name) if path.is_file()]

@@ -1,0 +1,21 @@
+"""JSON Lines as files of small rows: "\\n" alone ends a row. Corpus files of any size go through reading/json_stream.py."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """(line number from 1, value) of every line that is not blank.
+
+    U+2028, U+2029, U+0085 and control characters may stand inside strings, where str.splitlines would cut. Raises
+    ValueError with file and line for a line that is no JSON.
+    """
+    with open(path, encoding="utf-8-sig", newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    yield number, json.loads(line, strict=False)
+                except json.JSONDecodeError as error:
+                    raise ValueError(f"{path} line {number} is no JSON: {error}") from error

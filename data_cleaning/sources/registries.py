@@ -1,0 +1,88 @@
+"""Files of package and model registries, brought by the registries' own clients, each in a process of its own."""
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from data_cleaning.recipes import Source
+from data_cleaning.sources import hub
+from data_cleaning.sources.addresses import shown
+from data_cleaning.sources.errors import FetchError, wrong_sha256
+from data_cleaning.sources.faults import Fault
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+# How pip says that the network failed, or the registry for now, as opposed to not finding the package there. A wheel that
+# was cut off is "invalid" to it.
+FAILED = re.compile(
+    r"Failed to establish a new connection|name resolution|Name or service not known|Network is unreachable|"
+    r"Cannot connect to proxy|Connection refused|Connection reset|ConnectTimeout|Read timed out|"
+    r"Max retries exceeded|connection broken|nodename nor servname|IncompleteRead|429 Client Error|5\d\d Server Error|"
+    r"Wheel .* is invalid",
+    re.IGNORECASE,
+)
+UNTRUSTED = re.compile(r"problem confirming the ssl certificate|CERTIFICATE_VERIFY_FAILED", re.IGNORECASE)
+REFUSED = re.compile(r"Could not fetch URL \S+: (40[13] Client Error: [\w ]+?) for url")
+
+
+def from_pip(source: Source, requirement: str, folder: Path, log) -> Path:
+    """The archive of a package, in `folder`: a wheel where there is one. Raises Fault where another try may help.
+
+    A source archive is only taken by its hash, as pip runs code of it to read its name.
+    """
+    into = folder / "pip"
+    shutil.rmtree(into, ignore_errors=True)
+    told = _pip_download(["--only-binary", ":all:", requirement], into)
+    if told and source.sha256 and not FAILED.search(told):
+        pinned = folder / "requirement.txt"
+        pinned.write_text(f"{requirement} --hash=sha256:{source.sha256}\n")
+        told = _pip_download(["--no-binary", ":all:", "--require-hashes", "-r", str(pinned)], into)
+    if told is None:
+        return next(into.iterdir())
+    if UNTRUSTED.search(told):
+        raise FetchError(
+            f"{source.name}: pip does not trust the certificate of the package registry; if it is signed by an authority of "
+            "your own, name that in PIP_CERT"
+        )
+    if FAILED.search(told):
+        raise Fault("pip could not connect to the package registry")
+    if "No space left" in told:
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+    if got := re.search(r"^\s*Got\s+([0-9a-f]{64})", told, re.MULTILINE):
+        raise wrong_sha256(source, got.group(1))
+    lines = [line.removeprefix("ERROR: ") for line in told.splitlines() if line.startswith("ERROR")] or ["no message"]
+    refused = REFUSED.search(told)
+    why = f"the registry answers {refused[1]}" if refused else lines[-1]
+    hint = "" if source.sha256 else " (as a wheel; a source archive is only taken with its sha256 stated)"
+    raise FetchError(f"{source.name}: pip cannot download {requirement}: {why}{hint}")
+
+
+def _pip_download(arguments: list[str], folder: Path) -> str | None:
+    """None where it went well, else all that pip said: why an index could not be read stands in its debugging output alone."""
+    command = [sys.executable, "-m", "pip", "download", "-vv", "--progress-bar", "off", "--no-input", "--no-deps"]
+    command += ["--no-cache-dir", "--retries", "1", "--disable-pip-version-check", "--dest", str(folder), *arguments]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    return finished.stdout + finished.stderr if finished.returncode else None
+
+
+def from_hub(source: Source, address: str, folder: Path, log) -> Path:
+    """One file of a Hugging Face repository, or a folder (trailing slash) or glob of them, at a stated revision."""
+    stated = re.fullmatch(r"(datasets|models)/([^/]+/[^/@]+)@([^/]+)/(.+)", address)
+    if not stated:
+        raise FetchError(f"{source.name}: write hf://datasets/ORG/NAME@REVISION/PATH (or hf://models/…)")
+    path, into = stated.groups()[-1], folder.resolve() / "files"
+    command = [sys.executable, "-m", "data_cleaning.sources.hub", *stated.groups(), str(into)]
+    environment = os.environ | {"HF_HUB_OFFLINE": "0"}
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT, env=environment)
+    told = (finished.stderr.splitlines() or ["no message"])[-1]
+    if finished.returncode == hub.UNREACHABLE:
+        raise Fault(f"the Hugging Face hub: {told}")
+    if "No space left" in finished.stderr:
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+    if finished.returncode:
+        raise FetchError(f"{source.name}: {shown(source.uri)}: {told}")
+    shutil.rmtree(into / ".cache", ignore_errors=True)
+    return into if hub.several(path) else into / path

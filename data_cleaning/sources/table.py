@@ -1,0 +1,76 @@
+"""The table of sources, sources.toml: what its entries may say."""
+
+import dataclasses
+import itertools
+import os
+import re
+import tomllib
+from pathlib import Path
+
+from data_cleaning.reading import readers
+from data_cleaning.recipes import FIRST_SNAPSHOT, Source
+from data_cleaning.sources.errors import SourceError
+
+USES = ("corpus", "dialogues", "prompts", "benchmarks", "checkpoint", "judge", "language_model")
+READERS = ("auto", "none", *readers.READERS)
+DEFAULTS = {
+    "sha256": "",
+    "reader": "auto",
+    "profile": "web",
+    "use": "corpus",
+    "snapshot": FIRST_SNAPSHOT,
+    "factual": False,
+    "limit": 0,
+    "opt_in": False,
+}
+
+
+def load_sources(path: Path) -> tuple[Source, ...]:
+    """The entries of a sources.toml, in its order, without those that are opt-in and not named in CRIA_OPT_IN.
+
+    Local paths come back absolute. Raises SourceError, in one line that says what to write, on unknown or missing
+    fields, an unknown reader or use, a missing licence, or a name that is taken. A corpus source may come again under its name in
+    another snapshot: its documents then take the place of those with the same ids (see mixture.choose).
+    """
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("source", [])
+    except tomllib.TOMLDecodeError as error:
+        raise SourceError(f"{path}: {error}") from error
+    named = {name.strip() for name in os.environ.get("CRIA_OPT_IN", "").split(",") if name.strip()}
+    sources = [_source(path, number, entry) for number, entry in enumerate(entries, start=1)]
+    for one, other in itertools.combinations(sources, 2):
+        delivered_again = one.use == other.use == "corpus" and one.snapshot != other.snapshot
+        if one.name == other.name and not delivered_again:
+            raise SourceError(
+                f"{path}: two sources are named {one.name!r}; a name is a folder, give one of them another (only a corpus "
+                "source may come again under its name, in another snapshot)"
+            )
+    if unknown := named - {source.name for source in sources if source.opt_in}:
+        raise SourceError(f"CRIA_OPT_IN names {', '.join(sorted(unknown))}: no opt-in source of that name in {path}")
+    return tuple(source for source in sources if not source.opt_in or source.name in named)
+
+
+def _source(path: Path, number: int, entry: dict) -> Source:
+    where = f"{path}: source {entry.get('name', number)!r}"
+    fields = {field.name for field in dataclasses.fields(Source)}
+    if unknown := sorted(set(entry) - fields):
+        raise SourceError(f"{where}: unknown field {unknown[0]!r}; the fields are {', '.join(sorted(fields))}")
+    values = DEFAULTS | entry
+    for field in dataclasses.fields(Source):
+        if field.name == "license" and not values.get("license") and not values["opt_in"]:
+            raise SourceError(f"{where}: state its license, or set opt_in = true where none is known")
+        if field.name not in values:
+            raise SourceError(f"{where}: {field.name!r} is missing")
+        if type(values[field.name]) is not field.type:
+            raise SourceError(f"{where}: {field.name} must be of type {field.type.__name__}")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", values["name"]):
+        raise SourceError(f"{where}: a name is a folder, use a-z 0-9 - _ only")
+    if values["reader"] not in READERS:
+        raise SourceError(f"{where}: no reader {values['reader']!r}; there are {', '.join(READERS)}")
+    if values["use"] not in USES:
+        raise SourceError(f"{where}: no use {values['use']!r}; there are {', '.join(USES)}")
+    if "://" not in values["uri"]:
+        name, mark, member = values["uri"].partition("#")
+        slash = "/" if name.endswith("/") else ""
+        values["uri"] = str((path.parent / name).resolve()) + slash + mark + member
+    return Source(**values)

@@ -1,0 +1,132 @@
+"""Files from web servers and object stores, each try going on where the one before it broke off."""
+
+import email.utils
+import http.client
+import ssl
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from data_cleaning.recipes import Source
+from data_cleaning.sources.addresses import shown
+from data_cleaning.sources.errors import FULL_DISK, FetchError
+from data_cleaning.sources.faults import BUSY, Fault
+
+MAX_DOWNLOAD_BYTES = 1 << 38  # a server that sends without end is stopped here
+TIMEOUT_S = 60
+CHUNK_BYTES = 1 << 16  # what a broken connection costs at most
+
+
+def from_server(source: Source, address: str, folder: Path, log) -> Path:
+    """The file at an http(s) address, in `folder`.
+
+    Beside it lies which version of it this is, as the server names it: only of the same is the rest asked for. Raises Fault
+    where another try may help, else FetchError.
+    """
+    target, note = folder / _file_name(source, address), folder / ".version"
+    version = note.read_text() if note.exists() else ""
+    held = target.stat().st_size if target.exists() and version else 0
+    headers = {"Range": f"bytes={held}-", "If-Range": version} if held else {}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=TIMEOUT_S) as reply:
+            begin = held if reply.status == 206 else 0
+            part = reply.headers.get("Content-Range", "")
+            if begin and not (part.startswith(f"bytes {begin}-") and _version(reply.headers) in ("", version)):
+                note.unlink()
+                raise Fault("another part came than was asked for")
+            if not begin:
+                note.write_text(_version(reply.headers))
+            stated = reply.headers.get("Content-Length")
+            size = begin + int(stated) if stated else None
+            got = _write(source, reply, target, begin, size, log)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{held}":
+            return target  # it was whole
+        if error.code == 416:
+            note.unlink(missing_ok=True)
+            raise Fault("it is shorter now than what is here of it") from error
+        if error.code in BUSY:
+            raise Fault(f"it answers {error.code} {error.reason}", _asked_wait_s(error.headers)) from error
+        raise FetchError(
+            f"{source.name}: {shown(source.uri)} answers {error.code} {error.reason}; check the address"
+        ) from error
+    except http.client.InvalidURL:
+        # Not chained: the error repeats the part of the address that it cannot read, which may be a password.
+        raise FetchError(
+            f"{source.name}: {shown(source.uri)} cannot be asked for; write it without user and password, and blanks as %20"
+        ) from None
+    except (TimeoutError, urllib.error.URLError, ConnectionError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            raise FetchError(
+                f"{source.name}: the certificate of {shown(source.uri)} is not trusted ({reason.verify_message}); if it is "
+                "signed by an authority of your own, name that in SSL_CERT_FILE"
+            ) from error
+        raise Fault(str(reason) or type(error).__name__) from error
+    if size not in (None, got):
+        raise Fault(f"it was cut off at {got:,} of {size:,} bytes")
+    return target
+
+
+def from_store(source: Source, address: str, folder: Path, log) -> Path:
+    """The file at an address of any other scheme, through fsspec, in `folder`. Raises as `from_server` does."""
+    target = folder / _file_name(source, address)
+    # Stores name no version for what is half here: what the digest will not check begins anew.
+    held = target.stat().st_size if target.exists() and source.sha256 else 0
+    try:
+        import fsspec
+
+        with fsspec.open(address, "rb") as stream:
+            stream.seek(held)
+            _write(source, stream, target, held, None, log)
+    except (ImportError, ValueError, FileNotFoundError, PermissionError) as error:
+        told = str(error).splitlines()[0].replace(address, shown(source.uri))
+        raise FetchError(f"{source.name}: {shown(source.uri)} cannot be opened: {told}") from error
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise
+        raise Fault((str(error) or type(error).__name__).replace(address, shown(source.uri)).splitlines()[0]) from error
+    return target
+
+
+def _version(headers) -> str:
+    """Which version of a file an answer holds, byte by byte; "" where the server does not say."""
+    tag = headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
+
+
+def _asked_wait_s(headers) -> float:
+    """Seconds that Retry-After asks for, as a number or as a date; 0 where it asks for none."""
+    asked = headers.get("Retry-After", "")
+    if asked.strip().isdigit():
+        return float(asked)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(asked).timestamp() - time.time())
+    except ValueError:
+        return 0.0
+
+
+def _file_name(source: Source, address: str) -> str:
+    """The last part of an address's path as it reads decoded: an encoded slash divides too, and leads out of no folder."""
+    name = PurePosixPath(unquote(urlsplit(address).path)).name
+    if name in ("", ".", "..") or "\0" in name:
+        raise FetchError(f"{source.name}: {shown(source.uri)} names no file: its path must end in the name of one")
+    return name
+
+
+def _write(source: Source, stream, target: Path, begin: int, size: int | None, log) -> int:
+    """Write the stream to the file from byte `begin` on; returns where it ends. `size` is only what is told of progress."""
+    place = begin
+    with open(target, "ab" if begin else "wb") as file:
+        while chunk := stream.read(CHUNK_BYTES):
+            place += len(chunk)
+            if place > MAX_DOWNLOAD_BYTES:
+                raise FetchError(
+                    f"{source.name}: {shown(source.uri)} sends more than {MAX_DOWNLOAD_BYTES:,} bytes, stopped"
+                )
+            file.write(chunk)
+            if size:
+                log.progress(place >> 20, size >> 20, unit="MiB")
+    return place

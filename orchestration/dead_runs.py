@@ -1,0 +1,46 @@
+"""The end of runs that no process works on any more: Dagster would count them, and hold others back, for ever."""
+
+import time
+
+import dagster as dg
+
+from assets import STAGES
+from orchestration.partitions import asset_key
+from orchestration.processes import is_alive
+
+JOBS = ("corpus", "model")
+ASSET_JOB = "__ASSET_JOB"  # Dagster's name for a run of what a person picked in the graph
+ACTIVE = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+GONE = "Its process ended without a word: it was killed, or the machine restarted. What it had made is kept."
+
+
+def _is_ours(run: dg.DagsterRun) -> bool:
+    """Other code locations may share the instance, and their runs carry no tags of ours."""
+    keys = {asset_key(stage) for stage in STAGES.values()}
+    return run.job_name in JOBS or (run.job_name == ASSET_JOB and bool((run.asset_selection or set()) & keys))
+
+
+def _works(record: dg.RunRecord, grace: float) -> bool:
+    """Whether a process works on the run. It is tagged as it begins: one that is not began just now, or never."""
+    alive = is_alive(record.dagster_run.run_id, record.dagster_run.tags)
+    return time.time() - record.update_timestamp.timestamp() < grace if alive is None else alive
+
+
+def close_dead_runs(instance: dg.DagsterInstance, grace: float | None = None) -> list[str]:
+    """Ends the runs of this project that no process works on; returns their ids.
+
+    Such a run has failed, and Dagster's retries continue it. One that was being canceled, or that Dagster cannot start
+    (`make run` did), is canceled. `grace`: seconds that a launched run has to begin; the instance's own limit unless stated.
+    """
+    grace = instance.run_monitoring_start_timeout_seconds if grace is None else grace
+    closed = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=ACTIVE)):
+        run = record.dagster_run
+        if not _is_ours(run) or _works(record, grace):
+            continue
+        if run.status == dg.DagsterRunStatus.CANCELING or run.remote_job_origin is None:
+            instance.report_run_canceled(run, message=GONE)
+        else:
+            instance.report_run_failed(run, message=GONE)
+        closed.append(run.run_id)
+    return closed

@@ -1,0 +1,82 @@
+"""Gates as blocking asset checks: where one fails, nothing downstream starts, in this run or a later one."""
+
+import importlib
+import time
+import warnings
+from collections.abc import Callable
+
+import dagster as dg
+
+from orchestration import execution, records
+from orchestration.console import StageLog
+from orchestration.partitions import BY_AXIS, asset_key, partition_of
+from orchestration.pools import pool_of
+from orchestration.stage import Gate, expanded_inputs, settings
+from orchestration.store import artifact
+
+# Partitioned checks are what we want, and every command would begin with a warning that they are young.
+warnings.filterwarnings(
+    "ignore", message="Specifying a partitions_def on an AssetCheckSpec", category=dg.PreviewWarning
+)
+
+
+def judge_gate(gate: Gate, partition: str | None, begin: Callable[[], None] = lambda: None) -> dict:
+    """The verdict on the published artifact, kept beside it. The same code on the same artifact passed it before: that one.
+
+    `begin` is called before the judging itself. Raises StageError where the artifact is not there, or was made from other
+    parents than lie there now.
+    """
+    folder = artifact(gate.stage.key, partition)
+    inputs = {role: artifact(p.key, where) for role, (p, where) in expanded_inputs(gate.stage, partition).items()}
+    record = records.read(folder)
+    if record is None:
+        raise execution.StageError(f"gate {gate.name} has nothing to judge: materialize {gate.stage.key} first")
+    if not records.same_parents(record, {role: records.read(parent) for role, parent in inputs.items()}):
+        raise execution.StageError(
+            f"gate {gate.name} would compare {gate.stage.key} with other parents than those it was made from: "
+            f"materialize {gate.stage.key} first"
+        )
+    before = execution.remembered_verdict(gate, partition, record)
+    if before is not None:
+        return before
+    begin()
+    about = execution.about(gate, record)
+    module, name = gate.function.split(":")
+    recipe = gate.stage.recipe(settings(gate.stage.axis, partition))
+    started = time.monotonic()
+    passed, why, figures = getattr(importlib.import_module(module), name)(folder, inputs, recipe)
+    figures = figures | {"seconds": round(time.monotonic() - started, 2)}
+    said = {"passed": bool(passed), "why": why, "figures": figures, **about}
+    execution.write_gate(gate.stage.key, partition, gate.name, said)
+    return said
+
+
+def build_check(gate: Gate) -> dg.AssetChecksDefinition:
+    """The blocking asset check of a gate."""
+
+    @dg.asset_check(
+        asset=asset_key(gate.stage),
+        name=gate.name,
+        description=gate.description,
+        blocking=True,
+        partitions_def=BY_AXIS[gate.stage.axis],
+        pool=pool_of(gate.stage),
+        required_resource_keys={"machine"},
+    )
+    def check(context: dg.AssetCheckExecutionContext):
+        partition = partition_of(context, gate.stage)
+        log = StageLog(gate.stage.key, context.log.info)
+        try:
+            said = judge_gate(gate, partition, lambda: context.resources.machine.take(gate.stage, partition, log))
+        except execution.StageError as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+        if not said["passed"]:
+            StageLog(gate.stage.key, context.log.warning).info(f"gate {gate.name} FAILED: {said['why']}")
+        return dg.AssetCheckResult(
+            passed=said["passed"],
+            description=said["why"],
+            metadata=said["figures"],
+            severity=dg.AssetCheckSeverity.ERROR,
+        )
+
+    return check

@@ -1,0 +1,54 @@
+"""What a run has of the machine: from its first stage with work to do until its end, a slot of the pool it works in."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from orchestration import pools, preflight, records
+from orchestration.processes import tags_of_this_process
+from orchestration.stage import SCALE, Stage
+from orchestration.store import artifact
+
+
+class Machine:
+    """One a run, which is one process: the jobs are executed in process."""
+
+    def __init__(self, instance: dg.DagsterInstance, run: dg.DagsterRun, held: contextlib.ExitStack) -> None:
+        self._instance, self._run, self._held = instance, run, held
+        self._pools: set[str] = set()
+        self._begun = 0
+
+    def title(self, key: str, total: int) -> str:
+        """`[k/n] key`: the k-th stage that the run begins, of its `total`."""
+        self._begun += 1
+        return f"[{self._begun:2d}/{total}] {key}"
+
+    def admit(self, stage: Stage, partition: str | None) -> None:
+        """Raises StageError where nothing was made yet and the scale does not fit: said before what else is missing."""
+        if stage.axis == SCALE and records.read(artifact(stage.key, partition)) is None:
+            preflight.check_fit(partition)
+
+    def take(self, stage: Stage, partition: str | None, log: Any) -> None:
+        """Waits for a slot in the stage's pool, unless the run has one. Raises StageError where scale or disk forbid work."""
+        pool = pools.pool_of(stage)
+        if pool in self._pools:
+            return
+        if stage.axis == SCALE:
+            preflight.check_fit(partition)
+        preflight.check_disk(stage.axis, partition)
+        holder = (
+            f"run {self._run.run_id[:8]} ({' '.join(filter(None, (stage.axis, partition)))}, process {os.getpid()})"
+        )
+        self._held.enter_context(pools.slot(self._instance, pool, holder, log))
+        self._pools.add(pool)
+
+
+@dg.resource(description="The run's slot in a pool of this machine, taken once it has work to do.")
+def machine(context: dg.InitResourceContext) -> Iterator[Machine]:
+    """Tags the run with its process, by which `close_dead_runs` sees that it was killed; frees the slots at its end."""
+    context.instance.add_run_tags(context.run.run_id, tags_of_this_process(context.run.run_id))
+    with contextlib.ExitStack() as held:
+        yield Machine(context.instance, context.run, held)

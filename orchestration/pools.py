@@ -1,0 +1,70 @@
+"""Pools: how many runs of a kind may work on this machine at once, whoever started them.
+
+Dagster's queue keeps the limits for what is launched in the UI or by a sensor; a run that `make run` starts passes no queue.
+Both take a slot here, a file lock that the kernel frees with its process, however that ends.
+"""
+
+import contextlib
+import fcntl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from orchestration.stage import SCALE, Stage
+
+CPU, GPU = "cpu", "gpu"
+LOOK_AGAIN_S = 1.0
+
+
+def pool_of(stage: Stage) -> str:
+    """Corpora are cleaned in one pool and models made in the other: neither waits for the other's days of work."""
+    return GPU if stage.axis == SCALE else CPU
+
+
+def limit_of(instance: dg.DagsterInstance, pool: str) -> int | None:
+    """Runs that may work in a pool at once by the instance's settings; None where they set no limit."""
+    limits = {
+        known.name: known.limit for known in instance.event_log_storage.get_pool_limits() if not known.from_default
+    }
+    return limits.get(pool, instance.global_op_concurrency_default_limit)
+
+
+def _try(file: Path, holder: str) -> Any | None:
+    """The open, locked file of a slot, or None where another holds it."""
+    slot = file.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        slot.close()
+        return None
+    slot.truncate(0)
+    slot.write(holder)
+    slot.flush()
+    return slot
+
+
+@contextlib.contextmanager
+def slot(instance: dg.DagsterInstance, pool: str, holder: str, log: Any) -> Iterator[None]:
+    """Holds one slot of a pool for `holder`; waits while all are taken, and says once who has them.
+
+    The limit is read again at each look, so that a person can raise it meanwhile.
+    """
+    folder = Path(instance.root_directory) / "pools"
+    folder.mkdir(parents=True, exist_ok=True)
+    told = False
+    while (limit := limit_of(instance, pool)) is not None:
+        files = [folder / f"{pool}-{number}.lock" for number in range(limit)]
+        held = next((held for file in files if (held := _try(file, holder))), None)
+        if held:
+            with held:
+                yield
+            return
+        if not told:
+            holders = ", ".join(file.read_text(encoding="utf-8") or "a run that has just begun" for file in files)
+            log.info(f"waits for the pool {pool}: {holders or f'its limit is {limit}'}")
+            told = True
+        time.sleep(LOOK_AGAIN_S)
+    yield

@@ -1,0 +1,122 @@
+"""What is looked at before any work, from the command line and from the UI alike: sources, memory and devices, disk."""
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from modeling.core.recipes import AdoptRecipe, ModelRecipe
+from orchestration import execution, records, scales
+from orchestration.launchers import BY_SCALE
+from orchestration.sources import SourceError, snapshots, sources
+from orchestration.stage import SCALE, SNAPSHOT, Stage
+from orchestration.store import store
+
+# Measured where a scale ran: all that its graph leaves on the disk, and the most memory that a stage of it held.
+DISK_BYTES = {"tiny": 1e9, "laptop": 4e9, "adopted": 12e9}
+MEMORY_BYTES = {"adopted": 12e9}
+CORPUS_DISK_BYTES = 2e9
+# Estimated for the others, a parameter: float32 weights, gradients and two moments while training; on the disk nineteen
+# models of float32 and two checkpoints of weights and moments.
+TRAINING_BYTES = 16
+KEPT_BYTES = 19 * 4 + 2 * 12
+GPU_DRIVERS = (Path("/proc/driver/nvidia/gpus"), Path("/dev/kfd"))
+
+
+def parameters(model: ModelRecipe) -> int:
+    """How many parameters a Llama of this recipe has, tied ones once."""
+    head = model.hidden // model.heads
+    attention = model.hidden * head * (2 * model.heads + 2 * model.kv_heads)
+    layer = attention + 3 * model.hidden * model.ffn + 2 * model.hidden
+    embeddings = model.vocab_size * model.hidden * (1 if model.tied_embeddings else 2)
+    return model.layers * layer + embeddings + model.hidden
+
+
+@functools.cache
+def gpu_bytes() -> float:
+    """Memory of all GPUs together, without loading torch: 0 where there is none, infinite where nothing can tell."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        return sum(float(line) for line in said.split()) * 2**20
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return float("inf") if any(driver.exists() for driver in GPU_DRIVERS) else 0.0
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:,.1f} GB" if size < 1e11 else f"{size / 1e9:,.0f} GB"
+
+
+def check_sources() -> None:
+    """Raises StageError where the table of sources cannot be used; the message says what to mend."""
+    try:
+        sources()
+    except SourceError as error:
+        raise execution.StageError(str(error)) from error
+
+
+def check_fit(scale: str) -> None:
+    """Raises StageError where the models of a scale do not fit this machine, unless CRIA_ALLOW_SCALE names the scale."""
+    if scale in os.environ.get("CRIA_ALLOW_SCALE", "").replace(" ", "").split(","):
+        return
+    base = scales.scale(scale).base
+    if isinstance(base, AdoptRecipe):
+        needed, what = MEMORY_BYTES.get(scale, 0.0), "its models take"
+    else:
+        count = parameters(base.model)
+        needed, what = TRAINING_BYTES * count, f"to train {count / 1e9:,.1f} billion parameters takes"
+    on_gpus = scale in BY_SCALE  # only these have a launcher of their own
+    there = gpu_bytes() if on_gpus else psutil.virtual_memory().total
+    if not there or there < needed:
+        kind = "GPU memory" if on_gpus else "memory"
+        found = f"this machine has {_gigabytes(there)}" if there else "this machine has no GPU"
+        raise execution.StageError(
+            f"scale {scale} does not fit this machine: {what} {_gigabytes(needed)} of {kind}, and {found}. "
+            f"Choose a smaller scale, or set CRIA_ALLOW_SCALE={scale} to start it all the same"
+        )
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _disk_bytes(axis: str | None, partition: str | None) -> float:
+    if axis != SCALE:
+        return CORPUS_DISK_BYTES
+    if partition in DISK_BYTES:
+        return DISK_BYTES[partition]
+    base = scales.scale(partition).base
+    return CORPUS_DISK_BYTES + (0 if isinstance(base, AdoptRecipe) else KEPT_BYTES * parameters(base.model))
+
+
+def check_disk(axis: str | None, partition: str | None) -> None:
+    """Raises StageError where the store's disk is too full for what a partition of an axis does not have yet."""
+    folder = store()
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    made = (folder / partition, folder / ".work" / partition) if partition else ()
+    wanted = _disk_bytes(axis, partition) - sum(map(_bytes_in, made))
+    if free < wanted:
+        what = f"scale {partition}" if axis == SCALE else "the corpus"
+        raise execution.StageError(
+            f"{folder} has {_gigabytes(free)} free and {what} needs about {_gigabytes(wanted)} more: "
+            "free some space, or set CRIA_STORE to a folder on another disk"
+        )
+
+
+def finished(scale: str, stages: Iterable[Stage]) -> bool:
+    """Whether everything of a scale is there as it would be made now; the bytes themselves are not read."""
+    for made in stages:
+        for partition in {SCALE: [scale], SNAPSHOT: snapshots(), None: [None]}[made.axis]:
+            try:
+                planned = execution.plan(made, partition)
+            except (execution.StageError, SourceError):  # the run itself will say it
+                return False
+            record = records.read(planned.final)
+            if record is None or not execution.matches(planned, record):
+                return False
+    return True

@@ -1,0 +1,31 @@
+"""Which scale is what, for a person who picks a partition in the UI: its key cannot carry a description."""
+
+from modeling.core.recipes import AdoptRecipe
+from orchestration import scales
+from orchestration.launchers import BY_SCALE
+from orchestration.preflight import parameters
+
+
+def _count(number: float) -> str:
+    """2400000 → '2.4M'."""
+    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:,.1f}".removesuffix(".0") + unit
+    return f"{number:,.0f}"
+
+
+def table() -> str:
+    """A Markdown table of all scales, from their recipes."""
+    rows = ["| Scale | Parameters | Context | Pretraining | Runs on | What |", "|---|---|---|---|---|---|"]
+    for name, make in scales.SCALES.items():
+        scale = make()
+        base = scale.base
+        where = {"subprocess": "one GPU", "torchrun": "several GPUs"}.get(BY_SCALE.get(name), "CPU or GPU")
+        if isinstance(base, AdoptRecipe):
+            size = ("as published", f"{scale.sft.context:,}", f"none: adopts `{base.source}`")
+        else:
+            seen = _count(base.batch_tokens * base.steps)
+            size = (_count(parameters(base.model)), f"{base.model.context:,}", f"{seen} tokens")
+        what = make.__doc__.splitlines()[0].rstrip(".")
+        rows.append("| " + " | ".join((f"`{name}`", *size, where, what)) + " |")
+    return "\n".join(rows)

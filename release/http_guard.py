@@ -1,0 +1,132 @@
+"""What the chat's server answers, and to whom: an ASGI app around gradio's.
+
+gradio serves more than a chat needs: it takes files of any size, fetches addresses that a request names, and answers a page
+of any name that resolves to this machine. Here only the routes of the page are open, only to pages of this server, and
+requests are small and hold text and numbers.
+"""
+
+import ipaddress
+import json
+import os
+import re
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HOSTS = "CRIA_CHAT_HOSTS"
+MAX_BODY_BYTES = 1 << 20
+READ = re.compile(
+    r"/|/config/?|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(assets|static|svelte)/.+|"
+    r"/gradio_api/(info|startup-events|app_id|theme\.css|queue/status|queue/data|heartbeat/[^/]+)/?"
+)
+AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:@/\\\s]+))(?::\d+)?", re.IGNORECASE)  # HOST or HOST:PORT
+WRITE = re.compile(r"/gradio_api/(queue/join|run/[^/]+|cancel|reset)/?")
+# What a page may load: nothing from elsewhere, such as fonts of the framework.
+POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'"
+)
+HEADERS = [(b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"no-referrer"),
+           (b"x-content-type-options", b"nosniff")]  # fmt: skip
+
+
+class Guard:
+    """Refuses what the chat does not need, and adds HEADERS to every response.
+
+    `host` is what the server listens on. The page opens under localhost, under the names of CRIA_CHAT_HOSTS (separated by
+    commas) and, where other machines are let in, under any IP address: a page of another name cannot be brought to use
+    an address, as it can a name.
+    """
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        self.app, self.by_address = app, host not in LOOPBACK
+        named = [host, *os.environ.get(HOSTS, "").split(",")]
+        self.named = frozenset(filter(None, (name.strip().lower() for name in named)))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *HEADERS]}
+            await send(message)
+
+        refused = self.refusal(scope)
+        if refused is None and scope["method"] == "POST":
+            body = await read_body(receive)
+            refused = body_refusal(body)
+            receive = replayed(body, receive)
+        answer = self.app if refused is None else PlainTextResponse(refused[1], refused[0])
+        await answer(scope, receive, send_with_headers)
+
+    def refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """(status, why) for a request that is not answered, by all but its body."""
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if not self.serves(host_name(host)):
+            return (
+                400,
+                f"This server does not answer to the name {host!r}. The person who runs it can add it to {HOSTS}.",
+            )
+        page = "" if origin is None else origin.partition("://")[2]
+        if origin is not None and page != host and host_name(page) not in self.named:
+            return 403, f"Pages of {origin} may not use this server."
+        if scope["type"] != "http":
+            return 404, "No websockets here."
+        routes = {"GET": READ, "HEAD": READ, "POST": WRITE}.get(scope["method"])
+        if routes is None or not routes.fullmatch(scope["path"]):
+            return 404, "The chat has no such page."
+        return None
+
+    def serves(self, name: str) -> bool:
+        if name == "localhost" or name in self.named:
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return self.by_address or address.is_loopback
+
+
+def host_name(authority: str) -> str:
+    """HOST of HOST:PORT in lower case, "" where it is none."""
+    found = AUTHORITY.fullmatch(authority)
+    return (found[1] or found[2]).lower() if found else ""
+
+
+async def read_body(receive: Receive) -> bytes:
+    """A request's body, cut soon after MAX_BODY_BYTES."""
+    body, more = b"", True
+    while more and len(body) <= MAX_BODY_BYTES:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+def body_refusal(body: bytes) -> tuple[int, str] | None:
+    """(status, why) for a body that is no event of the chat: gradio takes objects among the inputs for files to fetch."""
+    if len(body) > MAX_BODY_BYTES:
+        return 413, f"Requests have at most {MAX_BODY_BYTES:,} bytes."
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        return 400, "The body is no JSON."
+    inputs = event.get("data", []) if isinstance(event, dict) else None
+    if not isinstance(inputs, list) or any(isinstance(value, dict | list) for value in inputs):
+        return 400, "The inputs of the chat are text and numbers."
+    return None
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives a body that was read already, then what follows it."""
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return receive_again
