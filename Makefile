@@ -12,7 +12,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 
-.PHONY: help setup demo run ui chat test arithmetics lint lineage results diff
+.PHONY: help setup demo run ui chat test arithmetics lint lineage why verify results diff
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,12 @@ lint: setup
 
 lineage: setup ## FILE=store/laptop/bundle/model.safetensors: the chain of records down to the sources
 	@$(RUN) -m orchestration.lineage $(FILE)
+
+why: setup ## FILE=store/laptop/base_model: what would make an artifact again, field by field
+	@$(RUN) -m orchestration.why $(FILE)
+
+verify: setup ## every file of the store against its record, read in full; FILE=…: of one artifact
+	@$(RUN) -m orchestration.verify $(FILE)
 
 results: setup ## the README's results table of SCALE, from the records
 	@store="$(STORE)" && $(RUN) -m release.results --store "$$store" --scale $(SCALE)

@@ -1,13 +1,23 @@
 """Release (paper A.7): a bundle that transformers loads, with model card and lineage written from the records."""
 
+from dataclasses import replace
+
 from assets import evaluation
 from assets.finetuning import prompts, sft_model
 from assets.rlhf import ppo_policy
 from assets.safety import chat_model
 from orchestration.stage import SCALE, Stage
+from release.licenses import stated
+from release.recipes import ReleaseRecipe
+
+
+def _release(settings) -> ReleaseRecipe:
+    """The scale's, with the licences of all sources: a corrected one makes a new model card, and nothing else anew."""
+    return replace(settings.release, licenses=stated(settings.sources))
+
 
 bundle = Stage(
-    "bundle", "release.export", "release", SCALE, lambda s: s.release, "A.7, Table 52",
+    "bundle", "release.export", "release", SCALE, _release, "A.7, Table 52",
     "The released model: safetensors, tokenizer with chat template, model card, lineage, every version to chat with.",
     (("chat_model", chat_model), ("sft_model", sft_model), *evaluation.versions.items(), ("ppo_policy", ppo_policy),
      ("prompts", prompts), ("bits_per_byte", evaluation.bits_per_byte),

@@ -4,7 +4,6 @@ An artifact of a corpus stage holds `documents/*.parquet` (what goes on) and `dr
 and why). One shard keeps its name through all stages that judge documents one by one.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data_cleaning.files import replacing
+
 DOCUMENT_SCHEMA = pa.schema(
     [
         ("id", pa.string()),  # "<source>:<key>", the same in every run
         ("source", pa.string()),
         ("text", pa.string()),
         ("title", pa.string()),  # "" where the source has none
-        ("license", pa.string()),
         ("profile", pa.string()),
         ("meta", pa.string()),  # json
     ]
@@ -51,9 +51,8 @@ def read_documents(folder: Path, part: str = "documents", columns: Sequence[str]
 def write_shard(table: pa.Table, path: Path) -> None:
     """Write one parquet shard (zstd) under a temporary name and move it into place: a shard is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    pq.write_table(table, temporary, compression="zstd", compression_level=3)
-    os.replace(temporary, path)
+    with replacing(path) as part:
+        pq.write_table(table, part, compression="zstd", compression_level=3)
 
 
 def split_shard(

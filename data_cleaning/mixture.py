@@ -6,8 +6,6 @@ Factual sources are up-sampled (paper 2.1); the paper gives no weights, and the 
 
 import functools
 import hashlib
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from data_cleaning.documents import DROPPED_FIELDS, add_up, shard_paths, text_bytes, write_shard
+from data_cleaning.files import write_json
 from data_cleaning.heldout import copies_of_heldout, word_digests
 from data_cleaning.recipes import FIRST_SNAPSHOT, MixtureRecipe
 from data_cleaning.shards import map_shards
@@ -248,9 +247,7 @@ def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     verify_apart(out)
     lines = shares(scan, fates, config)
     report = {"snapshots": names, "sources": [asdict(line) for line in lines]}
-    temporary = out / ".proportions.json.part"
-    temporary.write_text(json.dumps(report, indent=1))
-    os.replace(temporary, out / "proportions.json")
+    write_json(out / "proportions.json", report)
     draw(lines, out / "plots" / "proportions.png")
     seen = sum(line.train_bytes * line.epochs for line in lines)
     realised = {line.source: line.realised_share for line in lines}

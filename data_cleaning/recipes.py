@@ -1,8 +1,14 @@
 """What the corpus is made with: one frozen dataclass a stage, no defaults (values live in orchestration/thresholds.py)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 FIRST_SNAPSHOT = "base"  # the delivery of sources that name none; it is older than any other
+
+# Metadata of a field that may change without changing a byte of what is made: "identity" names the property that stands for
+# it where artifacts are told apart (orchestration/identity.py), "" where nothing does. The record holds the field all the same.
+RECORDED = {"identity": ""}
 
 
 @dataclass(frozen=True)
@@ -14,16 +20,30 @@ class Source:
     """
 
     name: str
-    uri: str
+    uri: str = field(metadata={"identity": "takes"})
     sha256: str
-    license: str
+    license: str = field(metadata=RECORDED)  # the release reads today's from the table
     reader: str  # a function of data_cleaning/reading/readers.py
     profile: str  # which quality profile judges its documents
     use: str  # corpus | dialogues | benchmarks | prompts | checkpoint | judge
     snapshot: str  # the delivery it belongs to
-    factual: bool  # seen factual_epochs times where the scale does not name it (paper 2.1)
+    factual: bool = field(metadata=RECORDED)  # seen factual_epochs times where the scale does not name it (paper 2.1)
     limit: int  # documents read, 0 = all
-    opt_in: bool  # skipped unless named in CRIA_OPT_IN
+    opt_in: bool = field(metadata=RECORDED)  # skipped unless named in CRIA_OPT_IN
+
+    @property
+    def takes(self) -> str:
+        """All that the bytes depend on in an address whose content is pinned: the file's name, and what is taken out of it.
+
+        So a signed address may be signed again, and a file may move to a mirror.
+        """
+        scheme, mark, rest = self.uri.partition("://")
+        if mark and scheme == "pip":
+            return rest.partition("/")[2]
+        address, _, member = (rest if mark else self.uri).partition("#")
+        if mark and scheme != "hf":  # there, ? is a wildcard
+            address = address.partition("?")[0]
+        return f"{PurePosixPath(unquote(address)).name}#{member}"
 
 
 @dataclass(frozen=True)

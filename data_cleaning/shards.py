@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from data_cleaning.files import write_json
+
 SMALL_BYTES = 4 << 20
 
 
@@ -81,9 +83,7 @@ def map_shards(
 
 def _finish(function: Callable[[Path, Path], dict], shard: Path, out: Path, marks: Path) -> dict:
     result = function(shard, out)
-    temporary = marks / f".{shard.stem}.json.part"
-    temporary.write_text(json.dumps(result))
-    os.replace(temporary, marks / f"{shard.stem}.json")
+    write_json(marks / f"{shard.stem}.json", result)
     return result
 
 

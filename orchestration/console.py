@@ -4,12 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 
-
-def duration(seconds: float) -> str:
-    """90 → '1m30s'."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+from data_cleaning.report.units import duration
 
 
 def figure(value: float) -> str:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestration import records
-from orchestration.source_code import code_version, code_version_now
+from data_cleaning.files import write_json
+from orchestration import identity as identities
+from orchestration import manifest, records
+from orchestration.source_code import code_version, code_version_now, definitions
 from orchestration.stage import Gate, Stage, expanded_inputs, settings
 from orchestration.staging import alone, begin_attempt, different, discard, empty_trash, others
-from orchestration.store import SCRATCH, artifact, gates_file, work, write_json
+from orchestration.store import SCRATCH, artifact, gates_file, work
 
 
 class StageError(Exception):
@@ -30,12 +32,16 @@ class Plan:
     code: str
     inputs: dict[str, Path]
     parents: dict[str, dict]
-    fingerprint: str
+    identity: dict[str, str]  # hashes of recipe, code and parents
+
+    @property
+    def fingerprint(self) -> str:
+        return identities.fingerprint(self.stage.key, self.partition, self.identity)
 
     @property
     def work(self) -> Path:
         """The folder it is built in, the same in every process that takes part."""
-        return work(self.stage.key, self.partition, records.work_identity(self.fingerprint, self.parents))
+        return work(self.stage.key, self.partition, self.fingerprint)
 
     @property
     def final(self) -> Path:
@@ -65,8 +71,7 @@ def plan(stage: Stage, partition: str | None, gates: Sequence[Gate] = ()) -> Pla
                 )
         inputs[role], parents[role] = folder, record
     code = code_version(stage.module)
-    identity = records.fingerprint(stage.key, partition, recipe, code, parents)
-    return Plan(stage, partition, recipe, code, inputs, parents, identity)
+    return Plan(stage, partition, recipe, code, inputs, parents, identities.of(recipe, code, parents))
 
 
 def _verdicts(stage: Stage, partition: str | None, record: dict) -> dict[str, dict]:
@@ -85,17 +90,37 @@ def write_gate(key: str, partition: str | None, name: str, said: dict) -> None:
     write_json(gates_file(key, partition), {**read_gates(key, partition), name: said})
 
 
+def remembered_verdict(gate: Gate, partition: str | None, record: dict) -> dict | None:
+    """The gate's verdict on exactly this artifact, made from what it was made from, where the same code passed it before."""
+    verdict = read_gates(gate.stage.key, partition).get(gate.name)
+    return verdict if verdict and verdict["passed"] and about(gate, record).items() <= verdict.items() else None
+
+
+def about(gate: Gate, record: dict) -> dict[str, str]:
+    """What a verdict is about: while it is the same, so is the verdict."""
+    return {
+        "content": record["content"],
+        "fingerprint": record["fingerprint"],
+        "code": code_version(*gate.function.split(":")),
+    }
+
+
 def _wanted(planned: Plan, folder: Path) -> dict | None:
-    """The record in `folder` where it has the wanted fingerprint and parents' bytes, and its files verify."""
+    """The record in `folder` where it has the wanted fingerprint and its files verify.
+
+    Raises StageError for a file that is no part of it: to make it again would delete what somebody put there.
+    """
     record = records.read(folder)
     if record is None or not matches(planned, record):
         return None
-    return None if records.verify(folder, record) else record
+    if stranger := manifest.stranger(folder, record):
+        raise StageError(f"{planned.stage.key} will not be used: {stranger}. Move that file elsewhere")
+    return None if manifest.changed(folder, record["manifest"]) else record
 
 
 def matches(planned: Plan, record: dict) -> bool:
-    """Whether the record says what is planned. A parent made again elsewhere may have other bytes under one fingerprint."""
-    return record["fingerprint"] == planned.fingerprint and records.same_parents(record, planned.parents)
+    """Whether the record says what is planned."""
+    return record["fingerprint"] == planned.fingerprint
 
 
 def reusable(planned: Plan) -> dict | None:
@@ -133,25 +158,20 @@ def build(planned: Plan, log: Any, launch: Callable[[Plan, Path, Any], dict]) ->
         if record is not None:
             return record, True
         out.parent.mkdir(parents=True, exist_ok=True)
-        about = {
-            "recipe": records.as_json(planned.recipe),
-            "code": planned.code,
-            "parents": records.named(planned.parents),
-        }
         for other in others(out):
-            log.info(f"set aside: unfinished work in {other} (what differs: {different(other, about)}). It is continued once "
-                     "that is as it was, and deleted once this is published")  # fmt: skip
+            log.info(f"set aside: unfinished work in {other} (what differs: {different(other, planned.identity)}). It is "
+                     "continued once that is as it was, and deleted once this is published")  # fmt: skip
         if out.is_dir():
             log.info("continues where it was stopped")
         _refuse_changes(planned)
         _refuse_damage(planned)
-        earlier = begin_attempt(out, about)
+        earlier = begin_attempt(out, planned.identity)
         started = time.monotonic()
         metrics = launch(planned, out, log)
         seconds = earlier + time.monotonic() - started
         _refuse_changes(planned)
         record = records.build(
-            planned.stage.key, planned.partition, planned.recipe, planned.fingerprint, planned.code,
+            planned.stage.key, planned.partition, planned.recipe, planned.identity, definitions(planned.stage.module),
             planned.parents, out, metrics, seconds,
         )  # fmt: skip
         write_json(out / records.RECORD, record)
@@ -174,7 +194,7 @@ def _refuse_changes(planned: Plan) -> None:
 def _refuse_damage(planned: Plan) -> None:
     """Raises StageError where a parent's files are not those of its record: what is made alone would name bytes it never read."""
     for role, parent in planned.parents.items():
-        wrong = records.verify(planned.inputs[role], parent)
+        wrong = manifest.verify(planned.inputs[role], parent)
         if wrong:
             where = f" for {parent['partition']}" if parent["partition"] else ""
             raise StageError(f"{planned.stage.key} will not start: {wrong}. Materialize {parent['asset']}{where} again")

@@ -5,8 +5,9 @@ from concurrent.futures.process import BrokenProcessPool
 
 import dagster as dg
 
+from data_cleaning.report.units import duration
 from orchestration import catalog, execution, metadata, tables
-from orchestration.console import StageLog, duration
+from orchestration.console import StageLog
 from orchestration.launchers import WorkerKilledError, materialize
 from orchestration.partitions import BY_AXIS, asset_key, partition_of
 from orchestration.pools import pool_of
@@ -58,8 +59,9 @@ def build_asset(stage: Stage, gates: Sequence[Gate] = ()) -> dg.AssetsDefinition
             raise dg.RetryRequested(max_retries=1) from error
         log.info("up to date" if reused else f"done in {duration(record['seconds'])}")
         folder = artifact(stage.key, partition)
+        known = reused and metadata.shown(context.instance, asset_key(stage), partition) == record["content"]
         return dg.MaterializeResult(
-            metadata={**metadata.of(folder, record, reused), **tables.metadata(folder)},
+            metadata={**metadata.of(folder, record, reused, known), **tables.metadata(folder)},
             data_version=dg.DataVersion(record["content"]),
         )
 

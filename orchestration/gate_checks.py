@@ -11,7 +11,6 @@ from orchestration import execution, records
 from orchestration.console import StageLog
 from orchestration.partitions import BY_AXIS, asset_key, partition_of
 from orchestration.pools import pool_of
-from orchestration.source_code import code_version
 from orchestration.stage import Gate, expanded_inputs, settings
 from orchestration.store import artifact
 
@@ -37,12 +36,12 @@ def judge_gate(gate: Gate, partition: str | None, begin: Callable[[], None] = la
             f"gate {gate.name} would compare {gate.stage.key} with other parents than those it was made from: "
             f"materialize {gate.stage.key} first"
         )
-    module, name = gate.function.split(":")
-    about = {"content": record["content"], "fingerprint": record["fingerprint"], "code": code_version(module)}
-    before = execution.read_gates(gate.stage.key, partition).get(gate.name)
-    if before and before["passed"] and about.items() <= before.items():
+    before = execution.remembered_verdict(gate, partition, record)
+    if before is not None:
         return before
     begin()
+    about = execution.about(gate, record)
+    module, name = gate.function.split(":")
     recipe = gate.stage.recipe(settings(gate.stage.axis, partition))
     started = time.monotonic()
     passed, why, figures = getattr(importlib.import_module(module), name)(folder, inputs, recipe)

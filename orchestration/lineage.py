@@ -6,9 +6,13 @@ Usage: python -m orchestration.lineage store/laptop/bundle/model.safetensors
 import sys
 from pathlib import Path
 
-from orchestration import records
+from data_cleaning.sources.errors import SourceError
+from data_cleaning.store_layout import RECORD
+from orchestration import manifest
+from orchestration.sources import sources
 from orchestration.store import store
-from release.lineage import RECORD, LineageError, as_markdown, read, store_lookup, walk
+from release.licenses import stated
+from release.lineage import LineageError, as_markdown, read, store_lookup, walk
 
 
 def artifact_of(path: Path) -> Path:
@@ -20,17 +24,17 @@ def artifact_of(path: Path) -> Path:
 
 
 def lineage_of(path: Path) -> str:
-    """The chain as Markdown: the file, the artifacts in the order they were made, the sources."""
+    """The chain as Markdown: the file, the artifacts in the order they were made, the sources with today's licences."""
     if not path.exists():
         raise LineageError(f"{path} does not exist")
     artifact = read(artifact_of(path))
-    manifest = artifact.record["manifest"]
+    listed = artifact.record["manifest"]
     name = path.relative_to(artifact.folder).as_posix()
-    files = {name: manifest[name]} if name in manifest else manifest
-    for changed, entry in files.items():
-        if records.file_sha256(artifact.folder / changed) != entry["sha256"]:
-            raise LineageError(f"{artifact.folder / changed} has changed since it was recorded")
-    chain = walk([artifact], store_lookup(store()))
+    files = {name: listed[name]} if name in listed else listed
+    wrong = manifest.changed(artifact.folder, files)
+    if wrong:
+        raise LineageError(wrong)
+    chain = walk([artifact], store_lookup(store()), stated(sources()))
     text = as_markdown(chain, {name: {**entry, "from": artifact.name} for name, entry in files.items()})
     return text + "".join(f"\nReplaced since: {sentence}.\n" for sentence in chain.replaced)
 
@@ -40,7 +44,7 @@ def main() -> None:
         sys.exit("usage: python -m orchestration.lineage FILE   (a file or artifact folder of the store)")
     try:
         print(lineage_of(Path(sys.argv[1]).absolute()))
-    except LineageError as error:
+    except (LineageError, SourceError) as error:
         sys.exit(str(error))
 
 

@@ -8,6 +8,7 @@ import dagster as dg
 
 from orchestration.records import RECORD
 
+DATA_VERSION = "dagster/data_version"  # the tag in which Dagster keeps it
 MAX_TEXT = 40_000  # characters of a Markdown file shown in the UI
 # Shows a file that lies beside the text. The UI has no such file, and the plots are shown by themselves.
 RELATIVE_IMAGE = re.compile(r"!\[[^\]]*\]\((?!https?:|data:)[^)]*\)")
@@ -50,26 +51,42 @@ def _texts(folder: Path) -> dict[str, dg.MetadataValue]:
     return found
 
 
-def of(folder: Path, record: dict, reused: bool) -> dict[str, dg.MetadataValue]:
-    """Metadata of one materialization, from its record and the plots and report beside it."""
+def shown(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str | None:
+    """The data version of an asset that the UI shows: the content of its latest materialization, or None."""
+    wanted = dg.AssetRecordsFilter(key, asset_partitions=[partition] if partition else None)
+    for record in instance.fetch_materializations(wanted, limit=1).records:
+        return (record.asset_materialization.tags or {}).get(DATA_VERSION)
+    return None
+
+
+def of(folder: Path, record: dict, reused: bool, known: bool = False) -> dict[str, dg.MetadataValue]:
+    """Metadata of one materialization, from its record and the plots and report beside it.
+
+    Where they are `known`, only where the artifact lies: the event log keeps every event for ever, and each thrice.
+    """
+    where = {
+        "reused": dg.MetadataValue.bool(reused),
+        "content": dg.MetadataValue.text(record["content"]),
+        "fingerprint": dg.MetadataValue.text(record["fingerprint"]),
+        "folder": dg.MetadataValue.path(str(folder)),
+        "record": dg.MetadataValue.path(str(folder / RECORD)),
+    }
+    if known:
+        return where
     size = sum(entry["bytes"] for entry in record["manifest"].values())
     shown = {f"plot: {path.stem}": _picture(path) for path in sorted(folder.glob("plots/*.png"))}
     shown.update(_texts(folder))
     shown.update({name: _metric(value) for name, value in record["metrics"].items()})
     git = record["git"]
     return {
+        **where,
         **shown,
         "recipe": dg.MetadataValue.json(record["recipe"]),
         "parents": _parents(record),
-        "fingerprint": dg.MetadataValue.text(record["fingerprint"]),
-        "content": dg.MetadataValue.text(record["content"]),
         "git commit": dg.MetadataValue.text(f"{git['commit']}{' + uncommitted changes' if git['dirty'] else ''}"),
-        "reused": dg.MetadataValue.bool(reused),
         "seconds": dg.MetadataValue.float(float(record["seconds"])),
         "energy": dg.MetadataValue.json(record["energy"]),
         "libraries": dg.MetadataValue.json(record["libraries"]),
         "host": dg.MetadataValue.json(record["host"]),
         "bytes": dg.MetadataValue.int(size),
-        "folder": dg.MetadataValue.path(str(folder)),
-        "record": dg.MetadataValue.path(str(folder / RECORD)),
     }

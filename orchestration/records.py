@@ -1,13 +1,13 @@
 """RECORD.json: what an artifact is, what it was made from, by which code, where, and at what cost.
 
-`fingerprint` says what it was made of (recipe, code, parents); `content` says what came out (hash of the manifest). A record
-with the wanted fingerprint whose manifest verifies is reused.
+`fingerprint` says what it was made of (orchestration/identity.py); `content` says what came out (hash of the manifest). A
+record with the wanted fingerprint whose manifest verifies is reused. Once published it is never changed: what it says of
+fields that bear no identity was so when the artifact was made.
 """
 
 import dataclasses
 import datetime
 import functools
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -17,72 +17,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from orchestration.store import CHECKOUT, SCRATCH
-from release.lineage import RECORD
+from data_cleaning.store_layout import RECORD
+from orchestration import identity as identities
+from orchestration.manifest import manifest_of
+from orchestration.store import CHECKOUT
+from release.carbon import kg_co2e
+from release.lineage import without_secrets
 
-LIBRARIES = ("dagster", "torch", "transformers", "trl", "accelerate", "tokenizers", "datasketch", "fasttext-community",
-             "pyarrow", "numpy", "gradio", "lm-eval", "safetensors")  # fmt: skip
-PUE = 1.1  # data-centre overhead and grid intensity that reproduce the paper's Table 2
-KG_CO2E_PER_KWH = 0.385
+# What the bytes of artifacts depend on beside the code: told in the record and by `make why`, no part of the identity.
+LIBRARIES = ("torch", "transformers", "trl", "accelerate", "tokenizers", "safetensors", "numpy", "pyarrow", "datasketch",
+             "xxhash", "fasttext-community", "resiliparse", "fastwarc", "pyppmd", "lm-eval", "datasets", "matplotlib",
+             "scikit-learn", "phonenumbers", "gguf", "pyyaml", "dagster")  # fmt: skip
 WATTS_PER_CPU_CORE = 10.0
 WATTS_PER_GPU = 400.0
 
 
 def as_json(recipe: Any) -> Any:
-    """A recipe as JSON values; tuples become lists."""
-    return json.loads(json.dumps(dataclasses.asdict(recipe)))
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def fingerprint(key: str, partition: str | None, recipe: Any, code: str, parents: dict[str, dict]) -> str:
-    """Identity of an artifact before it exists: recipe, code and the fingerprints of its parents."""
-    return _hash({
-        "asset": key,
-        "partition": partition,
-        "recipe": as_json(recipe),
-        "code": code,
-        "parents": {role: record["fingerprint"] for role, record in parents.items()},
-    })  # fmt: skip
-
-
-def work_identity(identity: str, parents: dict[str, dict]) -> str:
-    """The fingerprint and the parents' bytes: unfinished work is continued only from exactly what it was begun with."""
-    return _hash([identity, {role: record["content"] for role, record in parents.items()}])
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def manifest_of(folder: Path) -> dict[str, dict]:
-    """Every file below `folder` except the record and the scratch: relative path → bytes and sha256."""
-    left_out = (RECORD, f"{RECORD}.part", SCRATCH)  # a kill may leave half a record
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).parts[0] not in left_out)
-    return {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-        for path in files
-    }
+    """A recipe as JSON values; tuples become lists, addresses lose what may be secret."""
+    return without_secrets(json.loads(json.dumps(dataclasses.asdict(recipe))))
 
 
 def read(folder: Path) -> dict | None:
     """The record of a published artifact, or None where there is none."""
     path = folder / RECORD
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def verify(folder: Path, record: dict) -> str | None:
-    """None where every file of the manifest is there with its sha256, else what is wrong."""
-    for name, entry in record["manifest"].items():
-        path = folder / name
-        if not path.is_file():
-            return f"{path} is missing"
-        if path.stat().st_size != entry["bytes"] or file_sha256(path) != entry["sha256"]:
-            return f"{path} has changed since it was recorded"
-    return None
 
 
 def named(parents: dict[str, dict]) -> dict[str, dict]:
@@ -155,7 +113,7 @@ def energy(seconds: float, gpus: int = 0) -> dict[str, Any]:
     assumed = WATTS_PER_GPU * gpus or WATTS_PER_CPU_CORE * len(os.sched_getaffinity(0))
     watts = float(stated) if stated else assumed
     kwh = watts * seconds / 3.6e6
-    return {"watts": watts, "kwh": kwh, "kg_co2e": kwh * PUE * KG_CO2E_PER_KWH,
+    return {"watts": watts, "kwh": kwh, "kg_co2e": kg_co2e(kwh),
             "assumption": "CRIA_WATTS" if stated else "10 W a CPU core, 400 W a GPU"}  # fmt: skip
 
 
@@ -165,18 +123,21 @@ def program() -> str:
     return spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).name
 
 
-def build(key: str, partition: str | None, recipe: Any, identity: str, code: str, parents: dict[str, dict],
-          folder: Path, metrics: dict, seconds: float) -> dict:  # fmt: skip
-    """The record of the artifact that lies finished in `folder`; `seconds` are those of all attempts together."""
+def build(key: str, partition: str | None, recipe: Any, identity: dict[str, str], code: dict[str, dict[str, str]],
+          parents: dict[str, dict], folder: Path, metrics: dict, seconds: float) -> dict:  # fmt: skip
+    """The record of the artifact that lies finished in `folder`; `seconds` are those of all attempts together.
+
+    `identity`: hashes of recipe, code and parents; `code`: module → definition → digest; `parents`: role → record.
+    """
     manifest = manifest_of(folder)
     return {
         "asset": key,
         "partition": partition,
         "recipe": as_json(recipe),
         "seed": seed_of(recipe),
-        "fingerprint": identity,
-        "content": _hash({name: entry["sha256"] for name, entry in manifest.items()}),
-        "code": code,
+        "fingerprint": identities.fingerprint(key, partition, identity),
+        "identity": identity,
+        "content": identities.digest({name: entry["sha256"] for name, entry in manifest.items()}),
         "parents": named(parents),
         "git": git_state(),
         "libraries": libraries(),
@@ -186,5 +147,6 @@ def build(key: str, partition: str | None, recipe: Any, identity: str, code: str
         "seconds": round(seconds, 3),
         "energy": energy(seconds, gpu_count()),
         "metrics": metrics,
+        "code": code,
         "manifest": manifest,
     }

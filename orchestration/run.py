@@ -6,24 +6,30 @@ Usage: python -m orchestration.run SCALE
 import os
 import sys
 import time
+from collections.abc import Sequence
 
 import dagster as dg
 
+from data_cleaning.report.units import duration
 from orchestration import alerts, partitions, preflight, scales
-from orchestration.console import duration
 from orchestration.dead_runs import close_dead_runs
 from orchestration.execution import StageError
 from orchestration.instance import prepare_dagster_home
 from orchestration.interrupts import interruptible
 from orchestration.launchers import prepare_environment
+from orchestration.partitions import asset_key
+from orchestration.pending import pending
 from orchestration.stage import SCALE
 from orchestration.store import store
 
 
-def run_job(job: dg.JobDefinition, partition: str, instance: dg.DagsterInstance) -> bool:
-    """Materializes every asset of a job for a partition, checks included; True where all succeeded."""
+def run_job(
+    job: dg.JobDefinition, partition: str, instance: dg.DagsterInstance, only: Sequence[dg.AssetKey] | None = None
+) -> bool:
+    """Materializes the assets of a job for a partition, or `only` some, checks included; True where all succeeded."""
     result = job.execute_in_process(
         partition_key=partition,
+        asset_selection=only,
         instance=instance,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
@@ -41,15 +47,21 @@ def run_job(job: dg.JobDefinition, partition: str, instance: dg.DagsterInstance)
 
 
 def materialize(scale: str, defs: dg.Definitions) -> int:
-    """Runs the corpus job for every snapshot, then the model job for `scale`; the exit code."""
+    """Runs what is left of the corpus job for every snapshot, then of the model job for `scale`; the exit code."""
+    from assets import STAGES
+    from assets.gates import GATES
+
     started = time.monotonic()
     with dg.DagsterInstance.get() as instance:
         close_dead_runs(instance)
-        for snapshot in partitions.declare_snapshots(instance):
-            if not run_job(defs.resolve_job_def("corpus"), snapshot, instance):
+        snapshots = partitions.declare_snapshots(instance)
+        for name, partition in [*(("corpus", snapshot) for snapshot in snapshots), ("model", scale)]:
+            job = defs.resolve_job_def(name)
+            stages = [made for made in STAGES.values() if asset_key(made) in job.asset_layer.executable_asset_keys]
+            todo = pending(stages, partition, GATES, instance)
+            sys.stderr.write(f"{name} {partition}: {len(stages) - len(todo)} of {len(stages)} stages are up to date\n")
+            if todo and not run_job(job, partition, instance, [asset_key(made) for made in todo]):
                 return 1
-        if not run_job(defs.resolve_job_def("model"), scale, instance):
-            return 1
     sys.stderr.write(f"\nscale {scale} is up to date after {duration(time.monotonic() - started)}: {store()}/{scale}\n")
     return 0
 

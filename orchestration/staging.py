@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestration.store import SCRATCH, store, write_json
-from release.lineage import RECORD
+from data_cleaning.files import write_json
+from data_cleaning.store_layout import RECORD
+from orchestration.store import SCRATCH, store
 
 NOTE = Path(SCRATCH) / "attempts.json"
 
@@ -39,17 +40,17 @@ def others(out: Path) -> list[Path]:
     return sorted(folder for folder in out.parent.iterdir() if folder != out)
 
 
-def different(other: Path, about: dict[str, Any]) -> str:
-    """What sets the work in `other` apart from work `about` (recipe, code, parents), in words."""
+def different(other: Path, identity: dict[str, str]) -> str:
+    """What sets the work in `other` apart from work of this identity (recipe, code, parents), in words."""
     for noted in (other / NOTE, other / RECORD):  # finished work has lost its scratch
         if noted.is_file():
-            before = json.loads(noted.read_text(encoding="utf-8"))
-            return ", ".join(name for name in about if before.get(name) != about[name])
+            before = json.loads(noted.read_text(encoding="utf-8")).get("identity", {})
+            return ", ".join(name for name in identity if before.get(name) != identity[name])
     return "not noted"
 
 
-def begin_attempt(out: Path, about: dict[str, Any]) -> float:
-    """Notes in the scratch of `out` that an attempt begins, and from what; returns the seconds that the earlier ones took.
+def begin_attempt(out: Path, identity: dict[str, str]) -> float:
+    """Notes in the scratch of `out` that an attempt begins, and at what; returns the seconds that the earlier ones took.
 
     Nothing can be written at a kill: an attempt is taken to have ended with the newest file it left.
     """
@@ -60,7 +61,7 @@ def begin_attempt(out: Path, about: dict[str, Any]) -> float:
         newest = max(path.lstat().st_mtime for path in out.rglob("*"))
         earlier = last["earlier_seconds"] + max(0.0, newest - last["began"])
     note.parent.mkdir(parents=True, exist_ok=True)
-    write_json(note, {"earlier_seconds": earlier, "began": time.time(), **about})
+    write_json(note, {"earlier_seconds": earlier, "began": time.time(), "identity": identity})
     return earlier
 
 

@@ -1,12 +1,9 @@
 """Where artifacts lie: a path is a pure function of (store, partition, asset key). Nothing is ever searched for."""
 
-import json
-import os
 from pathlib import Path
-from typing import Any
 
 from data_cleaning.paths import path_from
-from release.lineage import UNPARTITIONED
+from data_cleaning.store_layout import UNPARTITIONED, place
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SCRATCH = "_scratch"  # of a work folder: what a stage needs to continue, and nobody afterwards
@@ -19,7 +16,7 @@ def store() -> Path:
 
 def artifact(key: str, partition: str | None) -> Path:
     """The folder of a published artifact, for example store/laptop/rlhf_v1/policy."""
-    return store() / (partition or UNPARTITIONED) / key
+    return place(store(), key, partition)
 
 
 def gates_file(key: str, partition: str | None) -> Path:
@@ -31,10 +28,3 @@ def gates_file(key: str, partition: str | None) -> Path:
 def work(key: str, partition: str | None, identity: str) -> Path:
     """Where a stage builds before it is published; it survives a kill, so the same work continues there."""
     return store() / ".work" / (partition or UNPARTITIONED) / key.replace("/", "--") / identity[:16]
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file whole: a reader, or a kill, sees the old one or the new one."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=2, ensure_ascii=False), encoding="utf-8")
-    os.replace(part, path)

@@ -4,10 +4,9 @@ import json
 from dataclasses import dataclass
 
 from release import figures, licenses, lineage
+from release.carbon import KG_CO2E_PER_KWH, PUE
 from release.lineage import Artifact, Lineage
 
-PUE = 1.1
-KG_CO2E_PER_KWH = 0.385
 SIMULATED, PEOPLE = "simulated", "people"
 
 

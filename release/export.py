@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from data_cleaning.files import sha256_of_all, write_json, write_text
 from modeling.core import dialog, runtime, unused_ids
 from release import bundle, card, figures, licenses, lineage
 from release.recipes import ReleaseRecipe
@@ -36,7 +37,8 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
     licence, ReleaseError where the reloaded model computes other logits.
     """
     parents = {role: lineage.read(folder) for role, folder in inputs.items()}
-    chain = lineage.walk(parents.values(), lineage.store_lookup(lineage.store_of(parents[FINAL])))
+    store = lineage.store_of(parents[FINAL])
+    chain = lineage.walk(parents.values(), lineage.store_lookup(store), config.licenses)
     if chain.replaced:
         raise lineage.LineageError("materialize again what is out of date: " + "; ".join(chain.replaced))
     sources = lineage.sources(chain)
@@ -54,16 +56,16 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
         version["path"] = place_version(inputs[version["name"]], version["name"], out, config.max_version_bytes)
     scale = parents[FINAL].record["partition"]
     listed = {"name": NAME, "scale": scale, "sampling": sampling, "versions": versions}
-    write(out / bundle.VERSIONS, json.dumps(listed, indent=1))
-    write(out / bundle.EXAMPLES, json.dumps(chosen, indent=1, ensure_ascii=False))
+    write_json(out / bundle.VERSIONS, listed, indent=1)
+    write_json(out / bundle.EXAMPLES, chosen, indent=1)
 
     facts = card.Facts(NAME, scale, chain, parents, versions, check, unlicensed)
     text = card.render(facts)
-    write(out / bundle.CARD, text)
-    write(out / "README.md", text)
+    write_text(out / bundle.CARD, text)
+    write_text(out / "README.md", text)
     files = origins(out, parents)
-    write(out / bundle.LINEAGE, json.dumps(lineage.as_json(chain, files), indent=1, ensure_ascii=False))
-    write(out / bundle.LINEAGE_MARKDOWN, lineage.as_markdown(chain, files))
+    write_json(out / bundle.LINEAGE, lineage.as_json(chain, files), indent=1)
+    write_text(out / bundle.LINEAGE_MARKDOWN, lineage.as_markdown(chain, files))
     return {
         "bytes": sum(entry["bytes"] for entry in files.values()),
         "versions_bundled": sum(version["path"] is not None for version in versions),
@@ -75,12 +77,6 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
         "reload_positions": check["positions"],
         "kg_co2e": round(figures.totals(chain.artifacts)["kg_co2e"], 6),
     }
-
-
-def write(path: Path, text: str) -> None:
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_text(text, encoding="utf-8")
-    os.replace(scratch, path)
 
 
 def version_roles(parents: dict) -> list[str]:
@@ -199,11 +195,12 @@ def place_version(source: Path, name: str, out: Path, max_bytes: int) -> str | N
 def origins(out: Path, parents: dict[str, lineage.Artifact]) -> dict[str, dict]:
     """Every file of the bundle with size, hash and the artifact it was made from."""
     written_from_records = {bundle.CARD, "README.md", bundle.VERSIONS}
+    paths = (path for path in out.rglob("*") if path.is_file() and "_scratch" not in path.parts)
+    names = {path.relative_to(out).as_posix() for path in paths}
+    names -= {bundle.LINEAGE, bundle.LINEAGE_MARKDOWN, lineage.RECORD}  # these hold this very list
+    hashes = sha256_of_all(out, names)
     files = {}
-    for path in sorted(path for path in out.rglob("*") if path.is_file() and "_scratch" not in path.parts):
-        name = path.relative_to(out).as_posix()
-        if name in (bundle.LINEAGE, bundle.LINEAGE_MARKDOWN, lineage.RECORD):
-            continue  # these hold this very list
+    for name in sorted(names):
         if name in written_from_records:
             origin = "the records below"
         elif name == bundle.EXAMPLES:
@@ -211,5 +208,5 @@ def origins(out: Path, parents: dict[str, lineage.Artifact]) -> dict[str, dict]:
         else:
             role = name.split("/")[1] if name.startswith("versions/") else FINAL
             origin = parents[role].name
-        files[name] = {"bytes": path.stat().st_size, "sha256": lineage.hash_file(path), "from": origin}
+        files[name] = {"bytes": (out / name).stat().st_size, "sha256": hashes[name], "from": origin}
     return files

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
+from data_cleaning.report.units import duration
 from modeling.core.statistics import wilson_interval
 from release.lineage import Artifact, Lineage
 
@@ -276,9 +277,3 @@ def cost(chain: Lineage) -> Section:
 def amounts(artifacts: Sequence[Artifact]) -> tuple[str, str, str]:
     spent = totals(artifacts)
     return duration(spent["hours"] * 3600), f"{spent['kwh']:.3g}", f"{spent['kg_co2e']:.3g}"
-
-
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

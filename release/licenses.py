@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from data_cleaning.recipes import Source
+
 # What a licence asks of whoever passes the material on; the first whose words stand in its name.
 OBLIGATIONS = (
     (("by-nc-nd", "noncommercial-noderivatives"), "no commercial use; no adaptations passed on"),
@@ -20,6 +22,11 @@ OBLIGATIONS = (
 
 class UnlicensedError(ValueError):
     """A release would contain what its sources do not allow to pass on."""
+
+
+def stated(sources: Iterable[Source]) -> tuple[tuple[str, str, str], ...]:
+    """(name, snapshot, licence) of each entry of the table of sources."""
+    return tuple((source.name, source.snapshot, source.license) for source in sources)
 
 
 def check(sources: Iterable[dict], allowed: tuple[str, ...]) -> list[str]:

@@ -4,19 +4,17 @@ Every artifact folder holds RECORD.json, which names its parents by asset, parti
 them needs one function that finds a record; `store_lookup` reads them where the store keeps them.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_cleaning.sources.addresses import shown
+from data_cleaning.store_layout import RECORD, UNPARTITIONED, place
 
-RECORD = "RECORD.json"
-SOURCES = "sources.json"
 ADDRESSES = ("uri", "revision")  # fields of a source that may hold user, password or token
-UNPARTITIONED = "shared"  # the folder of artifacts that belong to no scale and no snapshot
 
+Licenses = tuple[tuple[str, str, str], ...]  # (name of a source, its snapshot, its licence as the table states it now)
 Lookup = Callable[[str, str | None], Path]  # (asset key with "/", partition or None) → folder of the artifact
 
 
@@ -39,6 +37,7 @@ class Artifact:
 class Lineage:
     artifacts: tuple[Artifact, ...]  # parents before children
     replaced: tuple[str, ...]  # sentences: which artifact was made from a parent that is no longer there
+    licenses: Licenses = ()  # today's; of a source that is not among them, the one it had when it was fetched
 
     def find(self, asset: str) -> list[Artifact]:
         """Every artifact of the chain with this asset key, whatever its partition."""
@@ -57,12 +56,6 @@ def read(folder: Path) -> Artifact:
     return Artifact(folder, json.loads(path.read_text(encoding="utf-8")))
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def store_of(artifact: Artifact) -> Path:
     """The store that an artifact lies in, from its own folder and name."""
     parts = Path(artifact.name).parts
@@ -72,14 +65,11 @@ def store_of(artifact: Artifact) -> Path:
 
 
 def store_lookup(store: Path) -> Lookup:
-    def lookup(asset: str, partition: str | None) -> Path:
-        return store / (partition or UNPARTITIONED) / asset
-
-    return lookup
+    return lambda asset, partition: place(store, asset, partition)
 
 
-def walk(roots: Iterable[Artifact], lookup: Lookup) -> Lineage:
-    """The roots and everything they were made from, each once, parents before children.
+def walk(roots: Iterable[Artifact], lookup: Lookup, licenses: Licenses = ()) -> Lineage:
+    """The roots and everything they were made from, each once, parents before children; `licenses`: see Lineage.
 
     Raises LineageError where a parent has no record. A parent that was materialized again with another content since
     its child was made is followed all the same and named in `replaced`: the caller decides whether that matters.
@@ -105,30 +95,33 @@ def walk(roots: Iterable[Artifact], lookup: Lookup) -> Lineage:
                 )
             if there.name not in found:
                 stack.append((there, False))
-    return Lineage(tuple(found.values()), tuple(dict.fromkeys(replaced)))
+    return Lineage(tuple(found.values()), tuple(dict.fromkeys(replaced)), licenses)
 
 
 def sources(lineage: Lineage) -> list[dict]:
-    """Every source of the chain, as fetched: name, uri, sha256, license, revision, bytes, files, use, and `artifact`.
+    """Every source of the chain: name, uri, sha256, license, use and all else its table states, and `artifact`.
 
-    Addresses come without what may be secret.
+    Addresses come without what may be secret. The licence is today's where the lineage knows it.
     """
-    listed = []
-    for artifact in lineage.artifacts:
-        path = artifact.folder / SOURCES
-        if path.is_file():
-            for source in json.loads(path.read_text(encoding="utf-8")):
-                listed.append(_without_secrets({**source, "artifact": artifact.name}))
-    return listed
+    today = {(name, snapshot): license_name for name, snapshot, license_name in lineage.licenses}
+    return [
+        without_secrets({
+            **source,
+            "license": today.get((source["name"], source["snapshot"]), source["license"]),
+            "artifact": artifact.name,
+        })
+        for artifact in lineage.artifacts
+        for source in artifact.record["recipe"].get("sources", ())
+    ]  # fmt: skip
 
 
-def _without_secrets(value: object) -> object:
-    """The same json with the addresses of sources as people may see them: a record's recipe holds those they are fetched from."""
+def without_secrets(value: object) -> object:
+    """The same json with the addresses of sources as people may see them."""
     if isinstance(value, list):
-        return [_without_secrets(item) for item in value]
+        return [without_secrets(item) for item in value]
     if isinstance(value, dict):
         return {
-            name: shown(item) if name in ADDRESSES and isinstance(item, str) else _without_secrets(item)
+            name: shown(item) if name in ADDRESSES and isinstance(item, str) else without_secrets(item)
             for name, item in value.items()
         }
     return value
@@ -138,7 +131,7 @@ def as_json(lineage: Lineage, files: dict[str, dict]) -> dict:
     """LINEAGE.json. `files`: path in the bundle → {bytes, sha256, from: name of the artifact it was made from}."""
     return {
         "files": files,
-        "artifacts": {artifact.name: _without_secrets(artifact.record) for artifact in lineage.artifacts},
+        "artifacts": {artifact.name: without_secrets(artifact.record) for artifact in lineage.artifacts},
         "sources": sources(lineage),
     }
 
@@ -163,13 +156,13 @@ def as_markdown(lineage: Lineage, files: dict[str, dict]) -> str:
         "",
         "## Sources",
         "",
-        "| Source | Use | Licence | Revision | SHA-256 | From |",
-        "|---|---|---|---|---|---|",
+        "| Source | Use | Licence | SHA-256 | From |",
+        "|---|---|---|---|---|",
     ]
     for source in sources(lineage):
         lines.append(
             f"| {source['name']} | {source['use']} | {source['license'] or '**none stated**'} "
-            f"| {source['revision'] or '–'} | `{source['sha256'][:16]}` | {source['uri']} |"
+            f"| `{source['sha256'][:16]}` | {source['uri']} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -5,10 +5,10 @@
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
+from data_cleaning.files import write_text
 from release import figures, lineage
 from release.summary import summary
 
@@ -66,9 +66,7 @@ def write(path: Path, scale: str, texts: dict[str, str]) -> None:
     if not found:
         names = " or ".join(f"<!-- {name}:{scale} --> and <!-- /{name}:{scale} -->" for name in texts)
         raise MarkerError(f"{path} needs the lines {names} where the tables belong")
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_text(whole, encoding="utf-8")
-    os.replace(scratch, path)
+    write_text(path, whole)
 
 
 def main(arguments: list[str] | None = None) -> int:

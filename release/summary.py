@@ -4,7 +4,8 @@ import json
 
 import pyarrow.parquet as pq
 
-from release.figures import duration, interval, metric, totals
+from data_cleaning.report.units import duration
+from release.figures import interval, metric, totals
 from release.lineage import Artifact, Lineage
 
 JUDGE, REWARD_MODELS = "independent judge", "reward models"

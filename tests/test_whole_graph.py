@@ -6,6 +6,7 @@ it the graph is run here first.
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -53,14 +54,45 @@ def own_copy(run_folder, tmp_path, monkeypatch) -> Path:
     return tmp_path / "store"
 
 
+def cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @pytest.mark.timeout(900)
 def test_every_asset_has_a_record_and_a_second_run_makes_nothing_anew(run_folder, monkeypatch):
     monkeypatch.setenv("CRIA_STORE", str(run_folder / "store"))
     before = {key: records.read(artifact(key, partition(key))) for key in STAGES}
     assert all(before.values())
+    history, seconds = bytes_in(run_folder / "dagster"), cpu_seconds()
     said = run_tiny(run_folder)
-    assert said.count("up to date") >= len(STAGES)
+    assert (
+        "corpus base: 10 of 10 stages are up to date" in said and "model tiny: 46 of 46 stages are up to date" in said
+    )
+    assert bytes_in(run_folder / "dagster") - history < 1_000_000 and cpu_seconds() - seconds < 20
     assert before == {key: records.read(artifact(key, partition(key))) for key in STAGES}
+
+
+def bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_run_from_the_ui_over_a_finished_graph_stores_no_report_again_and_loads_no_torch(run_folder, tmp_path):
+    """There every stage is gone through: the gates' verdicts are remembered, and the event log holds what they show."""
+    shutil.copytree(run_folder / "dagster", tmp_path / "dagster")
+    code = (
+        "import sys, dagster as dg; from orchestration.definitions import defs\n"
+        "with dg.DagsterInstance.get() as instance:\n"
+        "    for job, partition in (('corpus', 'base'), ('model', 'tiny')):\n"
+        "        defs.resolve_job_def(job).execute_in_process(partition_key=partition, instance=instance)\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    environment = {**os.environ, "CRIA_STORE": str(run_folder / "store"), "DAGSTER_HOME": str(tmp_path / "dagster"),
+                   "CRIA_SOURCES": str(SOURCES)}  # fmt: skip
+    before = bytes_in(tmp_path / "dagster")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert bytes_in(tmp_path / "dagster") - before < 2_500_000
 
 
 def partition(key: str) -> str | None:

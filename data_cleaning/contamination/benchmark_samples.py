@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from data_cleaning.files import replacing
 from data_cleaning.filters.words import ngram_hashes, ngram_starts, normalised, split_words, word_hashes
 from data_cleaning.json_lines import read_rows
 
@@ -90,9 +91,8 @@ class SampleIndex:
         return likely[found], low[found], high[found]
 
     def save(self, path: Path) -> None:
-        temporary = path.with_name(f".{path.name}.part.npz")
-        np.savez(temporary, **{field.name: getattr(self, field.name) for field in fields(self)})
-        temporary.replace(path)
+        with replacing(path) as part, part.open("wb") as file:
+            np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
 
 
 def load_index(path: Path) -> SampleIndex:

@@ -6,8 +6,6 @@ corpus precedes any tokenizer. A document goes when `max_contaminated` of one sa
 """
 
 import functools
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ import pyarrow.parquet as pq
 
 from data_cleaning.contamination.benchmark_samples import SampleIndex, index_samples, load_index, read_samples
 from data_cleaning.documents import add_up, shard_paths, split_shard, write_shard
+from data_cleaning.files import write_json
 from data_cleaning.filters.words import Words, ngram_hashes, ngram_starts, normalised, split_words, word_hashes
 from data_cleaning.recipes import ContaminationRecipe
 from data_cleaning.shards import map_shards
@@ -200,9 +199,7 @@ def run(config: ContaminationRecipe, inputs: dict[str, Path], out: Path, log) ->
     before, after = sample_shares(index, spans), sample_shares(index, left)
     table = summary(index, config, spans, before[SPAN_LENGTHS[0]], after[SPAN_LENGTHS[0]])
     report = {"ngram_words": config.ngram_words, "skip_budget": config.skip_budget, "benchmarks": table}
-    temporary = out / ".contamination.json.part"
-    temporary.write_text(json.dumps(report, indent=1))
-    os.replace(temporary, out / "contamination.json")
+    write_json(out / "contamination.json", report)
     columns = {
         "benchmark": index.benchmarks.tolist(),
         "sample": [sample.number for sample in samples],

@@ -19,6 +19,7 @@ import xxhash
 
 from data_cleaning.dedup.minhash import Pairs, Shingles, candidate_probability, cluster, keep_from, shingles, signatures
 from data_cleaning.documents import add_up, shard_paths, split_shard, write_shard
+from data_cleaning.files import replacing
 from data_cleaning.filters.words import normalised
 from data_cleaning.recipes import DedupRecipe
 from data_cleaning.shards import map_shards
@@ -58,16 +59,15 @@ def sign_shard(recipe: DedupRecipe, part: str, shard: Path, out: Path) -> dict:
     sets = shingles(texts, recipe.shingle_words)
     folder = out / "_scratch" / part
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{shard.stem}.part.npz"
-    np.savez(
-        temporary,
-        exact=np.frombuffer(b"".join(hashes), np.uint64).reshape(-1, 2),
-        sizes=pc.binary_length(table["text"]).to_numpy().astype(np.int64),
-        signatures=signatures(sets, recipe.bands * recipe.rows, recipe.seed),
-        values=sets.values,
-        offsets=sets.offsets,
-    )
-    temporary.replace(folder / f"{shard.stem}.npz")
+    with replacing(folder / f"{shard.stem}.npz") as partial, partial.open("wb") as file:
+        np.savez(
+            file,
+            exact=np.frombuffer(b"".join(hashes), np.uint64).reshape(-1, 2),
+            sizes=pc.binary_length(table["text"]).to_numpy().astype(np.int64),
+            signatures=signatures(sets, recipe.bands * recipe.rows, recipe.seed),
+            values=sets.values,
+            offsets=sets.offsets,
+        )
     return {"documents_in": table.num_rows}
 
 

@@ -7,7 +7,6 @@ and counted. So is what is whole but no text (an image among pages); it is marke
 
 import functools
 import json
-import os
 import re
 import shutil
 import unicodedata
@@ -18,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from data_cleaning.documents import DOCUMENT_SCHEMA, write_shard
+from data_cleaning.files import replacing
 from data_cleaning.reading import archives
 from data_cleaning.reading.raw_records import Bad, Record, machine_failed
 from data_cleaning.reading.readers import reader_for
@@ -45,10 +45,9 @@ def run(config: ExtractRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     (out / "documents").mkdir(exist_ok=True)
     extract = functools.partial(extract_unit, config, inputs["sources"])
     results = map_shards(extract, units, out, log, step="extract", sizes=sizes)
-    with open(out / ".quarantine.part", "wb") as file:
+    with replacing(out / "quarantine.jsonl") as part, part.open("wb") as file:
         for unit in units:
             file.write((out / "_scratch" / "quarantine" / f"{unit.stem}.jsonl").read_bytes())
-    os.replace(out / ".quarantine.part", out / "quarantine.jsonl")
     by_source: dict[str, Counter] = {}
     by_error: Counter = Counter()
     for result in results:
@@ -128,13 +127,11 @@ def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) ->
             line = {"source": plan["name"], "file": file, "offset": item.offset, "error": item.error}
             quarantine.write(json.dumps(line | {"bytes": item.bytes, "foreign": item.foreign}) + "\n")
 
-    temporary = folder / f".{unit.stem}.part"
-    with open(temporary, "w", encoding="ascii") as quarantine:
+    with replacing(folder / f"{unit.stem}.jsonl") as part, part.open("w", encoding="ascii") as quarantine:
         rows = good(quarantine)
         for number, shard in enumerate(_shards(rows, config.shard_documents)):
             table = pa.Table.from_pylist(shard, schema=DOCUMENT_SCHEMA)
             write_shard(table, out / "documents" / f"{unit.stem}-{number:05d}.parquet")
-    os.replace(temporary, folder / f"{unit.stem}.jsonl")
     documents = figures["documents_out"] + figures["quarantined"]
     return {"source": plan["name"], "errors": dict(errors), "documents_in": documents, **figures}
 
@@ -265,7 +262,6 @@ def _row(plan: dict, file: str, record: Record, text: str, title: str, taken: Co
         "source": plan["name"],
         "text": text,
         "title": _printable(title[:MAX_TITLE].rstrip()),
-        "license": plan["license"],
         "profile": plan["profile"],
         "meta": json.dumps(record.meta, ensure_ascii=True, sort_keys=True),
     }

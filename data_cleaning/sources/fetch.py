@@ -4,12 +4,11 @@ Downloads are kept by sha256 in $CRIA_CACHE (default: .cache/downloads of the ch
 never fetched again, so a second run needs no network.
 """
 
-import dataclasses
 import json
-import os
 import shutil
 from pathlib import Path
 
+from data_cleaning.files import write_json
 from data_cleaning.reading import archives
 from data_cleaning.reading.raw_records import Bad
 from data_cleaning.recipes import Source, SourcesRecipe
@@ -17,13 +16,14 @@ from data_cleaning.sources import local, transport
 from data_cleaning.sources.addresses import shown
 from data_cleaning.sources.errors import FULL_DISK, FetchError, wrong_sha256
 
+FACTS = ("name", "reader", "profile", "use", "snapshot", "limit")  # of a source, for the stages that read its files
 UNPACKED = archives.Bounds(total_bytes=1 << 40, member_bytes=1 << 38)  # archives named here are pinned, hence trusted
 
 
 def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """`raw/<source name>/<files>` and `sources.json` (name, uri, sha256, license, revision, bytes, files, …) in `out`.
+    """`raw/<source name>/<files>` and `sources.json` in `out`: a list of FACTS, sha256, files, bytes and left_out.
 
-    The addresses in it are without what may be secret.
+    Nothing in them comes from a field that bears no identity (Source), such as address and licence: the record has those.
 
     Raises FetchError in one line that says what to do (another sha256 than stated, a full disk), and Unreachable where the
     network fails: run again, it continues where it stopped.
@@ -37,7 +37,7 @@ def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         if not mark.exists():
             folder = out / "raw" / source.name
             try:
-                _write_text(mark, json.dumps(_fetch(source, folder, log)))
+                write_json(mark, _fetch(source, folder, log))
             except OSError as error:
                 if error.errno not in FULL_DISK:
                     raise
@@ -48,12 +48,11 @@ def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
                 ) from error
         entries.append(json.loads(mark.read_text()))
         log.progress(number, len(config.sources), unit="source", megabytes=sum(e["bytes"] for e in entries) / 1e6)
-    _write_text(out / "sources.json", json.dumps(entries, indent=1) + "\n")
+    write_json(out / "sources.json", entries)
     return {
         "sources": len(entries),
         "files": sum(len(entry["files"]) for entry in entries),
         "bytes": sum(entry["bytes"] for entry in entries),
-        "licenses": {entry["name"]: entry["license"] for entry in entries},
     }
 
 
@@ -67,12 +66,12 @@ def _fetch(source: Source, folder: Path, log) -> dict:
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     if not files:
         raise FetchError(f"{source.name}: {shown(source.uri)} holds no files")
-    facts = dataclasses.asdict(source) | {"sha256": download.sha256}
-    facts |= {"uri": shown(source.uri), "revision": shown(download.revision)}
-    facts["files"] = [str(file.relative_to(folder)) for file in files]
-    facts["bytes"] = sum(file.stat().st_size for file in files)
-    facts["left_out"] = len(left_out)
-    return facts
+    return {name: getattr(source, name) for name in FACTS} | {
+        "sha256": download.sha256,
+        "files": [str(file.relative_to(folder)) for file in files],
+        "bytes": sum(file.stat().st_size for file in files),
+        "left_out": len(left_out),
+    }
 
 
 def _lay_out(source: Source, path: Path, member: str, folder: Path) -> list[str]:
@@ -82,7 +81,8 @@ def _lay_out(source: Source, path: Path, member: str, folder: Path) -> list[str]
     temporary = folder.with_name(f"{folder.name}.part")  # no name that a source, or a member of an archive, can have
     if not member:
         with open(path, "rb") as stream:
-            archives.write_stream(stream, folder / path.name, temporary)
+            # Named as its address names it: in the cache it keeps the name under which it came first.
+            archives.write_stream(stream, folder / (source.takes.partition("#")[0] or path.name), temporary)
         return []
     left_out: list[tuple[str, Bad]] = []
     try:
@@ -110,11 +110,4 @@ def _local(source: Source) -> transport.Download:
     digest = local.local_digest(source)
     if source.sha256 not in ("", digest):
         raise wrong_sha256(source, digest)
-    return transport.Download(Path(name), digest, "local", member)
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write a small file that is whole or absent."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    return transport.Download(Path(name), digest, member)

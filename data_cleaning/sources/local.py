@@ -5,40 +5,53 @@ import hashlib
 import os
 from pathlib import Path
 
+from data_cleaning.files import remembered_sha256, sha256_of, sha256_of_all
+from data_cleaning.paths import path_from
 from data_cleaning.recipes import Source
 from data_cleaning.sources.errors import FetchError
 
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def cache_folder() -> Path:
+    """$CRIA_CACHE, or .cache/downloads of the checkout."""
+    return path_from("CRIA_CACHE", CHECKOUT / ".cache" / "downloads")
+
 
 def pin(source: Source) -> Source:
-    """A local source with the digest of what is there now as its sha256, so that changed files make another recipe."""
+    """A local source with the digest of what is there now as its sha256, so that changed files make another recipe.
+
+    Only files whose size or time of modification has changed since the last time are read. Raises FetchError.
+    """
     if "://" in source.uri or source.sha256:
         return source
-    return dataclasses.replace(source, sha256=local_digest(source))
+    path = _there(source)
+    memory = cache_folder() / "local" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()}.json"
+    if path.is_file():
+        return dataclasses.replace(source, sha256=remembered_sha256(path.parent, [path.name], memory)[path.name])
+    return dataclasses.replace(source, sha256=_listing(remembered_sha256(path, folder_files(path)[0], memory)))
 
 
 def local_digest(source: Source) -> str:
     """sha256 of the file or folder that a local source names. Raises FetchError where there is none."""
+    return digest(_there(source))
+
+
+def _there(source: Source) -> Path:
     path = Path(source.uri.partition("#")[0])
     if not (path.is_file() or path.is_dir()):
         raise FetchError(f"{source.name}: {path} does not exist; a local path is relative to the sources file")
-    return digest(path)
+    return path
 
 
 def digest(path: Path) -> str:
-    return folder_sha256(path) if path.is_dir() else sha256_of(path)
+    """sha256 of a file, or of the listing of a folder."""
+    return _listing(sha256_of_all(path, folder_files(path)[0])) if path.is_dir() else sha256_of(path)
 
 
-def sha256_of(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def folder_sha256(folder: Path) -> str:
-    """sha256 of the sorted listing "path sha256" of the files that a folder gives (neither links nor hidden files)."""
-    listing = hashlib.sha256()
-    for name in folder_files(folder)[0]:
-        listing.update(f"{name} {sha256_of(folder / name)}\n".encode())
-    return listing.hexdigest()
+def _listing(hashes: dict[str, str]) -> str:
+    """sha256 of the lines "path sha256" of the files that a folder gives (neither links nor hidden files), sorted."""
+    return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in hashes).encode()).hexdigest()
 
 
 def folder_files(folder: Path) -> tuple[list[str], list[str]]:

@@ -9,28 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_cleaning.paths import path_from
 from data_cleaning.recipes import Source
 from data_cleaning.sources import registries, web
 from data_cleaning.sources.addresses import shown
 from data_cleaning.sources.errors import FetchError, Unreachable, wrong_sha256
 from data_cleaning.sources.faults import Fault, through_faults
-from data_cleaning.sources.local import digest
-
-CHECKOUT = Path(__file__).resolve().parents[2]
+from data_cleaning.sources.local import cache_folder, digest
 
 
 @dataclass(frozen=True)
 class Download:
     path: Path  # in the cache: a file, or a folder for several files of a hub
     sha256: str
-    revision: str  # package version, hub commit or address
     member: str  # what to take out of the archive, "" for the file as it is
-
-
-def cache_folder() -> Path:
-    """$CRIA_CACHE, or .cache/downloads of the checkout."""
-    return path_from("CRIA_CACHE", CHECKOUT / ".cache" / "downloads")
 
 
 def obtain(source: Source, log) -> Download:
@@ -56,7 +47,7 @@ def obtain(source: Source, log) -> Download:
             # Another process may have brought it while this one waited for the folder.
             cached = cached_file(source.sha256) if source.sha256 else None
             cached = cached or _fetched(source, scheme, revision, folder, log)
-    return Download(cached, source.sha256, revision, member)
+    return Download(cached, source.sha256, member)
 
 
 def cached_file(sha256: str) -> Path | None:

@@ -1,19 +1,17 @@
 """Files that evaluations leave for people: whole or absent, however a run ends."""
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from data_cleaning import files
 from modeling.core import json_text
 
 
 def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    files.write_text(path, text)
 
 
 def write_json(path: Path, content) -> None:
@@ -23,9 +21,8 @@ def write_json(path: Path, content) -> None:
 def save_figure(figure: Figure, path: Path) -> None:
     """PNG without a date inside, so that the same figures give the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, dpi=130, format="png", metadata={"Software": None})
-    os.replace(partial, path)
+    with files.replacing(path) as part:
+        figure.savefig(part, dpi=130, format="png", metadata={"Software": None})
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

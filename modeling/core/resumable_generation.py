@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from transformers import AutoConfig, AutoTokenizer
 
-from modeling.core import json_text, sampling
+from data_cleaning.files import write_json
+from modeling.core import sampling
 from modeling.core.recipes import SamplingRecipe
 from modeling.core.sampling import Answer
 
@@ -78,9 +78,7 @@ def kept(path: Path, make: Callable[[], list]) -> list:
     """What `make` returns, from `path` if it was made before. JSON, so it must be lists, texts and numbers."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json_text.dumps(make()))
-        os.replace(partial, path)
+        write_json(path, make(), indent=None)
     return json.loads(path.read_text())
 
 

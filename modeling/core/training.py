@@ -26,7 +26,8 @@ from transformers import (
     TrainingArguments,
 )
 
-from modeling.core import json_text, reporting, resumable_generation, sampling
+from data_cleaning.files import replacing, write_text
+from modeling.core import json_text, resumable_generation, sampling
 from modeling.core.atomic_folders import filling
 from modeling.core.divergence import Watch
 from modeling.core.recipes import OptimizerRecipe
@@ -213,7 +214,7 @@ def main_process() -> bool:
 
 def write_history(history: Sequence[dict], out: Path) -> None:
     """out/loss.jsonl, and out/plots/loss.png."""
-    reporting.write_text(out / "loss.jsonl", json_text.lines(history))
+    write_text(out / "loss.jsonl", json_text.lines(history))
     steps = [entry["step"] for entry in history]
     plot_curve(out / "plots" / "loss.png", steps, [entry["loss"] for entry in history], "Loss (nats)", "Training loss")
 
@@ -235,9 +236,8 @@ def plot_curve(path: Path, steps: Sequence[float], values: Sequence[float], labe
     axes.grid(axis="y", color="#e3e3e3", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.01)
-    partial = path.with_suffix(".partial.png")
-    figure.savefig(partial, metadata={"Software": None})
-    os.replace(partial, path)
+    with replacing(path) as part:
+        figure.savefig(part, format="png", metadata={"Software": None})
 
 
 class Progress(TrainerCallback):

@@ -19,7 +19,7 @@ from modeling.dialogues.safety_sources import OwnedPrompt, SafeAnswer
 
 SCHEMA = pa.schema(
     [("id", pa.string()), ("messages", dialogue_tables.MESSAGES), ("category", pa.string()), ("source", pa.string()),
-     ("license", pa.string()), ("entity", pa.string())]
+     ("entity", pa.string())]
 )  # fmt: skip
 
 HELPFUL = "You are a helpful, respectful and honest assistant."  # opening of Table 31
@@ -30,7 +30,7 @@ TEST_SHARE = 0.05
 
 
 def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write train.parquet and test.parquet (id, messages, category, source, license, entity) and report.md.
+    """Write train.parquet and test.parquet (id, messages, category, source, entity) and report.md.
 
     Metrics: rows by category and by part. Raises ValueError where no definition or no conversation was found.
     """
@@ -97,8 +97,7 @@ def definition_rows(config: DemonstrationsRecipe, known: Sequence[questions.Subj
             category, system = "definition", ONE_SENTENCE if following == 1 else HELPFUL
             turns = [questions.question(subject), answer]
         chosen = _system(subject.entity, config, config.system_share, system)
-        rows.append(row(f"definition:{subject.entity}", turns, category, subject.source, subject.license,
-                        subject.entity, chosen))  # fmt: skip
+        rows.append(row(f"definition:{subject.entity}", turns, category, subject.source, subject.entity, chosen))
     return rows
 
 
@@ -120,7 +119,7 @@ def conversation_rows(
         identifier = f"conversation:{splits.unit(' '.join(conversation.turns)):.12f}"
         system = _system(identifier, config, config.system_share, HELPFUL)
         rows.setdefault(identifier, row(identifier, list(conversation.turns), "conversation", conversation.source,
-                                        conversation.license, entity, system))  # fmt: skip
+                                        entity, system))  # fmt: skip
     return list(rows.values())
 
 
@@ -141,7 +140,7 @@ def safety_rows(
         prompt = owned.get(answer.prompt)  # a variant of what the judge learns from is nobody's
         short, _ = questions.answer_text(answer.answer, config.max_answer_words)
         if prompt and prompt.part == splits.DEMONSTRATIONS and short:
-            rows.append(_safety_row(config, prompt, short, "safety", answer.source, answer.license))
+            rows.append(_safety_row(config, prompt, short, "safety", answer.source))
     real = {row["id"]: row for row in rows}
     rows = list(real.values())[: config.max_safety]
     demonstrated = {row["entity"] for row in rows}
@@ -151,34 +150,28 @@ def safety_rows(
         mine = prompt.part == splits.DEMONSTRATIONS and prompt.group not in demonstrated
         if mine and prompt.request.refusable:
             chosen = generic[int(splits.unit(prompt.request.prompt, f"answer{config.seed}") * len(generic))]
-            rows.append(_safety_row(config, prompt, chosen.answer, "safety-paired", prompt.request.source,
-                                    prompt.request.license))  # fmt: skip
+            rows.append(_safety_row(config, prompt, chosen.answer, "safety-paired", prompt.request.source))
     paired = sum(row["category"] == "safety-paired" for row in rows)
     return rows, {"safety_real": len(rows) - paired, "safety_paired": paired, "generic_safe_answers": len(generic)}
 
 
-def _safety_row(
-    config: DemonstrationsRecipe, prompt: OwnedPrompt, answer: str, category: str, source: str, license_: str
-) -> dict:
+def _safety_row(config: DemonstrationsRecipe, prompt: OwnedPrompt, answer: str, category: str, source: str) -> dict:
     identifier = f"{category}:{splits.unit(prompt.request.prompt + answer):.12f}"
     preprompt = config.preprompts[int(splits.unit(identifier, "preprompt") * len(config.preprompts))]
     system = _system(identifier, config, max(config.system_share, SAFETY_SYSTEM_SHARE), preprompt)
-    return row(identifier, [prompt.request.prompt, answer], category, source, license_, prompt.group, system)
+    return row(identifier, [prompt.request.prompt, answer], category, source, prompt.group, system)
 
 
 def _system(key: str, config: DemonstrationsRecipe, share: float, text: str) -> str:
     return text if splits.unit(key, f"system{config.seed}") < share else ""
 
 
-def row(
-    identifier: str, turns: list[str], category: str, source: str, license_: str, entity: str, system: str = ""
-) -> dict:
+def row(identifier: str, turns: list[str], category: str, source: str, entity: str, system: str = "") -> dict:
     """One dialogue of the artifact; `turns` alternate user, assistant, …"""
     messages = [{"role": ("user", "assistant")[place % 2], "content": turn} for place, turn in enumerate(turns)]
     if system:
         messages.insert(0, {"role": "system", "content": system})
-    return {"id": identifier, "messages": messages, "category": category, "source": source, "license": license_,
-            "entity": entity}  # fmt: skip
+    return {"id": identifier, "messages": messages, "category": category, "source": source, "entity": entity}
 
 
 def report(rows: list[dict], counts: collections.Counter, out: Path) -> None:

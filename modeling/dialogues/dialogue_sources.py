@@ -1,7 +1,7 @@
 """The raw files of the `dialogues` artifact as plain records: conversations between people, and written ones.
 
 Files lie in raw/<source name>/; a source is recognised by the shape of its files, so that a user may add a second copy of
-a format under a name of his own. Every record carries the licence that sources.json states for its source.
+a format under a name of his own. Every record names its source, whose licence the table of sources states.
 """
 
 import json
@@ -21,29 +21,21 @@ class Conversation:
     topic: str
     quality: float  # mean of people's ratings, 1 to 10
     source: str
-    license: str
 
 
-def licenses(dialogues: Path) -> dict[str, str]:
-    """Licence of each source by name. Raises ValueError where the artifact has no sources.json."""
-    path = dialogues / "sources.json"
-    if not path.exists():
-        raise ValueError(f"{dialogues} has no sources.json: materialize the dialogues artifact first")
-    return {entry["name"]: entry["license"] for entry in json.loads(path.read_text())}
-
-
-def files(dialogues: Path, pattern: str) -> Iterator[tuple[Path, str, str]]:
-    """(file, source name, licence) of every raw file whose name matches, in the order of paths."""
-    known = licenses(dialogues)
-    for path in sorted((dialogues / "raw").rglob(pattern)):
-        name = path.relative_to(dialogues / "raw").parts[0]
-        yield path, name, known.get(name, "")
+def files(dialogues: Path, pattern: str) -> Iterator[tuple[Path, str]]:
+    """(file, source name) of every raw file whose name matches, in the order of paths. Raises ValueError without raw files."""
+    raw = dialogues / "raw"
+    if not raw.is_dir():
+        raise ValueError(f"{raw} does not exist: materialize the dialogues artifact first")
+    for path in sorted(raw.rglob(pattern)):
+        yield path, path.relative_to(raw).parts[0]
 
 
 def corpus_conversations(dialogues: Path) -> list[Conversation]:
     """ChatterBot's YAML: question and first answer of each entry (further lines are mostly alternatives, not turns)."""
     found, seen = [], set()
-    for path, source, license_ in files(dialogues, "*.y*ml"):
+    for path, source in files(dialogues, "*.y*ml"):
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or "conversations" not in content:
             continue
@@ -55,14 +47,14 @@ def corpus_conversations(dialogues: Path) -> list[Conversation]:
             turns = tuple(turns[: min(length, 6)])
             if len(turns) >= 2 and all(turns) and turns not in seen and "```" not in "".join(turns):
                 seen.add(turns)
-                found.append(Conversation(turns, topic, 7.0, source, license_))
+                found.append(Conversation(turns, topic, 7.0, source))
     return found
 
 
 def human_chats(dialogues: Path) -> list[Conversation]:
     """chitchat: two or four well-formed adjacent turns out of each chat between people, with the people's rating."""
     found = []
-    for path, source, license_ in files(dialogues, "dataset.json"):
+    for path, source in files(dialogues, "dataset.json"):
         for chat in json.loads(path.read_text(encoding="utf-8")).values():
             ratings = [float(value) for value in (chat.get("ratings") or {}).values() if value is not None]
             if not ratings:
@@ -70,7 +62,7 @@ def human_chats(dialogues: Path) -> list[Conversation]:
             turns = [clean(" ".join(_sentence(part["text"]) for part in turn)) for turn in chat["messages"]]
             exchange = _best_exchange(turns)
             if exchange:
-                found.append(Conversation(exchange, "chat", sum(ratings) / len(ratings), source, license_))
+                found.append(Conversation(exchange, "chat", sum(ratings) / len(ratings), source))
     return found
 
 

@@ -18,7 +18,7 @@ from modeling.dialogues import answer_rules, dialogue_sources, multi_turn, quest
 
 SCHEMA = pa.schema(
     [("id", pa.string()), ("messages", dialogue_tables.MESSAGES), ("question", pa.string()), ("kind", pa.string()),
-     ("category", pa.string()), ("reference", pa.string()), ("source", pa.string()), ("license", pa.string()),
+     ("category", pa.string()), ("reference", pa.string()), ("source", pa.string()),
      ("entity", pa.string())]
 )  # fmt: skip
 REFERENCE_WORDS = 60
@@ -29,7 +29,7 @@ EVERYDAY: splits.Shares = ((splits.RL, 0.5), (splits.TEST, 0.5))  # nobody demon
 
 
 def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write rl, validation and test.parquet (id, messages, question, kind, category, reference, source, license, entity).
+    """Write rl, validation and test.parquet (id, messages, question, kind, category, reference, source, entity).
 
     Metrics: counts by kind, part and risk category. Raises ValueError where a kind that was asked for has no prompts.
     """
@@ -123,7 +123,7 @@ def helpfulness_rows(known, conversations, part: str, count: int, taken: set[str
         entity = splits.about(conversation.turns[0])
         if splits.part_of(entity, splits.KNOWLEDGE) == part and entity not in taken:
             talk.setdefault(entity, _row(conversation.turns[0], "helpfulness", conversation.topic, conversation.turns[1],
-                                         conversation.source, conversation.license, entity))  # fmt: skip
+                                         conversation.source, entity))  # fmt: skip
     asked = list(talk.values())[: round(count * CONVERSATION_SHARE)]
     for subject in known:
         if len(asked) >= count:
@@ -146,8 +146,8 @@ def follow_up_rows(known, chats, part: str, count: int, taken: set[str]) -> list
         entity = splits.about(chat.turns[0])
         asks = len(chat.turns) == 4 and chat.turns[2].endswith("?") and entity not in taken
         if len(rows) < count // 2 and asks and splits.part_of(entity, splits.KNOWLEDGE) == part:
-            row = _row(chat.turns[2], "helpfulness", "follow-up in a chat", chat.turns[3], chat.source, chat.license,
-                       entity, multi_turn.exchange(*chat.turns[:2]))  # fmt: skip
+            row = _row(chat.turns[2], "helpfulness", "follow-up in a chat", chat.turns[3], chat.source, entity,
+                       multi_turn.exchange(*chat.turns[:2]))  # fmt: skip
             rows.setdefault(entity, row)
     for subject in known:
         if len(rows) >= count:
@@ -157,8 +157,7 @@ def follow_up_rows(known, chats, part: str, count: int, taken: set[str]) -> list
         mine = splits.part_of(subject.entity, splits.KNOWLEDGE) == part and subject.entity not in taken
         if reference and mine and len(first.split()) <= multi_turn.MOST_WORDS:
             row = _row(questions.follow_up(subject), "helpfulness", subject.topic, reference, subject.source,
-                       subject.license, subject.entity,
-                       multi_turn.exchange(questions.question(subject), first))  # fmt: skip
+                       subject.entity, multi_turn.exchange(questions.question(subject), first))  # fmt: skip
             rows.setdefault(subject.entity, row)
     return list(rows.values())
 
@@ -173,7 +172,7 @@ def safety_rows(owned, part: str, count: int) -> list[dict]:
         seen[one.group] += 1
     ranked.sort(key=lambda item: item[0])
     return [
-        _row(one.request.prompt, "safety", one.request.category, "", one.request.source, one.request.license, one.group)
+        _row(one.request.prompt, "safety", one.request.category, "", one.request.source, one.group)
         for _, one in ranked[:count]
     ]
 
@@ -185,7 +184,7 @@ def harmless_rows(known, dialogues: Path, part: str, count: int, elsewhere: set[
     about an entity in `elsewhere` (owned by another part) are left out.
     """
     everyday = [
-        _row(one.prompt, "harmless", one.category, one.reference, one.source, one.license, splits.about(one.prompt))
+        _row(one.prompt, "harmless", one.category, one.reference, one.source, splits.about(one.prompt))
         for one in safety_sources.everyday_requests(dialogues)
         if splits.part_of(splits.about(one.prompt), EVERYDAY) == part and splits.about(one.prompt) not in elsewhere
     ]
@@ -201,12 +200,10 @@ def harmless_rows(known, dialogues: Path, part: str, count: int, elsewhere: set[
 
 
 def _about(subject: questions.Subject, kind: str, category: str, reference: str) -> dict:
-    return _row(questions.question(subject), kind, category, reference, subject.source, subject.license, subject.entity)
+    return _row(questions.question(subject), kind, category, reference, subject.source, subject.entity)
 
 
-def _row(
-    prompt: str, kind: str, category: str, reference: str, source: str, license_: str, entity: str, before=()
-) -> dict:
+def _row(prompt: str, kind: str, category: str, reference: str, source: str, entity: str, before=()) -> dict:
     messages = [*before, {"role": "user", "content": prompt}]
     return {
         "id": f"{kind}:{splits.unit(' '.join(message['content'] for message in messages)):.12f}",
@@ -216,7 +213,6 @@ def _row(
         "category": category,
         "reference": reference,
         "source": source,
-        "license": license_,
         "entity": entity,
     }
 

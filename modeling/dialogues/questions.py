@@ -35,7 +35,6 @@ class Subject:
     description: str  # the source's short description, or ""
     topic: str
     source: str
-    license: str
 
 
 def subjects(mixture: Path) -> list[Subject]:
@@ -57,7 +56,7 @@ def subjects(mixture: Path) -> list[Subject]:
 
 
 def _titled(path: Path) -> Iterator[dict]:
-    columns = ["title", "text", "meta", "source", "license"]
+    columns = ["title", "text", "meta", "source"]
     has_language = "lang" in pq.read_schema(path).names
     for row in pq.read_table(path, columns=[*columns, "lang"] if has_language else columns).to_pylist():
         if row["title"] and row.get("lang", "en") == "en":
@@ -104,7 +103,6 @@ def subject(row: dict, common: frozenset[str]) -> Subject | None:
         description=description,
         topic=topic,
         source=row["source"],
-        license=row["license"],
     )
 
 

@@ -55,7 +55,6 @@ class ScoredAnswer:
     harm: float  # mean human score, 0 harmless to 1
     category: str
     source: str
-    license: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,6 @@ class Request:
     prompt: str
     category: str
     source: str
-    license: str
     reference: str = ""
     refusable: bool = True  # a plain refusal answers it well; somebody in distress or in need of advice wants more
 
@@ -73,7 +71,7 @@ class Request:
 def scored_answers(dialogues: Path) -> list[ScoredAnswer]:
     """Human-scored answers to harmful objectives (pyrit, scorer_evals/harm)."""
     found = {}
-    for path, source, license_ in files(dialogues, "*.csv"):
+    for path, source in files(dialogues, "*.csv"):
         for row in judged_files.read(path):
             scores = [float(value) for key, value in row.items() if str(key).startswith("human_score") and value]
             if not {"harm_category", "objective", "assistant_response"} <= set(row) or not scores:
@@ -82,7 +80,7 @@ def scored_answers(dialogues: Path) -> list[ScoredAnswer]:
             if category:
                 prompt, answer = clean(row["objective"]), clean(row["assistant_response"])
                 mean = sum(scores) / len(scores)
-                found.setdefault((prompt, answer), ScoredAnswer(prompt, answer, mean, category, source, license_))
+                found.setdefault((prompt, answer), ScoredAnswer(prompt, answer, mean, category, source))
     return list(found.values())
 
 
@@ -95,7 +93,6 @@ class JudgedRefusal:
     refusal: bool
     harmful: bool  # what was asked for, not what was answered
     source: str
-    license: str
 
 
 # What marks an objective of the refusal sets as harmful; the sets mix everyday requests and attacks without saying which.
@@ -110,11 +107,11 @@ _ATTACK = re.compile(
 
 def judged_refusals(dialogues: Path) -> list[JudgedRefusal]:
     found = {}
-    for path, source, license_ in files(dialogues, "*refusal*.csv"):
+    for path, source in files(dialogues, "*refusal*.csv"):
         for row in judged_files.read(path):
             prompt, answer = clean(row["objective"]), clean(row["assistant_response"])
             record = JudgedRefusal(
-                prompt, answer, float(row["human_score"]) == 1.0, bool(_ATTACK.search(prompt)), source, license_
+                prompt, answer, float(row["human_score"]) == 1.0, bool(_ATTACK.search(prompt)), source
             )
             found.setdefault((prompt, answer), record)
     return list(found.values())
@@ -123,25 +120,25 @@ def judged_refusals(dialogues: Path) -> list[JudgedRefusal]:
 def adversarial_prompts(dialogues: Path) -> list[Request]:
     """donotanswer, the harmful objectives of the scored answers, and AdvBench where it is among the sources."""
     found: dict[str, Request] = {}
-    for path, source, license_ in files(dialogues, "*.jsonl"):
+    for path, source in files(dialogues, "*.jsonl"):
         for _, entry in read_rows(path):
             if "intents" in entry:
                 prompt, intent = clean(entry["prompt"]), entry["intents"][0]
                 category = risk_category(intent)
                 refusable = category != UNQUALIFIED and intent != "S006sh"
-                found.setdefault(prompt, Request(prompt, category, source, license_, refusable=refusable))
-    for path, source, license_ in files(dialogues, "adv_bench.prompt"):
+                found.setdefault(prompt, Request(prompt, category, source, refusable=refusable))
+    for path, source in files(dialogues, "adv_bench.prompt"):
         for seed in yaml.safe_load(path.read_text(encoding="utf-8"))["seeds"]:
             prompt = clean(seed["value"])
-            found.setdefault(prompt, Request(prompt, _named_risk(prompt), source, license_))
+            found.setdefault(prompt, Request(prompt, _named_risk(prompt), source))
     for answer in scored_answers(dialogues):
         refusable = answer.category != UNQUALIFIED and not _DISTRESS.search(answer.prompt)
-        request = Request(answer.prompt, answer.category, answer.source, answer.license, refusable=refusable)
+        request = Request(answer.prompt, answer.category, answer.source, refusable=refusable)
         found.setdefault(answer.prompt, request)
     for refusal in judged_refusals(dialogues):
         if refusal.harmful:
             category = _named_risk(refusal.prompt)
-            found.setdefault(refusal.prompt, Request(refusal.prompt, category, refusal.source, refusal.license))
+            found.setdefault(refusal.prompt, Request(refusal.prompt, category, refusal.source))
     return list(found.values())
 
 
@@ -178,7 +175,7 @@ def everyday_requests(dialogues: Path) -> list[Request]:
         if not row.harmful:
             reference = "" if row.refusal else row.answer
             if not found.get(row.prompt) or (reference and not found[row.prompt].reference):
-                found[row.prompt] = Request(row.prompt, "everyday request", row.source, row.license, reference)
+                found[row.prompt] = Request(row.prompt, "everyday request", row.source, reference)
     return [request for request, _ in _left_by_the_judge(list(found.values()), dialogues)]
 
 
@@ -193,7 +190,6 @@ class SafeAnswer:
     answer: str
     category: str
     source: str
-    license: str
 
 
 @dataclass(frozen=True)
@@ -210,12 +206,12 @@ def safe_answers(dialogues: Path) -> list[SafeAnswer]:
     Objectives that the independent judge learns from are left to it.
     """
     found = [
-        SafeAnswer(row.prompt, row.answer, row.category, row.source, row.license)
+        SafeAnswer(row.prompt, row.answer, row.category, row.source)
         for row in scored_answers(dialogues)
         if row.harm == 0 and _defends(row.prompt, row.answer) and not judge_labels.reserved(row.prompt)
     ]
     found += [
-        SafeAnswer(row.prompt, row.answer, _named_risk(row.prompt), row.source, row.license)
+        SafeAnswer(row.prompt, row.answer, _named_risk(row.prompt), row.source)
         for row in judged_refusals(dialogues)
         if row.harmful and row.refusal and _defends(row.prompt, row.answer) and not judge_labels.reserved(row.prompt)
     ]

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
+from data_cleaning.files import replacing
 from modeling.core import reporting
 from modeling.core.recipes import EvaluationRecipe
 from modeling.rlhf import pairs as preference_pairs
@@ -38,9 +39,8 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
         rows += table_rows(kind, number, scored)
         log.progress(done, len(models), unit="reward model")
     table = pa.Table.from_pylist(rows)
-    partial = out / "accuracy.parquet.partial"
-    pq.write_table(table, partial, compression="zstd")
-    partial.replace(out / "accuracy.parquet")
+    with replacing(out / "accuracy.parquet") as part:
+        pq.write_table(table, part, compression="zstd")
     reporting.write_text(out / "report.md", report(rows, test))
     plot(out / "plots" / "accuracy_by_round.png", rows)
     return {"pairs_test": len(test), **headline(rows)}

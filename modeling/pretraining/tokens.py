@@ -6,7 +6,6 @@ shard and skip what is there, so a killed run continues. Shards are plain .npy f
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from modeling.core import json_text
+from data_cleaning.files import replacing, write_json
 from modeling.core.recipes import AdoptRecipe, TokensRecipe
 from modeling.pretraining.tokenizer import copies
 
@@ -24,7 +23,7 @@ ENCODE_DOCUMENTS = 1000  # handed to the tokenizer at once: it encodes a batch o
 def run(config: TokensRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
     """Write train/*.npy and tokens.json; where a checkpoint is adopted there is nothing to train on and no shard."""
     if isinstance(config, AdoptRecipe):
-        _write_json(out / "tokens.json", {"tokens": 0, "bytes": 0, "dtype": "uint16", "shards": [], "sources": []})
+        write_json(out / "tokens.json", {"tokens": 0, "bytes": 0, "dtype": "uint16", "shards": [], "sources": []})
         return {"tokens": 0}
     tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"])
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
@@ -50,7 +49,7 @@ def run(config: TokensRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, 
         "shards": names,
         "sources": sources,
     }
-    _write_json(out / "tokens.json", summary)
+    write_json(out / "tokens.json", summary)
     return {name: value for name, value in summary.items() if name != "shards"}
 
 
@@ -84,14 +83,13 @@ def encode_shard(
                 return_attention_mask=False,
             )["input_ids"]
             pieces += [np.array([*_opening(tokenizer), *ids, tokenizer.eos_token_id], dtype=dtype) for ids in batch]
-        partial = ids_path.with_suffix(".partial.npy")
-        np.save(partial, np.concatenate(pieces) if pieces else np.zeros(0, dtype=dtype))
-        os.replace(partial, ids_path)
+        with replacing(ids_path) as part, part.open("wb") as file:
+            np.save(file, np.concatenate(pieces) if pieces else np.zeros(0, dtype=dtype))
         identifiers = table["id"].to_pylist()
         counts = [
             copies(i, e, f"{config.seed}:") for i, e in zip(identifiers, table["epochs"].to_pylist(), strict=True)
         ]
-        _write_json(
+        write_json(
             meta_path,
             {
                 "lengths": [len(piece) for piece in pieces],
@@ -161,9 +159,8 @@ def write_shards(
             begin, length = int(contents["starts"][row]), int(contents["lengths"][row])
             shard[place : place + length] = contents["ids"][begin : begin + length]
             place += length
-        partial = folder / f".{number:05d}.partial.npy"
-        np.save(partial, shard)
-        os.replace(partial, path)
+        with replacing(path) as part, part.open("wb") as file:
+            np.save(file, shard)
         log.progress(number + 1, count, unit="shard", tokens=int(ends[cuts[number + 1] - 1]) if len(ends) else 0)
     return names
 
@@ -190,9 +187,3 @@ def _opening(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 def _key(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=8).digest()
-
-
-def _write_json(path: Path, value: dict) -> None:
-    partial = path.with_suffix(".partial.json")
-    partial.write_text(json_text.dumps(value))
-    os.replace(partial, path)

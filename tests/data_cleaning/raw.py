@@ -33,7 +33,7 @@ def sources_artifact(folder: Path, files: dict[str, bytes], reader: str = "auto"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     entry = {"name": "own", "files": sorted(files), "use": "corpus", "reader": reader, "limit": 0}
-    entry |= {"license": "MIT", "profile": "web"} | fields
+    entry |= {"profile": "web"} | fields
     (folder / "sources.json").write_text(json.dumps([entry]))
     return folder
 

@@ -44,7 +44,6 @@ def table(
             "source": source,
             "text": text,
             "title": "",
-            "license": "free",
             "profile": profile,
             "meta": meta,
             "lang": lang,

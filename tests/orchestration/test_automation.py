@@ -7,10 +7,11 @@ import pytest
 
 from assets import STAGES
 from assets.gates import GATES
+from data_cleaning.files import write_json
 from orchestration import automation, execution
 from orchestration.definitions import defs
 from orchestration.stage import expanded_inputs
-from orchestration.store import artifact, store, write_json
+from orchestration.store import artifact, store
 
 SOURCE = """
 [[source]]

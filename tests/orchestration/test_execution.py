@@ -121,7 +121,7 @@ def test_a_parent_with_other_bytes_makes_its_children_anew_and_they_can_be_relea
     before, _ = materialize(child, "tiny", log)
     changed = other_bytes(parent, log, monkeypatch)
     after, reused = materialize(child, "tiny", log)
-    assert not reused and after["fingerprint"] == before["fingerprint"]
+    assert not reused and after["fingerprint"] != before["fingerprint"]
     assert after["parents"]["parent"]["content"] == changed["content"]
     assert not lineage.walk([lineage.read(artifact("child", "tiny"))], lineage.store_lookup(store())).replaced
 

@@ -192,7 +192,7 @@ def test_markdown_is_shown_once_and_without_pictures_that_the_ui_has_not(tmp_pat
     (tmp_path / "report.md").write_text("# Report\n\n" + seen)
     for name in ("README.md", "MODEL_CARD.md"):
         (tmp_path / name).write_text("# The card\n")
-    record = records.build("first", None, ToyRecipe(1, 1), "f", "c", {}, tmp_path, {}, 1.0)
+    record = records.build("first", None, ToyRecipe(1, 1), {}, {}, {}, tmp_path, {}, 1.0)
     shown = metadata.of(tmp_path, record, reused=False)
     assert shown["report"].md_str == "# Report\n\n\n\n![one](https://example.org/1.png)\ntext \n"
     assert shown["model_card"].md_str == "# The card\n" and "readme" not in shown

@@ -39,7 +39,8 @@ WINGS = {
         {"gates"},
     ),
     "data_cleaning": (
-        {"paths", "recipes", "shards", "documents", "json_lines"},
+        {"files", "paths", "store_layout"},
+        {"recipes", "shards", "documents", "json_lines"},
         {"filters", "reading", "report"},
         {"sources", "dedup", "contamination", "heldout"},
         {"mixture"},

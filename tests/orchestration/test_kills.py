@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from orchestration import execution, records
+from orchestration import execution, manifest
 from orchestration.launchers import materialize
 from orchestration.store import artifact, store
 from tests.conftest import MemoryLog
@@ -54,7 +54,7 @@ def test_killed_before_any_touch_of_the_disk_it_ends_with_the_same_content(damag
             break
         record, _ = materialize(trainer(), "tiny", MemoryLog())
         assert record["content"] == whole["content"], f"killed before touch {died}"
-        assert records.verify(artifact("model", "tiny"), record) is None
+        assert manifest.verify(artifact("model", "tiny"), record) is None
         assert not list(execution.plan(trainer(), "tiny").work.parent.glob("*"))
         died += 1
     assert died > 30

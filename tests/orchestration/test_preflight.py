@@ -9,12 +9,13 @@ import psutil
 import pytest
 
 from assets import STAGES
+from data_cleaning.files import write_json
 from orchestration import execution, preflight, records
 from orchestration.definitions import defs
 from orchestration.execution import StageError
 from orchestration.sources import snapshots
 from orchestration.stage import SCALE, SNAPSHOT
-from orchestration.store import CHECKOUT, artifact, store, write_json
+from orchestration.store import CHECKOUT, artifact, store
 from tests.conftest import ROOT
 
 

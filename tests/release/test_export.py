@@ -8,6 +8,7 @@ import yaml
 from jinja2.sandbox import SandboxedEnvironment
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from data_cleaning.files import sha256_of
 from modeling.core import dialog
 from release import bundle as bundles
 from release import export, gates, licenses, lineage
@@ -114,7 +115,7 @@ def test_a_version_over_the_bound_is_named_and_not_bundled(store, tmp_path, log)
 def test_every_file_leads_down_to_the_sources(bundle):
     listed = json.loads((bundle / "LINEAGE.json").read_text())
     for name, entry in listed["files"].items():
-        assert lineage.hash_file(bundle / name) == entry["sha256"]
+        assert sha256_of(bundle / name) == entry["sha256"]
     start = listed["files"]["model.safetensors"]["from"]
     todo, reached = [start], set()
     while todo:
@@ -190,9 +191,21 @@ def test_what_a_licence_asks_for_is_read_from_whole_words(name, asks):
     assert licenses.obligations(name) == asks
 
 
+def test_a_release_states_the_licences_of_today_and_is_stopped_by_one_that_is_gone(store, tmp_path, log):
+    """Not those of the day on which a source was fetched: what was fetched is reused when a licence is corrected."""
+    mended = replace(toy_store.RECIPE, licenses=(("wiki", "base", "CC0-1.0 (corrected)"),))
+    release(store, tmp_path / "out", log, mended)
+    for name in ("MODEL_CARD.md", "LINEAGE.md"):
+        assert "| CC0-1.0 (corrected) |" in (tmp_path / "out" / name).read_text()
+    listed = json.loads((tmp_path / "out" / "LINEAGE.json").read_text())["sources"]
+    assert next(source["license"] for source in listed if source["name"] == "wiki") == "CC0-1.0 (corrected)"
+    with pytest.raises(licenses.UnlicensedError, match="no licence is stated for wiki"):
+        release(store, tmp_path / "again", log, replace(toy_store.RECIPE, licenses=(("wiki", "base", ""),)))
+
+
 def test_a_source_without_a_licence_stops_the_stage(copied, tmp_path, log):
     listed = [toy_store.source("wiki", "corpus"), toy_store.source("found", "corpus", "")]
-    (copied.folder("sources", "base") / "sources.json").write_text(json.dumps(listed))
+    copied.sources("sources", "base", listed)
     with pytest.raises(licenses.UnlicensedError, match="found"):
         release(copied, tmp_path / "out", log)
     shutil.rmtree(tmp_path / "out")

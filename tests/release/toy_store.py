@@ -10,13 +10,14 @@ import pyarrow.parquet as pq
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from data_cleaning.store_layout import place
 from modeling.core.recipes import EvaluationRecipe, SamplingRecipe
 from modeling.evaluation import bits_per_byte, reward_report, safety_rates, win_rates
 from modeling.pretraining import tokenizer as tokenizers
 from modeling.rlhf import best_of_n
 from modeling.rlhf.reward_accuracy import ScoredPair
+from orchestration import identity as identities
 from orchestration import records
-from release.lineage import UNPARTITIONED
 from release.recipes import ReleaseRecipe
 
 TEXT = (
@@ -34,7 +35,7 @@ CONTEXT = 128
 EVALUATIONS = (
     "bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "safety_rates",
 )  # fmt: skip
-RECIPE = ReleaseRecipe(allow_unlicensed=(), max_version_bytes=10_000_000, examples=3)
+RECIPE = ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=10_000_000, examples=3)
 SAMPLING = SamplingRecipe(temperature=0.8, top_p=0.9, max_new_tokens=24, seed=1)
 EVALUATION = EvaluationRecipe(
     sampling=SAMPLING, prompts=20, safety_prompts=20, harmless_prompts=20, temperatures=(0.1, 1.0),
@@ -45,8 +46,8 @@ EVALUATION = EvaluationRecipe(
 
 def source(name: str, use: str, license_name: str = "MIT") -> dict:
     return {"name": name, "uri": f"pip://{name}==1.0/data.txt", "sha256": name.encode().hex().ljust(64, "0"),
-            "license": license_name, "revision": "1.0", "bytes": 10, "files": ["data.txt"], "reader": "text",
-            "profile": "web", "use": use, "factual": False}  # fmt: skip
+            "license": license_name, "reader": "text", "profile": "web", "use": use, "snapshot": "base",
+            "factual": False, "limit": 0, "opt_in": False}  # fmt: skip
 
 
 def save_tokenizer(folder: Path) -> None:
@@ -73,7 +74,7 @@ class ToyStore:
         self.root, self.scale = root, scale
 
     def folder(self, asset: str, partition: str | None) -> Path:
-        return self.root / (partition or UNPARTITIONED) / asset
+        return place(self.root, asset, partition)
 
     def publish(self, asset: str, partition: str | None, parents: dict[str, tuple[str, str | None]], recipe=None,
                 metrics=None, seconds: float = 36.0) -> dict:  # fmt: skip
@@ -84,17 +85,14 @@ class ToyStore:
             role: json.loads((self.folder(*parent) / "RECORD.json").read_text()) for role, parent in parents.items()
         }
         recipe = recipe or {}
-        identity = records._hash([asset, partition, recipe, {role: r["fingerprint"] for role, r in read.items()}])
-        record = records.build(asset, partition, RECIPE, identity, "code", read, folder, metrics or {}, seconds)
+        identity = identities.of(recipe, "code", read)
+        record = records.build(asset, partition, RECIPE, identity, {}, read, folder, metrics or {}, seconds)
         record["recipe"] = recipe
         (folder / "RECORD.json").write_text(json.dumps(record))
         return record
 
     def sources(self, asset: str, partition: str | None, listed: list[dict]) -> None:
-        folder = self.folder(asset, partition)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "sources.json").write_text(json.dumps(listed))
-        self.publish(asset, partition, {})
+        self.publish(asset, partition, {}, recipe={"sources": listed})
 
 
 def prompts_table() -> pa.Table:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from data_cleaning.files import replacing
 from modeling.evaluation.judge import embedding, probe
 from modeling.evaluation.judge.embedding import Embedded, Encoder
 from modeling.evaluation.judge.probe import Probe
@@ -66,9 +67,8 @@ def load(judge: Path, fitted: Path) -> Judge:
 
 def save(probes: dict[str, Probe], path: Path) -> None:
     tensors = {f"{name}.weights": fitted.weights for name, fitted in probes.items()}
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors | {f"{name}.bias": np.array([fitted.bias]) for name, fitted in probes.items()}, partial)
-    partial.replace(path)
+    with replacing(path) as part:
+        save_file(tensors | {f"{name}.bias": np.array([fitted.bias]) for name, fitted in probes.items()}, part)
 
 
 def without_prompt(prompt: str, answer: str) -> str:

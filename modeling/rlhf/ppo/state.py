@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from data_cleaning.files import replacing
 from modeling.core import json_text
 from modeling.core.recipes import OptimizerRecipe
 
@@ -80,9 +81,8 @@ def set_weights(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
 def save_best(folder: Path, iteration: int, model: nn.Module) -> None:
     """Keep the weights of an iteration beside the checkpoints, for release."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "best.partial"
-    save_file(weights(model), partial)
-    os.replace(partial, _best(folder, iteration))
+    with replacing(_best(folder, iteration)) as part:
+        save_file(weights(model), part)
 
 
 def load_best(folder: Path, progress: Progress, model: nn.Module) -> None:

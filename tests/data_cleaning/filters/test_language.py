@@ -38,7 +38,6 @@ def document(number, text):
         "source": "own",
         "text": text,
         "title": "",
-        "license": "",
         "profile": "",
         "meta": "{}",
     }

@@ -21,12 +21,12 @@ def run(sources, out, recipe=RECIPE):
 
 
 def test_shards_hold_all_documents_in_the_order_of_the_files(tmp_path):
-    metrics = run(sources_artifact(tmp_path / "sources", LINES, profile="prose", license="CC0"), tmp_path / "out")
+    metrics = run(sources_artifact(tmp_path / "sources", LINES, profile="prose"), tmp_path / "out")
     table = read_documents(tmp_path / "out")
     assert table.schema.equals(DOCUMENT_SCHEMA)
     assert table["text"].to_pylist() == [f"{part} {n}" for part in "ab" for n in range(25)]
     assert len(set(table["id"].to_pylist())) == 50 and table["id"][0].as_py() == "own:part-a.jsonl#0"
-    assert set(table["license"].to_pylist()) == {"CC0"} and set(table["profile"].to_pylist()) == {"prose"}
+    assert set(table["profile"].to_pylist()) == {"prose"}
     assert [path.stem for path in shard_paths(tmp_path / "out")] == [f"own-00000-0000{n}" for n in range(5)]
     figures = {"documents_out": 50, "bytes_out": 2 * (10 * 3 + 15 * 4), "titles_cut": 0}
     figures |= {"quarantined": 0, "quarantined_bytes": 0, "foreign": 0, "foreign_bytes": 0}

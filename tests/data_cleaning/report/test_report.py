@@ -19,7 +19,6 @@ def table(count):
             "source": f"s{n % 3}",
             "text": f"*document* {n} <b>".ljust(100, "x"),
             "title": "",
-            "license": "MIT",
             "profile": "web",
             "meta": "{}",
             "lang": "fr" if n % 4 == 3 else "en",

@@ -53,7 +53,7 @@ def test_kinds_and_counts(inputs, tmp_path, log):
     assert sum(row["kind"] == "helpfulness" for row in rl) <= 30
     assert sum(row["kind"] == "safety" for row in rl) <= 20
     for row in rl + test:
-        assert row["messages"][-1]["role"] == "user" and row["license"]
+        assert row["messages"][-1]["role"] == "user" and row["source"]
     assert "### test, harmless" in (tmp_path / "report.md").read_text()
 
 

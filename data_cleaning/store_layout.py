@@ -1,0 +1,11 @@
+"""Where artifacts lie in a store (STORE/PARTITION/ASSET): what writes a store and what reads one agree on it here."""
+
+from pathlib import Path
+
+RECORD = "RECORD.json"  # written last: an artifact without one was never finished
+UNPARTITIONED = "shared"  # the folder of artifacts that belong to no scale and no snapshot
+
+
+def place(store: Path, asset: str, partition: str | None) -> Path:
+    """The folder of an artifact (`asset`: its key with "/"), for example store/laptop/rlhf_v1/policy."""
+    return store / (partition or UNPARTITIONED) / asset

@@ -1,0 +1,39 @@
+"""What a run has left to do: the stages to make, judge or show, and all that comes after them."""
+
+from collections.abc import Iterable, Sequence
+
+import dagster as dg
+
+from orchestration import execution
+from orchestration.metadata import shown
+from orchestration.partitions import asset_key
+from orchestration.stage import Gate, Stage
+
+
+def pending(
+    stages: Iterable[Stage], partition: str, gates: Sequence[Gate], instance: dg.DagsterInstance
+) -> list[Stage]:
+    """Of a job's stages (parents before children) those that a run has to begin; none where all is done and shown.
+
+    A stage below one that is made again is begun too, and reused where its parents come out with the same bytes.
+    """
+    found: dict[str, Stage] = {}
+    for stage in stages:
+        where = partition if stage.axis else None
+        after = any(parent.key in found for _, parent in stage.inputs)
+        if after or not _done(stage, where, [gate for gate in gates if gate.stage is stage], gates, instance):
+            found[stage.key] = stage
+    return list(found.values())
+
+
+def _done(
+    stage: Stage, partition: str | None, own: Sequence[Gate], gates: Sequence[Gate], instance: dg.DagsterInstance
+) -> bool:
+    """Whether the artifact is there as it would be made now, its gates have passed it, and the instance shows it."""
+    try:
+        record = execution.reusable(execution.plan(stage, partition, gates))
+    except execution.StageError:  # the run itself will say what is wrong
+        return False
+    if record is None or any(execution.remembered_verdict(gate, partition, record) is None for gate in own):
+        return False
+    return shown(instance, asset_key(stage), partition) == record["content"]
