@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data_cleaning import files
@@ -16,6 +17,18 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content) -> None:
     write_text(path, json_text.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def diagram(title: str, x: str, y: str) -> tuple[Figure, Axes]:
+    """An empty diagram with these labels, in the one style."""
+    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(axis="y", color="#e3e3e3", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
 
 
 def save_figure(figure: Figure, path: Path) -> None:

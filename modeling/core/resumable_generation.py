@@ -1,6 +1,5 @@
 """Answers to many prompts in chunks that survive a kill: shared by the stages that sample from a chat model."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from transformers import AutoConfig, AutoTokenizer
 
 from data_cleaning.files import write_json
 from modeling.core import sampling
+from modeling.core.hashing import mix, unit_hash
 from modeling.core.recipes import SamplingRecipe
 from modeling.core.sampling import Answer
 
@@ -58,16 +58,6 @@ def select(rows: list[dict], count: int, safety_share: float, round_number: int)
         begin = (round_number - 1) * wanted[kind]
         chosen += [pool[(begin + index) % len(pool)] for index in range(min(wanted[kind], len(pool)))]
     return sorted(chosen, key=lambda row: row["id"])
-
-
-def unit_hash(*parts: object) -> float:
-    """A figure in [0, 1) that belongs to these parts for ever."""
-    return mix(*parts) / 2**63
-
-
-def mix(*parts: object) -> int:
-    """A 63-bit seed out of several parts, so that no two uses of randomness share one."""
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big") >> 1
 
 
 def chunks(total: int, size: int) -> list[range]:

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from matplotlib.figure import Figure
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import (
     PreTrainedModel,
@@ -26,8 +25,8 @@ from transformers import (
     TrainingArguments,
 )
 
-from data_cleaning.files import replacing, write_text
-from modeling.core import json_text, resumable_generation, sampling
+from data_cleaning.files import write_text
+from modeling.core import json_text, reporting, resumable_generation, sampling
 from modeling.core.atomic_folders import filling
 from modeling.core.divergence import Watch
 from modeling.core.recipes import OptimizerRecipe
@@ -215,29 +214,21 @@ def main_process() -> bool:
 def write_history(history: Sequence[dict], out: Path) -> None:
     """out/loss.jsonl, and out/plots/loss.png."""
     write_text(out / "loss.jsonl", json_text.lines(history))
-    steps = [entry["step"] for entry in history]
-    plot_curve(out / "plots" / "loss.png", steps, [entry["loss"] for entry in history], "Loss (nats)", "Training loss")
+    steps, losses = [entry["step"] for entry in history], [entry["loss"] for entry in history]
+    plot_loss(out / "plots" / "loss.png", steps, losses)
 
 
-def plot_curve(path: Path, steps: Sequence[float], values: Sequence[float], label: str, title: str) -> None:
-    """A line over optimizer steps: the values faint, their running mean on top."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure = Figure(figsize=(7.2, 3.8), dpi=130, layout="constrained")
-    axes = figure.subplots()
+def plot_loss(path: Path, steps: Sequence[int], values: Sequence[float]) -> None:
+    """The loss over optimizer steps: the values faint, their running mean on top."""
+    figure, axes = reporting.diagram("Training loss", "optimizer step", "Loss (nats)")
     mean, running = [], None
     for value in values:
         running = value if running is None else 0.9 * running + 0.1 * value
         mean.append(running)
     axes.plot(steps, values, color="#9db7d5", linewidth=0.9)
     axes.plot(steps, mean, color="#1f4e79", linewidth=1.8)
-    axes.set_xlabel("optimizer step")
-    axes.set_ylabel(label)
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.grid(axis="y", color="#e3e3e3", linewidth=0.8)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.01)
-    with replacing(path) as part:
-        figure.savefig(part, format="png", metadata={"Software": None})
+    reporting.save_figure(figure, path)
 
 
 class Progress(TrainerCallback):

@@ -5,12 +5,12 @@ Half of the objectives, picked by hash, are reserved for the judge. No training 
 the judge would be asked about what it learnt by heart.
 """
 
-import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modeling.core import hashing
 from modeling.dialogues import judged_files, splits
 
 # On the raters' five-step scale (0, 0.25 … 1), the two worst steps are a violation, as ratings 1 and 2 of 5 in paper 4.4.
@@ -94,7 +94,7 @@ def _rows(dialogues: Path, harm: bool):
 
 def _hash(text: str) -> int:
     # Without case, punctuation and spacing: variants of a prompt fall together.
-    return int.from_bytes(hashlib.blake2b(splits.entity(text).encode(), digest_size=8).digest(), "big")
+    return hashing.number(splits.entity(text))
 
 
 def clipped(text: str, generator: random.Random) -> str:

@@ -4,9 +4,10 @@ No seed and no order of files enters, so demonstrations and prompts, two stages 
 owns a prompt, and a delivery of new data moves no old one.
 """
 
-import hashlib
 import re
 from collections import defaultdict
+
+from modeling.core import hashing
 
 DEMONSTRATIONS, RL, TEST = "demonstrations", "rl", "test"
 Shares = tuple[tuple[str, float], ...]
@@ -21,8 +22,7 @@ ANSWERED: Shares = ((DEMONSTRATIONS, 0.80), (RL, 0.10), (TEST, 0.10))
 
 def unit(text: str, salt: str = "") -> float:
     """A figure in [0, 1) that belongs to this text for ever."""
-    digest = hashlib.blake2b(f"{salt}\x1f{text}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
+    return hashing.unit(f"{salt}\x1f{text}")
 
 
 def part_of(entity: str, shares: Shares) -> str:

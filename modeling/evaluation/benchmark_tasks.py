@@ -4,7 +4,6 @@ The files are the labelled ones of the `benchmarks` artifact. Choices are scored
 the question, except MMLU, which asks for the letter as is usual. Formats follow lm-eval's own tasks where it has one.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from data_cleaning.json_lines import read_rows
-from modeling.core import json_text
+from modeling.core import hashing, json_text
 
 NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
 CHOICE = re.compile(r"\n(?=[A-F]\.\s?)")
@@ -102,7 +101,7 @@ def with_foreign_answers(docs: Sequence[dict], count: int = 3) -> list[dict]:
             if other not in (doc["answers"][0], *wrong):
                 wrong.append(other)
             step += 1
-        gold = digest(doc["prompt"]) % (len(wrong) + 1)
+        gold = hashing.number(doc["prompt"]) % (len(wrong) + 1)
         choices = [*wrong[:gold], doc["answers"][0], *wrong[gold:]]
         found.append({"prompt": doc["prompt"], "choices": choices, "gold": gold})
     return found
@@ -138,7 +137,7 @@ def read_docs(benchmark: Benchmark, folder: Path) -> tuple[list[dict], int]:
     docs = [doc for doc in converted if doc is not None]
     if benchmark.convert is true_answer:
         docs = with_foreign_answers(docs)
-    docs.sort(key=lambda doc: (digest(doc["prompt"]), doc["prompt"]))
+    docs.sort(key=lambda doc: (hashing.number(doc["prompt"]), doc["prompt"]))
     return docs, converted.count(None)
 
 
@@ -151,10 +150,6 @@ def divide(docs: Sequence[dict], limit: int, shots: int) -> tuple[list[dict], li
     if others < 1:
         raise ValueError(f"{len(docs)} questions are too few for {shots} solved examples and one to ask")
     return list(docs[: min(limit or others, others)]), list(docs[others:])
-
-
-def digest(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def chance(benchmark: Benchmark, docs: Sequence[dict]) -> float:

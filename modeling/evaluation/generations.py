@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from modeling.core import dialogue_tables, reporting, resumable_generation
+from modeling.core import dialog, dialogue_tables, hashing, reporting, resumable_generation
 from modeling.core.recipes import EvaluationRecipe, SamplingRecipe
 
 SCHEMA = pa.schema(
@@ -61,7 +61,7 @@ def version_folders(inputs: dict[str, Path]) -> dict[str, Path]:
 
 def select(rows: Sequence[dict], wanted: dict[str, int]) -> list[dict]:
     """Of each kind the wanted number of prompts, by a hash of their ids, so that more prompts keep the earlier ones."""
-    order = sorted(rows, key=lambda row: resumable_generation.unit_hash("evaluate", row["id"]))
+    order = sorted(rows, key=lambda row: hashing.unit_hash("evaluate", row["id"]))
     chosen = [row for kind, count in wanted.items() for row in [r for r in order if r["kind"] == kind][:count]]
     return sorted(chosen, key=lambda row: row["id"])
 
@@ -127,10 +127,7 @@ def questions(folder: Path) -> list[str]:
 
 
 def dialogs(prompts: Sequence[dict], answers: Sequence[str]) -> list[list[dict]]:
-    return [
-        [*prompt["messages"], {"role": "assistant", "content": answer}]
-        for prompt, answer in zip(prompts, answers, strict=True)
-    ]
+    return [dialog.with_answer(prompt["messages"], answer) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
 def examples(prompts: Sequence[dict], answers: dict[str, list[str]]) -> str:

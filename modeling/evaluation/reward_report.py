@@ -17,7 +17,7 @@ from modeling.core import reporting
 from modeling.core.recipes import EvaluationRecipe
 from modeling.rlhf import pairs as preference_pairs
 from modeling.rlhf import reward_accuracy, scoring
-from modeling.rlhf.annotator import DEGREES
+from modeling.rlhf.labels import DEGREES
 from modeling.rlhf.pairs import KINDS
 from modeling.rlhf.reward_accuracy import ScoredPair
 

@@ -5,7 +5,6 @@ SentencePiece, spaces stay literal inside pieces (no `▁`, no dummy prefix, no 
 text exactly, `▁`, tabs and `<0x41>` included. The tags of the chat format are reserved tokens: a user cannot forge them.
 """
 
-import hashlib
 import json
 import math
 from collections import Counter
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from modeling.core import hashing
 from modeling.core.atomic_folders import filling
 from modeling.core.dialog import LLAMA2_TEMPLATE
 from modeling.core.recipes import AdoptRecipe, TokenizerRecipe
@@ -99,8 +99,7 @@ def covering_alphabet(texts: Iterable[str], limit: int) -> list[str]:
 def copies(identifier: str, epochs: float, salt: str = "") -> int:
     """How often a document is seen: the whole part of `epochs`, and once more for a hashed share of the documents."""
     whole = math.floor(epochs)
-    share = int.from_bytes(hashlib.blake2b(f"{salt}{identifier}".encode(), digest_size=8).digest(), "big") / 2**64
-    return whole + (share < epochs - whole)
+    return whole + (hashing.unit(f"{salt}{identifier}") < epochs - whole)
 
 
 def mixture_texts(mixture: Path, limit_bytes: int) -> Iterator[str]:
@@ -116,7 +115,7 @@ def mixture_texts(mixture: Path, limit_bytes: int) -> Iterator[str]:
             zip(table["id"].to_pylist(), table["epochs"].to_pylist(), sizes, strict=True)
         ):
             for copy in range(copies(identifier, epochs)):
-                key = hashlib.blake2b(f"tokenizer:{copy}:{identifier}".encode(), digest_size=8).digest()
+                key = hashing.digest(f"tokenizer:{copy}:{identifier}")
                 keys.append((key, shard, row, size))
     keys.sort()
     chosen: dict[int, list[int]] = {}

@@ -4,7 +4,6 @@ A document is encoded once, however many epochs it has; special strings in texts
 shard and skip what is there, so a killed run continues. Shards are plain .npy files that training maps into memory.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from data_cleaning.files import replacing, write_json
+from modeling.core import hashing
 from modeling.core.recipes import AdoptRecipe, TokensRecipe
 from modeling.pretraining.tokenizer import copies
 
@@ -58,7 +58,7 @@ def training_text(row: dict, config: TokensRecipe) -> str:
 
     Where the text names its subject again, a small model learns to copy it from what stands before (a question, later).
     """
-    place = int.from_bytes(_key(f"{config.seed}:title:{row['id']}"), "big") / 2**64
+    place = hashing.unit(f"{config.seed}:title:{row['id']}")
     return f"{row['title']}\n{row['text']}" if row["title"] and place < config.title_share else row["text"]
 
 
@@ -102,7 +102,7 @@ def encode_shard(
     meta = json.loads(meta_path.read_text())
     lengths = np.array(meta["lengths"], dtype=np.int64)
     keys = [
-        [_key(f"{config.seed}:{copy}:{identifier}") for copy in range(count)]
+        [hashing.digest(f"{config.seed}:{copy}:{identifier}") for copy in range(count)]
         for identifier, count in zip(meta["ids"], meta["copies"], strict=True)
     ]
     return {
@@ -183,7 +183,3 @@ def _by_source(encoded: list[dict]) -> list[dict]:
 
 def _opening(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-
-
-def _key(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=8).digest()

@@ -1,20 +1,18 @@
-"""Who says which of two answers is better: one interface, and the embedded default, a simulated annotator.
+"""Who says which of two answers is better: the annotator of a recipe, and the embedded default, a simulated one.
 
 The paper's annotators pick one answer, say how much better it is, and label both for safety (3.2.1). Whatever stands in
 for them is named in the `annotator` column of every pair.
 """
 
-import hashlib
 import os
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Protocol
 
+from modeling.core import hashing
 from modeling.dialogues import answer_rules
 from modeling.dialogues.answer_rules import Helpfulness, Safety
-
-SIGNIFICANT, BETTER, SLIGHT, NEGLIGIBLE = 3, 2, 1, 0
-DEGREES = {SIGNIFICANT: "significantly better", BETTER: "better", SLIGHT: "slightly better", NEGLIGIBLE: "negligibly"}
+from modeling.rlhf.labels import BETTER, NEGLIGIBLE, SIGNIFICANT, SLIGHT, Annotator, Label
+from modeling.rlhf.model_annotator import JudgeAnnotator
 
 # Smallest quality gap of each degree. Set so that helpfulness pairs of a small model fall into shares like Figure 25's
 # (negligibly 39 %, slightly 24 %, better 25 %, significantly 12 %).
@@ -34,39 +32,11 @@ PARAPHRASE = 0.4
 FALSE_REFUSAL = 0.1
 
 
-@dataclass(frozen=True)
-class Label:
-    preferred: str  # "a" or "b"
-    degree: int  # 3 significantly better, 2 better, 1 slightly better, 0 negligibly better or unsure
-    safe_a: bool
-    safe_b: bool
-
-    def __post_init__(self) -> None:
-        if self.preferred not in ("a", "b") or self.degree not in DEGREES:
-            raise ValueError(f"a label prefers 'a' or 'b' by 0 to 3, not {self.preferred!r} by {self.degree!r}")
-
-
-class UnjudgedError(ValueError):
-    """The annotator gave no judgement of this pair: it is left out and counted."""
-
-
-class Annotator(Protocol):
-    """Compares two answers to one prompt. Raises UnjudgedError where it will not."""
-
-    name: str  # written beside every label
-
-    def label(self, prompt_row: dict, answer_a: str, answer_b: str) -> Label:
-        """`prompt_row` has messages, kind, category and reference (a row of the prompts artifact)."""
-        ...
-
-
 def create(name: str) -> Annotator:
     """The annotator a recipe names. Raises ValueError for a name that is not there."""
     if name == "simulated":
         return SimulatedAnnotator()
     if name.startswith("judge:"):
-        from modeling.rlhf.model_annotator import JudgeAnnotator
-
         return JudgeAnnotator.from_environment(name.removeprefix("judge:"), os.environ)
     raise ValueError(f"no annotator {name!r}: set preferences.annotator to 'simulated' or 'judge:MODEL'")
 
@@ -130,5 +100,4 @@ def degree_of(gap: float) -> int:
 
 def rater_noise(prompt_id: str, answer: str) -> float:
     """A standard normal figure that belongs to this answer to this prompt, in whatever order it is shown."""
-    digest = hashlib.blake2b(f"{prompt_id}\n{answer}".encode(), digest_size=8).digest()
-    return NormalDist().inv_cdf((int.from_bytes(digest) + 0.5) / 2**64)
+    return NormalDist().inv_cdf((hashing.number(f"{prompt_id}\n{answer}") + 0.5) / 2**64)

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from matplotlib.figure import Figure
-
 from modeling.core import reporting
 
 
@@ -45,17 +43,12 @@ def order_statistic(ascending: Sequence[float], size: int, place: int) -> float:
 
 def plot(path: Path, points: list[dict]) -> None:
     """Maximum and median reward over N (Figure 7)."""
-    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
-    axes = figure.subplots()
+    title = "Maximum and median reward of N answers"
+    figure, axes = reporting.diagram(title, "N, answers a prompt", "reward, mean over prompts")
     sizes = [point["n"] for point in points]
     for name, colour in (("max", "#1f4e79"), ("median", "#d9822b")):
         values = [point[name] for point in points]
         axes.plot(sizes, values, color=colour, linewidth=1.8, marker="o", markersize=3)
         axes.annotate(name, (sizes[-1], values[-1]), (6, -3), textcoords="offset points", color=colour)
-    axes.set_xlabel("N, answers a prompt")
-    axes.set_ylabel("reward, mean over prompts")
-    axes.set_title("Maximum and median reward of N answers", loc="left", fontsize=11)
-    axes.grid(axis="y", color="#e3e3e3", linewidth=0.8)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.1)
     reporting.save_figure(figure, path)

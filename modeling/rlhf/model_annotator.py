@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modeling.core import json_text
-from modeling.core.resumable_generation import unit_hash
-from modeling.rlhf.annotator import DEGREES, Label, UnjudgedError
+from modeling.core.hashing import unit_hash
+from modeling.rlhf.labels import DEGREES, Label, UnjudgedError
 
 ATTEMPTS = 4
 TIMEOUT_S = 120

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from modeling.core import resumable_generation
+from modeling.core import dialog, hashing, resumable_generation
 from modeling.rlhf import scoring
 from modeling.rlhf.reward_accuracy import ScoredPair
 
@@ -34,14 +34,14 @@ def mix(pairs: list[dict], kind: str, own_share: float, seed: int) -> list[dict]
         raise ValueError(f"own_share is a share above 0 and at most 1, not {own_share}")
     own = [pair for pair in pairs if of_kind(pair, kind)]
     other = [pair for pair in pairs if not of_kind(pair, kind)]
-    other.sort(key=lambda pair: resumable_generation.unit_hash(seed, "mix", pair["id"]))
+    other.sort(key=lambda pair: hashing.unit_hash(seed, "mix", pair["id"]))
     chosen = own + other[: round(len(own) * (1 - own_share) / own_share)]
-    return sorted(chosen, key=lambda pair: resumable_generation.unit_hash(seed, "order", pair["id"]))
+    return sorted(chosen, key=lambda pair: hashing.unit_hash(seed, "order", pair["id"]))
 
 
 def with_answer(pair: dict, side: str) -> list[dict]:
     """The dialogue that ends with the pair's "chosen" or "rejected" answer."""
-    return [*pair["messages"], {"role": "assistant", "content": pair[side]}]
+    return dialog.with_answer(pair["messages"], pair[side])
 
 
 def score_pairs(model, tokenizer, pairs: list[dict], log=None) -> list[ScoredPair]:

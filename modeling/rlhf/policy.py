@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from modeling.core import resumable_generation
+from modeling.core import hashing, resumable_generation
 from modeling.core.recipes import FinetuneRecipe
 from modeling.finetuning import sft
 
@@ -35,5 +35,5 @@ def demonstrations(path: Path, samples: int, recipe: FinetuneRecipe) -> list[sft
         raise ValueError(f"demonstration_share is a share in [0, 1), not {recipe.demonstration_share}")
     wanted = round(samples * recipe.demonstration_share / (1 - recipe.demonstration_share))
     rows = pq.read_table(path, columns=["id", "messages"]).to_pylist()
-    rows.sort(key=lambda row: resumable_generation.unit_hash("policy", recipe.seed, row["id"]))
+    rows.sort(key=lambda row: hashing.unit_hash("policy", recipe.seed, row["id"]))
     return [resumable_generation.plain(row["messages"]) for row in rows[:wanted]]

@@ -13,9 +13,10 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from modeling.core import dialogue_tables, reporting, resumable_generation
+from modeling.core import dialogue_tables, hashing, reporting, resumable_generation
 from modeling.core.recipes import PreferencesRecipe
 from modeling.rlhf import annotator as annotators
+from modeling.rlhf.labels import DEGREES, Annotator, UnjudgedError
 
 SCHEMA = pa.schema(
     [
@@ -97,7 +98,7 @@ def show(
     shown: list[dict[str, Shown]] = [{} for _ in prompts]
     halves = ([], [])  # places where the latest model answers by sampling_a, and by sampling_b
     for place, prompt in enumerate(prompts):
-        halves[resumable_generation.unit_hash("preference temperature", prompt["id"]) < 0.5].append(place)
+        halves[hashing.unit_hash("preference temperature", prompt["id"]) < 0.5].append(place)
     for side, role in (("a", "chat"), ("b", "other")):
         recipes = (config.sampling_a, config.sampling_b) if side == "a" else (config.sampling_b, config.sampling_a)
         for number, (places, recipe) in enumerate(zip(halves, recipes, strict=True)):
@@ -139,9 +140,7 @@ def make_pair(config: PreferencesRecipe, annotator: str, prompt: dict, shown: di
         "chosen_from": shown[chosen].origin,
         "rejected_from": shown[other].origin,
         "round": config.round,
-        "split": "test"
-        if resumable_generation.unit_hash("preference split", prompt["entity"]) < config.test_share
-        else "train",
+        "split": "test" if hashing.unit_hash("preference split", prompt["entity"]) < config.test_share else "train",
     }
 
 
@@ -156,7 +155,7 @@ def summary(pairs: list[dict]) -> dict:
         "pairs_safety": len(adversarial),
         **{
             f"share_{name.replace(' ', '_')}": round(sum(pair["degree"] == degree for pair in pairs) / total, 4)
-            for degree, name in annotators.DEGREES.items()
+            for degree, name in DEGREES.items()
         },
         "safety_chosen_safe_other_unsafe": round(labels[True, False] / max(len(adversarial), 1), 4),
         "safety_both_safe": round(labels[True, True] / max(len(adversarial), 1), 4),
@@ -171,7 +170,7 @@ def examples(pairs: list[dict], each: int = 2) -> str:
     """A few pairs of every kind and degree, to read."""
     parts = ["# Pairs to read\n"]
     for kind in sorted({pair["kind"] for pair in pairs}):
-        for degree, name in annotators.DEGREES.items():
+        for degree, name in DEGREES.items():
             for pair in [pair for pair in pairs if pair["kind"] == kind and pair["degree"] == degree][:each]:
                 parts.append(f"## {kind}: {name} ({pair['annotator']})\n")
                 parts.append(f"**Prompt**\n{reporting.quoted_prompt(pair['messages'])}\n")
@@ -183,13 +182,13 @@ def examples(pairs: list[dict], each: int = 2) -> str:
     return "\n".join(parts)
 
 
-def _label(annotator: annotators.Annotator, prompt: dict, answer_a: str, answer_b: str) -> dict:
+def _label(annotator: Annotator, prompt: dict, answer_a: str, answer_b: str) -> dict:
     """The label as JSON holds it, or {"dropped": reason}."""
     if answer_a.strip() == answer_b.strip():
         return {"dropped": IDENTICAL}
     try:
         label = annotator.label(prompt, answer_a, answer_b)
-    except annotators.UnjudgedError:
+    except UnjudgedError:
         return {"dropped": UNJUDGED}
     return {
         "preferred": label.preferred,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from modeling.core import dialogue_tables, reporting, resumable_generation, sampling
+from modeling.core import dialog, dialogue_tables, reporting, resumable_generation, sampling
 from modeling.core.recipes import RejectionRecipe
 from modeling.rlhf import best_of_n, scoring
 
@@ -115,7 +115,7 @@ def candidate(prompt: dict, answer: sampling.Answer) -> dict:
 
 def sample(round_number: int, row: dict) -> dict:
     """A candidate as a training dialogue."""
-    dialogue = [*row["messages"], {"role": "assistant", "content": row["response"]}]
+    dialogue = dialog.with_answer(row["messages"], row["response"])
     return row | {"id": f"v{round_number}:{row['prompt_id']}", "round": round_number, "messages": dialogue}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from modeling.core.statistics import clustered_interval, wilson_interval
-from modeling.rlhf.annotator import DEGREES
+from modeling.rlhf.labels import DEGREES
 
 BINS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 

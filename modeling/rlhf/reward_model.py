@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from matplotlib.figure import Figure
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl import RewardConfig, RewardTrainer
@@ -205,8 +204,8 @@ def headline(report: dict, kind: str) -> dict:
 
 def plot_scores(path: Path, pairs: list[ScoredPair], kind: str) -> None:
     """Histograms of the scores of chosen and rejected held-out answers (Figure 27)."""
-    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
-    axes = figure.subplots()
+    title = f"{kind.capitalize()} reward model on {len(pairs)} held-out pairs"
+    figure, axes = reporting.diagram(title, "score (logit)", "held-out answers")
     chosen, rejected = ([getattr(pair, side) for pair in pairs] for side in ("chosen", "rejected"))
     if pairs:
         low, high = min(chosen + rejected), max(chosen + rejected)
@@ -217,8 +216,4 @@ def plot_scores(path: Path, pairs: list[ScoredPair], kind: str) -> None:
             rejected, edges, color="#d9822b", alpha=0.55, label=f"rejected, mean {sum(rejected) / len(pairs):.2f}"
         )
         axes.legend(frameon=False)
-    axes.set_xlabel("score (logit)")
-    axes.set_ylabel("held-out answers")
-    axes.set_title(f"{kind.capitalize()} reward model on {len(pairs)} held-out pairs", loc="left", fontsize=11)
-    axes.spines[["top", "right"]].set_visible(False)
     reporting.save_figure(figure, path)

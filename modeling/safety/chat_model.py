@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from modeling.core import resumable_generation
+from modeling.core import hashing, resumable_generation
 from modeling.core.recipes import FinetuneRecipe
 from modeling.finetuning import sft
 
@@ -44,5 +44,5 @@ def mix(distilled: list[dict], helpful: list[dict], share: float) -> list[dict]:
     if not 0.0 <= share < 1.0:
         raise ValueError(f"demonstration_share {share} must be 0 or more and below 1: the rest are distilled answers")
     wanted = round(len(distilled) * share / (1.0 - share)) if distilled else len(helpful)
-    order = sorted(helpful, key=lambda row: resumable_generation.unit_hash("chat model", row["id"]))
+    order = sorted(helpful, key=lambda row: hashing.unit_hash("chat model", row["id"]))
     return sorted(distilled + order[:wanted], key=lambda row: row["id"])

@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from modeling.core import dialogue_tables, reporting, resumable_generation
+from modeling.core import dialogue_tables, hashing, reporting, resumable_generation
+from modeling.core.dialog import with_answer as answered
 from modeling.core.recipes import DistillationRecipe
 from modeling.dialogues import answer_rules
 from modeling.rlhf import scoring
@@ -59,7 +60,7 @@ def run(config: DistillationRecipe, inputs: dict[str, Path], out: Path, log: Any
         row["guided"] = with_preprompt(row["messages"], row["preprompt"])
     longest = [{**row, "messages": row["guided"]} for row in everything]
     fitting = {row["id"] for row in resumable_generation.fitting(inputs["ppo_policy"], longest, config.sampling)}
-    rows = sorted(everything, key=lambda row: resumable_generation.unit_hash("distillation", row["id"]))
+    rows = sorted(everything, key=lambda row: hashing.unit_hash("distillation", row["id"]))
     rows = [row for row in rows if row["id"] in fitting][: config.prompts]
     if not rows:
         raise ValueError(f"no prompt of kind 'safety' in {inputs['prompts']} fits: add some or lower max_new_tokens")
@@ -100,7 +101,7 @@ def choose_preprompt(prompt_id: str, preprompts: tuple[str, ...]) -> str:
     """The preprompt of a prompt, for ever the same. ValueError where there is none."""
     if not preprompts:
         raise ValueError("context distillation needs a preprompt: name one in the recipe (Table 39)")
-    return preprompts[int(resumable_generation.unit_hash("preprompt", prompt_id) * len(preprompts))]
+    return preprompts[int(hashing.unit_hash("preprompt", prompt_id) * len(preprompts))]
 
 
 def with_preprompt(messages: list[dict], preprompt: str) -> list[dict]:
@@ -108,10 +109,6 @@ def with_preprompt(messages: list[dict], preprompt: str) -> list[dict]:
     if messages[0]["role"] == "system":
         return [{"role": "system", "content": f"{preprompt}\n\n{messages[0]['content']}"}, *messages[1:]]
     return [{"role": "system", "content": preprompt}, *messages]
-
-
-def answered(messages: list[dict], answer: str) -> list[dict]:
-    return [*messages, {"role": "assistant", "content": answer}]
 
 
 def keep(row: dict, least_gain: float, least_safety: float) -> bool:

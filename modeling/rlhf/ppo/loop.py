@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modeling.core import json_text, resumable_generation, sampling, training
+from modeling.core import hashing, json_text, sampling, training
 from modeling.core.divergence import DivergedError, weights_finite
 from modeling.core.recipes import PpoRecipe
 from modeling.rlhf import scoring
@@ -107,7 +107,7 @@ class Loop:
         """Responses of the current policy and all that the update needs of them; figures of the reward side."""
         recipe = self.recipe
         prompts = ppo_rollout.draw(self.prompts, iteration, recipe.batch, recipe.seed)
-        responses = self.respond(prompts, resumable_generation.mix(recipe.seed, "rollout", iteration))
+        responses = self.respond(prompts, hashing.mix(recipe.seed, "rollout", iteration))
         scores = self.reward(prompts, responses)
         width = max(len(response.ids) for response in responses)
         lengths_B = torch.tensor([len(response.ids) for response in responses], device=self.where)
@@ -196,7 +196,7 @@ class Loop:
         """
         recipe = self.recipe
         asked = self.heldout * recipe.evaluation_samples
-        responses = self.respond(asked, resumable_generation.mix(recipe.seed, "heldout"))
+        responses = self.respond(asked, hashing.mix(recipe.seed, "heldout"))
         scores = self.reward(asked, responses)
         kl = 0.0
         for batch in self.micro_batches(asked, responses, range(len(responses))):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
-from modeling.core import runtime
+from modeling.core import dialog, runtime
 from modeling.rlhf import scoring
 from modeling.rlhf.ppo import losses
 from modeling.rlhf.ppo.rollout import Batch, Prompt, Response
@@ -55,7 +55,7 @@ def reward_function(inputs: dict[str, Path], tokenizer, threshold: float) -> Rew
 
     def reward(prompts: list[Prompt], responses: list[Response]) -> Scores:
         dialogs = [
-            [*prompt.messages, {"role": "assistant", "content": response.text}]
+            dialog.with_answer(prompt.messages, response.text)
             for prompt, response in zip(prompts, responses, strict=True)
         ]
         rows = [scoring.encode(tokenizer, messages, limit)[0] for messages in dialogs]

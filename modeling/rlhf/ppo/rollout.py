@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from modeling.core import dialog, resumable_generation, sampling
+from modeling.core import dialog, hashing, resumable_generation, sampling
 from modeling.rlhf.ppo import losses
 
 # Padding in one forward and backward pass: runtime, never part of an artifact's identity.
@@ -73,7 +73,7 @@ def draw(prompts: list[Prompt], iteration: int, batch: int, seed: int) -> list[P
     epochs = range(first // len(prompts), (last - 1) // len(prompts) + 1)
     order: list[int] = []
     for epoch in epochs:
-        generator = torch.Generator().manual_seed(resumable_generation.mix(seed, "epoch", epoch))
+        generator = torch.Generator().manual_seed(hashing.mix(seed, "epoch", epoch))
         order += torch.randperm(len(prompts), generator=generator).tolist()
     skipped = epochs[0] * len(prompts)
     return [prompts[index] for index in order[first - skipped : last - skipped]]

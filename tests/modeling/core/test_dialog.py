@@ -13,6 +13,7 @@ from modeling.core.dialog import (
     encode_dialog,
     encode_prompt,
     encode_text,
+    with_answer,
     without_training_marks,
 )
 from modeling.pretraining.tokenizer import train
@@ -230,3 +231,8 @@ def test_a_template_that_drops_a_message_is_refused():
     tokenizer.chat_template = "{% for m in messages[-1:] %}{{ m['content'] + eos_token }}{% endfor %}"
     with pytest.raises(ValueError, match="exactly once"):
         encode_dialog(tokenizer, DIALOGUES[0])
+
+
+def test_an_answer_goes_on_with_a_dialogue_and_changes_none():
+    asked = DIALOGUES[0][:1]
+    assert with_answer(asked, "Paris.") == DIALOGUES[0] and len(asked) == 1

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modeling.dialogues import answer_rules
-from modeling.rlhf import annotator
-from modeling.rlhf.annotator import Label, SimulatedAnnotator
+from modeling.rlhf import annotator, labels
+from modeling.rlhf.annotator import SimulatedAnnotator
+from modeling.rlhf.labels import Label
 from modeling.rlhf.model_annotator import JudgeAnnotator, JudgeError, parse_verdict
 
 REFERENCE = "Granite is a coarse-grained igneous rock composed mostly of quartz, alkali feldspar and plagioclase."
@@ -260,7 +261,7 @@ def test_judge_retries_a_busy_server_and_reports_a_broken_one(judge):
 
 @pytest.mark.parametrize("text", ["A is better", '{"better": "A"}', verdict("C", 1), verdict("A", 7)])
 def test_replies_out_of_form_are_refused(text):
-    with pytest.raises(annotator.UnjudgedError, match="agreed form"):
+    with pytest.raises(labels.UnjudgedError, match="agreed form"):
         parse_verdict(text)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from modeling.core import resumable_generation, sampling
 from modeling.core.recipes import PreferencesRecipe, SamplingRecipe
-from modeling.rlhf import annotator, preferences
+from modeling.rlhf import annotator, labels, preferences
 from tests.modeling import toy_rlhf
 
 pytestmark = pytest.mark.trains
@@ -113,10 +113,10 @@ class Moody:
     refused: Callable[[dict], bool]
     name: str = "moody"
 
-    def label(self, prompt_row: dict, answer_a: str, answer_b: str) -> annotator.Label:
+    def label(self, prompt_row: dict, answer_a: str, answer_b: str) -> labels.Label:
         if self.refused(prompt_row):
-            raise annotator.UnjudgedError("I can't compare these")
-        return annotator.Label("a" if len(answer_a) > len(answer_b) else "b", 1, True, True)
+            raise labels.UnjudgedError("I can't compare these")
+        return labels.Label("a" if len(answer_a) > len(answer_b) else "b", 1, True, True)
 
 
 def test_a_pair_without_a_judgement_is_left_out_and_counted(inputs, tmp_path, log, monkeypatch):

@@ -1,0 +1,33 @@
+"""What an annotator says of two answers, and what every annotator offers (paper 3.2.1)."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+SIGNIFICANT, BETTER, SLIGHT, NEGLIGIBLE = 3, 2, 1, 0
+DEGREES = {SIGNIFICANT: "significantly better", BETTER: "better", SLIGHT: "slightly better", NEGLIGIBLE: "negligibly"}
+
+
+@dataclass(frozen=True)
+class Label:
+    preferred: str  # "a" or "b"
+    degree: int  # 3 significantly better, 2 better, 1 slightly better, 0 negligibly better or unsure
+    safe_a: bool
+    safe_b: bool
+
+    def __post_init__(self) -> None:
+        if self.preferred not in ("a", "b") or self.degree not in DEGREES:
+            raise ValueError(f"a label prefers 'a' or 'b' by 0 to 3, not {self.preferred!r} by {self.degree!r}")
+
+
+class UnjudgedError(ValueError):
+    """The annotator gave no judgement of this pair: it is left out and counted."""
+
+
+class Annotator(Protocol):
+    """Compares two answers to one prompt. Raises UnjudgedError where it will not."""
+
+    name: str  # written beside every label
+
+    def label(self, prompt_row: dict, answer_a: str, answer_b: str) -> Label:
+        """`prompt_row` has messages, kind, category and reference (a row of the prompts artifact)."""
+        ...
