@@ -100,6 +100,9 @@ class QualityRecipe:
 @dataclass(frozen=True)
 class PiiRecipe:
     kinds: tuple[str, ...]  # email, ip, phone, card
+    phone_regions: tuple[
+        str, ...
+    ]  # ISO 3166: telephone numbers without a country's code are read by their numbering plans
     blocked_sites: tuple[str, ...]  # sites known to hold much personal information (paper 2.1)
 
 

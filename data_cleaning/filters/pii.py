@@ -13,7 +13,7 @@ import functools
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_cleaning.documents import add_up, shard_paths, split_shard, text_bytes, write_shard
+from data_cleaning.filters import phones
 from data_cleaning.recipes import PiiRecipe
 from data_cleaning.shards import map_shards
 
@@ -31,9 +32,6 @@ REPLACEMENT_SCHEMA = pa.schema(
     [("id", pa.string()), ("field", pa.string()), ("kind", pa.string()), ("start", pa.int64()), ("length", pa.int64())]
 )
 FIELDS = ("title", "text")  # both are trained on
-CALLED = re.compile(
-    r"\b(?:(?:tele)?(?:phone|mobile|cell|fax|call|contact)s?|t[ée]l(?:[ée]phone)?s?|portable|appele[rz](?: au| le)?)[\s.:]*$"
-)
 SMALL = 32  # an address of four parts below this looks just like a section, or a version
 ADDRESSED = re.compile(
     r"\b(?:ip(?:v4)?s?|add?resse?s?|hosts?|hostname|dns|nameservers?|resolvers?|ping|traceroute|whois)\b|://$"
@@ -43,13 +41,16 @@ NEAR = 40  # characters around a number in which something tells what it is
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of personal information: where to look (a fast test, RE2), what it looks like, and whether it truly is."""
+    """One kind of personal information: a fast test (RE2) for where to look, and where in a text it is."""
 
     name: str
     placeholder: str
-    hint: str  # every text with a match also matches this
-    pattern: re.Pattern
-    holds: Callable[[re.Match], bool]
+    hint: str  # every text that holds some also matches this
+    spans: Callable[[str], Iterator[tuple[int, int]]]  # (start, end) in order, apart from each other
+
+
+def _matches(pattern: re.Pattern, holds: Callable[[re.Match], bool], text: str) -> Iterator[tuple[int, int]]:
+    return (match.span() for match in pattern.finditer(text) if holds(match))
 
 
 def is_email(match: re.Match) -> bool:
@@ -93,26 +94,6 @@ def _small(quad: str) -> bool:
     return all(int(part) < SMALL for part in quad.split("."))
 
 
-def is_phone(match: re.Match) -> bool:
-    """A number of 8 to 15 digits (E.164) that was not announced as another kind of number, and is no row of equal digits.
-
-    One that is written as other numbers are, too, has to be announced as a telephone.
-    """
-    before = match.string[max(match.start() - 32, 0) : match.start()].lower()
-    digits = re.sub(r"\D", "", match[0])
-    if not 8 <= len(digits) <= 15 or len(set(digits)) < 3:
-        return False
-    other = re.search(r"(?:isbn|issn|doi|oclc|pmid|arxiv|lccn|(no\.|nr\.|#))[-\d\s:.]*$", before)
-    if other and other[1]:  # "Phone no." announces a telephone all the same
-        return CALLED.search(before[: other.start()]) is not None
-    return not other and (not AMBIGUOUS.fullmatch(match[0]) or CALLED.search(before) is not None)
-
-
-# +48.858222 (a coordinate); +1 234 567 890, +12 345 678 (amounts: no country's code of one digit has so many behind it);
-# 07 14 21 33 42 (any five numbers of two digits)
-AMBIGUOUS = re.compile(r"\+\d{1,3}\.(?:\d+|\d{4,}.*)|\+(?:\d(?:[ .]\d{3})+|\d{2,3}(?:[ .]\d{3}){2})|0\d(?: \d\d){4}")
-
-
 def is_card(match: re.Match) -> bool:
     """The length and first digits of a card scheme, and the Luhn check digit (ISO/IEC 7812-1)."""
     digits = re.sub(r"\D", "", match[0])
@@ -140,22 +121,25 @@ _QUAD, _LINK = rf"((?:{_V4}\.){{3}}{_V4})", r"\W{1,3}(?:(?:and|or|then|to|via)\s
 _LISTED_BEFORE, _LISTED_AFTER = re.compile(rf"(?<![\w.]){_QUAD}{_LINK}$"), re.compile(rf"{_LINK}{_QUAD}(?!\w|\.\d)")
 _BEFORE = r"(?<![\w.,:/@=$€£%+-])"  # no number that is part of a longer number, a price, a path or an address
 _AFTER = r"(?![\w@%€$£]|[-./:,]\d)"
-KINDS = {
-    kind.name: kind
-    for kind in (
-        Kind(
-            "email",
-            "|||EMAIL_ADDRESS|||",
-            r"@[A-Za-z0-9]",
+PATTERNS = (
+    Kind(
+        "email",
+        "|||EMAIL_ADDRESS|||",
+        r"@[A-Za-z0-9]",
+        functools.partial(
+            _matches,
             re.compile(
                 r"(?<![\w.+@-])[A-Za-z0-9][\w.+-]{0,63}(?<![.+-])@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![\w@])"
             ),
             is_email,
         ),
-        Kind(
-            "ip",
-            "|||IP_ADDRESS|||",
-            r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]::|(?:[0-9A-Fa-f]{1,4}:){7}",
+    ),
+    Kind(
+        "ip",
+        "|||IP_ADDRESS|||",
+        r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]::|(?:[0-9A-Fa-f]{1,4}:){7}",
+        functools.partial(
+            _matches,
             re.compile(
                 rf"(?<![\w.:-])(?:{_V4}\.){{3}}{_V4}(?![\w-]|\.\d)"
                 r"|(?<![\w.:])(?:(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}"
@@ -163,45 +147,45 @@ KINDS = {
             ),
             is_public_ip,
         ),
-        Kind(
-            "card",
-            "|||CARD_NUMBER|||",
-            r"\p{Nd}{4}[ -]?\p{Nd}{4}",  # \d of re knows the digits of all scripts, that of RE2 only ours
+    ),
+    Kind(
+        "card",
+        "|||CARD_NUMBER|||",
+        r"\p{Nd}{4}[ -]?\p{Nd}{4}",  # \d of re knows the digits of all scripts, that of RE2 only ours
+        functools.partial(
+            _matches,
             re.compile(
                 rf"{_BEFORE}(?:\d{{4}}([ -]?)\d{{4}}\1\d{{4}}\1\d{{4}}|\d{{4}}([ -]?)\d{{6}}\2\d{{4,5}}){_AFTER}"
             ),
             is_card,
         ),
-        Kind(
-            "phone",
-            "|||PHONE_NUMBER|||",
-            r"\p{Nd}{2}[ .-]\p{Nd}{2}|\+[1-9]",
-            re.compile(
-                # +49 30 1234567, +1 (555) 123-4567, +33612345678
-                r"(?<![\w.,:/@=$€£%+-])\+[1-9]\d{0,2}(?:[ .-]?\(0?\d{1,4}\))?(?:[ .-]?\d{1,5}){2,6}(?![\w@%]|[-./:,]\d)"
-                # (415) 555-2671, 415-555-2671, 1-800-555-0199: North America, area and exchange begin with 2 to 9
-                rf"|{_BEFORE}(?:1[ .-])?(?:\([2-9]\d\d\)[ -]?|[2-9]\d\d([.-]))[2-9]\d\d(?(1)\1|[ .-])\d{{4}}{_AFTER}"
-                # 01 23 45 67 89: France; with dashes not the start of a network card's address
-                rf"|{_BEFORE}0[1-9](?:([ .-])\d\d)(?:\2\d\d){{3}}{_AFTER}(?!-[0-9A-Fa-f]{{2}}\b)"
-            ),
-            is_phone,
-        ),
-    )
-}
+    ),
+)
+
+
+def kinds_of(recipe: PiiRecipe) -> list[Kind]:
+    """The kinds that a recipe names, cards before phones: a card holds what looks like one.
+
+    Raises ValueError for a kind that is not known.
+    """
+    spans = functools.partial(phones.phone_spans, regions=recipe.phone_regions)
+    every = (*PATTERNS, Kind("phone", "|||PHONE_NUMBER|||", phones.HINT, spans))
+    if unknown := sorted(set(recipe.kinds) - {kind.name for kind in every}):
+        raise ValueError(f"PiiRecipe.kinds names {unknown}: known are {sorted(kind.name for kind in every)}")
+    return [kind for kind in every if kind.name in recipe.kinds]
 
 
 def replace_all(text: str, kinds: Sequence[Kind]) -> tuple[str, list[tuple[str, int, int]]]:
     """The text with placeholders, and (kind, start in the text as it came to this kind, length) of each replacement."""
     found: list[tuple[str, int, int]] = []
     for kind in kinds:
-
-        def placeholder(match: re.Match, kind: Kind = kind) -> str:
-            if not kind.holds(match):
-                return match[0]
-            found.append((kind.name, match.start(), len(match[0])))
-            return kind.placeholder
-
-        text = kind.pattern.sub(placeholder, text)
+        parts, place = [], 0
+        for start, end in kind.spans(text):
+            found.append((kind.name, start, end - start))
+            parts += [text[place:start], kind.placeholder]
+            place = end
+        if parts:
+            text = "".join([*parts, text[place:]])
     return text, found
 
 
@@ -225,9 +209,7 @@ def filter_shard(recipe: PiiRecipe, shard: Path, out: Path) -> dict:
     details = [None] * len(ids)
     if recipe.blocked_sites:
         details = [blocked_by(site_of(meta), recipe.blocked_sites) for meta in table["meta"].to_pylist()]
-    kinds = [
-        KINDS[name] for name in KINDS if name in recipe.kinds
-    ]  # cards before phones: a card holds what looks like one
+    kinds = kinds_of(recipe)
     replacements: dict[str, list] = {name: [] for name in REPLACEMENT_SCHEMA.names}
     figures = {f"replaced_{kind.name}": 0 for kind in kinds}
     after = table
@@ -259,9 +241,7 @@ def run(config: PiiRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
 
     Metrics count replaced_<kind> and documents_changed. Raises ValueError for a kind that is not known.
     """
-    unknown = sorted(set(config.kinds) - set(KINDS))
-    if unknown:
-        raise ValueError(f"PiiRecipe.kinds names {unknown}: known are {sorted(KINDS)}")
+    kinds_of(config)
     figures = map_shards(functools.partial(filter_shard, config), shard_paths(inputs["quality"]), out, log)
     (out / "documents").mkdir(exist_ok=True)
     (out / "dropped").mkdir(exist_ok=True)

@@ -1,0 +1,120 @@
+"""Telephone numbers in a text: a pattern that takes linear time suspects, libphonenumber's numbering plans decide.
+
+Precision comes before recall: a number without a country's code counts only in a form that other numbers do not have
+(`(415) 555-2671`), or where a word before it announces a telephone.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import phonenumbers
+from phonenumbers import NumberParseException, ValidationResult
+
+NEAR = 32  # characters before a number in which something tells what it is
+MIN_DIGITS, MAX_DIGITS = 8, 15  # E.164; fewer are everywhere in texts
+POSSIBLE, VALID = 1, 2
+
+_BLANKS = " \u00a0\u202f"
+_BEFORE = r"(?<![\w.,/@=$€£%+-])"  # no number that is part of a longer number, a price, a path or an address
+_AFTER = r"(?![\w@%€$£]|[-./:,]\d)"
+# One digit a step: there is one way only to read a run of digits, so that no text takes long.
+SUSPECT = re.compile(rf"{_BEFORE}\(?(?:\+[1-9]|\d)(?:[{_BLANKS}.()/\u2010-\u2013-]{{0,2}}\d){{6,17}}{_AFTER}")
+HINT = rf"\p{{Nd}}(?:[{_BLANKS}.()/\x{{2010}}-\x{{2013}}-]{{0,2}}\p{{Nd}}){{6}}"  # what every suspect holds, in RE2
+FORMS = {
+    # (415) 555-2671, 415-555-2671, 1-800-555-0199: North America, area and exchange begin with 2 to 9
+    "US": re.compile(
+        rf"{_BEFORE}(?:1[{_BLANKS}.-])?(?:\([2-9]\d\d\)[{_BLANKS}-]?|[2-9]\d\d([.-]))[2-9]\d\d(?(1)\1|[{_BLANKS}.-])\d{{4}}"
+        rf"{_AFTER}"
+    ),
+    # 01.42.68.53.00; with dashes not the start of a network card's address
+    "FR": re.compile(rf"{_BEFORE}0[1-9](?:([{_BLANKS}.-])\d\d)(?:\1\d\d){{3}}{_AFTER}(?!-[0-9A-Fa-f]{{2}}\b)"),
+}
+ANY_NUMBERS = re.compile(rf"0\d(?:[{_BLANKS}]\d\d){{4}}")  # 07 14 21 33 42
+# +48.858222 (a coordinate); +12 345 678 (an amount)
+QUANTITY = re.compile(rf"\+\d{{1,3}}\.\d{{4}}.*|\+\d{{2,3}}(?:[{_BLANKS}.]\d{{3}}){{2}}")
+CALLED = re.compile(
+    r"\b(?:(?:tele)?(?:phone|mobile|cell|fax|call|contact)s?|t[ée]l(?:[ée](?:phone|fono))?s?|telefon|m[óo]vil|sms|whatsapp"
+    r"|portable|appele[rz](?: au| le)?)[\s.:]*$"
+)
+OTHER = re.compile(r"(?:isbn|issn|doi|oclc|pmid|arxiv|lccn|(no\.|nr\.|#))[-\d\s:.]*$")
+
+
+def phone_spans(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """(start, end) of every telephone number; `regions` (ISO 3166) are those whose national numbers are known."""
+    suspect = SUSPECT.search(text)
+    while suspect:
+        found = _number(text, *suspect.span(), regions)
+        if found:
+            yield found
+        suspect = SUSPECT.search(text, found[1] if found else suspect.end())
+
+
+def _number(text: str, start: int, end: int, regions: Sequence[str]) -> tuple[int, int] | None:
+    """Where in a suspect the number is."""
+    before = text[max(start - NEAR, 0) : start].lower()
+    other = OTHER.search(before)
+    called = CALLED.search(before[: other.start()] if other else before) is not None
+    if other and not (other[1] and called):  # "Phone no." announces a telephone all the same
+        return None
+    if before.endswith(":") and not called:  # a time, a verse, a port
+        return None
+    if text[start] == "(" and text.count("(", start, end) > text.count(")", start, end):  # it closes behind the number
+        start += 1
+    suspect, found = text[start:end], None
+    if suspect.startswith(("+", "(+")):
+        found = _international(suspect)
+        found = None if found and QUANTITY.fullmatch(found) and not called else found
+    elif called:
+        found = _national(suspect, regions)
+    if found:
+        return start, start + len(found)
+    for region in regions:
+        form = FORMS[region].search(text, start, end + 4) if region in FORMS else None
+        if form and (called or (_standing(form[0], region) == VALID and not ANY_NUMBERS.fullmatch(form[0]))):
+            return form.span()
+    return None
+
+
+def _international(suspect: str) -> str | None:
+    """The longest valid number that a suspect begins with, else the longest possible one."""
+    possible = None
+    for number in _beginnings(suspect):
+        standing = _standing(number, None)
+        if standing == VALID:
+            return number
+        if standing == POSSIBLE and possible is None:
+            possible = number
+    return possible
+
+
+def _national(suspect: str, regions: Sequence[str]) -> str | None:
+    """The longest number that a suspect begins with and that is valid in one of the regions."""
+    numbers = _beginnings(suspect)
+    return next((number for number in numbers if any(_standing(number, region) == VALID for region in regions)), None)
+
+
+def _beginnings(suspect: str) -> Iterator[str]:
+    """What a suspect begins with up to each of its blanks, the longest first, where its digits may make a number."""
+    end = len(suspect)
+    while end > 0:
+        number = suspect[:end].rstrip(f"{_BLANKS}.()/-")
+        digits = [character for character in number if character.isdecimal()]
+        if len(digits) < MIN_DIGITS:
+            return
+        if len(digits) <= MAX_DIGITS and len(set(digits)) > 2:
+            yield number
+        end = max(suspect.rfind(blank, 0, end) for blank in _BLANKS)
+
+
+def _standing(number: str, region: str | None) -> int:
+    """VALID: assigned in the numbering plan of its country's code, or of `region` where it has none.
+
+    POSSIBLE: as long as numbers are there; plans grow.
+    """
+    try:
+        parsed = phonenumbers.parse(number, region)
+    except NumberParseException:
+        return 0
+    if phonenumbers.is_valid_number(parsed):
+        return VALID
+    return POSSIBLE if phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE else 0
