@@ -39,7 +39,7 @@ WINGS = {
         {"gates"},
     ),
     "data_cleaning": (
-        {"paths", "recipes", "shards", "documents", "json_lines"},
+        {"paths", "recipes", "shards", "documents", "json_lines", "markdown"},
         {"filters", "reading", "report"},
         {"sources", "dedup", "contamination", "heldout"},
         {"mixture"},
