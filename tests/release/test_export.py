@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from modeling.core import dialog
 from release import bundle as bundles
 from release import export, gates, licenses, lineage
+from tests.data_cleaning.test_markdown import shown
 from tests.release import toy_store
 
 
@@ -144,6 +145,21 @@ def test_the_card_says_what_the_records_say(store, bundle):
         a.record["seconds"] / 3600 * a.record["energy"]["watts"] / 1000 * 1.1 * 0.385 for a in chain.artifacts
     )
     assert f"| {kilograms:.3g} |" in text
+
+
+def test_what_the_table_of_sources_says_is_no_markup_in_card_or_lineage(copied, tmp_path, log):
+    hostile = "\\`<img src=x onerror=alert(1)>\\` | ![a](http://evil.example/x.png) [a](http://evil.example) <b>x</b>"
+    listed = [toy_store.source("wiki", "corpus", hostile) | {"revision": hostile, "uri": f"https://host.org/{hostile}"}]
+    (copied.folder("sources", "base") / "sources.json").write_text(json.dumps(listed))
+    path = copied.folder("rlhf_v1/preferences", "tiny") / "RECORD.json"
+    record = json.loads(path.read_text())
+    record["recipe"]["annotator"] = f"judge:{hostile}"
+    path.write_text(json.dumps(record))
+    release(copied, tmp_path / "out", log)
+    for name in (bundles.CARD, bundles.LINEAGE_MARKDOWN):
+        page = shown(bundles.without_header((tmp_path / "out" / name).read_text()))
+        assert not {"img", "a", "b"} & {tag for tag, _ in page.tags}
+        assert "![a](http://evil.example/x.png) [a](http://evil.example) <b>x</b>" in page.text
 
 
 def test_people_who_labelled_are_not_called_a_program(copied, tmp_path, log):
