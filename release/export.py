@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from modeling.core import dialog, runtime, unused_ids
+from modeling.core.atomic_folders import readable_by_all
 from release import bundle, card, figures, licenses, lineage
 from release.recipes import ReleaseRecipe
 
@@ -64,6 +65,7 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
     files = origins(out, parents)
     write(out / bundle.LINEAGE, json.dumps(lineage.as_json(chain, files), indent=1, ensure_ascii=False))
     write(out / bundle.LINEAGE_MARKDOWN, lineage.as_markdown(chain, files))
+    readable_by_all(out)
     return {
         "bytes": sum(entry["bytes"] for entry in files.values()),
         "versions_bundled": sum(version["path"] is not None for version in versions),

@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import stat
 from dataclasses import replace
 
 import pytest
@@ -74,6 +76,17 @@ def test_the_gate_stops_a_template_that_no_other_server_can_use(bundle, template
     assert gates.template_fault(tokenizer) is None
     tokenizer.chat_template = template
     assert told in gates.template_fault(tokenizer)
+
+
+def test_every_file_of_a_release_may_be_read_by_other_users(store, tmp_path, log):
+    before = os.umask(0o077)
+    try:
+        release(store, tmp_path / "out", log)
+    finally:
+        os.umask(before)
+    paths = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_file()} == {0o644}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_dir()} == {0o755}
 
 
 def test_generate_ends_answers_by_itself(bundle):
