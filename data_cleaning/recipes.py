@@ -55,6 +55,7 @@ class SourcesRecipe:
 class ExtractRecipe:
     max_document_bytes: int
     max_archive_bytes: int  # bound on what one archive may unpack to
+    max_archive_members: int  # and on how many files, folders and links it may hold
     shard_documents: int
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from data_cleaning.files import write_json
+from modeling.core.atomic_folders import FOLDER_MODE, readable_by_all, set_mode
 from orchestration import identity as identities
 from orchestration import manifest, records
 from orchestration.source_code import code_version, code_version_now, definitions
 from orchestration.stage import Gate, Stage, expanded_inputs, settings
 from orchestration.staging import alone, begin_attempt, different, discard, empty_trash, others
-from orchestration.store import SCRATCH, artifact, gates_file, work
+from orchestration.store import SCRATCH, artifact, gates_file, store, work
 
 
 class StageError(Exception):
@@ -206,7 +207,10 @@ def _publish(planned: Plan) -> None:
     The scratch goes first, once the record is written: a stage that lost half of it would continue to other bytes.
     """
     discard(planned.work / SCRATCH)
+    readable_by_all(planned.work)
     planned.final.parent.mkdir(parents=True, exist_ok=True)
+    for parent in planned.final.relative_to(store()).parents[:-1]:  # the store itself is as open as its owner made it
+        set_mode(store() / parent, FOLDER_MODE)
     gates_file(planned.stage.key, planned.partition).unlink(missing_ok=True)  # they judged what is replaced here
     for other in others(planned.work):
         discard(other)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from data_cleaning.markdown import literal
 from orchestration.records import RECORD
 
 DATA_VERSION = "dagster/data_version"  # the tag in which Dagster keeps it
@@ -23,7 +24,7 @@ def _parents(record: dict) -> dg.MetadataValue:
     lines = ["| role | parent | partition | fingerprint | content |", "|---|---|---|---|---|"]
     for role, parent in record["parents"].items():
         lines.append(
-            f"| {role} | {parent['asset']} | {parent['partition'] or ''} | `{parent['fingerprint'][:12]}` "
+            f"| {literal(role)} | {parent['asset']} | {literal(parent['partition'] or '')} | `{parent['fingerprint'][:12]}` "
             f"| `{parent['content'][:12]}` |"
         )
     return dg.MetadataValue.md("\n".join(lines))

@@ -18,7 +18,12 @@ from data_cleaning.recipes import (
 def corpus() -> CorpusRecipe:
     """The recipe of every snapshot."""
     return CorpusRecipe(
-        extract=ExtractRecipe(max_document_bytes=10_000_000, max_archive_bytes=20_000_000_000, shard_documents=4000),
+        extract=ExtractRecipe(
+            max_document_bytes=10_000_000,
+            max_archive_bytes=20_000_000_000,
+            max_archive_members=1_000_000,
+            shard_documents=4000,
+        ),
         language=LanguageRecipe(keep=("en",), threshold=0.5),  # Table 10
         quality=QualityRecipe(profiles=profiles()),
         pii=PiiRecipe(kinds=("email", "ip", "phone", "card"), phone_regions=("US", "GB", "FR", "ES"), blocked_sites=()),

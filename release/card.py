@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+from data_cleaning.markdown import literal
 from release import figures, licenses, lineage
 from release.carbon import KG_CO2E_PER_KWH, PUE
 from release.lineage import Artifact, Lineage
@@ -133,11 +134,11 @@ def annotators(facts: Facts) -> str:
 
 def annotator(name: str) -> str:
     """A recipe's annotator in words: "judge:MODEL" and its like say after the colon which one."""
-    kind, _, which = name.partition(":")
+    kind, _, which = map(literal, name.partition(":"))
     spelled = {SIMULATED: "a simulated annotator (a program, not people)",
                "judge": f"the judge model {which} (a program, not people)", PEOPLE: "people",
                "public": f"a public preference set {which}".rstrip()}  # fmt: skip
-    return spelled.get(kind, name)
+    return spelled.get(kind, literal(name))
 
 
 def preferences(facts: Facts) -> list[Artifact]:
@@ -206,12 +207,13 @@ def training_data(facts: Facts) -> str:
             "do not pass the weights on without settling that.\n"
         )
     snapshots = sorted({a.record["partition"] for a in facts.chain.find("decontaminated") if a.record["partition"]})
-    text += f"\n**Data freshness.** Snapshots of the corpus: {', '.join(snapshots) or 'none'}; the sources' own revisions are "
+    named = literal(", ".join(snapshots)) or "none"
+    text += f"\n**Data freshness.** Snapshots of the corpus: {named}; the sources' own revisions are "
     return text + "in `LINEAGE.md`. The model knows nothing later.\n"
 
 
 def source_row(source: dict) -> tuple:
-    stated = source["license"] or "**none stated**"
+    stated = literal(source["license"] or "") or "**none stated**"
     return (
         source["name"],
         source["use"],

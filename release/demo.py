@@ -20,6 +20,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
+from data_cleaning.markdown import literal
 from modeling.core.sampling import PromptTooLongError
 from release import bundle as bundles
 from release import chat, theme
@@ -44,7 +45,7 @@ def view(bundle: bundles.Bundle, turns: list[dict], unread: int) -> list[dict]:
             content = theme.plain(turn["content"])
         else:
             by = f'<div class="by">{html.escape(bundle.version(turn["version"]).title)}</div>'
-            content = f"{theme.rendered(turn['content'])}\n\n{by}" if turn["content"] else by
+            content = (theme.rendered(turn["content"]) if turn["content"] else "") + by
         shown.append({"role": turn["role"], "content": content})
     return shown
 
@@ -112,7 +113,7 @@ def describe(bundle: bundles.Bundle, name: str) -> str:
     version = bundle.version(name)
     return (
         f'<div class="about">{html.escape(version.about)} Context: {version.context} tokens.<br>'
-        f"<code>{html.escape(version.artifact)}</code> content <code>{version.content[:12]}</code></div>"
+        f"<code>{html.escape(version.artifact)}</code> content <code>{html.escape(version.content[:12])}</code></div>"
     )
 
 
@@ -200,7 +201,7 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
             gr.Markdown(bundle.card, elem_classes="paper", latex_delimiters=[])
         with gr.Tab("Lineage"):
             if missing:
-                names = ", ".join(f"{version.title} (`{version.content[:12]}`)" for version in missing)
+                names = ", ".join(f"{literal(version.title)} ({literal(version.content[:12])})" for version in missing)
                 gr.Markdown(f"Too large to travel in this bundle, named by content: {names}.", elem_classes="paper")
             gr.Markdown(bundle.lineage, elem_classes="paper", latex_delimiters=[])
 

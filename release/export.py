@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from data_cleaning.files import sha256_of_all, write_json, write_text
 from modeling.core import dialog, runtime, unused_ids
+from modeling.core.atomic_folders import readable_by_all
 from release import bundle, card, figures, licenses, lineage
 from release.recipes import ReleaseRecipe
 
@@ -66,6 +67,7 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
     files = origins(out, parents)
     write_json(out / bundle.LINEAGE, lineage.as_json(chain, files), indent=1)
     write_text(out / bundle.LINEAGE_MARKDOWN, lineage.as_markdown(chain, files))
+    readable_by_all(out)
     return {
         "bytes": sum(entry["bytes"] for entry in files.values()),
         "versions_bundled": sum(version["path"] is not None for version in versions),

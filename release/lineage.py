@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_cleaning.markdown import literal
 from data_cleaning.sources.addresses import shown
 from data_cleaning.store_layout import RECORD, UNPARTITIONED, place
 
@@ -141,7 +142,8 @@ def as_markdown(lineage: Lineage, files: dict[str, dict]) -> str:
     lines = ["# Lineage", "", "From the files of this bundle down to the packages they were made from.", ""]
     lines += ["## Files", "", "| File | Bytes | SHA-256 | From |", "|---|---:|---|---|"]
     lines += [
-        f"| {name} | {entry['bytes']:,} | `{entry['sha256'][:16]}` | {entry['from']} |" for name, entry in files.items()
+        f"| {literal(name)} | {entry['bytes']:,} | `{entry['sha256'][:16]}` | {literal(entry['from'])} |"
+        for name, entry in files.items()
     ]
     lines += ["", "## Artifacts", "", "Parents come before what was made from them.", ""]
     lines += ["| Artifact | Made from | Content | Fingerprint | Commit | Time |", "|---|---|---|---|---|---:|"]
@@ -149,7 +151,7 @@ def as_markdown(lineage: Lineage, files: dict[str, dict]) -> str:
         record = artifact.record
         parents = ", ".join(dict.fromkeys(name_of(parent) for parent in record["parents"].values())) or "its sources"
         lines.append(
-            f"| {artifact.name} | {parents} | `{record['content'][:12]}` | `{record['fingerprint'][:12]}` "
+            f"| {literal(artifact.name)} | {literal(parents)} | `{record['content'][:12]}` | `{record['fingerprint'][:12]}` "
             f"| {commit_of(record)} | {record['seconds']:,.0f} s |"
         )
     lines += [
@@ -161,8 +163,8 @@ def as_markdown(lineage: Lineage, files: dict[str, dict]) -> str:
     ]
     for source in sources(lineage):
         lines.append(
-            f"| {source['name']} | {source['use']} | {source['license'] or '**none stated**'} "
-            f"| `{source['sha256'][:16]}` | {source['uri']} |"
+            f"| {source['name']} | {source['use']} | {literal(source['license'] or '') or '**none stated**'} "
+            f"| `{source['sha256'][:16]}` | {literal(source['uri'])} |"
         )
     return "\n".join(lines) + "\n"
 

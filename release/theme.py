@@ -4,6 +4,7 @@ import html
 import re
 
 import gradio as gr
+from markdown_it import MarkdownIt
 
 FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "DejaVu Sans", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
@@ -18,7 +19,13 @@ ICON = (
     "<path d='M10 26V11l-1.5-5 3 2h3l3-2-1 5v3h6a2 2 0 0 1 2 2v10h-3v-5h-8v5z' fill='white'/></svg>"
 )
 
-CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)  # fenced blocks, spans
+LINE_END = re.compile(r"\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+# Links stay as written, so that one sees where they lead; images would be fetched from elsewhere.
+MARKDOWN = (
+    MarkdownIt("commonmark", {"html": False, "breaks": True})
+    .enable(["table", "strikethrough"])
+    .disable(["html_block", "html_inline", "link", "image", "autolink", "reference"])
+)
 
 CSS = """
 :root { --fur: #a25a33; --fur-soft: rgba(162, 90, 51, .10); }
@@ -91,16 +98,18 @@ def masthead(title: str, badge: str) -> str:
 
 
 def plain(text: str) -> str:
-    """What a person wrote, shown as written: no Markdown, no tags. A blank line would end the block and begin Markdown."""
-    return f'<div style="white-space: pre-wrap">{html.escape(text).replace(chr(10), "&#10;")}</div>'
+    """What a person wrote, shown as written: no Markdown, no tags."""
+    return one_line(f'<div style="white-space: pre-wrap">{html.escape(text)}</div>')
 
 
 def rendered(answer: str) -> str:
-    """An answer as Markdown without HTML: "<" outside code is only ever a sign, and a code block that was cut is ended."""
-    parts = CODE.split(answer)
-    parts[::2] = [part.replace("<", "&lt;") for part in parts[::2]]
-    fences = sum(line.lstrip().startswith("```") for line in answer.splitlines())
-    return "".join(parts) + ("\n```" if fences % 2 else "")
+    """A model's answer with its Markdown as HTML: no tags of its own, and links and images as they are written."""
+    return one_line(f"<div>{MARKDOWN.render(answer)}</div>")
+
+
+def one_line(block: str) -> str:
+    """The same block of HTML. The page takes all it shows for Markdown, where an empty line would end the block."""
+    return LINE_END.sub("&#10;", block)
 
 
 def state_line(text: str, kind: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Read archives that strangers made: no path leaves its folder, no link is followed, nothing unpacks without end.
+"""Read archives that strangers made: no path leaves its folder, no link is followed, nothing unpacks or is listed without end.
 
 zip (whl, jar), tar (also .gz .bz2 .xz .zst, .tgz, .crate), and single files under .gz .bz2 .xz .zst. Members are streamed;
 sizes that an archive states about itself are never believed.
@@ -8,42 +8,33 @@ import bz2
 import errno
 import fnmatch
 import gzip
+import io
 import lzma
 import os
 import re
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import pyarrow as pa
 
-from data_cleaning.reading.raw_records import Bad, machine_failed
+from data_cleaning.reading.archive_bounds import (
+    BROKEN,
+    CHUNK_BYTES,
+    BoundedStream,
+    Bounds,
+    Meter,
+    UnsafeArchive,
+    broken,
+)
+from data_cleaning.reading.raw_records import Bad
 
-CHUNK_BYTES = 1 << 20
-SMALL_BYTES = 16 << 20  # up to here any ratio is harmless: short repetitive files pack very well
-
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, UnicodeError, OSError)
-
-
-class UnsafeArchive(ValueError):
-    """The archive is broken, or does what an archive of data has no reason to do."""
-
-
-class BrokenArchive(UnsafeArchive):
-    """The archive is cut or damaged; the members before that place are whole."""
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What one archive may unpack to: bytes in all, bytes a member, and unpacked over packed size."""
-
-    total_bytes: int
-    member_bytes: int
-    ratio: float = 250.0  # deflate reaches 1,000 on zeros; text in any language stays under 20
+LIST_BYTES = 256 << 20  # of the list of members at a zip's end, which is held in memory
+LIST_ENTRY_BYTES = 1 << 20  # of what a tar says of a member in front of it
+ZIP_ENTRY = b"PK\x01\x02"
 
 
 def is_archive(path: Path | str) -> bool:
@@ -59,9 +50,9 @@ def members(path: Path, bounds: Bounds, wanted: Callable[[str], bool] = lambda n
 
     A stream must be read before the next member is asked for; it is None for links and devices, which are never
     followed. Raises UnsafeArchive on an absolute path or one that climbs out of its folder, on an encrypted archive, and,
-    while reading, as soon as a bound is passed; BrokenArchive where the archive is cut or damaged.
+    while reading, as soon as a bound is passed (names are not bounded here); BrokenArchive where it is cut or damaged.
     """
-    meter = _Meter(path, bounds)
+    meter = Meter(path, bounds)
     lower = path.name.lower()
     try:
         if lower.endswith((".zip", ".whl", ".jar")):
@@ -72,9 +63,9 @@ def members(path: Path, bounds: Bounds, wanted: Callable[[str], bool] = lambda n
             name = path.name.rsplit(".", 1)[0]
             if wanted(name):
                 with _decompressed(path) as stream:
-                    yield name, _Bounded(stream, name, meter)
+                    yield name, BoundedStream(stream, name, meter)
     except BROKEN as error:
-        raise _broken(path.name, error) from error
+        raise broken(path.name, error) from error
     except RuntimeError as error:  # what zipfile raises for an encrypted member
         raise UnsafeArchive(f"{path.name}: {error}") from error
 
@@ -95,8 +86,8 @@ def unpack(path: Path, pattern: str, into: Path, bounds: Bounds, left_out: list[
         return matches(name, pattern)
 
     for name, stream in members(path, bounds, wanted):
-        if stream is None:
-            left_out.append((name, Bad(0, "link in an archive, not followed", 0)))
+        if fault := _left_out(name, stream, bounds):
+            left_out.append((name[: bounds.name_bytes], Bad(0, fault, 0)))
             continue
         target = into / PurePosixPath(name[len(base) :])
         if target in written:
@@ -114,6 +105,17 @@ def unpack(path: Path, pattern: str, into: Path, bounds: Bounds, left_out: list[
     if not written and pattern:
         shown = ", ".join(sorted(seen, key=lambda name: _distance(name, pattern))[:5])
         raise FileNotFoundError(f"{path.name} holds no {pattern!r}; nearest members: {shown or 'none at all'}")
+
+
+def _left_out(name: str, stream: BoundedStream | None, bounds: Bounds) -> str | None:
+    """Why a member is not unpacked, or None."""
+    if stream is None:
+        return "link in an archive, not followed"
+    if len(os.fsencode(name)) > bounds.name_bytes:
+        return f"member whose name is longer than {bounds.name_bytes:,} bytes"
+    if name.count("/") > bounds.depth:
+        return f"member in more than {bounds.depth} folders"
+    return None
 
 
 def write_stream(stream, target: Path, temporary: Path) -> None:
@@ -162,9 +164,11 @@ def _check_name(name: str, archive: Path) -> None:
         raise UnsafeArchive(f"{archive.name}: member {name!r} would be written outside of its folder")
 
 
-def _zip_members(path: Path, meter: "_Meter", wanted: Callable[[str], bool]) -> Iterator:
-    with zipfile.ZipFile(path) as archive:
+def _zip_members(path: Path, meter: Meter, wanted: Callable[[str], bool]) -> Iterator:
+    with _Listing(path, meter) as file, zipfile.ZipFile(file) as archive:
+        file.listed = True
         for info in archive.infolist():
+            meter.add_member()
             _check_name(info.filename, path)
             if info.is_dir() or not wanted(info.filename):
                 continue
@@ -172,34 +176,60 @@ def _zip_members(path: Path, meter: "_Meter", wanted: Callable[[str], bool]) -> 
                 yield info.filename, None
                 continue
             with archive.open(info) as stream:
-                yield info.filename, _Bounded(stream, info.filename, meter)
+                yield info.filename, BoundedStream(stream, info.filename, meter)
 
 
-def _tar_members(path: Path, meter: "_Meter", wanted: Callable[[str], bool]) -> Iterator:
+def _tar_members(path: Path, meter: Meter, wanted: Callable[[str], bool]) -> Iterator:
     lower = path.name.lower()
     packed = lower.endswith((".zst", ".xz", ".bz2", ".gz", ".tgz", ".crate"))
     with _decompressed(path) if packed else open(path, "rb") as raw:
-        # Skipping an unwanted member unpacks it too, so the meter sits under the tar reader as well.
-        bounded = _Bounded(raw, path.name, _Meter(path, Bounds(meter.bounds.total_bytes, 1 << 62, meter.bounds.ratio)))
-        with tarfile.open(fileobj=bounded, mode="r|", tarinfo=_Header) as archive:
+        # Skipping an unwanted member unpacks it too, so a meter sits under the tar reader as well.
+        whole = BoundedStream(raw, path.name, Meter(path, replace(meter.bounds, member_bytes=1 << 62)))
+        with tarfile.open(fileobj=whole, mode="r|", tarinfo=_header_of(whole)) as archive:
             for info in archive:
+                meter.add_member()
                 _check_name(info.name, path)
                 name = info.name.removeprefix("./")
                 if not info.isdir() and wanted(name):
-                    yield name, _Bounded(archive.extractfile(info), name, meter) if info.isreg() else None
+                    yield name, BoundedStream(archive.extractfile(info), name, meter) if info.isreg() else None
 
 
-class _Header(tarfile.TarInfo):
-    """tarfile takes a damaged header, and the end of the file, for the end of the archive: that is two blocks of zeros."""
+def _header_of(whole: BoundedStream) -> type[tarfile.TarInfo]:
+    class Header(tarfile.TarInfo):
+        """Bounded, as names and maps of sparse files are read into memory.
 
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        try:
-            return super().fromtarfile(archive)
-        except tarfile.EOFHeaderError:
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"at byte {archive.offset:,}: {error}") from error
+        tarfile takes a damaged header, and the end of the file, for the end of the archive: that is two blocks of zeros.
+        """
+
+        @classmethod
+        def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
+            try:
+                with whole.at_most(LIST_ENTRY_BYTES, "a header"):
+                    return super().fromtarfile(archive)
+            except tarfile.EOFHeaderError:
+                raise
+            except tarfile.HeaderError as error:
+                raise tarfile.ReadError(f"at byte {archive.offset:,}: {error}") from error
+
+    return Header
+
+
+class _Listing(io.BufferedReader):
+    """A zip's file, whose list of members zipfile reads in one go and takes apart into objects: first it is bounded here."""
+
+    def __init__(self, path: Path, meter: Meter) -> None:
+        super().__init__(io.FileIO(path))
+        self.meter, self.listed = meter, False
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.listed:
+            return super().read(size)
+        if (size or 0) > LIST_BYTES:
+            raise UnsafeArchive(f"{self.meter.name}: its list of members has more than {LIST_BYTES:,} bytes")
+        data = super().read(size)
+        if data.count(ZIP_ENTRY) > self.meter.bounds.members:
+            raise self.meter.too_many()
+        return data
 
 
 def _decompressed(path: Path) -> BinaryIO:
@@ -211,44 +241,3 @@ def _decompressed(path: Path) -> BinaryIO:
     if lower.endswith(".xz"):
         return lzma.open(path, "rb")
     return pa.input_stream(path, compression="zstd")
-
-
-def _broken(name: str, error: Exception) -> BrokenArchive:
-    if machine_failed(error):
-        raise error
-    return BrokenArchive(f"{name}: broken archive ({type(error).__name__}: {error})")
-
-
-class _Meter:
-    """Counts what comes out of one archive."""
-
-    def __init__(self, path: Path, bounds: Bounds) -> None:
-        self.name, self.bounds, self.total = path.name, bounds, 0
-        self.ratio_bytes = max(SMALL_BYTES, int(bounds.ratio * path.stat().st_size))
-
-    def add(self, count: int) -> None:
-        self.total += count
-        if self.total > min(self.bounds.total_bytes, self.ratio_bytes):
-            limit = f"{min(self.bounds.total_bytes, self.ratio_bytes):,} bytes"
-            raise UnsafeArchive(f"{self.name}: unpacks to more than {limit}, stopped there")
-
-
-class _Bounded:
-    """A read-only stream that raises UnsafeArchive when a bound is passed."""
-
-    def __init__(self, stream: BinaryIO, name: str, meter: _Meter) -> None:
-        self.stream, self.name, self.meter, self.count = stream, name, meter, 0
-
-    def read(self, size: int = -1) -> bytes:
-        if size is None or size < 0:
-            return b"".join(iter(lambda: self.read(CHUNK_BYTES), b""))
-        try:
-            data = self.stream.read(min(size, CHUNK_BYTES))
-        except BROKEN as error:
-            raise _broken(self.meter.name, error) from error
-        self.count += len(data)
-        if self.count > self.meter.bounds.member_bytes:
-            limit = f"{self.meter.bounds.member_bytes:,}"
-            raise UnsafeArchive(f"{self.meter.name}: member {self.name!r} unpacks to more than {limit} bytes")
-        self.meter.add(len(data))
-        return data

@@ -19,6 +19,7 @@ import pyarrow as pa
 from data_cleaning.documents import DOCUMENT_SCHEMA, write_shard
 from data_cleaning.files import replacing
 from data_cleaning.reading import archives
+from data_cleaning.reading.archive_bounds import Bounds, BrokenArchive, UnsafeArchive
 from data_cleaning.reading.raw_records import Bad, Record, machine_failed
 from data_cleaning.reading.readers import reader_for
 from data_cleaning.recipes import ExtractRecipe
@@ -164,11 +165,11 @@ def _read_archive(
 ) -> Iterator[tuple[str, Record | Bad]]:
     """What its members hold; those before the place where it is cut or damaged are read."""
     shutil.rmtree(scratch, ignore_errors=True)
-    bounds = archives.Bounds(total_bytes=config.max_archive_bytes, member_bytes=config.max_archive_bytes)
+    bounds = Bounds(config.max_archive_bytes, config.max_archive_bytes, config.max_archive_members)
     broken, left_out = None, []
     try:
         archives.unpack(path, "", scratch, bounds, left_out)
-    except archives.BrokenArchive as error:
+    except BrokenArchive as error:
         broken = error
     except Exception as error:  # noqa: BLE001 (see _read_file)
         shutil.rmtree(scratch, ignore_errors=True)
@@ -211,7 +212,7 @@ def _fault(error: Exception, kind: str) -> str:
     """The entry of what a parser raised; raises the error again where this machine is to blame, which ends the run."""
     if machine_failed(error):
         raise error
-    told = str(error) if isinstance(error, archives.UnsafeArchive) else f"{type(error).__name__}: {error}"
+    told = str(error) if isinstance(error, UnsafeArchive) else f"{type(error).__name__}: {error}"
     return f"{kind}: {told}"
 
 

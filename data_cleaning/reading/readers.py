@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_cleaning.reading.archives import SMALL_BYTES, Bounds
+from data_cleaning.reading.archive_bounds import SMALL_BYTES, Bounds
 from data_cleaning.reading.json_stream import CHUNK_BYTES, MORE, bounded_lines, json_items, json_lines
 from data_cleaning.reading.packaged_readers import read_bible, read_chats, read_wikipedia_intros
 from data_cleaning.reading.raw_records import Bad, Read, Record

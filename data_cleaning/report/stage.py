@@ -13,6 +13,7 @@ import xxhash
 
 from data_cleaning.documents import shard_paths
 from data_cleaning.json_lines import read_rows
+from data_cleaning.markdown import literal
 from data_cleaning.recipes import ReportRecipe
 from data_cleaning.report.units import counted, megabytes
 
@@ -170,7 +171,7 @@ def markdown(report: dict) -> str:
         *_table(
             ["language", "documents", "text", "kept"],
             [
-                [code, f"{count['documents']:,}", megabytes(count["bytes"]), f"{count['kept']:,}"]
+                [literal(code), f"{count['documents']:,}", megabytes(count["bytes"]), f"{count['kept']:,}"]
                 for code, count in list(report["languages"].items())[:15]
             ],
         ),
@@ -184,8 +185,10 @@ def markdown(report: dict) -> str:
     if report["quarantine"]["entries"]:
         lines += ["## Quarantine", ""]
         for kind, samples in report["quarantine"]["samples"].items():
-            lines += [f"**{kind}**: {report['quarantine']['errors'][kind]:,}", ""]
-            lines += [f"- `{s['source']}/{s['file']}` at byte {s['offset']:,}: {_plain(s['error'])}" for s in samples]
+            lines += [f"**{literal(kind)}**: {report['quarantine']['errors'][kind]:,}", ""]
+            for sample in samples:
+                place = literal(f"{sample['source']}/{sample['file']}")
+                lines.append(f"- {place} at byte {sample['offset']:,}: {literal(sample['error'])}")
             lines.append("")
     return "\n".join(lines)
 
@@ -198,8 +201,8 @@ def _reasons(step: dict) -> Iterator[str]:
         yield ""
         for sample in count["samples"]:
             value = "" if sample["value"] is None else f" ({sample['value']:.3g})"
-            detail = f" → {sample['detail']}" if sample["detail"] else ""
-            yield f"- `{sample['id']}`{value}{_plain(detail)}: {_plain(sample['excerpt'])}"
+            detail = f" → {literal(sample['detail'])}" if sample["detail"] else ""
+            yield f"- {literal(sample['id'])}{value}{detail}: {literal(sample['excerpt'])}"
         yield ""
 
 
@@ -218,13 +221,6 @@ def _kept_rows(steps: list[dict], unit: str) -> list[list[str]]:
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:
     ruler = ["---", *("---:" for _ in header[1:])]
     return ["| " + " | ".join(row) + " |" for row in [header, ruler, *rows]]
-
-
-def _plain(text: str) -> str:
-    """Text of strangers inside Markdown: no markup, no HTML."""
-    for sign in "\\`*_[]<>|#":
-        text = text.replace(sign, "\\" + sign)
-    return text
 
 
 def _sum(counts: dict[str, dict]) -> dict:

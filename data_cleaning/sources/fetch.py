@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data_cleaning.files import write_json
 from data_cleaning.reading import archives
+from data_cleaning.reading.archive_bounds import Bounds, UnsafeArchive
 from data_cleaning.reading.raw_records import Bad
 from data_cleaning.recipes import Source, SourcesRecipe
 from data_cleaning.sources import local, transport
@@ -17,7 +18,7 @@ from data_cleaning.sources.addresses import shown
 from data_cleaning.sources.errors import FULL_DISK, FetchError, wrong_sha256
 
 FACTS = ("name", "reader", "profile", "use", "snapshot", "limit")  # of a source, for the stages that read its files
-UNPACKED = archives.Bounds(total_bytes=1 << 40, member_bytes=1 << 38)  # archives named here are pinned, hence trusted
+UNPACKED = Bounds(total_bytes=1 << 40, member_bytes=1 << 38, members=10_000_000)  # pinned in the table, hence trusted
 
 
 def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
@@ -87,7 +88,7 @@ def _lay_out(source: Source, path: Path, member: str, folder: Path) -> list[str]
     left_out: list[tuple[str, Bad]] = []
     try:
         archives.unpack(path, member, folder, UNPACKED, left_out)
-    except (archives.UnsafeArchive, FileNotFoundError) as error:
+    except (UnsafeArchive, FileNotFoundError) as error:
         raise FetchError(f"{source.name}: {error}") from error
     return [f"{name} ({bad.error})" for name, bad in left_out]
 

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data_cleaning import files
+from data_cleaning.markdown import quotation
 from modeling.core import json_text
 
 
@@ -50,10 +51,8 @@ def percent(share: float) -> str:
 
 
 def quoted(text: str, limit: int = 1200) -> str:
-    """Text of a model as a Markdown quotation: shown as it is, bounded, never rendered as headings or HTML."""
-    shown = text if len(text) <= limit else text[:limit] + " …"
-    shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace("`", "'")
-    return "\n".join("> " + line.replace("#", "\\#") for line in (shown.splitlines() or ["*(empty)*"]))
+    """Text of a model as a Markdown quotation: shown as it is, bounded."""
+    return quotation(text if len(text) <= limit else text[:limit] + " …") if text.strip() else "> *(empty)*"
 
 
 def quoted_prompt(messages: Sequence[dict]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from data_cleaning.markdown import literal
 from modeling.core import dialogue_tables, reporting
 from modeling.core.recipes import DemonstrationsRecipe
 from modeling.dialogues import dialogue_sources, multi_turn, questions, safety_sources, splits
@@ -176,10 +177,14 @@ def row(identifier: str, turns: list[str], category: str, source: str, entity: s
 
 def report(rows: list[dict], counts: collections.Counter, out: Path) -> None:
     """report.md: how many of each category, and the first two of each as people will read them."""
-    lines = ["| category | dialogues |", "| --- | ---: |", *(f"| {name} | {n} |" for name, n in counts.most_common())]
+    lines = [
+        "| category | dialogues |",
+        "| --- | ---: |",
+        *(f"| {literal(name)} | {n} |" for name, n in counts.most_common()),
+    ]
     for category in sorted(counts):
-        lines += ["", f"### {category}"]
+        lines += ["", f"### {literal(category)}"]
         shown = sorted((row for row in rows if row["category"] == category), key=lambda row: splits.unit(row["id"]))[:2]
         for one in shown:
-            lines += ["", *(f"- **{message['role']}**: {message['content']}" for message in one["messages"])]
+            lines += ["", *(f"- **{message['role']}**: {literal(message['content'])}" for message in one["messages"])]
     reporting.write_text(out / "report.md", "\n".join(lines) + "\n")

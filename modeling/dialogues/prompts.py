@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from data_cleaning.markdown import literal
 from modeling.core import dialogue_tables, reporting
 from modeling.core.recipes import PromptsRecipe
 from modeling.dialogues import answer_rules, dialogue_sources, multi_turn, questions, safety_sources, splits
@@ -218,7 +219,7 @@ def _row(prompt: str, kind: str, category: str, reference: str, source: str, ent
 
 
 def _shown(messages: list[dict]) -> str:
-    return " → ".join(message["content"] for message in messages)
+    return " → ".join(literal(message["content"]) for message in messages)
 
 
 def report(parts: dict[str, list[dict]], out: Path) -> None:
@@ -229,6 +230,6 @@ def report(parts: dict[str, list[dict]], out: Path) -> None:
             mine = [row for row in rows if row["kind"] == kind]
             shown = sorted(mine, key=lambda row: splits.unit(row["id"]))[:3]
             lines += [f"### {part}, {kind}: {len(mine)} prompts", ""]
-            lines += [f"- {_shown(row['messages'])} *({row['category']})*" for row in shown]
+            lines += [f"- {_shown(row['messages'])} *({literal(row['category'])})*" for row in shown]
             lines.append("")
     reporting.write_text(out / "report.md", "\n".join(lines))

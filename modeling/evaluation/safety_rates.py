@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from data_cleaning.markdown import literal
 from modeling.core import reporting
 from modeling.core.recipes import EvaluationRecipe
 from modeling.core.statistics import wilson_interval
@@ -224,7 +225,7 @@ def report(
             "## Violations by risk category, by the independent judge",
             "",
             reporting.table(
-                ("version", *(f"{c} ({cells[versions[0], c]['prompts']})" for c in categories)),
+                ("version", *(f"{literal(c)} ({cells[versions[0], c]['prompts']})" for c in categories)),
                 [[v, *(shown(cells[v, c]) for c in categories)] for v in versions],
             ),
             *(middle if MULTI_TURN in {turns for _, turns in places} else []),

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
+from data_cleaning.markdown import literal
 from modeling.core import dialog, reporting, resumable_generation, runtime, sampling, training, unused_ids
 from modeling.core.recipes import FinetuneRecipe, SamplingRecipe
 from modeling.finetuning import packing
@@ -227,11 +228,6 @@ def show(model_dir: Path, tokenizer, dialogues: Sequence[Dialogue], recipe: Fine
     sampling.free_memory()
     lines = ["Greedy answers to held-out prompts.", ""]
     for (prompt, reference), ((answer, _),) in zip(spread, answers, strict=True):
-        lines += [f"**{message['role']}**: {_inline(message['content'])}  " for message in prompt]
-        lines += [f"**model**: {_inline(answer)}  ", f"*demonstrated: {_inline(reference)}*", ""]
+        lines += [f"**{message['role']}**: {literal(message['content'])}  " for message in prompt]
+        lines += [f"**model**: {literal(answer)}  ", f"*demonstrated: {literal(reference)}*", ""]
     reporting.write_text(model_dir / "samples.md", "\n".join(lines))
-
-
-def _inline(text: str) -> str:
-    """One line of text that Markdown shows as it is."""
-    return reporting.quoted(" ".join(text.split())).removeprefix("> ").replace("*", "\\*")

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
+from data_cleaning.markdown import literal
 from modeling.core import dialogue_tables, hashing, reporting, resumable_generation
 from modeling.core.recipes import PreferencesRecipe
 from modeling.rlhf import annotator as annotators
@@ -172,7 +173,7 @@ def examples(pairs: list[dict], each: int = 2) -> str:
     for kind in sorted({pair["kind"] for pair in pairs}):
         for degree, name in DEGREES.items():
             for pair in [pair for pair in pairs if pair["kind"] == kind and pair["degree"] == degree][:each]:
-                parts.append(f"## {kind}: {name} ({pair['annotator']})\n")
+                parts.append(f"## {kind}: {name} ({literal(pair['annotator'])})\n")
                 parts.append(f"**Prompt**\n{reporting.quoted_prompt(pair['messages'])}\n")
                 for side in ("chosen", "rejected"):
                     safe = "safe" if pair[f"{side}_safe"] else "unsafe"

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 from matplotlib.figure import Figure
 
+from data_cleaning.markdown import literal
 from modeling.core import dialogue_tables, hashing, reporting, resumable_generation
 from modeling.core.dialog import with_answer as answered
 from modeling.core.recipes import DistillationRecipe
@@ -205,10 +206,10 @@ def examples(rows: list[dict]) -> str:
     parts = ["# Answers without and with the preprompt\n"]
     for row in groups[0] + groups[1]:
         verdict = "kept" if row["kept"] else "not kept"
-        parts.append(f"## {verdict}, {row['category']}\n\n{reporting.quoted_prompt(row['messages'])}\n")
+        parts.append(f"## {verdict}, {literal(row['category'])}\n\n{reporting.quoted_prompt(row['messages'])}\n")
         for title, name in (("Without", "original"), ("With", "distilled")):
             parts.append(f"**{title}** (score {row[f'{name}_score']:.2f})\n\n{reporting.quoted(row[name])}\n")
-        parts.append(f"Preprompt: {row['preprompt']}\n")
+        parts.append(f"Preprompt: {literal(row['preprompt'])}\n")
     return "\n".join(parts)
 
 

@@ -14,7 +14,9 @@ from tests.data_cleaning.raw import sources_artifact
 from tests.data_cleaning.reading.test_web_readers import PAGE, warc
 from tests.data_cleaning.samples import artifact, table
 
-RECIPE = ExtractRecipe(max_document_bytes=1_000_000, max_archive_bytes=5_000_000, shard_documents=10)
+RECIPE = ExtractRecipe(
+    max_document_bytes=1_000_000, max_archive_bytes=5_000_000, max_archive_members=100, shard_documents=10
+)
 ITEMS = json.dumps([{"text": f"A llama and {number} others."} for number in range(100)]).encode()
 LINES = b"".join(b'{"text": "A llama and %d others."}\n' % number for number in range(4))
 

@@ -141,7 +141,7 @@ def test_a_source_delivered_again_takes_the_place_of_what_it_held(tmp_path, log)
         raw, documents = tmp_path / one.snapshot / "raw", tmp_path / one.snapshot / "documents"
         raw.mkdir(), documents.mkdir()
         fetch.run(SourcesRecipe((one,)), {}, raw, log)
-        extract.run(ExtractRecipe(1000, 1000, 10), {"sources": raw}, documents, log)
+        extract.run(ExtractRecipe(1000, 1000, 1000, 10), {"sources": raw}, documents, log)
         inputs[f"corpus/{one.snapshot}"] = documents
     figures = mixture.run(RECIPE, inputs, tmp_path / "out", log)
     left = [

@@ -134,7 +134,7 @@ from data_cleaning.reading import extract
 from data_cleaning.recipes import ExtractRecipe
 from tests.data_cleaning.raw import Quiet
 extract.UNIT_FILES = 1
-extract.run(ExtractRecipe(10**6, 10**6, 400), {"sources": Path(sys.argv[1])}, Path(sys.argv[2]), Quiet())
+extract.run(ExtractRecipe(10**6, 10**6, 1000, 400), {"sources": Path(sys.argv[1])}, Path(sys.argv[2]), Quiet())
 """
 
 

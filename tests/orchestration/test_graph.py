@@ -39,7 +39,7 @@ WINGS = {
         {"gates"},
     ),
     "data_cleaning": (
-        {"files", "paths", "store_layout"},
+        {"files", "paths", "store_layout", "markdown"},
         {"recipes", "shards", "documents", "json_lines"},
         {"filters", "reading", "report"},
         {"sources", "dedup", "contamination", "heldout"},

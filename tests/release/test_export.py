@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import stat
 from dataclasses import replace
 
 import pytest
@@ -12,6 +14,7 @@ from data_cleaning.files import sha256_of
 from modeling.core import dialog
 from release import bundle as bundles
 from release import export, gates, licenses, lineage
+from tests.data_cleaning.test_markdown import shown
 from tests.release import toy_store
 
 
@@ -74,6 +77,17 @@ def test_the_gate_stops_a_template_that_no_other_server_can_use(bundle, template
     assert gates.template_fault(tokenizer) is None
     tokenizer.chat_template = template
     assert told in gates.template_fault(tokenizer)
+
+
+def test_every_file_of_a_release_may_be_read_by_other_users(store, tmp_path, log):
+    before = os.umask(0o077)
+    try:
+        release(store, tmp_path / "out", log)
+    finally:
+        os.umask(before)
+    paths = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_file()} == {0o644}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_dir()} == {0o755}
 
 
 def test_generate_ends_answers_by_itself(bundle):
@@ -145,6 +159,21 @@ def test_the_card_says_what_the_records_say(store, bundle):
         a.record["seconds"] / 3600 * a.record["energy"]["watts"] / 1000 * 1.1 * 0.385 for a in chain.artifacts
     )
     assert f"| {kilograms:.3g} |" in text
+
+
+def test_what_the_table_of_sources_says_is_no_markup_in_card_or_lineage(copied, tmp_path, log):
+    hostile = "\\`<img src=x onerror=alert(1)>\\` | ![a](http://evil.example/x.png) [a](http://evil.example) <b>x</b>"
+    listed = [toy_store.source("wiki", "corpus", hostile) | {"revision": hostile, "uri": f"https://host.org/{hostile}"}]
+    (copied.folder("sources", "base") / "sources.json").write_text(json.dumps(listed))
+    path = copied.folder("rlhf_v1/preferences", "tiny") / "RECORD.json"
+    record = json.loads(path.read_text())
+    record["recipe"]["annotator"] = f"judge:{hostile}"
+    path.write_text(json.dumps(record))
+    release(copied, tmp_path / "out", log)
+    for name in (bundles.CARD, bundles.LINEAGE_MARKDOWN):
+        page = shown(bundles.without_header((tmp_path / "out" / name).read_text()))
+        assert not {"img", "a", "b"} & {tag for tag, _ in page.tags}
+        assert "![a](http://evil.example/x.png) [a](http://evil.example) <b>x</b>" in page.text
 
 
 def test_people_who_labelled_are_not_called_a_program(copied, tmp_path, log):

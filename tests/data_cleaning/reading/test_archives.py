@@ -3,14 +3,16 @@ import io
 import os
 import tarfile
 import zipfile
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
 
 from data_cleaning.reading import archives
-from data_cleaning.reading.archives import Bounds, BrokenArchive, UnsafeArchive, fixed_folder, is_archive, matches
+from data_cleaning.reading.archive_bounds import Bounds, BrokenArchive, UnsafeArchive
+from data_cleaning.reading.archives import fixed_folder, is_archive, matches
 
-ROOMY = Bounds(total_bytes=1 << 30, member_bytes=1 << 30)
+ROOMY = Bounds(total_bytes=1 << 30, member_bytes=1 << 30, members=1000)
 
 
 def unpack(path, pattern, into, bounds):
@@ -135,18 +137,18 @@ def test_a_bomb_is_stopped_at_the_bound_on_what_it_unpacks_to(tmp_path, make):
     else:
         path.write_bytes(gzip.compress(zeros))
     with pytest.raises(UnsafeArchive, match=r"unpacks to more than 5,000,000 bytes"):
-        unpack(path, "", tmp_path / "out", Bounds(total_bytes=5_000_000, member_bytes=1 << 30))
+        unpack(path, "", tmp_path / "out", replace(ROOMY, total_bytes=5_000_000, member_bytes=1 << 30))
     assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*")) <= 5_000_000
     with pytest.raises(UnsafeArchive, match=r"unpacks to more than [\d,]+ bytes"):  # by ratio alone
         unpack(path, "", tmp_path / "out", ROOMY)
     with pytest.raises(UnsafeArchive, match="member 'zeros' unpacks|member 'bomb' unpacks"):
-        unpack(path, "", tmp_path / "out", Bounds(total_bytes=1 << 30, member_bytes=1_000_000))
+        unpack(path, "", tmp_path / "out", replace(ROOMY, total_bytes=1 << 30, member_bytes=1_000_000))
 
 
 def test_a_bomb_in_a_member_that_is_not_wanted_is_stopped_too(tmp_path):
     archive = tarred(tmp_path / "a.tar.gz", [("zeros", bytes(64 << 20)), ("good.txt", b"1")])
     with pytest.raises(UnsafeArchive, match="unpacks to more than"):
-        unpack(archive, "good.txt", tmp_path / "out", Bounds(total_bytes=5_000_000, member_bytes=5_000_000))
+        unpack(archive, "good.txt", tmp_path / "out", replace(ROOMY, total_bytes=5_000_000, member_bytes=5_000_000))
 
 
 def test_a_size_that_the_zip_states_is_not_believed(tmp_path):
@@ -154,7 +156,7 @@ def test_a_size_that_the_zip_states_is_not_believed(tmp_path):
     data = archive.read_bytes().replace((8 << 20).to_bytes(4, "little"), (10).to_bytes(4, "little"))
     archive.write_bytes(data)
     with pytest.raises(UnsafeArchive):
-        unpack(archive, "", tmp_path / "out", Bounds(total_bytes=1 << 20, member_bytes=1 << 20))
+        unpack(archive, "", tmp_path / "out", replace(ROOMY, total_bytes=1 << 20, member_bytes=1 << 20))
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar", "a.jsonl.gz", "a.txt.xz", "a.txt.bz2", "a.txt.zst"])

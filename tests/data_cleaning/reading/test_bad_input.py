@@ -17,7 +17,9 @@ from data_cleaning.reading import extract
 from data_cleaning.recipes import ExtractRecipe
 from tests.data_cleaning.raw import CHECKOUT, sources_artifact
 
-RECIPE = ExtractRecipe(max_document_bytes=1_000_000, max_archive_bytes=5_000_000, shard_documents=10)
+RECIPE = ExtractRecipe(
+    max_document_bytes=1_000_000, max_archive_bytes=5_000_000, max_archive_members=100, shard_documents=10
+)
 GOOD = "Llamas are social animals and live with others as a herd."
 
 
@@ -52,6 +54,18 @@ def tarred(*names, link=None):
             info.size = len(GOOD)
             archive.addfile(info, io.BytesIO(GOOD.encode()))
     return data.getvalue()
+
+
+def test_an_archive_of_too_many_members_is_in_quarantine_with_the_limit(tmp_path, log):
+    many = zipped([(f"{number}.txt", GOOD) for number in range(101)])
+    deep = zipped([("d/" * 40 + "x.txt", GOOD), ("good.txt", GOOD)])
+    texts, held, metrics = run(tmp_path, {"a.txt": GOOD.encode(), "deep.zip": deep, "many.zip": many}, log)
+    assert len(texts) == 2, "the file beside it, and the member in no folder"
+    assert {(entry["file"][:8], entry["error"]) for entry in held} == {
+        ("many.zip", "unsafe archive: many.zip: more than 100 members, stopped there"),
+        ("deep.zip", "member in more than 32 folders"),
+    }
+    assert sum(entry["bytes"] for entry in held) == len(many)
 
 
 def test_every_kind_of_bad_file_at_once(tmp_path, log):
@@ -172,7 +186,7 @@ from data_cleaning.reading import extract
 from data_cleaning.recipes import ExtractRecipe
 from tests.data_cleaning.raw import Quiet
 import pyarrow.parquet
-recipe = ExtractRecipe(max_document_bytes=1_000_000, max_archive_bytes=5_000_000, shard_documents=10)
+recipe = ExtractRecipe(max_document_bytes=1_000_000, max_archive_bytes=5_000_000, max_archive_members=100, shard_documents=10)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 metrics = extract.run(recipe, {"sources": Path(sys.argv[1])}, Path(sys.argv[2]), Quiet())
 print(json.dumps(metrics | {"grown_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before}))

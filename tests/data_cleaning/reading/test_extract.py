@@ -8,7 +8,9 @@ from data_cleaning.reading import extract
 from data_cleaning.recipes import ExtractRecipe
 from tests.data_cleaning.raw import Quiet, sources_artifact
 
-RECIPE = ExtractRecipe(max_document_bytes=1_000_000, max_archive_bytes=5_000_000, shard_documents=10)
+RECIPE = ExtractRecipe(
+    max_document_bytes=1_000_000, max_archive_bytes=5_000_000, max_archive_members=100, shard_documents=10
+)
 LINES = {
     f"part-{part}.jsonl": "".join(json.dumps({"text": f"{part} {n}"}) + "\n" for n in range(25)).encode()
     for part in "ab"
