@@ -16,7 +16,7 @@ from tests.conftest import ROOT, MemoryLog
 from tests.data_cleaning.raw import source
 from tests.orchestration.toy import toy
 
-EXTRACT = ExtractRecipe(max_document_bytes=1000, max_archive_bytes=10_000, shard_documents=10)
+EXTRACT = ExtractRecipe(max_document_bytes=1000, max_archive_bytes=10_000, max_archive_members=100, shard_documents=10)
 
 
 def fetching(*listed) -> Stage:

@@ -241,7 +241,7 @@ def test_all_that_a_stage_calls_is_counted(tmp_path, log):
             called.add((code.co_filename, code.co_qualname.split(".")[0]))
 
     sys.setprofile(note)
-    extract.run(ExtractRecipe(1000, 10_000, 10), {"sources": sources}, tmp_path / "out", log)
+    extract.run(ExtractRecipe(1000, 10_000, 100, 10), {"sources": sources}, tmp_path / "out", log)
     sys.setprofile(None)
     counted = source_code.definitions(extract.__name__)
     ours = {(Path(file).relative_to(ROOT), name) for file, name in called if file.startswith(f"{ROOT}/data_cleaning")}
