@@ -22,7 +22,7 @@ RECIPE = RewardRecipe(
     optimizer=dataclasses.replace(toy_rlhf.optimizer(1e-2), schedule="cosine", warmup_steps=5, final_ratio=0.1),
     context=64,
     batch_pairs=8,
-    epochs=2.0,
+    epochs=3.0,
     margins=(1.0, 2 / 3, 1 / 3, 0.0),
     own_share=0.5,
     safety_loss_weight=0.0,
@@ -35,7 +35,7 @@ def make_pair(index, rng, kind, number=1):
     liked = "green" if kind == "safety" else "blue"
     degree = rng.randint(0, 3)
     filler = ["red", "white", "black", "grey"]
-    chosen = [liked] * (degree + 2) + [rng.choice(filler) for _ in range(3)]
+    chosen = [liked] * (degree + 3) + [rng.choice(filler) for _ in range(2)]
     rng.shuffle(chosen)
     rejected = [rng.choice(filler) for _ in chosen]  # as long: length must tell nothing
     return {
@@ -84,7 +84,7 @@ def test_learns_its_own_preference(world, safety_model):
     assert metrics["accuracy"] > 0.9
     assert metrics["accuracy_low"] > 0.5
     assert metrics["pairs_own"] == 120 and metrics["pairs_train"] == 133  # 120 / 0.9, rounded
-    assert metrics["steps"] == math.ceil(2 * 133 / 8)
+    assert metrics["steps"] == math.ceil(3 * 133 / 8)
     model, tokenizer = scoring.load(out)
     ask = {"role": "user", "content": "Which colours do you see now? 3"}
     green, red = (
