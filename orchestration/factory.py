@@ -59,7 +59,7 @@ def build_asset(stage: Stage, gates: Sequence[Gate] = ()) -> dg.AssetsDefinition
             raise dg.RetryRequested(max_retries=1) from error
         log.info("up to date" if reused else f"done in {duration(record['seconds'])}")
         folder = artifact(stage.key, partition)
-        known = reused and metadata.shown(context.instance, asset_key(stage), partition) == record["content"]
+        known = reused and metadata.shown_content(context.instance, asset_key(stage), partition) == record["content"]
         return dg.MaterializeResult(
             metadata={**metadata.of(folder, record, reused, known), **tables.metadata(folder)},
             data_version=dg.DataVersion(record["content"]),

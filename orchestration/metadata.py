@@ -52,7 +52,7 @@ def _texts(folder: Path) -> dict[str, dg.MetadataValue]:
     return found
 
 
-def shown(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str | None:
+def shown_content(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str | None:
     """The data version of an asset that the UI shows: the content of its latest materialization, or None."""
     wanted = dg.AssetRecordsFilter(key, asset_partitions=[partition] if partition else None)
     for record in instance.fetch_materializations(wanted, limit=1).records:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import dagster as dg
 
 from orchestration import execution
-from orchestration.metadata import shown
+from orchestration.metadata import shown_content
 from orchestration.partitions import asset_key
 from orchestration.stage import Gate, Stage
 
@@ -21,19 +21,18 @@ def pending(
     for stage in stages:
         where = partition if stage.axis else None
         after = any(parent.key in found for _, parent in stage.inputs)
-        if after or not _done(stage, where, [gate for gate in gates if gate.stage is stage], gates, instance):
+        if after or not _done(stage, where, gates, instance):
             found[stage.key] = stage
     return list(found.values())
 
 
-def _done(
-    stage: Stage, partition: str | None, own: Sequence[Gate], gates: Sequence[Gate], instance: dg.DagsterInstance
-) -> bool:
+def _done(stage: Stage, partition: str | None, gates: Sequence[Gate], instance: dg.DagsterInstance) -> bool:
     """Whether the artifact is there as it would be made now, its gates have passed it, and the instance shows it."""
     try:
         record = execution.reusable(execution.plan(stage, partition, gates))
     except execution.StageError:  # the run itself will say what is wrong
         return False
+    own = [gate for gate in gates if gate.stage is stage]
     if record is None or any(execution.remembered_verdict(gate, partition, record) is None for gate in own):
         return False
-    return shown(instance, asset_key(stage), partition) == record["content"]
+    return shown_content(instance, asset_key(stage), partition) == record["content"]

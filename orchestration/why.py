@@ -109,10 +109,9 @@ def outdated_before(stage: Stage, partition: str | None) -> list[str]:
 
 def _up_to_date(stage: Stage, partition: str | None) -> bool:
     try:
-        planned = execution.plan(stage, partition)
-    except StageError:  # one of its own parents is not there
+        return execution.reusable(execution.plan(stage, partition)) is not None
+    except StageError:  # one of its own parents is not there, or it holds a file that is not its own
         return False
-    return execution.reusable(planned) is not None
 
 
 def explain(folder: Path, stages: dict[str, Stage]) -> str:
@@ -121,7 +120,7 @@ def explain(folder: Path, stages: dict[str, Stage]) -> str:
     if record["asset"] not in stages:
         raise LineageError(f"{folder} is an artifact of {record['asset']}, which is no stage of this graph")
     stage, partition = stages[record["asset"]], record["partition"]
-    if artifact(stage.key, partition) != folder:
+    if artifact(stage.key, partition).resolve() != folder.resolve():
         raise LineageError(f"{folder} is in another store than {store()}: set CRIA_STORE to the one it is in")
     if "identity" not in record:
         return f"{name_of(record)} would be made again: an earlier version of this program made its record"
