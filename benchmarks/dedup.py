@@ -48,7 +48,7 @@ def real_documents(count: int, names: tuple[str, ...]) -> list[str]:
         raw.mkdir()
         out.mkdir()
         fetch.run(SourcesRecipe(sources), {}, raw, Console())
-        extract.run(ExtractRecipe(10_000_000, 1_000_000_000, 1000, 4000), {"sources": raw}, out, Console())
+        extract.run(ExtractRecipe(10_000_000, 1_000_000_000, 1_000_000, 4000), {"sources": raw}, out, Console())
         return read_documents(out, columns=["text"])["text"].to_pylist()[:count]
 
 
