@@ -49,12 +49,10 @@ def download(kind: str, repository: str, revision: str, path: str, folder: Path)
         return _failed(UNREACHABLE if busy else REFUSED, str(error).splitlines()[0])
     except HTTPError as error:  # of the hub's own HTTP library: no answer at all
         return _failed(UNREACHABLE, type(error).__name__)
-    except OSError as error:
+    except OSError as error:  # without a number: the hub's library counted fewer bytes than were stated
         if error.errno is not None:
             raise
-        return _failed(
-            UNREACHABLE, str(error).splitlines()[0]
-        )  # the hub's library counted fewer bytes than were stated
+        return _failed(UNREACHABLE, str(error).splitlines()[0])
     return 0
 
 

@@ -81,13 +81,17 @@ def from_store(source: Source, address: str, folder: Path, log) -> Path:
         with fsspec.open(address, "rb") as stream:
             stream.seek(held)
             _write(source, stream, target, held, None, log)
-    except (ImportError, ValueError, FileNotFoundError, PermissionError) as error:
+    # Not chained, and not repeated: these errors hold the address in many forms, and what may be secret in it.
+    except (ImportError, ValueError) as error:  # an unknown scheme, or one whose package is not installed
         told = str(error).splitlines()[0].replace(address, shown(source.uri))
-        raise FetchError(f"{source.name}: {shown(source.uri)} cannot be opened: {told}") from error
+        raise FetchError(f"{source.name}: {shown(source.uri)} cannot be opened: {told}") from None
     except OSError as error:
         if error.errno in FULL_DISK:
             raise
-        raise Fault((str(error) or type(error).__name__).replace(address, shown(source.uri)).splitlines()[0]) from error
+        told = type(error).__name__
+        if isinstance(error, FileNotFoundError | PermissionError):
+            raise FetchError(f"{source.name}: {shown(source.uri)} cannot be opened: {told}") from None
+        raise Fault(told) from None
     return target
 
 
@@ -128,5 +132,5 @@ def _write(source: Source, stream, target: Path, begin: int, size: int | None, l
                 )
             file.write(chunk)
             if size:
-                log.progress(place >> 20, size >> 20, unit="MiB")
+                log.progress(place, size, unit="byte")
     return place

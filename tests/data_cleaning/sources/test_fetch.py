@@ -5,6 +5,7 @@ import io
 import json
 import os
 import tarfile
+import traceback
 import zipfile
 from pathlib import Path
 
@@ -155,10 +156,11 @@ def test_what_is_secret_in_an_address_is_asked_for_and_never_told(tmp_path, log,
     named = address.replace("://", "://me:hunter2@")
     wrong = [f"{address}/{rest}?t=hunter2" for rest in ("a.txt", "cut", "none", "")]
     wrong += [f"{named}/a.txt", "http://127.0.0.1:9/x?t=hunter2", "ftpx://me:hunter2@host/x?t=hunter2"]
+    wrong += ["memory://bucket/none.txt?t=hunter2"]
     for uri in wrong:
         with pytest.raises((FetchError, Unreachable)) as caught:
             run([source("web", uri, sha256="1" * 64)], tmp_path / "again", log)
-        told.append(str(caught.value))
+        told += traceback.format_exception(caught.value)
     assert [text for text in told if "hunter2" in text] == []
 
 
