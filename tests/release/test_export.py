@@ -163,12 +163,15 @@ def test_the_card_says_what_the_records_say(store, bundle):
 
 def test_what_the_table_of_sources_says_is_no_markup_in_card_or_lineage(copied, tmp_path, log):
     hostile = "\\`<img src=x onerror=alert(1)>\\` | ![a](http://evil.example/x.png) [a](http://evil.example) <b>x</b>"
-    listed = [toy_store.source("wiki", "corpus", hostile) | {"revision": hostile, "uri": f"https://host.org/{hostile}"}]
-    (copied.folder("sources", "base") / "sources.json").write_text(json.dumps(listed))
-    path = copied.folder("rlhf_v1/preferences", "tiny") / "RECORD.json"
-    record = json.loads(path.read_text())
-    record["recipe"]["annotator"] = f"judge:{hostile}"
-    path.write_text(json.dumps(record))
+    listed = [toy_store.source("wiki", "corpus", hostile) | {"uri": f"https://host.org/{hostile}"}]
+    for asset, partition, stated in (
+        ("sources", "base", {"sources": listed}),
+        ("rlhf_v1/preferences", "tiny", {"annotator": f"judge:{hostile}"}),
+    ):
+        path = copied.folder(asset, partition) / "RECORD.json"
+        record = json.loads(path.read_text())
+        record["recipe"] |= stated
+        path.write_text(json.dumps(record))
     release(copied, tmp_path / "out", log)
     for name in (bundles.CARD, bundles.LINEAGE_MARKDOWN):
         page = shown(bundles.without_header((tmp_path / "out" / name).read_text()))
