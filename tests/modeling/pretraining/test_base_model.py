@@ -7,8 +7,9 @@ from modeling.core import dialog
 from modeling.core.recipes import AdoptRecipe
 from modeling.pretraining import base_model
 from tests.modeling.core.chat_templates import FAMILIES, GEMMA
-from tests.modeling.core.test_chat_templates import made, theirs
+from tests.modeling.core.test_chat_templates import theirs
 from tests.modeling.core.test_dialog import DIALOGUES
+from tests.modeling.core.toy_tokenizers import made
 
 ADOPT = AdoptRecipe(source="some-chat")
 
