@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from data_cleaning.sources import fetch
 from modeling.core.recipes import AdoptRecipe, ModelRecipe
 from orchestration import execution, records, scales
 from orchestration.launchers import BY_SCALE
@@ -57,6 +58,16 @@ def check_sources() -> None:
         sources()
     except SourceError as error:
         raise execution.StageError(str(error)) from error
+
+
+def check_variables(scale: str, stages: Iterable[Stage]) -> None:
+    """Raises FetchError where something is still to be fetched whose address names a variable that is not set."""
+    for made in stages:
+        if made.module == fetch.__name__:
+            for partition in _partitions(made, scale):
+                planned = execution.plan(made, partition)
+                if not _is_made(planned):
+                    fetch.check_variables(planned.recipe)
 
 
 def check_fit(scale: str) -> None:
@@ -111,12 +122,20 @@ def check_disk(axis: str | None, partition: str | None) -> None:
 def finished(scale: str, stages: Iterable[Stage]) -> bool:
     """Whether everything of a scale is there as it would be made now; the bytes themselves are not read."""
     for made in stages:
-        for partition in {SCALE: [scale], SNAPSHOT: snapshots(), None: [None]}[made.axis]:
+        for partition in _partitions(made, scale):
             try:
                 planned = execution.plan(made, partition)
             except (execution.StageError, SourceError):  # the run itself will say it
                 return False
-            record = records.read(planned.final)
-            if record is None or not execution.matches(planned, record):
+            if not _is_made(planned):
                 return False
     return True
+
+
+def _partitions(made: Stage, scale: str) -> list[str | None]:
+    return {SCALE: [scale], SNAPSHOT: snapshots(), None: [None]}[made.axis]
+
+
+def _is_made(planned: execution.Plan) -> bool:
+    record = records.read(planned.final)
+    return record is not None and execution.matches(planned, record)

@@ -79,6 +79,7 @@ def main() -> None:
         from assets import STAGES
 
         if not preflight.finished(scale, STAGES.values()):
+            preflight.check_variables(scale, STAGES.values())
             preflight.check_fit(scale)
             preflight.check_disk(SCALE, scale)
     except KeyError as error:

@@ -5,6 +5,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The servers of the tests are on this machine.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{os.environ.get('NO_PROXY', '')},127.0.0.1,localhost".lstrip(",")
 # The tests hold the CPU to equal bytes; what needs a GPU is in tests/gpu and asks for it by this variable.
 if os.environ.get("CRIA_GPU_TESTS") != "1":
     os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -1,16 +1,50 @@
-"""Addresses of sources as people may see them."""
+"""Addresses of sources as people may see them.
+
+An address in the table of sources holds no secret. Where one belongs, it names a variable of the environment, ${NAME}, which
+stays as it is in recipes, records, logs and errors (see data_cleaning/sources/variables.py).
+"""
 
 import re
 
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+USER = re.compile(r"(?<=://)[^/?#]*@")
+# Parameters of a query that say what is asked for. All others may be a signature or a token, whatever their name.
+PUBLIC = {"alt", "dl", "download", "format", "lang", "raw", "ref", "revision", "version", "versionid"}
+REGISTRIES = ("pip://", "hf://")  # their clients have settings of their own for credentials, and ? is a wildcard here
+
 
 def shown(uri: str) -> str:
-    """An address without what may be secret: user and password, and the query, where stores take signatures and tokens.
-
-    Local paths stay as they are; so do the ? of pip:// and hf://, which are wildcards there.
-    """
-    if "://" not in uri:
-        return uri
+    """An address without what may be secret: a user and password, and parameters that are not PUBLIC. Variables stay."""
+    if "://" not in uri or uri.startswith(REGISTRIES):
+        return USER.sub("", uri) if "://" in uri else uri
     address, mark, member = uri.partition("#")
-    if not address.startswith(("pip://", "hf://")):
-        address = address.partition("?")[0]
-    return re.sub(r"(?<=://)[^/?#]*@", "", address) + mark + member
+    address, _, query = USER.sub(_variables_only, address).partition("?")
+    kept = [part for part in query.split("&") if part and _is_public(part)]
+    return address + ("?" + "&".join(kept) if kept else "") + mark + member
+
+
+def refusal(uri: str) -> str | None:
+    """Why the table may not hold an address, or None. What is secret in it is not repeated."""
+    if "://" not in uri or uri.startswith(REGISTRIES):
+        return "only addresses of web servers and object stores may name variables" if VARIABLE.search(uri) else None
+    address, _, query = uri.partition("#")[0].partition("?")
+    if USER.sub(_variables_only, address) != address:
+        return "its address holds a user or password: write ${NAME} in its place, and set that variable where this runs"
+    for part in query.split("&"):
+        if part and not _is_public(part):
+            name, mark, _ = part.partition("=")
+            what = f"a value of {name!r}" if mark else "a query"
+            return (
+                f"its address holds {what}, which may be a token or signature: write ${{NAME}} in its place, and set that "
+                f"variable where this runs (as they are: {', '.join(sorted(PUBLIC))})"
+            )
+    return None
+
+
+def _variables_only(user: re.Match) -> str:
+    return user[0] if not VARIABLE.sub("", user[0]).strip(":@") else ""
+
+
+def _is_public(part: str) -> bool:
+    name, mark, value = part.partition("=")
+    return name.lower() in PUBLIC or not VARIABLE.sub("", value if mark else name)

@@ -13,12 +13,26 @@ from data_cleaning.reading import archives
 from data_cleaning.reading.archive_bounds import Bounds, UnsafeArchive
 from data_cleaning.reading.raw_records import Bad
 from data_cleaning.recipes import Source, SourcesRecipe
-from data_cleaning.sources import local, transport
+from data_cleaning.sources import local, transport, variables
 from data_cleaning.sources.addresses import shown
 from data_cleaning.sources.errors import FULL_DISK, FetchError, wrong_sha256
 
 FACTS = ("name", "reader", "profile", "use", "snapshot", "limit")  # of a source, for the stages that read its files
 UNPACKED = Bounds(total_bytes=1 << 40, member_bytes=1 << 38, members=10_000_000)  # pinned in the table, hence trusted
+
+
+def check_variables(config: SourcesRecipe) -> None:
+    """Raises FetchError where the address of a source that is not in the cache names a variable that is not set."""
+    missing = {
+        source.name: names
+        for source in config.sources
+        if (names := variables.unset(source.uri)) and not transport.is_held(source.sha256)
+    }
+    if missing:
+        named = ", ".join(sorted({name for names in missing.values() for name in names}))
+        raise FetchError(
+            f"set {named} in the environment: the addresses of {', '.join(missing)} need what is secret in them"
+        )
 
 
 def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
@@ -29,6 +43,7 @@ def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     Raises FetchError in one line that says what to do (another sha256 than stated, a full disk), and Unreachable where the
     network fails: run again, it continues where it stopped.
     """
+    check_variables(config)
     marks = out / "_scratch" / "fetched"
     marks.mkdir(parents=True, exist_ok=True)
     (out / "raw").mkdir(exist_ok=True)  # also where there are no sources: the next stage says what that means

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data_cleaning.reading import readers
 from data_cleaning.recipes import FIRST_SNAPSHOT, Source
+from data_cleaning.sources.addresses import refusal
 from data_cleaning.sources.errors import SourceError
 
 USES = ("corpus", "dialogues", "prompts", "benchmarks", "checkpoint", "judge", "language_model")
@@ -69,6 +70,8 @@ def _source(path: Path, number: int, entry: dict) -> Source:
         raise SourceError(f"{where}: no reader {values['reader']!r}; there are {', '.join(READERS)}")
     if values["use"] not in USES:
         raise SourceError(f"{where}: no use {values['use']!r}; there are {', '.join(USES)}")
+    if why := refusal(values["uri"]):
+        raise SourceError(f"{where}: {why}")
     if "://" not in values["uri"]:
         name, mark, member = values["uri"].partition("#")
         slash = "/" if name.endswith("/") else ""

@@ -15,6 +15,7 @@ from data_cleaning.sources.addresses import shown
 from data_cleaning.sources.errors import FetchError, Unreachable, wrong_sha256
 from data_cleaning.sources.faults import Fault, through_faults
 from data_cleaning.sources.local import cache_folder, digest
+from data_cleaning.sources.variables import Masking, expanded
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ def obtain(source: Source, log) -> Download:
             cached = cached_file(source.sha256) if source.sha256 else None
             cached = cached or _fetched(source, scheme, revision, folder, log)
     return Download(cached, source.sha256, member)
+
+
+def is_held(sha256: str) -> bool:
+    """Whether the cache has a download of that sha256; whether it is whole is looked at when it is used."""
+    return sha256 != "" and (cache_folder() / sha256).is_dir()
 
 
 def cached_file(sha256: str) -> Path | None:
@@ -102,12 +108,17 @@ def _fetched(source: Source, scheme: str, address: str, folder: Path, log) -> Pa
 
 
 def _bring(source: Source, scheme: str, address: str, folder: Path, log) -> Path:
-    """The one place where an address becomes a request: messages show source.uri, never `address`."""
+    """The one place where an address becomes a request, with the secrets it names; messages show source.uri."""
     clients = {"pip": registries.from_pip, "hf": registries.from_hub, "https": web.from_server, "http": web.from_server}
     client = clients.get(scheme, web.from_store)
+
+    def attempt() -> Path:
+        with Masking(source.uri):
+            return client(source, expanded(address), folder, log)
+
     try:
         return through_faults(
-            attempt=lambda: client(source, address, folder, log),
+            attempt=attempt,
             held=lambda: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
             tell=lambda told: log.info(f"{source.name}: {told}"),
         )

@@ -1,5 +1,6 @@
 """Files from web servers and object stores, each try going on where the one before it broke off."""
 
+import base64
 import email.utils
 import http.client
 import ssl
@@ -7,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from data_cleaning.recipes import Source
 from data_cleaning.sources.addresses import shown
@@ -25,12 +26,12 @@ def from_server(source: Source, address: str, folder: Path, log) -> Path:
     Beside it lies which version of it this is, as the server names it: only of the same is the rest asked for. Raises Fault
     where another try may help, else FetchError.
     """
-    target, note = folder / _file_name(source, address), folder / ".version"
+    target, note = folder / _file_name(source), folder / ".version"
     version = note.read_text() if note.exists() else ""
     held = target.stat().st_size if target.exists() and version else 0
     headers = {"Range": f"bytes={held}-", "If-Range": version} if held else {}
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=TIMEOUT_S) as reply:
+        with urllib.request.urlopen(_request(address, headers), timeout=TIMEOUT_S) as reply:
             begin = held if reply.status == 206 else 0
             part = reply.headers.get("Content-Range", "")
             if begin and not (part.startswith(f"bytes {begin}-") and _version(reply.headers) in ("", version)):
@@ -54,9 +55,7 @@ def from_server(source: Source, address: str, folder: Path, log) -> Path:
         ) from error
     except http.client.InvalidURL:
         # Not chained: the error repeats the part of the address that it cannot read, which may be a password.
-        raise FetchError(
-            f"{source.name}: {shown(source.uri)} cannot be asked for; write it without user and password, and blanks as %20"
-        ) from None
+        raise FetchError(f"{source.name}: {shown(source.uri)} cannot be asked for; write blanks in it as %20") from None
     except (TimeoutError, urllib.error.URLError, ConnectionError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLCertVerificationError):
@@ -72,7 +71,7 @@ def from_server(source: Source, address: str, folder: Path, log) -> Path:
 
 def from_store(source: Source, address: str, folder: Path, log) -> Path:
     """The file at an address of any other scheme, through fsspec, in `folder`. Raises as `from_server` does."""
-    target = folder / _file_name(source, address)
+    target = folder / _file_name(source)
     # Stores name no version for what is half here: what the digest will not check begins anew.
     held = target.stat().st_size if target.exists() and source.sha256 else 0
     try:
@@ -112,9 +111,20 @@ def _asked_wait_s(headers) -> float:
         return 0.0
 
 
-def _file_name(source: Source, address: str) -> str:
-    """The last part of an address's path as it reads decoded: an encoded slash divides too, and leads out of no folder."""
-    name = PurePosixPath(unquote(urlsplit(address).path)).name
+def _request(address: str, headers: dict[str, str]) -> urllib.request.Request:
+    """The request for an address; its user and password go to this server alone, wherever it sends on to."""
+    parts = urlsplit(address)
+    user, mark, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)), headers=headers)
+    if mark:
+        given = base64.b64encode(unquote(user).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {given}")
+    return request
+
+
+def _file_name(source: Source) -> str:
+    """The last part of its address's path as it reads decoded: an encoded slash divides too, and leads out of no folder."""
+    name = PurePosixPath(unquote(urlsplit(source.uri.partition("#")[0]).path)).name
     if name in ("", ".", "..") or "\0" in name:
         raise FetchError(f"{source.name}: {shown(source.uri)} names no file: its path must end in the name of one")
     return name

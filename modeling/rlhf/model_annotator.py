@@ -11,7 +11,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from modeling.core import json_text
 from modeling.core.hashing import unit_hash
@@ -19,6 +20,7 @@ from modeling.rlhf.labels import DEGREES, Label, UnjudgedError
 
 ATTEMPTS = 4
 TIMEOUT_S = 120
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 RETRIED = {408, 429, 500, 502, 503, 504}
 
 INSTRUCTION = """\
@@ -51,7 +53,7 @@ class Verdict:
 class JudgeAnnotator:
     url: str  # up to and including /v1
     model: str
-    key: str | None
+    key: str | None = field(repr=False)
     pause_s: float = 1.0  # before the first retry; doubles each time
 
     @property
@@ -60,9 +62,14 @@ class JudgeAnnotator:
 
     @classmethod
     def from_environment(cls, model: str, environment: Mapping[str, str]) -> "JudgeAnnotator":
-        if not environment.get("CRIA_JUDGE_URL"):
+        url = environment.get("CRIA_JUDGE_URL", "").rstrip("/")
+        if not url:
             raise JudgeError(f"the annotator judge:{model} needs CRIA_JUDGE_URL in the environment")
-        return cls(environment["CRIA_JUDGE_URL"].rstrip("/"), model, environment.get("CRIA_JUDGE_KEY"))
+        if "@" in urlsplit(url).netloc or "?" in url:
+            raise JudgeError(
+                "CRIA_JUDGE_URL holds a user, password or query: errors show it, so put its key into CRIA_JUDGE_KEY"
+            )
+        return cls(url, model, environment.get("CRIA_JUDGE_KEY"))
 
     def label(self, prompt_row: dict, answer_a: str, answer_b: str) -> Label:
         forward = self._ask(prompt_row, answer_a, answer_b)
@@ -104,11 +111,12 @@ class JudgeAnnotator:
         request = urllib.request.Request(f"{self.url}/chat/completions", json_text.dumps(body).encode(), headers)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+                with self._opener().open(request, timeout=TIMEOUT_S) as response:
                     return json.load(response)
             except urllib.error.HTTPError as error:
                 if error.code not in RETRIED or attempt == ATTEMPTS:
-                    raise JudgeError(f"{self.url} answered {error.code}: {error.read()[:200]!r}") from error
+                    told = error.read().decode(errors="replace").replace(self.key or "\0", "CRIA_JUDGE_KEY")
+                    raise JudgeError(f"{self.url} answered {error.code}: {told[:200]!r}") from error
             except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
                 if attempt == ATTEMPTS:
                     raise JudgeError(f"{self.url} cannot be reached: {error}; check CRIA_JUDGE_URL") from error
@@ -116,6 +124,11 @@ class JudgeAnnotator:
                 raise JudgeError(f"{self.url} did not reply with JSON") from error
             time.sleep(self.pause_s * 2 ** (attempt - 1))
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _opener(self) -> urllib.request.OpenerDirector:
+        """A judge on this machine is asked directly, whatever proxy is set: no proxy elsewhere reaches it."""
+        here = urlsplit(self.url).hostname in LOOPBACK
+        return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else []))
 
 
 def parse_verdict(text: str) -> Verdict:

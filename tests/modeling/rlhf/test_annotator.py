@@ -1,6 +1,7 @@
 import http.server
 import json
 import threading
+import urllib.request
 
 import pytest
 from hypothesis import given, settings
@@ -203,8 +204,10 @@ class Judge(http.server.BaseHTTPRequestHandler):
         if isinstance(reply, int):
             self.send_error(reply)
             return
-        data = json.dumps({"choices": [{"message": {"role": "assistant", "content": reply}}]}).encode()
-        self.send_response(200)
+        code, data = 401, reply  # bytes are an error's text
+        if isinstance(reply, str):
+            code, data = 200, json.dumps({"choices": [{"message": {"role": "assistant", "content": reply}}]}).encode()
+        self.send_response(code)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -257,6 +260,27 @@ def test_judge_retries_a_busy_server_and_reports_a_broken_one(judge):
     Judge.replies = [401]
     with pytest.raises(JudgeError, match="401"):
         judge.label(prompt("What is granite?"), CUT, GOOD)
+
+
+def test_a_judge_on_this_machine_is_asked_whatever_proxy_is_set(judge, monkeypatch):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # the one that is kept from an earlier request knows no proxy
+    Judge.replies = [verdict("B", 1), verdict("A", 1)]
+    assert judge.label(prompt("What is granite?"), CUT, GOOD) == Label("b", 1, True, True)
+
+
+def test_the_judges_key_is_told_nowhere(judge):
+    assert "secret" not in repr(judge)
+    Judge.replies = [b"your key secret is wrong"]
+    with pytest.raises(JudgeError, match="your key CRIA_JUDGE_KEY is wrong"):
+        judge.label(prompt("What is granite?"), CUT, GOOD)
+    for url in ("http://me:secret@host/v1", "http://secret@host/v1", "https://host/v1?key=secret"):
+        with pytest.raises(JudgeError, match="put its key into CRIA_JUDGE_KEY") as caught:
+            JudgeAnnotator.from_environment("m", {"CRIA_JUDGE_URL": url})
+        assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["A is better", '{"better": "A"}', verdict("C", 1), verdict("A", 7)])
