@@ -6,8 +6,10 @@ from orchestration.stage import Gate, Stage
 
 
 def _gate(stage: Stage, name: str, description: str) -> Gate:
-    """The gate `name` lives in gates.py of the package that makes the stage."""
-    return Gate(name, stage, f"{stage.module.split('.')[0]}.gates:{name}", description)
+    """The gate `name` is a function in gates.py: of the wing for a stage of modeling, else of the package."""
+    package, wing, *_ = stage.module.split(".")
+    home = f"{package}.{wing}" if package == "modeling" else package
+    return Gate(name, stage, f"{home}.gates:{name}", description)
 
 
 GATES = [
@@ -17,12 +19,7 @@ GATES = [
         for step in (corpus.language, corpus.quality, corpus.pii, corpus.deduplicated, corpus.decontaminated)
     ),
     _gate(pretraining.mixture, "heldout_apart", "No held-out document is trained on; all come from the clean corpus."),
-    Gate(
-        "exact_round_trip",
-        pretraining.tokenizer,
-        "modeling.gates:exact_round_trip",
-        "Held-out text comes back exactly.",
-    ),
+    _gate(pretraining.tokenizer, "exact_round_trip", "Held-out text comes back exactly."),
     _gate(pretraining.base_model, "better_than_unigram", "Predicts its tokens better than their frequencies do."),
     _gate(finetuning.prompts, "prompts_apart", "No test prompt is among the RL prompts."),
     _gate(finetuning.sft_model, "answers_better_than_base", "Unseen demonstrations are likelier than under the base."),

@@ -12,13 +12,10 @@ from data_cleaning.heldout import copies_of_heldout
 from data_cleaning.json_lines import read_rows
 from data_cleaning.report.stage import count_by
 from data_cleaning.report.units import megabytes
+from data_cleaning.verdict import Verdict
 
 MAX_LOST = 0.9  # a step that drops more of what it was given than this is more likely broken than strict
 MAX_QUARANTINED = 0.5
-
-# (passed, why, figures). Where a figure was held against a threshold, figures["margin"] is how far it stood from it, in its
-# own unit: positive passed, negative failed; of several comparisons the narrowest.
-Verdict = tuple[bool, str, dict]
 
 
 def every_source_read(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:

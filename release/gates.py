@@ -9,9 +9,9 @@ import torch
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+from data_cleaning.verdict import Verdict
 from modeling.core import dialog
 
-Verdict = tuple[bool, str, dict]
 DIALOGUE = [
     {"role": "user", "content": "What is a llama?"},
     {"role": "assistant", "content": "A camelid of South America."},

@@ -14,8 +14,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from data_cleaning.markdown import literal
-from modeling.core import dialogue_tables, hashing, reporting, resumable_generation
-from modeling.core.dialog import with_answer as answered
+from modeling.core import dialog, dialogue_tables, hashing, reporting, resumable_generation
 from modeling.core.recipes import DistillationRecipe
 from modeling.dialogues import answer_rules
 from modeling.rlhf import scoring
@@ -79,7 +78,7 @@ def run(config: DistillationRecipe, inputs: dict[str, Path], out: Path, log: Any
         name: scoring.score(
             model,
             tokenizer,
-            [answered(row["messages"], answer.text) for row, answer in zip(rows, answers, strict=True)],
+            [dialog.with_answer(row["messages"], answer.text) for row, answer in zip(rows, answers, strict=True)],
         )
         for name, answers in drawn.items()
     }
@@ -127,7 +126,7 @@ def sample(row: dict) -> dict:
     return {
         "id": f"distilled:{row['id']}",
         "prompt_id": row["id"],
-        "messages": answered(row["messages"], row["distilled"]),
+        "messages": dialog.with_answer(row["messages"], row["distilled"]),
         "reward": float(scoring.sigmoid([row["distilled_score"]])),
         "kind": row["kind"],
         "category": row["category"],

@@ -36,10 +36,9 @@ WINGS = {
         {"dialogues", "pretraining", "finetuning"},
         {"rlhf"},
         {"safety", "evaluation"},
-        {"gates"},
     ),
     "data_cleaning": (
-        {"files", "paths", "store_layout", "markdown"},
+        {"files", "paths", "store_layout", "markdown", "verdict"},
         {"recipes", "shards", "documents", "json_lines"},
         {"filters", "reading", "report"},
         {"sources", "dedup", "contamination", "heldout"},

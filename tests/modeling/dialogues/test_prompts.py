@@ -6,10 +6,9 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from modeling import gates
 from modeling.core import dialogue_tables
 from modeling.core.recipes import DemonstrationsRecipe, PromptsRecipe
-from modeling.dialogues import demonstrations, judge_labels, prompts, questions, safety_sources, splits
+from modeling.dialogues import demonstrations, gates, judge_labels, prompts, questions, safety_sources, splits
 from tests.data_cleaning.samples import LINE_SEPARATORS
 from tests.modeling import toy_sources
 

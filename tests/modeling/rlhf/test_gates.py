@@ -5,10 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from modeling import gates
 from modeling.core.recipes import FinetuneRecipe
 from modeling.finetuning import sft
-from modeling.rlhf import rejection_sampling
+from modeling.rlhf import gates, rejection_sampling
 from tests.modeling import toy_rlhf
 from tests.modeling.rlhf import test_rejection_sampling
 

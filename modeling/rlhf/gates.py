@@ -1,0 +1,130 @@
+"""Gates of a round and of PPO."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from data_cleaning.verdict import Verdict
+from modeling.core import dialog, resumable_generation, sampling
+from modeling.core.statistics import mean_interval
+from modeling.core.verdicts import CONFIDENCE, not_finite
+from modeling.finetuning.gates import learned
+from modeling.rlhf import pairs, rejection_sampling, reward_accuracy, scoring
+
+NO_WORSE = 0.01  # of piecewise reward, 0 to 1
+PAIRS, ANSWERED = 400, 96
+
+
+def pairs_are_sound(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """Pairs answer prompts of the parent, name their annotator, and never prefer an unsafe answer to a safe one."""
+    rows = pq.read_table(artifact / "pairs.parquet").to_pylist()
+    known = set(pq.read_table(inputs["prompts"] / "rl.parquet", columns=["id"])["id"].to_pylist())
+    train = {row["prompt_id"] for row in rows if row["split"] == "train"}
+    test = {row["prompt_id"] for row in rows if row["split"] == "test"}
+    wrong = {
+        "prompts that are not the parent's": sum(row["prompt_id"] not in known for row in rows),
+        "pairs that prefer the unsafe answer": sum(row["rejected_safe"] and not row["chosen_safe"] for row in rows),
+        "pairs with two equal answers": sum(row["chosen"] == row["rejected"] for row in rows),
+        "pairs without an annotator": sum(not row["annotator"] for row in rows),
+        "prompts both trained and tested on": len(train & test),
+    }
+    bad = [f"{count} {what}" for what, count in wrong.items() if count]
+    if not train or not test:
+        bad.append("no pairs to train on, or none to test on")
+    return not bad, "; ".join(bad) or f"{len(rows)} sound pairs", {"pairs": len(rows)}
+
+
+def ranks_pairs(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """The reward model's scores are finite and differ, and on held-out pairs it is not reliably worse than a coin.
+
+    Where no pair of its kind was held out, that its scores differ is all that can be asked.
+    """
+    if broken := not_finite(artifact):
+        return False, broken, {}
+    mine = [row for row in pairs.read_pairs(inputs) if pairs.of_kind(row, recipe.kind)]
+    held_out = [row for row in mine if row["split"] == "test"]
+    model, tokenizer = scoring.load(artifact)
+    scored = pairs.score_pairs(model, tokenizer, (held_out or mine)[:PAIRS])
+    values = [value for pair in scored for value in (pair.chosen, pair.rejected)]
+    share = reward_accuracy.accuracy(scored, CONFIDENCE)
+    figures = {"accuracy": share.value, "low": share.low, "high": share.high, "pairs": share.trials}
+    if not all(math.isfinite(value) for value in values):
+        return False, "some scores are not finite", figures
+    if max(values) == min(values):
+        return False, "every answer scores the same", figures
+    if not held_out:
+        return True, "no pair of its kind is held out; its scores differ", {"pairs": 0}
+    why = f"{share.value:.2f} of {share.trials} pairs (99.9 %: {share.low:.2f}–{share.high:.2f})"
+    return share.high >= 0.5, why, figures | {"margin": share.high - 0.5}
+
+
+def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """What was kept of each prompt is its best candidate: a finished one where there is any, then that of the highest reward.
+
+    Of the others, some must be worse by this very rule; where none is, the answers or their rewards are all alike.
+    """
+    candidates = pq.read_table(artifact / "candidates.parquet").to_pylist()
+    best: dict[str, dict] = {}
+    for row in candidates:
+        known = best.setdefault(row["prompt_id"], row)
+        if rejection_sampling.order(row) < rejection_sampling.order(known):
+            best[row["prompt_id"]] = row
+    top = {row["prompt_id"]: row for row in candidates if row["rank"] == 0}
+    mean, chosen = (float(np.mean([row["reward"] for row in rows])) for rows in (candidates, top.values()))
+    figures = {"mean_reward": mean, "best_reward": chosen, "prompts": len(best)}
+    if best.keys() != top.keys() or any(
+        rejection_sampling.order(top[key]) != rejection_sampling.order(best[key]) for key in best
+    ):
+        return False, "the first-ranked answer of a prompt is not its best", figures
+    for row in pq.read_table(artifact / "samples.parquet").to_pylist():
+        mine = row["round"] == recipe.round
+        if mine and row["messages"][-1]["content"] != top[row["prompt_id"]]["response"]:
+            return False, f"the sample of {row['prompt_id']} is not its first-ranked answer", figures
+    worse = [
+        rejection_sampling.order(top[row["prompt_id"]]) < rejection_sampling.order(row)
+        for row in candidates
+        if row["rank"]
+    ]
+    share = float(np.mean(worse)) if worse else 1.0  # one candidate a prompt has nothing to be better than
+    why = f"{share:.0%} of the other candidates are worse; reward {chosen:.3f}, of all candidates {mean:.3f}"
+    return share > 0, why, figures | {"worse": share, "margin": share}
+
+
+def learned_its_samples(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """The round's best samples are likelier under the policy than under the base model it restarted from."""
+    path = inputs["rejection_samples"] / "samples.parquet"
+    return learned(artifact, inputs["base_model"], path, recipe.context, "best samples")
+
+
+def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """On test prompts the released PPO weights earn no less piecewise reward than the policy they began with.
+
+    Both answer greedily; it fails where the whole interval of the paired difference is below -NO_WORSE: two weights that hardly
+    differ answer hardly differently, and a difference in the third digit is no loss, however sure.
+    """
+    if broken := not_finite(artifact):
+        return False, broken, {}
+    greedy = replace(recipe.sampling, temperature=0.0)
+    rows = resumable_generation.fitting(
+        inputs["policy"], resumable_generation.read_prompts(inputs["prompts"], "test"), greedy
+    )
+    rows = sorted(rows, key=lambda row: resumable_generation.unit_hash("ppo gate", row["id"]))[:ANSWERED]
+    if not rows:
+        return False, "no test prompt fits beside an answer: there is nothing to compare on", {}
+    models = {kind: scoring.load(inputs[f"{kind}_reward_model"]) for kind in pairs.KINDS}
+    adversarial = [row["kind"] == "safety" for row in rows]
+    rewards = []
+    for folder in (inputs["policy"], artifact):
+        answers = sampling.generate(*sampling.load(folder), [row["messages"] for row in rows], greedy)
+        dialogs = [dialog.with_answer(row["messages"], one.text) for row, (one,) in zip(rows, answers, strict=True)]
+        said = {kind: scoring.sigmoid(scoring.score(*loaded, dialogs)) for kind, loaded in models.items()}
+        rewards.append(scoring.piecewise(said["safety"], said["helpfulness"], adversarial, recipe.safety_threshold))
+    before, after = (values.double().numpy() for values in rewards)
+    low, high = mean_interval(after - before, CONFIDENCE)
+    figures = {"reward_before": float(before.mean()), "reward_after": float(after.mean()), "low": low, "high": high}
+    why = f"reward on {len(rows)} test prompts {before.mean():.3f} before, {after.mean():.3f} after ({low:+.3f} to {high:+.3f})"
+    return high >= -NO_WORSE, why, figures | {"margin": high + NO_WORSE}
