@@ -2,7 +2,7 @@
 
     python -m benchmarks.arithmetics                          # all of them: the graph at scale tiny, then the tests on its store
     python -m benchmarks.arithmetics oldest --mark trains     # one of them, and of the tests those that train
-    python -m benchmarks.arithmetics machine threads --only graph --scale laptop
+    python -m benchmarks.arithmetics machine two-threads --only graph --scale laptop
 
 Each has a store and a Dagster home of its own. Prints what passed, and how far each gate stood from its threshold under each.
 """

@@ -55,7 +55,7 @@ def test_the_best_answer_by_the_papers_rule_is_kept(inputs, tmp_path, log):
     for kind, word in (("helpfulness", "blue"), ("safety", "green")):
         kept = [row["messages"][-1]["content"].split().count(word) for row in samples if row["kind"] == kind]
         drawn = [row["response"].split().count(word) for row in candidates if row["kind"] == kind]
-        assert statistics.fmean(kept) > 1.5 * statistics.fmean(drawn)
+        assert statistics.fmean(kept) > 1.25 * statistics.fmean(drawn)
     assert (tmp_path / "plots" / "best_of_n.png").stat().st_size > 5000
     assert "**Best**" in (tmp_path / "examples.md").read_text()
 
