@@ -74,7 +74,7 @@ def test_a_server_is_seen_where_a_proxy_is_set_that_does_not_reach_it(monkeypatc
     number = free_port()
     with subprocess.Popen([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(number)]) as server:
         seen = serve.wait_until_up(f"http://127.0.0.1:{number}", server, seconds=20)
-        server.terminate()
+        server.kill()  # it may have inherited that SIGTERM is ignored
     assert seen
 
 
