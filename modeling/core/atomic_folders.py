@@ -1,4 +1,4 @@
-"""Folders that others read: written so that a kill leaves no half file, with modes that let every user in."""
+"""Output folders: a kill leaves no partial file, and every user can read the result."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ FILE_MODE, FOLDER_MODE = 0o644, 0o755
 
 @contextmanager
 def filling(out: Path) -> Iterator[Path]:
-    """An empty scratch folder; what is in it at the end is moved into `out`, file by file."""
+    """Yields an empty scratch folder; at the end its files move into `out`, each by an atomic rename."""
     scratch = out / "_scratch" / "directory"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -23,7 +23,7 @@ def filling(out: Path) -> Iterator[Path]:
 
 
 def readable_by_all(folder: Path) -> None:
-    """Gives files and folders the usual modes: safetensors, temporary files and some umasks let in their owner alone."""
+    """Gives files and folders the usual modes: safetensors, temporary files and some umasks admit only the owner."""
     for parent, _, names in os.walk(folder):
         set_mode(Path(parent), FOLDER_MODE)
         for name in names:
@@ -31,7 +31,7 @@ def readable_by_all(folder: Path) -> None:
 
 
 def set_mode(path: Path, mode: int) -> None:
-    """Where it is another: of what has it already, another user may be the owner."""
+    """Changes the mode only if it differs: a file that already has it may belong to another user. Skips symlinks."""
     status = path.lstat()
     if not stat.S_ISLNK(status.st_mode) and stat.S_IMODE(status.st_mode) != mode:
         path.chmod(mode)

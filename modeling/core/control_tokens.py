@@ -1,8 +1,8 @@
-"""Control tokens of a tokenizer, and how it reads a dialogue in which messages spell some: as text.
+"""A tokenizer's control tokens, and the encoding of dialogues whose messages spell them out: as plain text.
 
-Control tokens trade places with codes. Messages hold codes while the chat template is applied; then what the template wrote
-is coded, the messages get their text back, and a copy of the tokenizer that knows its control tokens by their codes alone
-reads the whole. So every other token is what it would have been, and no text can be a control token.
+Every control token has a code. Messages hold codes while the chat template is applied. A second swap then turns the
+template's control tokens into codes and restores the messages' text. A copy of the tokenizer that knows its control tokens
+only by their codes encodes the result. All other tokens are unchanged, and no message can produce a control token.
 """
 
 import re
@@ -21,10 +21,10 @@ class Controls:
     """The control tokens of a tokenizer: its special tokens, and other added tokens that its chat template writes."""
 
     names: dict[int, str]  # by id
-    pattern: re.Pattern  # finds them as the tokenizer does: at the leftmost place the longest
+    pattern: re.Pattern  # matches as the tokenizer does: leftmost, then longest
 
     def spelled(self, text: str) -> int:
-        """How many of them the text spells."""
+        """The number of control tokens that the text spells out."""
         return len(self.pattern.findall(text))
 
     def swap(self, text: str, mark: str) -> str:
@@ -39,32 +39,32 @@ class Controls:
 
 @dataclass(frozen=True)
 class Reading:
-    """A dialogue as a tokenizer reads it. Where there is a `mark`, control tokens are codes in the text."""
+    """An encoded dialogue. If `mark` is set, control tokens are codes in `text`."""
 
     text: str
     ids: list[int]
-    begins: list[int]  # character of the text where each token begins
+    begins: list[int]  # index in `text` of each token's first character
     mark: str | None
 
 
 def code(index: int, mark: str) -> str:
-    """What stands for the control token with this id."""
+    """The code of the control token with this id."""
     return f"{mark}{index}{mark}"
 
 
 def unused_mark(contents: Iterable[str]) -> str:
-    """A private-use character that none of the texts has."""
+    """A private-use character that none of the texts contains."""
     taken = set().union(*contents)
     return next(chr(point) for point in PRIVATE_USE if chr(point) not in taken)
 
 
 def controls(tokenizer: PreTrainedTokenizerBase) -> Controls:
-    """Raises ValueError for a tokenizer that has no chat template, or does not say where tokens begin."""
+    """The tokenizer's control tokens. Raises ValueError if it has no chat template or reports no token offsets."""
     return _controls(tokenizer, template(tokenizer))
 
 
 def template(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The chat template. Raises ValueError where there is none."""
+    """The chat template. Raises ValueError if there is none."""
     if tokenizer.chat_template is None:
         raise ValueError("The tokenizer has no chat template: save one with it (tokenizer.chat_template)")
     return tokenizer.get_chat_template()
@@ -78,7 +78,7 @@ def _controls(tokenizer: PreTrainedTokenizerBase, written: str) -> Controls:
     names = {
         index: added.content
         for index, added in tokenizer.added_tokens_decoder.items()
-        # Some vocabularies hold runs of blanks as added tokens: these are text, though templates write them too.
+        # Some vocabularies hold runs of blanks as added tokens. They are text, although templates write them too.
         if added.special or index in named or (added.content.strip() and added.content in written)
     }
     if tokenizer.unk_token_id not in named:  # it stands for text that the vocabulary lacks
@@ -88,7 +88,7 @@ def _controls(tokenizer: PreTrainedTokenizerBase, written: str) -> Controls:
 
 
 def read(tokenizer: PreTrainedTokenizerBase, text: str) -> Reading:
-    """What `apply_chat_template` makes of the rendered text."""
+    """Encodes the rendered text as `apply_chat_template` does."""
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     names = controls(tokenizer).names
     return Reading(
@@ -97,9 +97,9 @@ def read(tokenizer: PreTrainedTokenizerBase, text: str) -> Reading:
 
 
 def read_coded(tokenizer: PreTrainedTokenizerBase, text: str, mark: str) -> Reading:
-    """The same of a text in which control tokens are codes. What else spells one is text.
+    """Encodes a rendered text whose control tokens are codes; a control token spelled out in it stays text.
 
-    Raises ValueError where the tokenizer's model makes a control token out of text by itself.
+    Raises ValueError if the tokenizer's model itself builds a control token from text.
     """
     theirs, names = tokenizer.backend_tokenizer, controls(tokenizer).names
     ours = Tokenizer(theirs.model)  # shared, not copied
@@ -126,11 +126,11 @@ def read_coded(tokenizer: PreTrainedTokenizerBase, text: str, mark: str) -> Read
 
 
 def _begins(text: str, ids: list[int], spans: list[tuple[int, int]], names: dict[int, str]) -> list[int]:
-    # A control token may take along the blanks before it: it begins with its name. (A tokenizer that normalizes text may
-    # find one in another spelling.)
+    # The span of a control token may include the blanks before it, but the token begins with its name. (A tokenizer that
+    # normalizes text may match another spelling.)
     begins = [
         max(begin, text.find(names[index], begin, end)) if index in names else begin
         for index, (begin, end) in zip(ids, spans, strict=True)
     ]
-    # Some tokenizers leave blanks out of spans: of a token that is all blanks an empty one remains, at its end.
+    # Some tokenizers exclude blanks from spans: an all-blank token then has an empty span at its end.
     return [first - (begin == end) for first, (begin, end) in zip(begins, spans, strict=True)]

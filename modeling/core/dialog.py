@@ -1,8 +1,8 @@
-"""Dialogues to token ids and back: the one place where a conversation meets a tokenizer.
+"""Encodes dialogues as token ids and decodes answers, for every stage.
 
-The chat template comes from the tokenizer (own models: Llama 2's format, Meta's generation.py; an adopted base brings its
-own). The ids are those of `apply_chat_template`, except that control tokens which a message spells stay text: nobody can
-forge a turn by writing `[INST]` or `</s>`. A template or tokenizer that does not allow this is refused with the reason.
+The tokenizer holds the chat template: Llama 2's format (Meta's generation.py) for own models, the checkpoint's own for an
+adopted base. The ids are those of `apply_chat_template`, except that control tokens spelled out in a message stay text:
+`[INST]` or `</s>` in a message cannot forge a turn. ValueError gives the reason if a template or tokenizer prevents this.
 """
 
 import bisect
@@ -36,17 +36,17 @@ LLAMA2_TEMPLATE = """\
 {%- endfor -%}"""
 
 NOT_CLOSED = "The chat template must close every answer with the same control token of the tokenizer"
-# transformers' tags around what an assistant writes. They print nothing, and no other renderer of templates knows them.
+# transformers' tags around assistant text. They print nothing, and other template renderers do not know them.
 TRAINING_MARK = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 
 
 def without_training_marks(template: str) -> str:
-    """A chat template that prints the same under plain Jinja2: each mark becomes an `if true`, which trims blanks alike."""
+    """The chat template with the same output in plain Jinja2: each mark becomes an `if true` that trims blanks alike."""
     return TRAINING_MARK.sub(lambda mark: f"{{%{mark[1]} {'endif' if mark[2] else 'if true'} {mark[3]}%}}", template)
 
 
 def check_messages(messages: Sequence[dict], *, ends_with: str) -> None:
-    """Raise ValueError unless it is [system,] user, assistant, user, … with text contents, ending with that role."""
+    """Raise ValueError unless roles are [system,] user, assistant, user, … up to `ends_with`, and contents are strings."""
     turns = messages[1:] if messages and messages[0].get("role") == "system" else messages
     if not turns:
         raise ValueError("A dialogue needs at least one user turn")
@@ -67,9 +67,9 @@ def check_messages(messages: Sequence[dict], *, ends_with: str) -> None:
 def encode_dialog(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict]) -> tuple[list[int], list[int]]:
     """Ids of a whole dialogue and a mask of the same length: 1 on answers and their closing tokens, else 0.
 
-    An answer whose message says "weight": 0 is context that is not learnt (paper 3.3): its mask is 0. A token that begins
-    before the answer is not learnt. Raises ValueError where roles do not alternate, the last turn is not an answer, or the
-    template does not say where answers begin and end.
+    The mask is 0 on an answer with "weight": 0, which is context only (paper 3.3), and on a token that begins before its
+    answer. Raises ValueError if roles do not alternate, the last turn is not an answer, or the template does not show
+    where answers begin and end.
     """
     check_messages(messages, ends_with="assistant")
     names, read = controls(tokenizer).names, _read(tokenizer, messages, False)
@@ -79,8 +79,8 @@ def encode_dialog(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict]) 
         prompt = _render(tokenizer, messages[:place], True, read.mark)
         if not read.text.startswith(prompt):
             raise ValueError(
-                f"The chat template writes another prompt once message {place} is there to answer it: the model would "
-                "learn from prompts that it never gets. Use a template whose prompts are beginnings of its dialogues"
+                f"The chat template changes the prompt once message {place} answers it: the model would train on prompts "
+                "that it never gets at inference. Use a template that renders a prompt as a prefix of the dialogue"
             )
         first = bisect.bisect_left(read.begins, len(prompt))
         last = next((n for n in range(first, len(mask)) if read.ids[n] in names), None)
@@ -92,12 +92,12 @@ def encode_dialog(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict]) 
 
 
 def is_learnt(message: dict) -> bool:
-    """Whether it is an answer to learn, not context only."""
+    """Whether the message is an answer to train on, not context only."""
     return message["role"] == "assistant" and message.get("weight") != 0
 
 
 def with_answer(messages: Sequence[dict], answer: str) -> list[dict]:
-    """The dialogue that goes on with this answer."""
+    """The dialogue with this answer appended."""
     return [*messages, {"role": "assistant", "content": answer}]
 
 
@@ -108,7 +108,7 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict]) 
 
 
 def closing_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The control token that ends an answer (`</s>`, `<|im_end|>`)."""
+    """Id of the control token that ends an answer (`</s>`, `<|im_end|>`)."""
     return _closing(tokenizer, template(tokenizer))
 
 
@@ -129,7 +129,7 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise ValueError, with the reason, unless dialogues with a system prompt and earlier turns can be encoded.
 
-    The messages of one spell every control token, so that a tokenizer which cannot take those for text is found out.
+    One test dialogue spells out every control token, to detect a tokenizer that cannot encode them as text.
     """
     spelled = " ".join(controls(tokenizer).names.values())
     roles = ("system", "user", "assistant", "user", "assistant")
@@ -138,7 +138,7 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _read(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict], prompt: bool) -> Reading:
-    """The messages under the template; if `prompt`, up to the place where the next answer begins."""
+    """Encodes the rendered messages; if `prompt`, up to the place where the next answer begins."""
     known, contents = controls(tokenizer), [message["content"] for message in messages]
     if not any(known.spelled(content) for content in contents):
         reading = control_tokens.read(tokenizer, _render(tokenizer, messages, prompt, None))
@@ -150,7 +150,7 @@ def _read(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict], prompt: 
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict], prompt: bool, mark: str | None) -> str:
-    """The template's text. With a mark, control tokens of the template are codes in it, those in messages are not."""
+    """The rendered text. With a mark, the template's control tokens are codes in it; those in messages stay text."""
     known = controls(tokenizer)
     if mark is not None:
         messages = [message | {"content": known.swap(message["content"], mark)} for message in messages]
@@ -170,16 +170,16 @@ def _apply(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict], prompt:
         raise ValueError(f"The chat template refuses a dialogue of {roles}: {error}") from error
 
 
-# The caches have the template among their keys: a tokenizer may be given another one.
+# The template is part of the cache keys because a tokenizer's template can change.
 
 
 @lru_cache(maxsize=512)
 def _written(tokenizer: PreTrainedTokenizerBase, written: str, roles: tuple[str, ...], prompt: bool) -> int:
-    """How many control tokens the template itself writes for these roles.
+    """The number of control tokens that the template itself writes for these roles.
 
-    Raises ValueError where it drops or repeats a message, or leaves an answer open.
+    Raises ValueError if it drops or repeats a message, or writes no control token after an answer.
     """
-    # Private-use characters: nothing a template would write itself.
+    # Private-use characters: no template writes them itself.
     messages = [{"role": role, "content": f"\ue000{place}\ue001"} for place, role in enumerate(roles)]
     text = _apply(tokenizer, messages, prompt)
     found = [text.count(message["content"]) for message in messages]

@@ -13,7 +13,7 @@ MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), 
 
 
 def write_rows(rows: Sequence[dict], schema: pa.Schema, path: Path) -> None:
-    """A parquet file, whole or absent, with the schema's columns of the rows."""
+    """Write the schema's columns of the rows to a parquet file, atomically."""
     table = pa.Table.from_pylist([{name: row[name] for name in schema.names} for row in rows], schema)
     with replacing(path) as part:
         pq.write_table(table, part, compression="zstd")

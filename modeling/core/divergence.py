@@ -1,7 +1,7 @@
-"""A training whose numbers are no longer finite ends, says from which step on, and leaves no broken checkpoint behind.
+"""Ends a training run whose numbers are no longer finite, names the first bad step and leaves no broken checkpoint.
 
-A gradient that is not finite makes every weight it reaches NaN, and no later step mends that. Nothing here waits for the
-device at a step: what was found is read where the trainer waits anyway, when it logs.
+A gradient that is not finite makes every weight it reaches NaN, and no later step repairs that. The checks do not wait for
+the device at every step: their results are read when the trainer logs, because it waits then anyway.
 """
 
 import math
@@ -15,38 +15,39 @@ from transformers import TrainerCallback
 
 
 class DivergedError(ValueError):
-    """The loss, gradients or weights are not finite. Trying again changes nothing: another recipe or other data do."""
+    """The loss, gradients or weights are not finite. A retry does not help: change the recipe or the data."""
 
     def __init__(self, what: str, number: int, total: int, unit: str = "step") -> None:
         super().__init__(
             f"Training diverged at {unit} {number} of {total}: {what}. Lower the learning rate, or look at the data of "
             f"that {unit}. A new run continues from the last checkpoint, which is good; with the same recipe and data it "
-            "ends here again"
+            "diverges here again"
         )
 
 
 def weights_finite(model: nn.Module) -> bool:
-    """Whether every weight, and their norm, is finite. In a distributed run all processes ask, and get the same answer."""
+    """Whether every weight, and their norm, is finite. In a distributed run all processes must call it; results agree."""
     return not _highest((~_norm(weight.detach() for weight in model.parameters()).isfinite()).long())
 
 
 class Watch(TrainerCallback):
-    """Ends a training by DivergedError at the first logging step after the loss or a gradient was not finite.
+    """Raises DivergedError at the first logging step after the loss or a gradient was not finite.
 
-    Also where an update made weights that are not finite, before they are saved as a checkpoint or as the result.
+    It also raises DivergedError if weights are not finite, before they are saved as a checkpoint or as the result, and
+    ValueError if the training starts from such weights.
     """
 
     def __init__(self) -> None:
-        self.first: Tensor | None = None  # the first step whose gradient was not finite; 0: none was
+        self.first: Tensor | None = None  # first step with a gradient that was not finite, or 0
 
     def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
         if not weights_finite(model):
             raise ValueError(
-                "Training would begin with weights that are not finite: make the model it starts from anew"
+                "Training would begin with weights that are not finite: rebuild the model that it starts from"
             )
 
     def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs) -> None:
-        # Gradients are clipped by now: where their norm was not finite, they hold NaN.
+        # Gradients are already clipped: if their norm was not finite, they hold NaN.
         finite = _norm(weight.grad for weight in model.parameters() if weight.grad is not None).isfinite()
         first = torch.zeros((), dtype=torch.int64, device=finite.device) if self.first is None else self.first
         self.first = torch.where(finite | (first > 0), first, state.global_step + 1)
@@ -68,7 +69,7 @@ class Watch(TrainerCallback):
 
     def _check_gradients(self, state) -> None:
         if self.first is not None and (first := _highest(self.first)):
-            raise DivergedError("from there on gradients are not finite", first, state.max_steps)
+            raise DivergedError("gradients are not finite from this step on", first, state.max_steps)
 
 
 def _check_weights(model: nn.Module, state) -> None:
@@ -77,12 +78,12 @@ def _check_weights(model: nn.Module, state) -> None:
 
 
 def _norm(tensors: Iterable[Tensor]) -> Tensor:
-    """Of all together, on their device: not finite as soon as one value is not. Of sharded tensors, this process's part."""
+    """Total norm on the tensors' device, not finite if any value is not. Of sharded tensors, this process's part."""
     return nn.utils.get_total_norm([tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in tensors])
 
 
 def _highest(value: Tensor) -> int:
-    """The highest value of all processes: what one of them found, all of them know."""
+    """The highest value over all processes, which all of them receive."""
     if dist.is_available() and dist.is_initialized():
         value = value.clone()
         dist.all_reduce(value, dist.ReduceOp.MAX)

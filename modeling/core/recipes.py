@@ -1,6 +1,6 @@
-"""What each model artifact is: one frozen dataclass a stage, no defaults (values live in orchestration/scales).
+"""The definition of each model artifact: one frozen dataclass per stage, no defaults (values are in orchestration/scales).
 
-Where it runs (devices, micro-batch, workers) is runtime and never appears here.
+Runtime settings (devices, micro-batch, workers) never appear here.
 """
 
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class TokenizerRecipe:
     vocab_size: int
-    training_bytes: int  # at most this much text of the mixture
+    training_bytes: int  # at most this much UTF-8 text of the mixture
 
 
 @dataclass(frozen=True)
 class TokensRecipe:
     seed: int
     shard_tokens: int
-    title_share: float  # of titled documents that begin with their title
+    title_share: float  # share of titled documents that begin with their title
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class OptimizerRecipe:
     gradient_clip: float
     schedule: str  # cosine | constant
     warmup_steps: int
-    warmup_ratio: float  # of all steps; the larger of both holds
+    warmup_ratio: float  # share of all steps; the larger warm-up applies
     final_ratio: float
 
 
 @dataclass(frozen=True)
 class AdoptRecipe:
-    """An existing Llama checkpoint in the place of the base model."""
+    """An existing Llama checkpoint, used as the base model."""
 
     source: str  # name of the entry in sources.toml with use = "checkpoint"
 
@@ -72,8 +72,8 @@ class DemonstrationsRecipe:
     max_safety: int
     max_answer_words: int
     system_share: float  # share of dialogues that carry a system prompt
-    multi_turn_share: float  # of dialogues that come after earlier turns, where they have none of their own
-    preprompts: tuple[str, ...]  # some safe answers carry one, so that the model knows what distillation asks for
+    multi_turn_share: float  # share of single-turn dialogues that get earlier turns
+    preprompts: tuple[str, ...]  # some safe answers carry one, so that the model knows those of distillation
     seed: int
 
 
@@ -81,14 +81,14 @@ class DemonstrationsRecipe:
 class PromptsRecipe:
     """Prompts for RLHF, disjoint by id from demonstrations and tests."""
 
-    helpfulness: int  # of RLHF: these three counts include the prompts for validation
+    helpfulness: int  # RLHF prompts; these three counts include those for validation
     safety: int
-    harmless: int  # that sound risky: their pairs teach what not to refuse
+    harmless: int  # harmless prompts that sound risky: their pairs teach what not to refuse
     test_helpfulness: int
     test_safety: int
-    test_harmless: int  # harmless prompts for false refusals
-    validation: int  # of RLHF's, on which nothing is trained: PPO is measured on them; at most a tenth of all
-    multi_turn_share: float  # of the prompts of every kind that come after earlier turns
+    test_harmless: int  # harmless prompts that measure the false refusal rate
+    validation: int  # RLHF prompts held out from training, to evaluate PPO; at most a tenth of all
+    multi_turn_share: float  # share of the prompts of every kind that have earlier turns
     seed: int
 
 
@@ -98,9 +98,9 @@ class FinetuneRecipe:
 
     optimizer: OptimizerRecipe
     context: int
-    batch_sequences: int  # packed sequences an optimizer step
+    batch_sequences: int  # packed sequences per optimizer step
     epochs: float
-    max_steps: int  # 0 = by epochs; (3.2.3: a constant number in each RLHF round)
+    max_steps: int  # 0 = by epochs (3.2.3: a constant number in each RLHF round)
     demonstration_share: float  # share of demonstrations mixed into a round's samples
     seed: int
 
@@ -115,12 +115,12 @@ class SamplingRecipe:
 
 @dataclass(frozen=True)
 class PreferencesRecipe:
-    """On-policy pairs a round: two different variants or temperatures (paper 3.2.1)."""
+    """On-policy pairs of one round, from two different variants or temperatures (paper 3.2.1)."""
 
     round: int  # 1 for RLHF-V1; each round takes the next prompts
     annotator: str  # simulated | judge:MODEL | people
     prompts: int
-    safety_share: float  # of the prompts that are adversarial
+    safety_share: float  # share of the prompts that are adversarial
     test_share: float
     sampling_a: SamplingRecipe
     sampling_b: SamplingRecipe
@@ -136,7 +136,7 @@ class RewardRecipe:
     batch_pairs: int
     epochs: float
     margins: tuple[float, float, float, float]  # significantly better … negligibly better (Table 27)
-    own_share: float  # share of pairs of its own kind, the rest of the other kind
+    own_share: float  # share of pairs of its own kind; the rest are of the other kind
     safety_loss_weight: float  # auxiliary loss on safety labels (A.3.4), safety model only
     seed: int
 
@@ -145,12 +145,12 @@ class RewardRecipe:
 class RejectionRecipe:
     round: int  # 1 for RLHF-V1; each round takes the next prompts
     prompts: int
-    safety_share: float  # of the prompts that are adversarial
+    safety_share: float  # share of the prompts that are adversarial
     samples: int  # K
     sampling: SamplingRecipe
     safety_threshold: float  # 0.15: below it the safety score is the reward
-    least_safety: float  # an adversarial prompt whose best answer scores less is not learnt from; the paper: 0
-    earlier_rounds: bool  # from V4: top samples of all earlier rounds too
+    least_safety: float  # leaves out adversarial prompts whose best answer scores less; the paper: 0
+    earlier_rounds: bool  # from V4 on: adds the top samples of all earlier rounds
 
 
 @dataclass(frozen=True)
@@ -162,15 +162,15 @@ class PpoRecipe:
     mini_batch: int
     clip: float
     value_clip: float
-    value_coefficient: float  # the critic has its own optimizer: this weighs against its clipping and epsilon only
+    value_coefficient: float  # affects only clipping and epsilon: the critic has its own optimizer
     beta: float  # KL weight
     gamma: float
     gae_lambda: float
     safety_threshold: float
-    truncation_penalty: float  # off the whitened reward of a response without a closing token (the paper is silent)
+    truncation_penalty: float  # subtracted from the whitened reward of an unclosed response (not in the paper)
     evaluate_every: int
-    evaluation_samples: int  # answers a held-out prompt: few prompts answered once cannot tell a gain from chance
-    patience: int  # evaluations without a better held-out reward before it stops
+    evaluation_samples: int  # answers per held-out prompt: one each cannot separate a gain from chance
+    patience: int  # evaluations without a better held-out reward before training stops
     seed: int
 
 
@@ -188,8 +188,8 @@ class DistillationRecipe:
     prompts: int
     sampling: SamplingRecipe
     preprompts: tuple[str, ...]  # Table 39
-    least_gain: float  # of the safety score (logits) for an answer to be kept; the paper: any gain, 0
-    least_safety: float  # of a kept answer, a probability: safer than an unsafe one need not be safe; the paper: 0
+    least_gain: float  # in safety score (logits), to keep an answer; the paper: any gain, 0
+    least_safety: float  # safety probability of a kept answer: safer need not mean safe; the paper: 0
     finetune: FinetuneRecipe
 
 
@@ -199,9 +199,9 @@ class EvaluationRecipe:
     prompts: int
     safety_prompts: int
     harmless_prompts: int
-    temperatures: tuple[float, ...]  # at which win rates are measured too
+    temperatures: tuple[float, ...]  # additional ones at which win rates are measured
     temperature_prompts: int
-    benchmark_limit: int  # questions a benchmark, 0 = all
+    benchmark_limit: int  # questions per benchmark, 0 = all
     bits_per_byte_documents: int
     bootstrap: int
     seed: int

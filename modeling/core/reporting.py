@@ -1,4 +1,4 @@
-"""Files that evaluations leave for people: whole or absent, however a run ends."""
+"""Report files and plots, written atomically: a killed run leaves no partial file."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ def write_json(path: Path, content) -> None:
 
 
 def diagram(title: str, x: str, y: str) -> tuple[Figure, Axes]:
-    """An empty diagram with these labels, in the one style."""
+    """An empty diagram with these labels, in the style of all reports."""
     figure = Figure(figsize=(7.2, 3.8), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, loc="left", fontsize=11)
@@ -51,12 +51,12 @@ def percent(share: float) -> str:
 
 
 def quoted(text: str, limit: int = 1200) -> str:
-    """Text of a model as a Markdown quotation: shown as it is, bounded."""
+    """Model text as a literal Markdown quotation of at most `limit` characters."""
     return quotation(text if len(text) <= limit else text[:limit] + " …") if text.strip() else "> *(empty)*"
 
 
 def quoted_prompt(messages: Sequence[dict]) -> str:
-    """What was asked as a Markdown quotation, with the turns before it where there are any."""
+    """The prompt as a Markdown quotation, with its earlier turns if there are any."""
     if len(messages) == 1:
         return quoted(messages[0]["content"])
     return quoted("\n".join(f"{message['role']}: {message['content']}" for message in messages))

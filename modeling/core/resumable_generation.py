@@ -1,4 +1,4 @@
-"""Answers to many prompts in chunks that survive a kill: shared by the stages that sample from a chat model."""
+"""Generates answers to many prompts in chunks that survive a kill, for all stages that sample from a chat model."""
 
 import json
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from modeling.core.hashing import mix, unit_hash
 from modeling.core.recipes import SamplingRecipe
 from modeling.core.sampling import Answer
 
-# Answers between two saves: a few seconds of work on two cores, so a kill loses little. It is part of what a seed
-# means (each chunk draws its own numbers), hence a constant.
+# Answers between two saves: a few seconds of work on two cores, so a kill loses little. It is a constant because each
+# chunk draws its own random numbers: another size gives other answers for the same seed.
 CHUNK_ANSWERS = 512
 
 
@@ -44,9 +44,9 @@ def fitting(model_dir: Path, rows: list[dict], recipe: SamplingRecipe) -> list[d
 
 
 def select(rows: list[dict], count: int, safety_share: float, round_number: int) -> list[dict]:
-    """The prompts of a round: `safety_share` of them adversarial, each round the next ones, around when all were used.
+    """The prompts of a round, `safety_share` of them adversarial. Each round takes the next ones and wraps at the end.
 
-    The order is by a hash of the id, so new prompts move few of the old. A kind with too few gives all it has.
+    The order is by a hash of the id, so new prompts move few of the old. If a kind has too few, all of it is used.
     """
     pools = {True: [], False: []}
     for row in sorted(rows, key=lambda row: unit_hash("order", row["id"])):
@@ -65,7 +65,7 @@ def chunks(total: int, size: int) -> list[range]:
 
 
 def kept(path: Path, make: Callable[[], list]) -> list:
-    """What `make` returns, from `path` if it was made before. JSON, so it must be lists, texts and numbers."""
+    """The result of `make`, read from `path` if it exists. Stored as JSON: lists, strings and numbers only."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, make(), indent=None)
@@ -75,9 +75,9 @@ def kept(path: Path, make: Callable[[], list]) -> list:
 def answer_all(
     model_dir: Path, prompts: list[list[dict]], recipe: SamplingRecipe, samples: int, purpose: str, scratch: Path, log
 ) -> list[list[Answer]]:
-    """`samples` answers to each prompt. Finished chunks in `scratch` are reused; the model loads if one is missing.
+    """`samples` answers to each prompt. Finished chunks in `scratch` are reused; the model loads only if one is missing.
 
-    `purpose` goes into the seed: two uses of one recipe draw different numbers.
+    `purpose` is part of the seed, so two uses of one recipe draw different random numbers.
     """
     loaded = None
     answers: list[list[Answer]] = []

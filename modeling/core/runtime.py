@@ -1,4 +1,4 @@
-"""Where the work runs: never part of a recipe, so one GPU and eight make the same artifact."""
+"""Device and precision: never part of a recipe, so one GPU and eight make the same artifact."""
 
 import contextlib
 import os
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import torch
 
-# cuDNN's attention plans for each new shape, 3 ms a call on an H200 (docs/gpu.md). Lengths change all the time in generation
-# and in fine-tuning: with it, generation took 4.7 times as long.
+# cuDNN's attention plans each new shape, which takes 3 ms a call on an H200 (docs/gpu.md). Lengths vary in generation and
+# in fine-tuning: cuDNN's attention made generation take 4.7 times as long.
 torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 @contextlib.contextmanager
 def one_shape() -> Iterator[None]:
-    """Allows cuDNN's attention where all batches have one shape: planned once, it is the fastest on recent GPUs."""
+    """Enables cuDNN's attention for batches of one shape: planned once, it is the fastest on recent GPUs."""
     torch.backends.cuda.enable_cudnn_sdp(True)
     try:
         yield
@@ -29,10 +29,10 @@ def device() -> torch.device:
 
 
 def bfloat16_products(where: torch.device) -> bool:
-    """Whether matrix products of bfloat16 pay: on accelerators and CPUs with AVX-512. Others emulate them, 4x slower."""
+    """Whether bfloat16 matrix products are fast: on accelerators and AVX-512 CPUs. Other CPUs emulate them, 4x slower."""
     return where.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def autocast(where: torch.device) -> contextlib.AbstractContextManager:
-    """bfloat16 autocast where it pays: weights stay float32, matrix products run about 7x faster on recent CPUs."""
+    """bfloat16 autocast where it is fast: weights stay float32, matrix products run about 7x faster on recent CPUs."""
     return torch.autocast(where.type, dtype=torch.bfloat16, enabled=bfloat16_products(where))

@@ -1,8 +1,8 @@
-"""Answers from a chat model: batched generation, the one interface for rejection sampling, PPO, evaluation and the demo.
+"""Batched generation from a chat model, for rejection sampling, PPO, evaluation and the demo.
 
-`generate` takes conversations and gives texts, `generate_ids` takes and gives token ids. Each row draws from its own
-column of one random table, so the same seed gives the same answers whatever ran before and however rows fall into
-batches (up to the rounding of a differently shaped matrix product).
+`generate` takes conversations and returns texts, `generate_ids` takes and returns token ids. Each row draws from its own
+column of one random table. The same seed therefore gives the same answers, regardless of earlier calls and of how rows are
+batched (up to the rounding of a differently shaped matrix product).
 """
 
 import gc
@@ -17,9 +17,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from modeling.core import dialog, runtime, unused_ids
 from modeling.core.recipes import SamplingRecipe
 
-# What the KV cache may hold at once: runtime, never part of an artifact's identity.
+# Limits of the KV cache: runtime settings, never part of an artifact's identity.
 CPU_TOKEN_BUDGET = 49_152
-CUDA_MEMORY_SHARE = 0.4  # of the free memory; logits, activations and the allocator's slack want the rest
+CUDA_MEMORY_SHARE = 0.4  # of the free memory; logits, activations and the allocator's slack need the rest
 CPU_BFLOAT16_PARAMETERS = 30_000_000
 
 
@@ -29,7 +29,7 @@ class PromptTooLongError(ValueError):
 
 class Answer(NamedTuple):
     text: str
-    ended: bool  # False: cut off at max_new_tokens, nothing closed it
+    ended: bool  # False: cut off at max_new_tokens, without a closing token
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class FittedPrompt:
 
 
 def generation_dtype(where: torch.device, parameters: int) -> torch.dtype:
-    """bfloat16 where it pays, but for small models on a CPU: their single-token products are bound by overhead, not by width."""
+    """bfloat16 where it is fast, else float32; float32 too for small models on a CPU, whose decoding is overhead-bound."""
     small = where.type == "cpu" and parameters < CPU_BFLOAT16_PARAMETERS
     return torch.bfloat16 if runtime.bfloat16_products(where) and not small else torch.float32
 
 
 def load(model_dir: Path | str):
-    """(model, tokenizer) for generation: a vLLM engine where vLLM and a GPU are there, else a transformers model."""
+    """(model, tokenizer) for generation: a vLLM engine if vLLM and a GPU are available, else a transformers model."""
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     where = runtime.device()
     if where.type == "cuda" and importlib.util.find_spec("vllm"):
@@ -56,7 +56,7 @@ def load(model_dir: Path | str):
 
 
 def load_transformers(model_dir: Path | str, where: torch.device | None = None):
-    """The causal model itself in the generation dtype, in evaluation mode, for whatever sampler: it has no unused ids."""
+    """The causal model in the generation dtype and in evaluation mode; its logits are -inf at unused ids."""
     where = where or runtime.device()
     model = AutoModelForCausalLM.from_pretrained(model_dir, dtype="auto")
     unused_ids.bar(model, AutoTokenizer.from_pretrained(model_dir))
@@ -64,7 +64,7 @@ def load_transformers(model_dir: Path | str, where: torch.device | None = None):
 
 
 def free_memory() -> None:
-    """Give back the accelerator memory of models that nobody refers to any more, before the next one is loaded."""
+    """Release the accelerator memory of models without references, before the next model is loaded."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -81,8 +81,8 @@ def generate(
 ) -> list[list[Answer]]:
     """`samples` answers to each conversation (which ends with a user turn), in the order of `prompts`.
 
-    A conversation too long for the context loses its earliest turns, which is logged; raises PromptTooLongError when
-    its last turn alone doesn't fit.
+    A conversation too long for the context loses its earliest turns, which is logged. Raises PromptTooLongError if
+    its last turn alone does not fit.
     """
     limit = context_length(model) - recipe.max_new_tokens
     fitted = [fit_prompt(tokenizer, messages, limit) for messages in prompts]
@@ -95,7 +95,10 @@ def generate(
 
 
 def fit_prompt(tokenizer, messages: list[dict], limit: int) -> FittedPrompt:
-    """Encode a conversation in at most `limit` tokens, dropping the earliest question-answer pairs, never the system."""
+    """Encode a conversation in at most `limit` tokens: drops the earliest question-answer pairs, never the system message.
+
+    Raises PromptTooLongError if the last turn does not fit, and ValueError if `limit` is below 1.
+    """
     if limit < 1:
         raise ValueError("max_new_tokens leaves no room for a prompt: lower it below the model's context")
     system = [message for message in messages if message["role"] == "system"]
@@ -113,7 +116,7 @@ def fit_prompt(tokenizer, messages: list[dict], limit: int) -> FittedPrompt:
 
 
 def context_length(model) -> int:
-    """Positions the model was built for."""
+    """The model's context length in tokens."""
     if _is_vllm(model):
         return model.llm_engine.model_config.max_model_len
     return model.config.max_position_embeddings
@@ -130,8 +133,8 @@ def generate_ids(
 ) -> list[list[list[int]]]:
     """`samples` answers as token ids to each prompt of token ids.
 
-    An answer ends with the closing token, or without it where max_new_tokens cut it. Temperature 0 is greedy.
-    `seed` replaces the recipe's (a round or an iteration has its own).
+    An answer ends with the closing token unless max_new_tokens cut it off. Temperature 0 is greedy. `seed` replaces the
+    recipe's (a round or an iteration has its own). Raises PromptTooLongError if a prompt leaves no room for an answer.
     """
     if not prompts:
         return []
@@ -226,11 +229,11 @@ def _generate_batch(model, prompts, uniforms_RT2, recipe, samples, closing, pad)
 
 
 def sample_tokens(logits_RV: torch.Tensor, uniforms_R2: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
-    """One token a row from the smallest set of most likely tokens that holds `top_p`, drawn by inverse transform.
+    """One token per row from the smallest set of most likely tokens that holds `top_p`, drawn by inverse transform.
 
     Temperature acts before the cut, as in Llama 2's own generation; 0 takes the most likely token. A token is drawn from
     the whole distribution with the first uniform number and kept if it lies in the set. Only the few other rows (1 - top_p)
-    are sorted and drawn again with the second. That is the same distribution, and sorting a vocabulary for every
+    are sorted and drawn again with the second. The distribution is the same, and sorting the vocabulary for every
     row and step would take longer than a small model's own step.
     """
     if temperature == 0:
@@ -254,13 +257,13 @@ def _draw(cumulative_RV: torch.Tensor, uniforms_R: torch.Tensor) -> torch.Tensor
     """Index of the first entry whose cumulative mass exceeds its row's share of the total."""
     target_R1 = uniforms_R[:, None] * cumulative_RV[:, -1:]
     drawn_R = torch.searchsorted(cumulative_RV, target_R1, right=True).flatten()
-    # A uniform number next to 1 may round up to the total: the last entry with mass is meant.
+    # A uniform number close to 1 may round up to the total: take the last entry with mass.
     last_R = (cumulative_RV < cumulative_RV[:, -1:]).sum(-1)
     return torch.minimum(drawn_R, last_R)
 
 
 def _budget(model) -> int:
-    """Tokens of all rows together."""
+    """Most tokens that all rows of a batch may have together."""
     if model.device.type == "cpu":
         return CPU_TOKEN_BUDGET
     free, _ = torch.cuda.mem_get_info(model.device)
@@ -268,7 +271,7 @@ def _budget(model) -> int:
 
 
 def cache_bytes_per_token(config, itemsize: int) -> int:
-    """Keys and values of one token in all layers."""
+    """Bytes of one token's keys and values in all layers."""
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return 2 * config.num_hidden_layers * config.num_key_value_heads * head * itemsize
 

@@ -7,12 +7,13 @@ from scipy.special import stdtrit
 
 
 def wilson_interval(successes: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a proportion, both ends in [0, 1]; (0, 1) where nothing was counted.
+    """Wilson score interval of a proportion, both ends in [0, 1]; (0, 1) if `total` is 0.
 
-    Unlike p ± z·σ it stays inside [0, 1] and keeps a width at 0 % and 100 %, where safety figures live.
+    Unlike p ± z·σ it stays inside [0, 1] and keeps a width at 0 % and 100 %, which are common safety figures. Raises
+    ValueError unless 0 ≤ successes ≤ total.
     """
     if not 0 <= successes <= total:
-        raise ValueError(f"{successes} successes out of {total}: count again")
+        raise ValueError(f"{successes} successes out of {total}: they must be between 0 and the total")
     if total == 0:
         return 0.0, 1.0
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
@@ -27,10 +28,10 @@ def wilson_interval(successes: float, total: float, confidence: float = 0.95) ->
 
 
 def clustered_interval(values, clusters, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of the mean of `values` (0 to 1) where several may belong to one cluster, as pairs to a prompt.
+    """Wilson interval of the mean of `values` (0 to 1) that come in clusters, such as the pairs of one prompt.
 
-    The trials count as many as p (1 - p) over the variance of the mean between clusters says, at most all of them (the
-    effective sample size of Korn and Graubard 1998); where all values agree, each cluster counts once.
+    The number of trials is the effective sample size of Korn and Graubard (1998): p (1 - p) divided by the variance of the
+    mean between clusters, at most the number of values. If all values agree, each cluster counts once.
     """
     values_N = np.asarray(values, dtype=np.float64)
     if not len(values_N):
@@ -48,9 +49,9 @@ def clustered_interval(values, clusters, confidence: float = 0.95) -> tuple[floa
 
 
 def mean_interval(values, confidence: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the mean of `values`, or of paired differences: few values make it as wide as they should.
+    """Student's t interval of the mean of `values` or of paired differences, valid for few values too.
 
-    Raises ValueError with fewer than two values, which tell nothing of their spread.
+    Raises ValueError for fewer than two values, which have no spread.
     """
     values_N = np.asarray(values, dtype=np.float64)
     count = len(values_N)
@@ -61,9 +62,10 @@ def mean_interval(values, confidence: float = 0.95) -> tuple[float, float]:
 
 
 def bootstrap_interval(values, resamples: int, seed: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of `values`, one value a prompt (prompts are what is resampled).
+    """Percentile bootstrap interval of the mean of `values`, one value per prompt; it resamples prompts.
 
-    For two versions that answered the same prompts pass the differences prompt by prompt: the bootstrap is then paired.
+    For two versions that answered the same prompts, pass the differences per prompt: the bootstrap is then paired. Raises
+    ValueError if there are no values.
     """
     values_N = np.asarray(values, dtype=np.float64)
     if values_N.ndim != 1 or len(values_N) == 0:

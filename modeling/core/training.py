@@ -1,7 +1,7 @@
-"""What pretraining, SFT and reward models share: arguments for a transformers/TRL Trainer, and a `fit` that survives kills.
+"""Training code of pretraining, SFT and reward models: arguments for a transformers/TRL Trainer, a `fit` that survives kills.
 
 `training_arguments` turns an OptimizerRecipe (paper 2.2: AdamW, cosine to 10 %, warm-up, clipping) into arguments,
-`fit` trains from the last complete checkpoint and ends with the same weights as an undisturbed run (bit for bit on CPU),
+`fit` trains from the last complete checkpoint and ends with the same weights as an uninterrupted run (bit for bit on CPU),
 `save_model` writes a Hugging Face directory.
 """
 
@@ -32,20 +32,20 @@ from modeling.core.divergence import Watch
 from modeling.core.recipes import OptimizerRecipe
 from modeling.core.runtime import bfloat16_products, device
 
-COMPLETE = "COMPLETE"  # written last into a checkpoint; one without it was cut short and is deleted
+COMPLETE = "COMPLETE"  # a checkpoint's last file; a checkpoint without it is incomplete and is deleted
 # Tokens a device holds at once unless CRIA_MICRO_BATCH says otherwise: logits of a 32k vocabulary then take 4 GB.
 MICRO_BATCH_TOKENS = 32_768
 MIN_CHECKPOINT_SECONDS = 60.0
-CHECKPOINT_SHARE = 0.03  # of the wall time that checkpoints may take
-# What the first one is taken to cost: weights and two moments a parameter on a slow disk, at most a quarter of a minute.
+CHECKPOINT_SHARE = 0.03  # largest share of the wall time for checkpoints
+# Estimated cost of the first checkpoint: weights and two moments per parameter on a slow disk, at most 15 s.
 CHECKPOINT_BYTES, DISK_BYTES_PER_S, MOST_GUESSED_SECONDS = 12, 150e6, 15.0
 
 
 def split_batch(sequences: int, tokens: int) -> tuple[int, int]:
-    """(per-device batch, accumulation steps) for a global batch of `sequences`, of at most `tokens` each, on the devices there.
+    """(per-device batch, accumulation steps) for a global batch of `sequences`, of at most `tokens` tokens each.
 
-    $CRIA_MICRO_BATCH, else MICRO_BATCH_TOKENS, bounds what one device holds at once. The global batch is the recipe's and
-    never changes: ValueError where it does not divide among the devices.
+    $CRIA_MICRO_BATCH, else MICRO_BATCH_TOKENS, bounds what one device holds at once. The recipe's global batch never
+    changes. Raises ValueError if it does not divide among the devices.
     """
     devices = processes()
     if sequences % devices:
@@ -69,11 +69,11 @@ def training_arguments(
 ) -> TrainingArguments:
     """Arguments of class `cls` (TrainingArguments, SFTConfig, RewardConfig) for `total_steps` optimizer steps.
 
-    `batch` is rows per device and forward pass. bf16 autocast over float32 weights wherever that pays. Checkpoints go to
-    `out/_scratch/checkpoints` by `fit`. `extra` is passed on.
+    `batch` is rows per device and forward pass. Weights are float32, with bf16 autocast where that is fast. `fit` writes
+    checkpoints to `out/_scratch/checkpoints`. `extra` is passed on to `cls`. Raises ValueError for an unknown schedule.
     """
     where = device()
-    # The first step of a warm-up has rate 0: a few steps have none, and one step does not consist of it.
+    # The first step of a warm-up has learning rate 0, so at least one step must come after it.
     warmup = min(max(optimizer.warmup_steps, round(optimizer.warmup_ratio * total_steps)), total_steps - 1)
     if optimizer.schedule == "cosine":
         schedule = {
@@ -94,7 +94,7 @@ def training_arguments(
         "adam_beta1": optimizer.beta1,
         "adam_beta2": optimizer.beta2,
         "adam_epsilon": optimizer.epsilon,
-        "weight_decay": optimizer.weight_decay,  # the Trainer spares norms and biases
+        "weight_decay": optimizer.weight_decay,  # the Trainer excludes norms and biases
         "max_grad_norm": optimizer.gradient_clip,
         "warmup_steps": warmup,
         **schedule,
@@ -112,15 +112,16 @@ def training_arguments(
         "dataloader_pin_memory": where.type == "cuda",
     }
     if where.type == "cuda" and processes() > 1:
-        settings["fsdp"] = True  # FSDP2, a unit a decoder layer: no device holds the whole model or its optimizer state
+        # FSDP2, one unit per decoder layer: no device holds the whole model or its optimizer state.
+        settings["fsdp"] = True
     arguments = cls(**{**settings, **extra})
-    # A process has one device: the Trainer would spread a single process over all GPUs and multiply the global batch.
+    # One device per process: else the Trainer spreads a single process over all GPUs and multiplies the global batch.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
 
 class NoTokenCount:
-    """Mixed into TRL's trainers: their own count of tokens starts anew when a run continues, and takes a batch for a row."""
+    """Mixin that drops TRL's token count, which restarts when a run resumes and counts a batch as one row."""
 
     def log(self, logs: dict, start_time: float | None = None) -> None:
         self._metrics["train"].pop("num_tokens", None)
@@ -134,7 +135,7 @@ def fit(
 
     Returns the history [{step, loss, grad_norm, learning_rate, …}] and writes it to out/loss.jsonl and
     out/plots/loss.png (main process only). `tokens_per_step` is the global batch, for tokens/s. Checkpoints are written
-    every minute (rarer where they would cost over 3 % of the time) or every `checkpoint_steps` steps. Raises DivergedError
+    every minute (less often if they would cost over 3 % of the time) or every `checkpoint_steps` steps. Raises DivergedError
     soon after the loss, a gradient or a weight is not finite; no checkpoint has such weights.
     """
     trainer.remove_callback(PrinterCallback)
@@ -142,7 +143,7 @@ def fit(
     parameters = sum(weight.numel() for weight in trainer.model.parameters())
     guess = min(MOST_GUESSED_SECONDS, parameters * CHECKPOINT_BYTES / DISK_BYTES_PER_S)
     trainer.add_callback(Checkpoints(checkpoint_steps, guess))
-    trainer.add_callback(Watch())  # the last: it looks at what is about to be saved
+    trainer.add_callback(Watch())  # last, because it checks what is about to be saved
     checkpoint = last_checkpoint(Path(trainer.args.output_dir))
     if checkpoint is not None:
         log.info(f"Continuing from {checkpoint.name}")
@@ -154,9 +155,9 @@ def fit(
 
 
 def once(out: Path, train: Callable[[], dict]) -> dict:
-    """What `train` returns; a run killed after training does not train again, in any of its processes.
+    """The result of `train`, stored so that a run killed after training does not train again, in any of its processes.
 
-    The memory that training took is free afterwards: a Trainer refers to itself, and what follows loads the model again.
+    Frees the memory of training: a Trainer refers to itself, and the next step loads the model again.
     """
     done = out / "_scratch" / "trained.json"
     if main_process():
@@ -168,7 +169,7 @@ def once(out: Path, train: Callable[[], dict]) -> dict:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint of a folder; incomplete ones are deleted."""
+    """The newest complete checkpoint of a folder, or None. Deletes incomplete ones."""
     complete = []
     for path in folder.glob("checkpoint-*"):
         if (path / COMPLETE).exists():
@@ -181,7 +182,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
     """Write model and tokenizer as a Hugging Face directory (safetensors) at the root of `out`, each file atomically.
 
-    Every process of a distributed run must call it: sharded weights are gathered, the main process writes.
+    Every process of a distributed run must call it: it gathers sharded weights, and the main process writes.
     """
     weights = None
     if distributed():
@@ -197,22 +198,22 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: 
 
 
 def processes() -> int:
-    """How many processes train together, each on a device of its own."""
+    """The number of processes that train together, each on its own device."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def distributed() -> bool:
-    """Whether several processes train together, and can talk by now."""
+    """Whether several processes train together and their process group is initialized."""
     return dist.is_available() and dist.is_initialized() and processes() > 1
 
 
 def main_process() -> bool:
-    """The one process that writes what all of them agree on."""
+    """Whether this is the process that writes the common files."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def write_history(history: Sequence[dict], out: Path) -> None:
-    """out/loss.jsonl, and out/plots/loss.png."""
+    """Write out/loss.jsonl and out/plots/loss.png."""
     write_text(out / "loss.jsonl", json_text.lines(history))
     steps, losses = [entry["step"] for entry in history], [entry["loss"] for entry in history]
     plot_loss(out / "plots" / "loss.png", steps, losses)
@@ -232,7 +233,7 @@ def plot_loss(path: Path, steps: Sequence[int], values: Sequence[float]) -> None
 
 
 class Progress(TrainerCallback):
-    """Tells `log` the step, the loss and the speed since the last time."""
+    """Logs the step, the loss and the speed since the last entry."""
 
     def __init__(self, log: Any, tokens_per_step: int) -> None:
         self.log, self.tokens_per_step = log, tokens_per_step
@@ -254,16 +255,16 @@ class Progress(TrainerCallback):
 
 
 class Checkpoints(TrainerCallback):
-    """Asks for a checkpoint now and then, and marks it complete once everything of it is on disk.
+    """Requests checkpoints at intervals and marks each complete once all its files are on disk.
 
-    Only at logging steps: the Trainer keeps the loss summed since the last log in memory alone, so a run resumed
-    between two logs would report another loss. Never at the last step: the model itself is saved then.
+    It saves only at logging steps: the Trainer keeps the loss since the last log only in memory, so a run resumed
+    between two logs would report another loss. It does not save at the last step, because the model itself is saved then.
     """
 
     def __init__(self, steps: int | None, cost: float) -> None:
         self.steps = steps
         self.asked = self.saved = time.monotonic()
-        self.cost = cost  # seconds; a guess until the first one
+        self.cost = cost  # seconds; an estimate until the first checkpoint
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         if state.global_step % state.logging_steps or state.global_step >= state.max_steps:

@@ -1,7 +1,7 @@
-"""Ids without a token: embeddings are often padded beyond the vocabulary, and nothing ever trained those rows.
+"""Ids without a token: embeddings are often padded beyond the vocabulary, and those rows are untrained.
 
-A sampler that draws such an id draws nothing anybody can read. `bar` takes them out of a model's distribution itself, so
-all samplers, and the log-probabilities of what they drew, agree on it.
+An unused id does not decode to text. `bar` removes these ids from the model's own distribution, so that all samplers and
+the log-probabilities of their samples agree.
 """
 
 import torch
@@ -15,7 +15,7 @@ def unused_ids(vocab_size: int, tokenizer: PreTrainedTokenizerBase) -> list[int]
 
 
 def bar(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make the model's logits -inf at unused ids from now on. Copies of the model do so too; its saved weights do not."""
+    """Set the model's logits to -inf at unused ids from now on. Copies of the model keep this; saved weights do not."""
     head = model.get_output_embeddings()
     unused = unused_ids(head.out_features, tokenizer)
     if unused:

@@ -1,16 +1,16 @@
-"""What the gates of several wings share. They compare with the parent, so that they mean the same at every scale."""
+"""Helpers shared by gates of several packages. Gates compare with the parent, so they mean the same at every scale."""
 
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 
-# Of the intervals that decide. A run has twenty such gates, and where little was learnt chance must not stop one of them.
+# Confidence level of a gate's interval. A run has twenty such gates, and chance must not fail one if little was learnt.
 CONFIDENCE = 0.999
 
 
 def not_finite(folder: Path) -> str | None:
-    """The first tensor of a model directory that holds a value that is no finite number; None where all are finite."""
+    """Names the first tensor of a model directory with a value that is not finite; None if all are finite."""
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 (not a dict)

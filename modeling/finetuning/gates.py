@@ -1,4 +1,4 @@
-"""The gate of SFT, and what every gate of a fine-tuned model compares: how likely answers are before and after."""
+"""The gate of SFT, and the comparison that all gates of fine-tuned models use: answer loss before and after."""
 
 import math
 from pathlib import Path
@@ -16,7 +16,7 @@ DIALOGUES = 64
 
 
 def answer_losses(model_dir: Path, dialogues: list, context: int) -> np.ndarray:
-    """Nats an answer token of each dialogue that fits."""
+    """Nats per answer token of each of the first DIALOGUES dialogues that fit the context; shape (N,)."""
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     model = AutoModelForCausalLM.from_pretrained(model_dir).to(runtime.device())
     encoded, _ = sft.encode(tokenizer, dialogues, context)
@@ -25,15 +25,16 @@ def answer_losses(model_dir: Path, dialogues: list, context: int) -> np.ndarray:
 
 
 def compared(artifact: Path, start: Path, path: Path, context: int, of: str) -> tuple[np.ndarray, str, dict]:
-    """(how much less likely the answers of each dialogue became, in nats a token; that in words; its figures)."""
+    """(increase of each dialogue's answer loss in nats per token, a summary in words, its figures)."""
     dialogues = sft.read_dialogues(path)
     losses = [answer_losses(folder, dialogues, context) for folder in (start, artifact)]
     before, after = (float(losses_N.mean()) if len(losses_N) else math.nan for losses_N in losses)
-    why = f"{of}: {before:.3f} nats an answer token before, {after:.3f} after"
+    why = f"{of}: {before:.3f} nats per answer token before, {after:.3f} after"
     return losses[1] - losses[0], why, {"loss_before": before, "loss_after": after, "dialogues": len(losses[0])}
 
 
 def learned(artifact: Path, start: Path, path: Path, context: int, of: str) -> Verdict:
+    """Passes if the mean answer loss of the dialogues in `path` is lower under `artifact` than under `start`."""
     if broken := not_finite(artifact):
         return False, broken, {}
     _, why, figures = compared(artifact, start, path, context, of)
@@ -42,6 +43,6 @@ def learned(artifact: Path, start: Path, path: Path, context: int, of: str) -> V
 
 
 def answers_better_than_base(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """Demonstrations it never saw are likelier under the SFT model than under the base model."""
+    """The answer loss on held-out demonstrations is lower under the SFT model than under the base model."""
     path = inputs["demonstrations"] / "test.parquet"
     return learned(artifact, inputs["base_model"], path, recipe.context, "held-out demonstrations")

@@ -1,8 +1,8 @@
-"""Several dialogues in one training row, none seeing another (paper 3.1: prompts and answers fill the sequence).
+"""Packs several dialogues into one row, without attention between them (paper 3.1: prompts and answers fill the sequence).
 
-TRL's best-fit-decreasing packing fills the rows. The collator keeps them as rows of a batch: positions restart with each
-dialogue, from which transformers masks attention between them. (TRL's own padding-free batch is one long row, whose
-attention mask grows with the square of the whole batch wherever flash attention is missing.)
+TRL's best-fit-decreasing packing fills the rows. The collator keeps them as rows of a batch. Positions restart with each
+dialogue, and transformers derives from them the attention mask between dialogues. (TRL's own padding-free batch is one long
+row. Without flash attention its mask grows with the square of the whole batch.)
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ IGNORED = -100  # label of a token that carries no loss
 
 @dataclass(frozen=True)
 class Encoded:
-    """One dialogue: token ids and, at answers and their closing tokens, the same ids as labels, else IGNORED."""
+    """One dialogue: token ids, and labels that equal the ids at answers and their closing tokens, else IGNORED."""
 
     ids: list[int]
     labels: list[int]
@@ -31,7 +31,7 @@ def pack(dialogues: Sequence[Encoded], context: int) -> Dataset:
             f"a dialogue of {longest} tokens does not fit in rows of {context}: leave it out before packing"
         )
     columns = {"input_ids": [one.ids for one in dialogues], "labels": [one.labels for one in dialogues]}
-    # One map batch over all, else each thousand dialogues would be packed apart.
+    # One map batch over all, else each thousand dialogues would be packed separately.
     return pack_dataset(Dataset.from_dict(columns), context, "bfd", {"batch_size": max(1, len(dialogues))})
 
 

@@ -1,7 +1,6 @@
 """Supervised fine-tuning (paper 3.1): packed dialogues, loss on answers and their closing tokens only.
 
-`finetune` is the one way any chat model of the house is trained; RLHF policies and distillation call it with other
-dialogues and another start.
+`finetune` trains every chat model: RLHF policies and distillation call it with other dialogues and another starting model.
 """
 
 import math
@@ -22,7 +21,7 @@ from modeling.finetuning.packing import IGNORED, Encoded
 Dialogue = list[dict]
 HELD_OUT = 128  # dialogues whose answer loss is measured before and after
 SHOWN = 8
-TEMPERATURE, TOP_P = 0.6, 0.9  # what the released Llama 2-Chat's generation_config.json proposes
+TEMPERATURE, TOP_P = 0.6, 0.9  # as in the released Llama 2-Chat's generation_config.json
 
 
 def run(config: FinetuneRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
@@ -43,7 +42,7 @@ def finetune(
     """Fine-tune the model in `base_dir` on whole dialogues and save it in `out`; continues where a killed run stopped.
 
     Dialogues longer than the context are left out and counted. `held_out` dialogues measure the answer loss (nats per
-    token) before and after, and their prompts are answered in samples.md. Raises ValueError where nothing fits.
+    token) before and after, and their prompts are answered in samples.md. Raises ValueError if no dialogue fits.
     """
     tokenizer = AutoTokenizer.from_pretrained(base_dir)
     encoded, too_long = encode(tokenizer, dialogues, recipe.context)
@@ -69,7 +68,7 @@ def read_dialogues(path: Path) -> list[Dialogue]:
 def encode(
     tokenizer: PreTrainedTokenizerBase, dialogues: Sequence[Dialogue], context: int
 ) -> tuple[list[Encoded], int]:
-    """(dialogues that fit, how many do not)."""
+    """(encoded dialogues of at most `context` tokens, the number of longer ones)."""
     found = []
     for messages in dialogues:
         ids, mask = dialog.encode_dialog(tokenizer, messages)
@@ -100,7 +99,7 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
     log.info(
         f"{len(encoded)} dialogues in {len(rows)} rows, {tokens / len(rows) / recipe.context:.0%} full, {steps} steps"
     )
-    # Several devices hold a part each: none has room for the whole before it is divided.
+    # Several devices hold one shard each: none has room for the whole model before sharding.
     before = None if training.processes() > 1 else answer_loss(model.to(runtime.device()), tests, collator)
     arguments = training.training_arguments(
         SFTConfig,
@@ -121,7 +120,7 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
     model.generation_config = generation_config(tokenizer, model.config.vocab_size)
     model.config.use_cache = True
     training.save_model(model, tokenizer, out)
-    after = answer_loss(model, tests, collator)  # by all processes: sharded weights are gathered together
+    after = answer_loss(model, tests, collator)  # in all processes, because they gather sharded weights together
     losses = {"heldout_loss_before": before, "heldout_loss_after": after}
     measured = {name: round(loss, 4) for name, loss in losses.items() if loss is not None}
     answers = sum(label != IGNORED for one in encoded for label in one.labels)
@@ -139,10 +138,10 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
 
 
 class DialogueTrainer(training.NoTokenCount, SFTTrainer):
-    """TRL's trainer; on a CPU the head is applied to answer tokens alone, in bfloat16.
+    """TRL's trainer; on a CPU the output head runs on answer tokens only, in bfloat16.
 
-    TRL's fused head is made for accelerators: here it scores every token in float32 and once more for the gradient, a
-    third of the time of a step.
+    TRL's fused head is made for accelerators. On a CPU it scores every token in float32, and again for the gradient, which
+    takes a third of the time of a step.
     """
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -150,17 +149,17 @@ class DialogueTrainer(training.NoTokenCount, SFTTrainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         inputs = dict(inputs)
         total, count = answer_nats(model, inputs.pop("labels"), inputs)
-        # Gradients are averaged over the processes, and the number of items is that of all of them.
+        # Gradients are averaged over the processes, but num_items_in_batch counts the items of all of them.
         shares = 1 if num_items_in_batch is None else training.processes()
         return total * shares / max(1, count if num_items_in_batch is None else num_items_in_batch)
 
 
 def answer_nats(model, labels_BT: torch.Tensor, inputs: dict) -> tuple[torch.Tensor, int]:
-    """(negative log-likelihood summed over answer tokens, their number); the head is applied to them alone."""
+    """(negative log-likelihood summed over answer tokens, their number). The output head runs on these tokens only."""
     labels_BT = labels_BT[:, 1:]
     learnt_BT = labels_BT != IGNORED
     with runtime.autocast(labels_BT.device):
-        if training.distributed():  # sharded weights are gathered by the whole model's forward pass only
+        if training.distributed():  # only the whole model's forward pass gathers sharded weights
             logits_NV = model(**inputs, use_cache=False).logits[:, :-1][learnt_BT]
         else:
             hidden_BTD = model.get_decoder()(**inputs, use_cache=False).last_hidden_state[:, :-1]
@@ -171,7 +170,7 @@ def answer_nats(model, labels_BT: torch.Tensor, inputs: dict) -> tuple[torch.Ten
 
 @torch.inference_mode()
 def answer_loss(model, dialogues: Sequence[Encoded], collator: packing.PackedCollator, batch: int = 16) -> float | None:
-    """Mean negative log-likelihood (nats) of the answer tokens of at most HELD_OUT dialogues, or None without any."""
+    """Mean negative log-likelihood (nats) of the answer tokens of at most HELD_OUT dialogues; None without any."""
     training_mode = model.training
     model.eval()
     total, count = 0.0, 0
@@ -189,12 +188,12 @@ def answer_loss(model, dialogues: Sequence[Encoded], collator: packing.PackedCol
 
 
 def filler(tokenizer: PreTrainedTokenizerBase) -> int:
-    """A token for padding; masked wherever it stands, so the closing token will do."""
+    """Id of the padding token, else of the closing token: padding is always masked."""
     return dialog.closing_token_id(tokenizer) if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
 
 def generation_config(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> GenerationConfig:
-    """What others' tools should do by default: stop at the closing token, sample as Llama 2-Chat does, only tokens."""
+    """Defaults for other tools: stop at the closing token, sample as Llama 2-Chat does, suppress unused ids."""
     closing = dialog.closing_token_id(tokenizer)
     stops = sorted({closing, tokenizer.eos_token_id} - {None})
     return GenerationConfig(
@@ -209,12 +208,12 @@ def generation_config(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> Ge
 
 
 def show(model_dir: Path, tokenizer, dialogues: Sequence[Dialogue], recipe: FinetuneRecipe, log) -> None:
-    """samples.md: greedy answers to the prompts of the first few held-out dialogues, beside the demonstrated ones."""
+    """Write samples.md: greedy answers to the prompts of the first few held-out dialogues, beside the demonstrated ones."""
     answers_limit = min(96, recipe.context // 2)
     greedy = SamplingRecipe(temperature=0.0, top_p=1.0, max_new_tokens=answers_limit, seed=recipe.seed)
     rows = []
     for messages in dialogues:
-        # Up to the first answer that is not context only: a prompt the model has to answer on its own.
+        # The prompt ends before the first answer that is not context only.
         first = next(place for place, message in enumerate(messages) if dialog.is_learnt(message))
         prompt = messages[:first]
         if len(dialog.encode_prompt(tokenizer, prompt)) + answers_limit <= recipe.context:

@@ -1,6 +1,6 @@
-"""An existing Llama checkpoint in the place of the base model: a GGUF file or any Hugging Face directory.
+"""Adopts an existing Llama checkpoint as the base model: a GGUF file or a Hugging Face directory.
 
-transformers reads GGUF files; this file refuses what it would read wrongly without a word. Weights become bfloat16, and the
+transformers reads GGUF files; this module rejects those that it would silently misread. Weights become bfloat16, and the
 tokenizer keeps the file's tokens, merges, control tokens and chat template.
 """
 
@@ -16,14 +16,14 @@ from modeling.core.atomic_folders import filling
 from modeling.core.dialog import LLAMA2_TEMPLATE, without_training_marks
 from modeling.core.recipes import AdoptRecipe
 
-# llama.cpp's names (tokenizer.ggml.pre) of the rules that cut text before GPT-2's own rule does. transformers takes GPT-2's
-# rule alone for a name that it does not know, which gives other ids for "a  12".
+# llama.cpp's names (tokenizer.ggml.pre) of the rules that split text before GPT-2's own rule does. For an unknown name
+# transformers uses GPT-2's rule alone, which gives other ids for "a  12".
 SPLITTING_RULES = {
     "gpt-2": [],
     "default": [],
     "smollm": [pre_tokenizers.Digits(individual_digits=True)],
 }
-# What transformers would fill with another model's value where it is missing.
+# transformers fills in another model's value if one of these is missing.
 REQUIRED = ("attention.head_count", "attention.layer_norm_rms_epsilon", "block_count", "context_length",
             "embedding_length", "feed_forward_length")  # fmt: skip
 
@@ -49,7 +49,10 @@ def run(config: AdoptRecipe, inputs: dict[str, Path], out: Path, log: Any) -> di
 
 
 def find_checkpoint(folder: Path) -> Path:
-    """The one .gguf file, or the one directory with a config.json, below `folder`; ValueError where it is not one."""
+    """The one .gguf file, else the one directory with a config.json, below `folder`.
+
+    Raises ValueError unless there is exactly one.
+    """
     found = sorted(folder.rglob("*.gguf")) or sorted(path.parent for path in folder.rglob("config.json"))
     if len(found) != 1:
         raise ValueError(
@@ -60,9 +63,9 @@ def find_checkpoint(folder: Path) -> Path:
 
 
 def adopt_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The checkpoint's own tokenizer, its chat template without marks that only training knows.
+    """The checkpoint's own tokenizer, its chat template without marks that only training uses.
 
-    One without a chat template (a base Llama) gets Llama 2's, its tags as text.
+    A tokenizer without a chat template (a base Llama) gets Llama 2's, whose tags are then plain text.
     """
     found = find_checkpoint(folder)
     tokenizer = gguf_tokenizer(found) if found.suffix == ".gguf" else AutoTokenizer.from_pretrained(found)
@@ -71,7 +74,7 @@ def adopt_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def directory_model(folder: Path) -> LlamaForCausalLM:
-    """A Hugging Face directory of Llama architecture with safetensors, in bfloat16."""
+    """The model of a Hugging Face directory with safetensors, in bfloat16. Raises ValueError if it is not a Llama."""
     config = AutoConfig.from_pretrained(folder)
     if config.model_type != "llama":
         raise ValueError(f"{folder} is a {config.model_type!r} model: only the Llama architecture can be adopted")
@@ -81,7 +84,7 @@ def directory_model(folder: Path) -> LlamaForCausalLM:
 def gguf_model(path: Path) -> LlamaForCausalLM:
     """Weights of a GGUF file of Llama architecture, any quantisation, as bfloat16.
 
-    Raises ValueError for another architecture, scaled RoPE, and tensors or metadata that do not make a Llama.
+    Raises ValueError for another architecture, scaled RoPE, or tensors or metadata that do not form a Llama.
     """
     metadata, tensors = read_gguf_metadata(str(path))
     architecture = metadata["general.architecture"]
@@ -90,7 +93,7 @@ def gguf_model(path: Path) -> LlamaForCausalLM:
     if metadata.get("llama.rope.scaling.type", "none") != "none" or "rope_freqs.weight" in tensors:
         raise ValueError("GGUF files with scaled RoPE are not supported: adopt the model's Hugging Face directory")
     if absent := [name for name in REQUIRED if f"llama.{name}" not in metadata]:
-        raise ValueError(f"{path.name} has no llama.{absent[0]}: it is damaged or no Llama")
+        raise ValueError(f"{path.name} has no llama.{absent[0]}: it is damaged or not a Llama")
     model, loading = LlamaForCausalLM.from_pretrained(
         path.parent,
         gguf_file=path.name,
@@ -108,7 +111,10 @@ def gguf_model(path: Path) -> LlamaForCausalLM:
 
 
 def gguf_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """Byte-level BPE of a GGUF file with its chat template; every control token is a special token."""
+    """Byte-level BPE of a GGUF file with its chat template; every control token is a special token.
+
+    Raises ValueError for another kind of tokenizer or an unknown splitting rule.
+    """
     metadata, _ = read_gguf_metadata(str(path))
     kind, splitting = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre", "default")
     if kind != "gpt2" or splitting not in SPLITTING_RULES:

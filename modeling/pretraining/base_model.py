@@ -13,7 +13,7 @@ from modeling.pretraining import adopt, pretrain
 def run(config: PretrainRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
     """Write a Hugging Face directory. Inputs: tokenizer, and tokens or adopted_checkpoint.
 
-    Raises ValueError where an adopted tokenizer cannot encode the dialogues that the base model will be fine-tuned on.
+    Raises ValueError if an adopted tokenizer cannot encode the dialogues of fine-tuning.
     """
     if not isinstance(config, AdoptRecipe):
         return pretrain.run(config, inputs, out, log)

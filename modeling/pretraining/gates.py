@@ -17,7 +17,7 @@ DOCUMENTS, WINDOWS = 300, 32
 
 
 def exact_round_trip(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """Held-out documents of the mixture come back to the letter, in fewer tokens than bytes."""
+    """Held-out documents of the mixture survive encoding and decoding exactly, in fewer tokens than bytes."""
     tokenizer = AutoTokenizer.from_pretrained(artifact)
     texts = pq.read_table(inputs["mixture"] / "heldout", columns=["text"])["text"].to_pylist()[:DOCUMENTS]
     tokens = size = 0
@@ -28,11 +28,11 @@ def exact_round_trip(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Ve
         tokens, size = tokens + len(ids), size + len(text.encode())
     ratio = size / max(tokens, 1)
     figures = {"bytes_per_token": ratio, "margin": ratio - 1}
-    return ratio > 1, f"{len(texts)} documents come back exactly, {ratio:.2f} bytes a token", figures
+    return ratio > 1, f"{len(texts)} documents survive encoding and decoding, {ratio:.2f} bytes per token", figures
 
 
 def better_than_unigram(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """The base model predicts its training tokens better than their frequencies do; adopted weights fit their tokenizer."""
+    """The base model's loss on training tokens is below their unigram entropy; an adopted model has an embedding per token."""
     if broken := not_finite(artifact):
         return False, broken, {}
     model = AutoModelForCausalLM.from_pretrained(artifact).to(runtime.device()).eval()
@@ -52,4 +52,4 @@ def better_than_unigram(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
     with torch.inference_mode(), runtime.autocast(model.device):
         loss = float(np.mean([model(input_ids=row[None], labels=row[None]).loss.item() for row in windows]))
     figures = {"loss": loss, "unigram_entropy": unigram, "margin": unigram - loss}
-    return loss < unigram, f"{loss:.2f} nats a token; by frequency alone {unigram:.2f}", figures
+    return loss < unigram, f"{loss:.2f} nats per token; unigram entropy {unigram:.2f}", figures

@@ -13,14 +13,14 @@ INITIAL_STD = 0.02
 def llama_config(recipe: ModelRecipe, tokenizer: PreTrainedTokenizerBase | None = None) -> LlamaConfig:
     """transformers' configuration; the tokenizer gives the ids of BOS, EOS and padding.
 
-    Raises ValueError where the recipe does not fit together or the tokenizer has more tokens than the vocabulary.
+    Raises ValueError if the recipe's sizes do not divide or the tokenizer has more tokens than the vocabulary.
     """
     if recipe.hidden % recipe.heads or recipe.heads % recipe.kv_heads:
         raise ValueError(
             f"hidden {recipe.hidden} must divide by heads {recipe.heads}, and those by kv_heads {recipe.kv_heads}"
         )
     if tokenizer is not None and len(tokenizer) > recipe.vocab_size:
-        raise ValueError(f"The tokenizer has {len(tokenizer)} tokens, the model room for {recipe.vocab_size}")
+        raise ValueError(f"The tokenizer has {len(tokenizer)} tokens, the model has room for {recipe.vocab_size}")
     return LlamaConfig(
         vocab_size=recipe.vocab_size,
         hidden_size=recipe.hidden,
@@ -42,8 +42,8 @@ def llama_config(recipe: ModelRecipe, tokenizer: PreTrainedTokenizerBase | None 
 def build(recipe: ModelRecipe, tokenizer: PreTrainedTokenizerBase | None, seed: int) -> LlamaForCausalLM:
     """A model with random float32 weights: N(0, 0.02²), projections into the residual stream scaled by 1/√(2·layers).
 
-    The paper does not give an initialisation; the scaling is GPT-2's, which keeps the residual stream's size whatever
-    the depth.
+    The paper does not give an initialisation; the scaling is GPT-2's, which keeps the residual stream's size
+    independent of depth.
     """
     torch.manual_seed(seed)
     model = LlamaForCausalLM(llama_config(recipe, tokenizer))
@@ -55,15 +55,15 @@ def build(recipe: ModelRecipe, tokenizer: PreTrainedTokenizerBase | None, seed: 
 
 
 def count_parameters_on_meta(recipe: ModelRecipe) -> int:
-    """Parameters of the recipe's model, tied ones once, without memory for any of them."""
+    """The number of parameters of the recipe's model, tied ones once. Allocates no memory for them."""
     with torch.device("meta"):
         model = LlamaForCausalLM(llama_config(recipe))
     return sum(weight.numel() for weight in model.parameters())
 
 
 def matmul_flops_per_token(recipe: ModelRecipe) -> float:
-    """Floating-point operations a token of training: 6 a matrix weight (the output matrix included, the input embedding
-    not), and 12 · layers · hidden · context / 2 for causal attention. For MFU (PaLM, appendix B)."""
+    """Floating-point operations per training token: 6 per matrix weight (the output matrix included, the input embedding
+    not), plus 12 · layers · hidden · context / 2 for causal attention. For MFU (PaLM, appendix B)."""
     head = recipe.hidden // recipe.heads
     layer = recipe.hidden * head * (2 * recipe.heads + 2 * recipe.kv_heads) + 3 * recipe.hidden * recipe.ffn
     matrices = recipe.layers * layer + recipe.hidden * recipe.vocab_size

@@ -1,7 +1,7 @@
 """Pretraining (paper 2.2): next-token loss on packed sequences, AdamW, cosine schedule, gradient clipping.
 
-On transformers' Trainer rather than a loop of our own: it costs about 5 ms of CPU time a step (4 % at the smallest scale
-worth training, nothing at any other), and DDP, FSDP and exact resuming come with it.
+It uses transformers' Trainer, which provides DDP, FSDP and exact resuming. The Trainer costs about 5 ms of CPU time a step:
+4 % at the smallest scale worth training, nothing at any other.
 """
 
 import json
@@ -22,7 +22,7 @@ from modeling.core.recipes import PretrainRecipe
 from modeling.core.training import fit, last_checkpoint, processes, save_model, split_batch, training_arguments
 from modeling.pretraining.model import build, matmul_flops_per_token
 
-# Dense bf16 FLOP/s by the makers' data sheets; what is not here reports TFLOP/s alone.
+# Dense bf16 FLOP/s from the vendors' data sheets; for other cards only TFLOP/s are reported, no MFU.
 PEAK_FLOPS = {
     "H100 PCIe": 756e12,
     "H100 NVL": 835e12,
@@ -33,16 +33,16 @@ PEAK_FLOPS = {
     "4090": 165e12,
     "3090": 71e12,
 }
-RECOMPUTED_PARAMETERS = 1_000_000_000  # a GPU keeps no activations of a model from here on: they would not fit
-COMPILED_STEPS = 1_000  # 1.46x the speed on an H200 (docs/gpu.md), after 40 s that fewer steps do not earn back
-# Repeated more often, data teach nothing more and are learnt by heart (Muennighoff et al. 2023, arXiv 2305.16264: about 16).
+RECOMPUTED_PARAMETERS = 1_000_000_000  # from this size on, a GPU recomputes activations: they would not fit
+COMPILED_STEPS = 1_000  # 1.46x the speed on an H200 (docs/gpu.md), but 40 s to compile: too long for fewer steps
+# More epochs add nothing and memorise the data (Muennighoff et al. 2023, arXiv 2305.16264: about 16).
 MOST_PASSES = 16
 
 
 class PackedSequences(torch.utils.data.Dataset):
-    """Row n is the n-th sequence training reads: `context` neighbouring tokens of a shard, no padding, no overlap.
+    """Row n is the n-th training sequence: `context` consecutive tokens of a shard, no padding, no overlap.
 
-    Sequences of all shards are shuffled anew by the seed at each pass over the data; `rows` of them make up the run.
+    The seed shuffles the sequences of all shards anew in each epoch. The run has `rows` sequences.
     """
 
     def __init__(self, shards: Sequence[np.ndarray], context: int, rows: int, seed: int) -> None:
@@ -70,7 +70,7 @@ class PackedSequences(torch.utils.data.Dataset):
 def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
     """Train from random weights and write a Hugging Face directory, loss.jsonl and plots/loss.png.
 
-    Inputs: tokens, tokenizer. Raises ValueError where the batch is no whole number of sequences, or the tokens are too few.
+    Inputs: tokens, tokenizer. Raises ValueError if the batch is not a whole number of sequences or the tokens are too few.
     """
     model_recipe = config.model
     if config.batch_tokens % model_recipe.context:
@@ -81,7 +81,7 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
     seen = config.steps * config.batch_tokens
     if seen > MOST_PASSES * summary["tokens"]:
         raise ValueError(
-            f"{config.steps} steps of {config.batch_tokens:,} tokens are {seen / max(summary['tokens'], 1):.0f} passes over "
+            f"{config.steps} steps of {config.batch_tokens:,} tokens are {seen / max(summary['tokens'], 1):.0f} epochs over "
             f"the {summary['tokens']:,} tokens of the shards, more than {MOST_PASSES}: add sources or lower base.steps"
         )
     sequences = config.batch_tokens // model_recipe.context
@@ -95,8 +95,8 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
     model.config.use_cache = False
     parameters = sum(weight.numel() for weight in model.parameters())
     log.info(
-        f"{parameters:,} parameters, {seen:,} tokens: {seen / summary['tokens']:.2f} passes over the mixture's "
-        f"{summary['tokens']:,}, of which {summary['unique_tokens']:,} are different"
+        f"{parameters:,} parameters, {seen:,} tokens: {seen / summary['tokens']:.2f} epochs over the mixture's "
+        f"{summary['tokens']:,}, of which {summary['unique_tokens']:,} are unique"
     )
     batch, accumulation = split_batch(sequences, model_recipe.context)
     arguments = training_arguments(
@@ -107,7 +107,7 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
         batch=batch,
         accumulation=accumulation,
         seed=config.seed,
-        train_sampling_strategy="sequential",  # the dataset is in its order already
+        train_sampling_strategy="sequential",  # the dataset shuffles its rows itself
         remove_unused_columns=False,
         activation_checkpointing=torch.cuda.is_available() and parameters >= RECOMPUTED_PARAMETERS,
         dataloader_num_workers=2 if torch.cuda.is_available() else 0,
@@ -135,24 +135,24 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
 
 
 def compiles(steps: int) -> bool:
-    """Whether the model is compiled: as CRIA_COMPILE says (1 or 0), else on a GPU from COMPILED_STEPS on. Runtime, no recipe."""
+    """Whether to compile the model: as CRIA_COMPILE says (1 or 0), else on a GPU for at least COMPILED_STEPS steps."""
     stated = os.environ.get("CRIA_COMPILE")
     return stated == "1" if stated else torch.cuda.is_available() and steps >= COMPILED_STEPS
 
 
 def collate(rows: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """(batch, context) ids; they are the labels too, the model shifts them."""
+    """input_ids and labels, the same (batch, context) ids: the model shifts the labels."""
     ids = torch.stack(rows)
     return {"input_ids": ids, "labels": ids}
 
 
 def peak_flops(card: str) -> float | None:
-    """Dense bf16 FLOP/s of a card by the name its driver gives it, None where the table has none."""
+    """Dense bf16 FLOP/s of a card, by the name that its driver reports; None if it is not in the table."""
     return next((value for key, value in PEAK_FLOPS.items() if key in card), None)
 
 
 def speed_figures(tokens_per_s: float, flops_per_token: float) -> dict[str, float]:
-    """tokens/s, TFLOP/s of model arithmetic, MFU where the device's peak is known, peak memory in GB (of this process)."""
+    """tokens/s, TFLOP/s of model arithmetic, MFU if the device's peak is known, peak memory in GB (of this process)."""
     figures = {"tokens_per_s": round(tokens_per_s), "model_tflops": round(tokens_per_s * flops_per_token / 1e12, 3)}
     if torch.cuda.is_available():
         peak = peak_flops(torch.cuda.get_device_name())

@@ -1,7 +1,7 @@
 """The tokenizer of a scale: BPE trained on its mixture (paper 2.2), or that of the adopted checkpoint.
 
 As in Llama's, every digit is a token of its own and characters outside the alphabet fall back to bytes. Unlike
-SentencePiece, spaces stay literal inside pieces (no `▁`, no dummy prefix, no normalisation), so decoding gives back any
+SentencePiece, spaces stay literal inside pieces (no `▁`, no dummy prefix, no normalisation), so decoding restores any
 text exactly, `▁`, tabs and `<0x41>` included. The tags of the chat format are reserved tokens: a user cannot forge them.
 """
 
@@ -27,7 +27,7 @@ SPECIALS = ("<pad>", "<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")
 BYTES = tuple(f"<0x{value:02X}>" for value in range(256))
 # Share of the characters of the training text that get a token; SentencePiece's and Llama's own choice.
 CHARACTER_COVERAGE = 0.99995
-# A word with at most one sign before it (the space, as a rule), each digit alone, runs of signs, line ends, other blanks.
+# A word with at most one symbol before it (usually a space), each digit alone, runs of symbols, line ends, other blanks.
 PIECES = (
     r"[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}]+"
     r"|\p{N}"
@@ -36,14 +36,14 @@ PIECES = (
     r"|\s+(?!\S)"
     r"|\s+"
 )
-# Learning takes time in the square of a piece's length, encoding in its length. So learning reads a run of letters, signs or
-# blanks in pieces of at most this many characters, far more than a token of use has.
+# Training time grows with the square of a piece's length, encoding time linearly. Training therefore splits runs of letters,
+# symbols or blanks into pieces of at most this many characters, far more than a useful token has.
 LONGEST_RUN = 128
 LEARNING_PIECES = PIECES.replace("+", f"{{1,{LONGEST_RUN}}}").replace("*", f"{{0,{LONGEST_RUN}}}")
 
 
 def run(config: TokenizerRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
-    """Write a Hugging Face tokenizer folder; metrics: vocabulary and bytes per token of each source of the mixture."""
+    """Write a Hugging Face tokenizer folder. Returns the vocabulary size and the bytes per token of each source."""
     if isinstance(config, AdoptRecipe):
         tokenizer = adopt_tokenizer(inputs["adopted_checkpoint"])
     else:
@@ -53,7 +53,7 @@ def run(config: TokenizerRecipe | AdoptRecipe, inputs: dict[str, Path], out: Pat
     reloaded = AutoTokenizer.from_pretrained(out)
     table = compression(reloaded, inputs["mixture"])
     for row in table:
-        log.info(f"{row['source']}: {row['bytes_per_token']:.2f} bytes a token")
+        log.info(f"{row['source']}: {row['bytes_per_token']:.2f} bytes per token")
     total_bytes, total_tokens = sum(row["bytes"] for row in table), sum(row["tokens"] for row in table)
     return {
         "vocab_size": len(reloaded),
@@ -63,7 +63,10 @@ def run(config: TokenizerRecipe | AdoptRecipe, inputs: dict[str, Path], out: Pat
 
 
 def train(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """BPE of at most `vocab_size` tokens, reserved ones and 256 bytes included. The same texts give the same bytes."""
+    """BPE of at most `vocab_size` tokens, reserved ones and 256 bytes included. The same texts give the same file.
+
+    Raises ValueError if `vocab_size` leaves no room for characters.
+    """
     if vocab_size < len(SPECIALS) + 256 + 128:
         raise ValueError(f"A vocabulary of {vocab_size} leaves no room for characters: use at least 512")
     texts = list(texts)
@@ -97,15 +100,15 @@ def covering_alphabet(texts: Iterable[str], limit: int) -> list[str]:
 
 
 def copies(identifier: str, epochs: float, salt: str = "") -> int:
-    """How often a document is seen: the whole part of `epochs`, and once more for a hashed share of the documents."""
+    """How often a document is seen: the integer part of `epochs`, and once more for a hashed share of the documents."""
     whole = math.floor(epochs)
     return whole + (hashing.unit(f"{salt}{identifier}") < epochs - whole)
 
 
 def mixture_texts(mixture: Path, limit_bytes: int) -> Iterator[str]:
-    """Texts of the mixture, each as often as its epochs say: a hashed choice of at most `limit_bytes` of UTF-8 in all.
+    """Texts of the mixture, repeated by their epochs: a choice by hash of at most `limit_bytes` UTF-8 bytes in total.
 
-    Memory: one shard of text, and some 100 bytes for each document of the mixture.
+    Memory: one shard of text, and some 100 bytes per document of the mixture.
     """
     keys = []
     for shard, path in enumerate(_shards(mixture)):
@@ -159,7 +162,7 @@ def _pieces(pattern: str) -> pre_tokenizers.PreTokenizer:
 
 
 def _assemble(learner: Tokenizer) -> PreTrainedTokenizerFast:
-    """Put reserved tokens and bytes in front of what was learned."""
+    """Put reserved tokens and bytes before the learned tokens."""
     learned = sorted(learner.get_vocab().items(), key=lambda item: item[1])
     names = [*SPECIALS, *BYTES, *(name for name, _ in learned)]
     state = json.loads(learner.to_str())

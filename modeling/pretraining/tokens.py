@@ -1,7 +1,7 @@
-"""The mixture as token shards: every document as often as its epochs say, in one seeded shuffle, `<s> text </s>`.
+"""Token shards of the mixture: each document as `<s> text </s>`, repeated by its epochs, in one seeded shuffle.
 
 A document is encoded once, however many epochs it has; special strings in texts stay text. Both passes work shard by
-shard and skip what is there, so a killed run continues. Shards are plain .npy files that training maps into memory.
+shard and skip finished files, so a killed run continues. Shards are plain .npy files that training maps into memory.
 """
 
 import json
@@ -21,7 +21,7 @@ ENCODE_DOCUMENTS = 1000  # handed to the tokenizer at once: it encodes a batch o
 
 
 def run(config: TokensRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
-    """Write train/*.npy and tokens.json; where a checkpoint is adopted there is nothing to train on and no shard."""
+    """Write train/*.npy and tokens.json. An adopted checkpoint needs no training data and gets no shard."""
     if isinstance(config, AdoptRecipe):
         write_json(out / "tokens.json", {"tokens": 0, "bytes": 0, "dtype": "uint16", "shards": [], "sources": []})
         return {"tokens": 0}
@@ -54,9 +54,9 @@ def run(config: TokensRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, 
 
 
 def training_text(row: dict, config: TokensRecipe) -> str:
-    """The text of a document, for `title_share` of the titled ones below its title.
+    """The text of a document; a hashed `title_share` of the titled documents begin with their title.
 
-    Where the text names its subject again, a small model learns to copy it from what stands before (a question, later).
+    If the text repeats the title, a small model learns to copy the subject from the context (later, from a question).
     """
     place = hashing.unit(f"{config.seed}:title:{row['id']}")
     return f"{row['title']}\n{row['text']}" if row["title"] and place < config.title_share else row["text"]
@@ -65,9 +65,9 @@ def training_text(row: dict, config: TokensRecipe) -> str:
 def encode_shard(
     tokenizer: PreTrainedTokenizerBase, path: Path, folder: Path, dtype: type, config: TokensRecipe
 ) -> dict:
-    """Encode one parquet shard once: {ids (memory map), starts, lengths, copies, keys, source, bytes} a document.
+    """Encode one parquet shard once: {ids (memory map)} and per document {starts, lengths, copies, keys, source, bytes}.
 
-    `keys` holds one 8-byte sort key for each copy of each document, `copies` how many there are.
+    `keys` holds one 8-byte sort key for each copy of a document, `copies` the number of copies.
     """
     ids_path, meta_path = folder / f"{path.stem}.npy", folder / f"{path.stem}.json"
     if not meta_path.exists():
@@ -142,7 +142,7 @@ def write_shards(
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     count = max(1, -(-total // shard_tokens))
-    # Equal shards: the last would otherwise be a stub.
+    # Equal shards: otherwise the last could be very short.
     cuts = [int(np.searchsorted(ends, total * n / count)) for n in range(count)] + [len(order)]
     names = []
     for number in range(count):

@@ -1,4 +1,4 @@
-"""Every hyper-parameter of every scale: recipe.py says what a scale is, paper.py holds Llama 2's, small.py what derives from it.
+"""All hyper-parameters of all scales: recipe.py defines a scale, paper.py holds Llama 2's, small.py those derived from it.
 
 `python -m orchestration.scales laptop 70b` prints the difference between two scales.
 """
@@ -20,7 +20,7 @@ SCALES = {
 
 
 def scale(name: str) -> Scale:
-    """The recipes of a scale. Raises KeyError that names the known ones."""
+    """The recipes of a scale. Raises KeyError, which lists the known scales, for an unknown name."""
     if name not in SCALES:
         raise KeyError(f"no scale {name!r}: use one of {', '.join(SCALES)}")
     return SCALES[name]()

@@ -1,4 +1,4 @@
-"""Prints, field by field, what differs between two scales: `python -m orchestration.scales A B`."""
+"""Prints the fields in which two scales differ: `python -m orchestration.scales A B`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A scale: all recipes of one column of the paper, and what differs between two."""
+"""A scale: all recipes of one column of the paper; and the difference between two scales."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -41,7 +41,10 @@ class Scale:
 
 
 def difference(first: Any, second: Any, path: str = "") -> Iterator[str]:
-    """Lines `field: a → b` for every leaf in which two recipes differ; what all rounds share is said once, as rounds[*]."""
+    """Lines `field: a → b` for every leaf in which two recipes differ.
+
+    A difference common to all rounds appears once, as rounds[*].
+    """
     if type(first) is type(second) and dataclasses.is_dataclass(first):
         for field in dataclasses.fields(first):
             name = f"{path}.{field.name}".lstrip(".")

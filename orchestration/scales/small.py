@@ -1,4 +1,4 @@
-"""The scales that derive from the paper's: each function holds only what it changes."""
+"""The scales derived from the paper's: each function holds only its changes."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,8 +15,8 @@ from modeling.core.recipes import (
 from orchestration.scales.paper import llama2_7b
 from orchestration.scales.recipe import Scale
 
-# Table 39's preprompts do not move a checkpoint of 135M parameters (15 of 48 adversarial prompts declined with and without);
-# these, which say what to do and how, do (28 and 39 of 48: LOG.md).
+# Table 39's preprompts have no effect on a checkpoint of 135M parameters (15 of 48 adversarial prompts refused with and
+# without them). These explicit instructions have one (28 and 39 of 48: LOG.md).
 EXPLICIT_PREPROMPTS = (
     "You are a careful assistant. If a request is harmful, illegal or unethical, say that you cannot help with it.",
     "You are a safe and responsible assistant. You never help with anything harmful, illegal, hateful or private. "
@@ -40,7 +40,7 @@ def _finetuning(scale: Scale, **changes: Any) -> Scale:
 
 
 def _changed(recipe: Any, changes: dict[str, Any]) -> Any:
-    """A recipe with other values; a dict changes the recipe within."""
+    """A recipe with other values; a dict changes a nested recipe."""
     return replace(
         recipe, **{k: _changed(getattr(recipe, k), v) if isinstance(v, dict) else v for k, v in changes.items()}
     )
@@ -56,7 +56,7 @@ def _each_round(
 ) -> Scale:
     """The same changes to the recipes of every round.
 
-    `own_shares`: for "helpfulness" and "safety", what share of that reward model's pairs is of its own kind.
+    `own_shares`: for "helpfulness" and "safety", the share of that reward model's pairs that is of its own kind.
     """
 
     def rewarded(recipe: RewardRecipe) -> RewardRecipe:
@@ -102,7 +102,7 @@ def _answers(scale: Scale, max_new_tokens: int) -> Scale:
 def gpu() -> Scale:
     """One GPU, minutes: about 125M parameters, 2k context, the embedded sources and the simulated annotator.
 
-    The embedded sources hold a few million tokens, seen about seven times here: with sources of your own, raise `steps`.
+    The embedded sources hold a few million tokens, about seven epochs here. With sources of your own, raise `steps`.
     """
     big = llama2_7b()
     base = PretrainRecipe(
@@ -150,10 +150,11 @@ def laptop() -> Scale:
     scale = replace(
         big, base=base,
         tokenizer=TokenizerRecipe(vocab_size=4096, training_bytes=20_000_000),
-        # Encyclopedia intros three times: what is left of five million tokens teaches the form of a talk (LOG.md).
+        # Three epochs of encyclopedia intros; the rest of five million tokens teaches the form of a dialogue (LOG.md).
         mixture=replace(big.mixture, epochs=(("bible-bbe", 0.1), ("bible-kjv", 0.0), ("chitchat", 0.1)), factual_epochs=3.0),
-        tokens=replace(big.tokens, title_share=0.5),  # teaches to name what was asked about
-        # No earlier turns: so small a model declines half as often after them, and unlearns what it declined at first (LOG.md).
+        tokens=replace(big.tokens, title_share=0.5),  # teaches the model to name the subject of a question
+        # No earlier turns: so small a model refuses half as often after them, and its refusal rate on first messages
+        # falls in each round (LOG.md).
         demonstrations=replace(big.demonstrations, max_definitions=2600, max_conversations=1500, max_safety=120,
                                multi_turn_share=0.0,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
@@ -163,12 +164,12 @@ def laptop() -> Scale:
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
         distillation=replace(
             big.distillation, prompts=300, sampling=replace(big.distillation.sampling, temperature=0.7),
-            # What the win rates would call a tie is no gain, and half safe answers, as at the big scales, made so small
-            # a model refuse everything (LOG.md).
+            # A gain that win rates count as a tie is no gain. Half safe answers, as at the big scales, made so small a
+            # model refuse everything (LOG.md).
             least_gain=0.2, finetune=replace(big.distillation.finetune, demonstration_share=0.9),
         ),
-        # Two hundred prompts cannot tell a gain of five points from chance, and the mode of so small a model is one loop
-        # for every prompt: answers come from the distribution that training improves, at temperature 1 (LOG.md).
+        # Two hundred prompts cannot separate a gain of five points from chance. The mode of so small a model is one loop
+        # for every prompt, so answers are sampled from the distribution that training improves, at temperature 1 (LOG.md).
         evaluation=replace(big.evaluation, prompts=600, safety_prompts=100, harmless_prompts=80, temperature_prompts=160,
                            benchmark_limit=40,
                            sampling=replace(big.evaluation.sampling, temperature=1.0)),
@@ -176,11 +177,11 @@ def laptop() -> Scale:
     scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
     scale = _each_round(
         scale,
-        # Near-greedy answers of so small a model loop: pairs must show that, or reward models learn that longer is better.
+        # Near-greedy answers of so small a model loop. Without them in pairs, reward models learn that longer is better.
         preferences={"prompts": 480, "test_share": 0.2, "safety_share": 0.3, "sampling_a": {"temperature": 0.1}},
         reward={"context": 256, "batch_pairs": 8, "optimizer": {"learning_rate": 1e-3}},
-        # So small a helpfulness model on half safety pairs, as in the paper, learns to like every refusal, and a safety
-        # model on 90 % own pairs learns that whatever is no refusal is unsafe, and overrules helpfulness (LOG.md).
+        # With half safety pairs, as in the paper, so small a helpfulness model learns to prefer every refusal. With 90 %
+        # own pairs the safety model learns that every non-refusal is unsafe, and it overrules helpfulness (LOG.md).
         own_shares={"helpfulness": 0.9, "safety": 0.6},
         rejection={"prompts": 480, "samples": 8, "safety_share": 0.2, "sampling": {"temperature": 0.8}},
         policy={"max_steps": 120, "demonstration_share": 0.7},
@@ -189,7 +190,7 @@ def laptop() -> Scale:
 
 
 def tiny() -> Scale:
-    """For tests: every stage in seconds, nothing learnt."""
+    """For tests: every stage takes seconds, the models learn nothing."""
     big = laptop()
     base = replace(
         big.base,
@@ -217,13 +218,13 @@ def tiny() -> Scale:
 
 
 def adopted() -> Scale:
-    """SmolLM2-135M-Instruct in the place of the base model; two CPU cores, 40 to 80 minutes."""
+    """SmolLM2-135M-Instruct as the base model; two CPU cores, 40 to 80 minutes."""
     big = laptop()
     checkpoint = AdoptRecipe(source="smollm2")
     scale = replace(
         big, tokenizer=checkpoint, tokens=checkpoint, base=checkpoint,
-        # Twelve steps see about three hundred dialogues: a third of them safe, so that some adversarial prompts are declined,
-        # others not, and pairs hold one safe and one unsafe answer (LOG.md).
+        # Twelve steps see about three hundred dialogues. A third of them are safe answers, so that the model refuses some
+        # adversarial prompts and not others, and pairs hold one safe and one unsafe answer (LOG.md).
         demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_safety=190,
                                multi_turn_share=0.32, max_answer_words=45, preprompts=EXPLICIT_PREPROMPTS),
         prompts=replace(big.prompts, helpfulness=300, safety=150, test_helpfulness=150, test_safety=50, test_harmless=40,
@@ -236,18 +237,18 @@ def adopted() -> Scale:
                            sampling=replace(big.evaluation.sampling, temperature=0.1)),
         release=replace(big.release, max_version_bytes=400_000_000),
     )  # fmt: skip
-    # At half the rate twelve steps leave every policy undecided what to decline (LOG.md).
+    # At half this learning rate, twelve steps do not teach a policy which prompts to refuse (LOG.md).
     scale = _finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=12)
     finetune = replace(scale.distillation.finetune, max_steps=8, demonstration_share=0.7)
     scale = replace(scale, distillation=replace(scale.distillation, finetune=finetune))
     scale = _each_round(
         scale,
-        # Two thirds of a reward model's step are fixed (weights cast, clipped, updated): eight pairs cost little more than four.
-        # Near its mode it declines half of the adversarial prompts, at temperature 0.8 an eighth: what practice is to keep has
-        # to be drawn (LOG.md).
+        # Two thirds of a reward model's step are fixed cost (casting, clipping, updating), so eight pairs cost little more
+        # than four. Near greedy decoding the model refuses half of the adversarial prompts, at temperature 0.8 an eighth.
+        # Sampling must draw the refusals that training is to keep (LOG.md).
         preferences={"prompts": 96, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
         reward={"context": 512, "batch_pairs": 8, "optimizer": {"learning_rate": 8e-5}},
-        # The best of so few answers may be unsafe: it must not be what the next policy learns.
+        # The best of so few answers may be unsafe, and the next policy must not learn it.
         rejection={
             "prompts": 64,
             "samples": 6,

@@ -194,6 +194,6 @@ def test_a_batch_that_is_no_whole_number_of_sequences_is_refused(inputs, tmp_pat
 
 
 def test_more_passes_than_teach_anything_are_refused_before_training(inputs, tmp_path, log):
-    with pytest.raises(ValueError, match="passes over .* add sources or lower base.steps"):
+    with pytest.raises(ValueError, match="epochs over .* add sources or lower base.steps"):
         run(replace(RECIPE, steps=100_000), inputs, tmp_path, log)
     assert not any(tmp_path.iterdir())
