@@ -3,7 +3,8 @@
 RLHF trains on the harmless ones too: without pairs in which a refusal of a harmless request loses, safety RLHF teaches
 a small model to refuse everything. No prompt is among the demonstrations: the entity of a prompt belongs to one part
 of the split (modeling/dialogues/splits.py). `reference` is the true answer, or "" if unknown; the simulated annotator
-reads it, the judge does not. `question` is the prompt as it stands alone: a follow-up includes the question before it.
+may read it, the judge may not. `question` is the prompt as it stands alone; in a follow-up it includes the question
+before it.
 """
 
 import collections

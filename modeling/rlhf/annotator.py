@@ -23,7 +23,7 @@ GAPS = {SIGNIFICANT: 0.25, BETTER: 0.14, SLIGHT: 0.06}
 TASTE = 0.03
 
 # Weights of the components of a helpful answer, summing to 1. Without a reference, the others are scaled up to 1.
-# Content outweighs form: otherwise reward models learn form alone, and policies trained on them drift off topic.
+# Content outweighs form: otherwise reward models learn form alone, and policies trained on them drift.
 HELPFUL_WEIGHTS = {"overlap": 0.50, "subject": 0.25, "ended": 0.125, "length": 0.125}
 # Overlap (F1) that earns full credit: about what a true answer in other words reaches. Credit grows with the square
 # root, so that the first shared words separate two weak answers.

@@ -1,7 +1,8 @@
 """The policy of an RLHF round (paper 3.2.3): the base model fine-tuned anew on the best samples of the round.
 
 Every version starts from the base model and takes the same number of steps, so that versions are comparable.
-Demonstrations are mixed in. The paper leaves this open: it fine-tunes "similar to SFT" without naming the data.
+Demonstrations are mixed in. The paper leaves this open: it fine-tunes "similar to SFT" and does not say whether
+demonstrations stay.
 """
 
 from pathlib import Path
