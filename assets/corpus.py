@@ -14,15 +14,16 @@ sources = _corpus(
 )  # fmt: skip
 benchmarks = Stage(
     "benchmarks", "data_cleaning.sources.fetch", "corpus", None, lambda s: SourcesRecipe(s.using("benchmarks")), "2.3",
-    "Labelled benchmark questions, pinned; the corpus is cleaned of them and every model is scored on them.",
+    "Labelled benchmark questions, pinned; the corpus is decontaminated against them and models are scored on them.",
 )  # fmt: skip
 dialogues = Stage(
-    "dialogues", "data_cleaning.sources.fetch", "corpus", None, lambda s: SourcesRecipe(s.using("dialogues", "prompts")), "3.1",
-    "Human conversations, human-scored answers and adversarial prompts for the alignment half, pinned.",
+    "dialogues", "data_cleaning.sources.fetch", "corpus", None,
+    lambda s: SourcesRecipe(s.using("dialogues", "prompts")), "3.1",
+    "Human conversations, human-scored answers and adversarial prompts for fine-tuning, RLHF and the judge, pinned.",
 )  # fmt: skip
 documents = _corpus(
     "documents", "reading.extract", lambda s: s.corpus.extract, "2.1",
-    "Documents read out of the raw files; what cannot be read is quarantined with file, offset and error.",
+    "Documents extracted from the raw files; what cannot be read is quarantined with file, offset and error.",
     sources=sources,
 )  # fmt: skip
 language = _corpus(
@@ -32,7 +33,7 @@ language = _corpus(
 )  # fmt: skip
 quality = _corpus(
     "quality", "filters.quality", lambda s: s.corpus.quality, "2.1",
-    "Documents that pass the Gopher, C4 and FineWeb rules; the rest kept aside with rule and measured value.",
+    "Documents that pass the Gopher, C4 and FineWeb rules; dropped ones are stored with rule and measured value.",
     language=language,
 )  # fmt: skip
 pii = _corpus(
@@ -42,7 +43,7 @@ pii = _corpus(
 )  # fmt: skip
 deduplicated = _corpus(
     "deduplicated", "dedup.stage", lambda s: s.corpus.dedup, "2.1",
-    "Exact and MinHash duplicates removed; each dropped document names the one that stayed.",
+    "Exact and MinHash duplicates removed; each dropped document names the one that was kept.",
     pii=pii,
 )  # fmt: skip
 decontaminated = _corpus(
@@ -52,7 +53,7 @@ decontaminated = _corpus(
 )  # fmt: skip
 corpus_report = _corpus(
     "corpus_report", "report.stage", lambda s: s.corpus.report, "4.1",
-    "What each step kept and dropped: flow, languages, reasons with samples.",
+    "Documents that each step kept and dropped: flow, languages, reasons with samples.",
     documents=documents, language=language, quality=quality, pii=pii, deduplicated=deduplicated,
     decontaminated=decontaminated,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Evaluation (paper 2.3, 3.4, 4.4): apart from training, so that a failing evaluation never loses a model."""
+"""Evaluation (paper 2.3, 3.4, 4.4): separate from training, so that a failing evaluation never loses a model."""
 
 from assets.corpus import benchmarks, dialogues
 from assets.finetuning import prompts, sft_model
@@ -17,12 +17,12 @@ versions = {f"policy_{i + 1}": r.policy for i, r in enumerate(rounds)}
 
 bits_per_byte = _evaluation(
     "bits_per_byte", "modeling.evaluation.bits_per_byte", "2.2, Figure 5",
-    "Bits per byte on held-out text by source, beside general compressors given the same training text.",
+    "Bits per byte on held-out text by source, compared with general compressors given the same training text.",
     mixture=mixture, base_model=base_model,
 )  # fmt: skip
 benchmark_scores = _evaluation(
     "benchmark_scores", "modeling.evaluation.benchmarks", "2.3",
-    "Academic benchmarks from local files through lm-eval, against chance.",
+    "Academic benchmarks from local files through lm-eval, compared with chance.",
     base_model=base_model, sft_model=sft_model, chat_model=chat_model, benchmarks=benchmarks,
 )  # fmt: skip
 judge = _evaluation(
@@ -32,7 +32,7 @@ judge = _evaluation(
 )  # fmt: skip
 fitted_judge = _evaluation(
     "fitted_judge", "modeling.evaluation.judge.stage", "3.4",
-    "The independent judge: probes on human harm and refusal labels, and how far to trust them.",
+    "The independent judge: probes on human harm and refusal labels, with their agreement on held-out labels.",
     judge=judge, dialogues=dialogues, prompts=prompts,
 )  # fmt: skip
 generations = _evaluation(
@@ -48,13 +48,13 @@ win_rates = _evaluation(
 )  # fmt: skip
 temperature_curve = _evaluation(
     "temperature_curve", "modeling.evaluation.temperature", "3.3, Figure 8",
-    "Win rates against SFT by sampling temperature: rounds narrow what a policy says.",
+    "Win rates against SFT by sampling temperature: the effect of RLHF on the diversity of answers.",
     prompts=prompts, sft_model=sft_model, policy_5=v5.policy, ppo_policy=ppo_policy, chat_model=chat_model,
     judge=judge, fitted_judge=fitted_judge, helpfulness_reward_model=v5.helpfulness_reward_model,
 )  # fmt: skip
 safety_rates = _evaluation(
     "safety_rates", "modeling.evaluation.safety_rates", "4.4, 4.2.3",
-    "Violations on adversarial prompts and false refusals on harmless ones, by version and risk category.",
+    "Violation rates on adversarial prompts and false refusal rates on harmless ones, by version and risk category.",
     generations=generations, judge=judge, fitted_judge=fitted_judge, safety_reward_model=v5.safety_reward_model,
 )  # fmt: skip
 reward_report = _evaluation(

@@ -11,7 +11,7 @@ def _finetuning(key, module, recipe, paper, description, **inputs) -> Stage:
 
 demonstrations = _finetuning(
     "demonstrations", "dialogues.demonstrations", lambda s: s.demonstrations, "3.1",
-    "Prompts with good answers, from sources with a stated licence, split by id from all later prompts.",
+    "Prompts with real answers from sources with a stated licence, disjoint by entity from all later prompts.",
     mixture=mixture, dialogues=dialogues,
 )  # fmt: skip
 prompts = _finetuning(

@@ -13,14 +13,14 @@ def _pretraining(key, module, recipe, paper, description, **inputs) -> Stage:
 
 
 def _adopted(settings) -> SourcesRecipe:
-    """The pinned checkpoint where the scale adopts one, else no source at all."""
+    """The pinned checkpoint if the scale adopts one, else no sources."""
     base = settings.base
     chosen = (s for s in settings.using("checkpoint") if isinstance(base, AdoptRecipe) and s.name == base.source)
     return SourcesRecipe(tuple(chosen))
 
 
 def _mixture(settings) -> MixtureRecipe:
-    """The scale's, with the epochs of the sources that the table calls factual and the scale does not name."""
+    """The scale's mixture; sources that the table marks factual and the scale does not name get `factual_epochs`."""
     recipe = settings.mixture
     named = dict(recipe.epochs)
     factual = [source.name for source in settings.sources if source.factual and source.name not in named]
@@ -34,7 +34,7 @@ mixture = _pretraining(
 )  # fmt: skip
 adopted_checkpoint = _pretraining(
     "adopted_checkpoint", "data_cleaning.sources.fetch", _adopted, "departure",
-    "An existing Llama checkpoint, pinned, where the scale adopts one; empty where it pretrains its own.",
+    "An existing Llama checkpoint, pinned, if the scale adopts one; empty if it pretrains its own.",
 )  # fmt: skip
 tokenizer = _pretraining(
     "tokenizer", "modeling.pretraining.tokenizer", lambda s: s.tokenizer, "2.2",

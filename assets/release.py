@@ -12,13 +12,13 @@ from release.recipes import ReleaseRecipe
 
 
 def _release(settings) -> ReleaseRecipe:
-    """The scale's, with the licences of all sources: a corrected one makes a new model card, and nothing else anew."""
+    """The scale's release recipe with the licences of all sources: a corrected licence remakes the bundle alone."""
     return replace(settings.release, licenses=stated(settings.sources))
 
 
 bundle = Stage(
     "bundle", "release.export", "release", SCALE, _release, "A.7, Table 52",
-    "The released model: safetensors, tokenizer with chat template, model card, lineage, every version to chat with.",
+    "The released model: safetensors, tokenizer with chat template, model card, lineage, every version for the demo.",
     (("chat_model", chat_model), ("sft_model", sft_model), *evaluation.versions.items(), ("ppo_policy", ppo_policy),
      ("prompts", prompts), ("bits_per_byte", evaluation.bits_per_byte),
      ("benchmark_scores", evaluation.benchmark_scores), ("win_rates", evaluation.win_rates),

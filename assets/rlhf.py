@@ -1,4 +1,4 @@
-"""Reinforcement learning with human feedback (paper 3.2): five rounds, unrolled. PPO follows rejection sampling in V5."""
+"""RLHF (paper 3.2): five rounds, unrolled. PPO follows rejection sampling in V5."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Round:
 
 
 def rlhf_round(n: int, earlier: tuple[Round, ...]) -> Round:
-    """Round `n`: pairs from the latest chat model, two reward models on all pairs so far, best of K, a new policy."""
+    """Round `n`: pairs of the latest chat model, two reward models on all pairs so far, best of K, a new policy."""
     group = f"rlhf_v{n}"
     chat = earlier[-1].policy if earlier else sft_model
     other = earlier[-2].policy if len(earlier) > 1 else sft_model
@@ -30,18 +30,18 @@ def rlhf_round(n: int, earlier: tuple[Round, ...]) -> Round:
 
     preferences = stage(
         "preferences", "preferences", lambda r: r.preferences, "3.2.1",
-        "Pairs answered by two variants of the current model, preferred and graded by the annotator.",
+        "Answers of two model variants in pairs, with the annotator's preference, degree and safety labels.",
         chat=chat, other=other, prompts=prompts,
     )  # fmt: skip
     pairs = {f"preferences_{i + 1}": r.preferences for i, r in enumerate(earlier)} | {f"preferences_{n}": preferences}
     helpfulness_reward_model = stage(
         "helpfulness_reward_model", "reward_model", lambda r: r.helpfulness, "3.2.2",
-        "Scores helpfulness; starts from the chat model, ranking loss with the preference margin.",
+        "Scores helpfulness; starts from the chat model, with a ranking loss and the preference margin.",
         chat=chat, **pairs,
     )  # fmt: skip
     safety_reward_model = stage(
         "safety_reward_model", "reward_model", lambda r: r.safety, "3.2.2, A.3.4",
-        "Scores safety; as the other, with an auxiliary loss on the safety labels.",
+        "Scores safety; trained like the helpfulness model, with an auxiliary loss on the safety labels.",
         chat=chat, **pairs,
     )  # fmt: skip
     before = {f"earlier_{i + 1}": r.rejection_samples for i, r in enumerate(earlier)} if n >= 4 else {}

@@ -1,8 +1,9 @@
 """Demonstrations for supervised fine-tuning (paper 3.1, 4.2): prompts with real answers from sources with a licence.
 
-Definitions come from the mixture's reference texts, conversations from written and human dialogues, safe answers from
-what people judged harmless. Nothing is generated; only question forms and short system prompts are templates. All
-entities belong to the demonstrations' part of the split (modeling/dialogues/splits.py), so later prompts and tests are new.
+Definitions come from the mixture's reference texts, conversations from written and human dialogues, and safe answers
+from those that human raters judged harmless. No model generates text; only question forms and short system prompts
+are templates. All entities belong to the demonstrations' part of the split (modeling/dialogues/splits.py), so RLHF
+prompts and test prompts are new to the model.
 """
 
 import collections
@@ -26,14 +27,14 @@ SCHEMA = pa.schema(
 HELPFUL = "You are a helpful, respectful and honest assistant."  # opening of Table 31
 BRIEFLY = "Answer in a few words."
 ONE_SENTENCE = "Answer in one sentence."
-SAFETY_SYSTEM_SHARE = 0.3  # of safety dialogues that carry one of them
+SAFETY_SYSTEM_SHARE = 0.3  # least share of safety dialogues with a preprompt as system prompt
 TEST_SHARE = 0.05
 
 
 def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Write train.parquet and test.parquet (id, messages, category, source, entity) and report.md.
 
-    Metrics: rows by category and by part. Raises ValueError where no definition or no conversation was found.
+    Returns row counts by category and by part. Raises ValueError if no definition or no conversation was found.
     """
     known = questions.subjects(inputs["mixture"])
     definitions = definition_rows(config, known)
@@ -54,7 +55,7 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
     held_out = {row["entity"] for row in rows if splits.unit(row["entity"], "demonstrations-test") < TEST_SHARE}
     said = multi_turn.pool(known, written, owned, refusals, splits.DEMONSTRATIONS, held_out)
     rows = [
-        row  # longer answers before it would break what its system prompt asks for
+        row  # long earlier answers would contradict its system prompt
         if row["messages"][0]["content"] == BRIEFLY
         else multi_turn.with_earlier_turns(row, said, config.multi_turn_share)
         for row in rows
@@ -76,7 +77,7 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
 
 
 def definition_rows(config: DemonstrationsRecipe, known: Sequence[questions.Subject]) -> list[dict]:
-    """Questions about reference texts: most ask what something is, some go on, some want a few words."""
+    """Questions about reference texts: mostly definitions, some with a follow-up, some that ask for a few words."""
     rows: list[dict] = []
     for subject in known:
         if len(rows) >= config.max_definitions:
@@ -105,7 +106,7 @@ def definition_rows(config: DemonstrationsRecipe, known: Sequence[questions.Subj
 def conversation_rows(
     config: DemonstrationsRecipe, written: Sequence[Conversation], chats: Sequence[Conversation]
 ) -> list[dict]:
-    """Written conversations first, of all topics alike, then the human chats that people rated best."""
+    """Written conversations of all topics first, then human chats from the highest rating down."""
     written = sorted(written, key=lambda one: splits.unit(" ".join(one.turns)))
     chats = sorted(chats, key=lambda chat: (-chat.quality, splits.unit(" ".join(chat.turns))))
     rows: dict[str, dict] = {}
@@ -116,7 +117,7 @@ def conversation_rows(
         too_long = any(len(turn.split()) > config.max_answer_words for turn in conversation.turns[1::2])
         if too_long or splits.part_of(entity, splits.KNOWLEDGE) != splits.DEMONSTRATIONS:
             continue
-        # Several answers to one question are kept: variety is what conversation needs.
+        # Keep several answers to one question: conversation needs variety.
         identifier = f"conversation:{splits.unit(' '.join(conversation.turns)):.12f}"
         system = _system(identifier, config, config.system_share, HELPFUL)
         rows.setdefault(identifier, row(identifier, list(conversation.turns), "conversation", conversation.source,
@@ -132,13 +133,13 @@ def safety_rows(
 ) -> tuple[list[dict], dict]:
     """Adversarial prompts with safe answers: real pairs first, then prompts paired with `generic` real answers.
 
-    Returns rows of category "safety" (the answer was given to this prompt, and judged) and "safety-paired" (the answer was
-    given to another prompt and names nothing specific), and the counts of both and of the generic answers.
+    Returns rows of category "safety" (the answer was given to this prompt and judged safe) and "safety-paired" (the
+    answer was given to another prompt and names nothing specific), and the counts of both and of the generic answers.
     """
     owned = {one.request.prompt: one for one in owned_prompts}
     rows: list[dict] = []
     for answer in answers:
-        prompt = owned.get(answer.prompt)  # a variant of what the judge learns from is nobody's
+        prompt = owned.get(answer.prompt)  # None for variants of prompts that the judge is fitted on
         short, _ = questions.answer_text(answer.answer, config.max_answer_words)
         if prompt and prompt.part == splits.DEMONSTRATIONS and short:
             rows.append(_safety_row(config, prompt, short, "safety", answer.source))
@@ -168,7 +169,7 @@ def _system(key: str, config: DemonstrationsRecipe, share: float, text: str) -> 
 
 
 def row(identifier: str, turns: list[str], category: str, source: str, entity: str, system: str = "") -> dict:
-    """One dialogue of the artifact; `turns` alternate user, assistant, …"""
+    """One row of the artifact; `turns` alternate between user and assistant, user first."""
     messages = [{"role": ("user", "assistant")[place % 2], "content": turn} for place, turn in enumerate(turns)]
     if system:
         messages.insert(0, {"role": "system", "content": system})
@@ -176,7 +177,7 @@ def row(identifier: str, turns: list[str], category: str, source: str, entity: s
 
 
 def report(rows: list[dict], counts: collections.Counter, out: Path) -> None:
-    """report.md: how many of each category, and the first two of each as people will read them."""
+    """Write report.md: the number of dialogues of each category and two examples of each."""
     lines = [
         "| category | dialogues |",
         "| --- | ---: |",

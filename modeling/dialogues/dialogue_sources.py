@@ -1,7 +1,7 @@
-"""The raw files of the `dialogues` artifact as plain records: conversations between people, and written ones.
+"""Conversations in the raw files of the `dialogues` artifact: chats between people, and written ones.
 
-Files lie in raw/<source name>/; a source is recognised by the shape of its files, so that a user may add a second copy of
-a format under a name of his own. Every record names its source, whose licence the table of sources states.
+Files lie in raw/<source name>/. The format of a file identifies its reader, so a user may add a second source of the
+same format under another name. Every record names its source; the table of sources states the licence.
 """
 
 import json
@@ -19,12 +19,12 @@ from modeling.dialogues import answer_rules
 class Conversation:
     turns: tuple[str, ...]  # user, assistant, user, … ending with the assistant
     topic: str
-    quality: float  # mean of people's ratings, 1 to 10
+    quality: float  # mean human rating, 1 to 10
     source: str
 
 
 def files(dialogues: Path, pattern: str) -> Iterator[tuple[Path, str]]:
-    """(file, source name) of every raw file whose name matches, in the order of paths. Raises ValueError without raw files."""
+    """Yield (file, source name) of every raw file that matches, sorted by path. Raises ValueError without raw files."""
     raw = dialogues / "raw"
     if not raw.is_dir():
         raise ValueError(f"{raw} does not exist: materialize the dialogues artifact first")
@@ -42,7 +42,7 @@ def corpus_conversations(dialogues: Path) -> list[Conversation]:
         topic = path.stem.replace("_", " ")
         for lines in content["conversations"]:
             turns = [clean(str(line)) for line in lines]
-            # Only these files hold real dialogues, where each line answers the one before.
+            # Only these two files hold real dialogues, in which each line answers the previous one.
             length = len(turns) // 2 * 2 if topic in ("conversations", "greetings") else 2
             turns = tuple(turns[: min(length, 6)])
             if len(turns) >= 2 and all(turns) and turns not in seen and "```" not in "".join(turns):
@@ -52,7 +52,7 @@ def corpus_conversations(dialogues: Path) -> list[Conversation]:
 
 
 def human_chats(dialogues: Path) -> list[Conversation]:
-    """chitchat: two or four well-formed adjacent turns out of each chat between people, with the people's rating."""
+    """chitchat: two or four well-formed adjacent turns of each chat between people, with their mean rating."""
     found = []
     for path, source in files(dialogues, "dataset.json"):
         for chat in json.loads(path.read_text(encoding="utf-8")).values():
@@ -67,7 +67,7 @@ def human_chats(dialogues: Path) -> list[Conversation]:
 
 
 def _best_exchange(turns: list[str]) -> tuple[str, ...]:
-    """The first question of a chat that got a proper answer, with the next exchange when that is proper too."""
+    """The first proper question with a proper answer, and the next exchange if that is proper too; () if none."""
     for place in range(len(turns) - 1):
         question, answer = turns[place : place + 2]
         if (
@@ -83,7 +83,7 @@ def _best_exchange(turns: list[str]) -> tuple[str, ...]:
     return ()
 
 
-# One question to the other person that needs nothing said before.
+# A question to the other person that stands alone without earlier turns.
 _SELF_CONTAINED = re.compile(
     r"(?:(?:Hi|Hello|Hey)\b[^.?!]*[.!] )?(?:What|Where|Which|How|Do|Did|Have|Are|Would|If|When|Why|Can|Could)\b[^.?!]*\byour?\b"
     r"[^.?!]*\?$"
@@ -97,7 +97,7 @@ _LAUGHTER = re.compile(
 
 
 def _proper(text: str, least: int) -> bool:
-    """Readable on its own: neither a grunt nor a rant, no slang, no links, nothing rude."""
+    """Whether a turn is readable on its own: `least` to 40 words, no slang, no links, nothing rude."""
     count = len(text.split())
     rude = set(answer_rules.words(text)) & answer_rules.HARM
     return (
@@ -109,7 +109,7 @@ def _proper(text: str, least: int) -> bool:
 
 
 def _sentence(text: str) -> str:
-    """People end messages without a full stop; messages of one turn become sentences of one text."""
+    """A chat message as a sentence: capital first letter and a closing full stop, which people often leave out."""
     text = re.sub(r"\bi\b", "I", " ".join(text.split()))
     text = re.sub(r"\bi('(?:m|ve|ll|d))\b", r"I\1", text)
     text = text[:1].upper() + text[1:]
@@ -117,5 +117,5 @@ def _sentence(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """One line, plain apostrophes."""
+    """The text on one line, with plain apostrophes."""
     return " ".join(text.replace("\u00a0", " ").replace("’", "'").split())

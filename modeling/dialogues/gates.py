@@ -10,7 +10,7 @@ from data_cleaning.verdict import Verdict
 
 
 def prompts_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """No prompt of the test or the validation is among those that RLHF learns from, by id or by its words."""
+    """RL, validation and test prompts share no id and no question, and none of the three parts is empty."""
     parts = {name: pq.read_table(artifact / f"{name}.parquet").to_pylist() for name in ("rl", "validation", "test")}
     figures = {name: len(rows) for name, rows in parts.items()}
     if not all(parts.values()):
@@ -18,4 +18,4 @@ def prompts_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdi
         return False, f"there are no prompts for {missing}", figures
     known = {name: {key for r in rows for key in (r["id"], r["question"])} for name, rows in parts.items()}
     shared = [a & b for a, b in itertools.combinations(known.values(), 2)]
-    return not any(shared), f"{len(set().union(*shared))} ids or questions stand in two parts", figures
+    return not any(shared), f"{len(set().union(*shared))} ids or questions are in two parts", figures

@@ -1,8 +1,8 @@
-"""What the independent judge learns from: human judgements of real answers, and the same answers made worse on purpose.
+"""Training data of the independent judge: human judgements of real answers, and deliberately corrupted answers.
 
 The judgements come from PyRIT's scorer evaluations (sources pyrit-harm and pyrit-refusal of the `dialogues` artifact).
-Half of the objectives, picked by hash, are reserved for the judge. No training set and no test may use those (`objectives`):
-the judge would be asked about what it learnt by heart.
+Half of the objectives, picked by hash, are reserved for the judge. No training set and no test may use those
+(`objectives`): otherwise the judge would score prompts that it was fitted on.
 """
 
 import random
@@ -13,8 +13,8 @@ from pathlib import Path
 from modeling.core import hashing
 from modeling.dialogues import judged_files, splits
 
-# On the raters' five-step scale (0, 0.25 … 1), the two worst steps are a violation, as ratings 1 and 2 of 5 in paper 4.4.
-# Means of several raters count from half-way between steps.
+# On the raters' five-step scale (0, 0.25 … 1), the two worst steps are a violation, as ratings 1 and 2 of 5 in paper
+# 4.4. The threshold lies half-way between two steps, since the score is a mean of several raters.
 VIOLATION = 0.625
 
 
@@ -34,26 +34,26 @@ class Rated:
 
 @dataclass(frozen=True)
 class Attempt:
-    """An answer and whether a person said that it does not do what was asked (it refuses, or speaks of another thing)."""
+    """An answer with its human refusal label: whether it does not do what was asked (refuses, or is off topic)."""
 
     objective: str
     answer: str
     refused: bool
-    swapped: bool  # refused, to an objective that was answered elsewhere: an answer to another question
+    swapped: bool  # labelled refused though another answer to the objective is not: an answer to another question
 
 
 def reserved(objective: str) -> bool:
-    """Whether human-judged answers to this objective belong to the judge."""
+    """Whether human-judged answers to this objective are reserved for the judge."""
     return _hash(objective) % 2 == 0
 
 
 def group(objective: str) -> int:
-    """The fold key of an objective: all answers to it are held out together."""
+    """The cross-validation group of an objective: all answers to it are held out together."""
     return _hash("fold " + objective) % 1_000_003
 
 
 def read_rated(dialogues: Path) -> list[Rated]:
-    """Reserved harm-scored answers of a `dialogues` artifact. Raises ValueError where there are none."""
+    """Reserved harm-scored answers of a `dialogues` artifact. Raises ValueError if it has no human harm scores."""
     found: dict[tuple[str, str], Rated] = {}
     for category, row in _rows(dialogues, harm=True):
         scores = [float(row[name]) for name in sorted(row) if name.startswith("human_score") and row[name]]
@@ -66,7 +66,7 @@ def read_rated(dialogues: Path) -> list[Rated]:
 
 
 def read_attempts(dialogues: Path) -> list[Attempt]:
-    """Reserved answers with a human refusal label. Raises ValueError where there are none."""
+    """Reserved answers with a human refusal label. Raises ValueError if there are none."""
     labels: dict[tuple[str, str], bool] = {}
     for _, row in _rows(dialogues, harm=False):
         key = row["objective"].strip(), row["assistant_response"].strip()
@@ -79,7 +79,7 @@ def read_attempts(dialogues: Path) -> list[Attempt]:
 
 
 def objectives(dialogues: Path) -> list[str]:
-    """The objectives that the judge learns from; none where there are no judged answers."""
+    """The objectives reserved for the judge; empty if there are no judged answers."""
     found = {row["objective"].strip() for harm in (True, False) for _, row in _rows(dialogues, harm)}
     return sorted(objective for objective in found if reserved(objective))
 
@@ -93,30 +93,31 @@ def _rows(dialogues: Path, harm: bool):
 
 
 def _hash(text: str) -> int:
-    # Without case, punctuation and spacing: variants of a prompt fall together.
+    # Ignores case, punctuation and spacing, so that spelling variants share a hash.
     return hashing.number(splits.entity(text))
 
 
 def clipped(text: str, generator: random.Random) -> str:
-    """The first 8 to 70 words: answers of small models are short, and length alone must not tell."""
+    """The first 8 to 70 words: small models answer briefly, and length alone must not decide the judge's score."""
     return " ".join(text.split()[: generator.randint(8, 70)])
 
 
 def shuffled(text: str, generator: random.Random) -> str:
+    """All words in random order."""
     words = text.split()
     generator.shuffle(words)
     return " ".join(words)
 
 
 def jumbled(text: str, generator: random.Random) -> str:
-    """Words shuffled within groups of four: the topic and the rough order stay."""
+    """The words shuffled within groups of four, which keeps the topic and the rough order."""
     words = text.split()
     groups = [words[start : start + 4] for start in range(0, len(words), 4)]
     return " ".join(word for part in groups for word in generator.sample(part, len(part)))
 
 
 def looped(text: str, generator: random.Random) -> str:
-    """A few words of it, over and over: what a small model does when it is stuck."""
+    """Two to six words of the text repeated, as a small model does when it loops."""
     words = text.split()
     size = generator.randint(2, 6)
     start = generator.randrange(max(1, len(words) - size))
@@ -124,6 +125,7 @@ def looped(text: str, generator: random.Random) -> str:
 
 
 def stuttered(text: str, generator: random.Random) -> str:
+    """Each word one to three times in a row."""
     return " ".join(word for once in text.split() for word in [once] * generator.choice((1, 1, 2, 3)))
 
 
@@ -131,5 +133,5 @@ CORRUPTIONS: tuple[Callable[[str, random.Random], str], ...] = (shuffled, jumble
 
 
 def corrupted(texts: Sequence[str], generator: random.Random) -> list[str]:
-    """Each text made worse, by each kind of corruption in turn."""
+    """Each text corrupted, by the functions of CORRUPTIONS in turn."""
     return [CORRUPTIONS[place % len(CORRUPTIONS)](text, generator) for place, text in enumerate(texts)]

@@ -1,4 +1,4 @@
-"""CSV files of judged answers as rows: what the safety sources and the independent judge both read, and read alike."""
+"""Reader of the CSV files of judged answers, shared by the safety sources and the independent judge."""
 
 import csv
 import itertools
@@ -9,6 +9,6 @@ csv.field_size_limit(10_000_000)
 
 
 def read(path: Path) -> Iterator[dict[str, str]]:
-    """Rows of a CSV that may open with comment lines."""
+    """Yield the rows of a CSV file that may begin with comment lines."""
     with path.open(newline="", encoding="utf-8", errors="replace") as lines:
         yield from csv.DictReader(itertools.dropwhile(lambda line: line.startswith("#"), lines))

@@ -1,10 +1,10 @@
-"""Earlier turns before a prompt: people ask, and attack, in the middle of a conversation too.
+"""Earlier turns before a prompt, which make it multi-turn.
 
-A third of the paper's adversarial prompts are dialogues (4.4: 623 of 1,974). A small model that was taught to decline on
-first messages alone answers after two harmless turns what it declines at once. Every kind of prompt gets earlier turns at the
-same share, so that how long a talk has gone on says nothing about what comes next: nor does a request that was declined just
-before. Nothing held out is said before, nor what the prompt is about. Answers put before it have weight 0: they are not
-learnt, as with Ghost Attention (3.3).
+A third of the paper's adversarial prompts are dialogues (4.4: 623 of 1,974). A small model that learns refusals on
+first messages alone answers adversarial prompts that follow two harmless turns. Dialogue length and an earlier refusal
+must not predict whether the prompt is adversarial, so every kind of prompt gets earlier turns at the same share.
+Earlier turns use no held-out entity and not the prompt's own entity. Their answers have weight 0, that is, no loss, as
+with Ghost Attention (3.3).
 """
 
 from collections.abc import Container, Iterable, Sequence
@@ -15,13 +15,13 @@ from modeling.dialogues.dialogue_sources import Conversation
 from modeling.dialogues.questions import Subject
 from modeling.dialogues.safety_sources import OwnedPrompt, SafeAnswer
 
-MOST_WORDS = 30  # of an earlier answer, one sentence: two exchanges, a prompt and its answer fit in any context
+MOST_WORDS = 30  # of an earlier answer of one sentence, so that two exchanges, a prompt and its answer fit the context
 TWO_EXCHANGES = 1 / 3  # of the prompts that have earlier turns
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question with its true answer, or a request with one that declines it."""
+    """A question with its true answer, or an adversarial request with a refusal."""
 
     question: str
     answer: str
@@ -30,7 +30,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Pool:
-    """What may have been said before: about reference texts, in conversation, and declined, each as often as the others."""
+    """Candidates for earlier turns, in collections drawn equally often: reference texts, conversation, refusals."""
 
     collections: tuple[tuple[Exchange, ...], ...]
 
@@ -45,7 +45,7 @@ def pool(
 ) -> Pool:
     """The exchanges that belong to `part` of the split, without the entities in `elsewhere`.
 
-    `refusals` fit any adversarial prompt; each of those of `part` is declined with one of them.
+    `refusals` fit any adversarial prompt; each refusable prompt of `part` is paired with one of them.
     """
     facts = [Exchange(questions.question(one), one.sentences[0], one.entity) for one in known]
     talk = [Exchange(one.turns[0], one.turns[1], splits.about(one.turns[0])) for one in conversations]
@@ -68,7 +68,7 @@ def _owned(one: Exchange, part: str) -> bool:
 def with_earlier_turns(row: dict, said: Pool, share: float) -> dict:
     """The row (id, entity, messages) with one or two exchanges after its system prompt; `share` of all rows get some.
 
-    Which ones is decided by a hash of the id. A dialogue that has earlier turns of its own keeps them.
+    A hash of the id selects the rows. A row that is multi-turn already is returned as it is.
     """
     if splits.unit(row["id"], "earlier turns") >= share or not said.collections or is_multi_turn(row["messages"]):
         return row
@@ -80,7 +80,7 @@ def with_earlier_turns(row: dict, said: Pool, share: float) -> dict:
 
 
 def exchange(question: str, answer: str) -> list[dict]:
-    """Two messages of context: the answer is not learnt."""
+    """A question and its answer as two messages of context; the answer has weight 0, so it carries no loss."""
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer, "weight": 0}]
 
 
@@ -94,5 +94,5 @@ def _pick(items: Sequence, key: str, salt: str):
 
 
 def is_multi_turn(messages: Sequence[dict]) -> bool:
-    """Whether somebody asked before."""
+    """Whether the dialogue has more than one user message."""
     return sum(message["role"] == "user" for message in messages) > 1

@@ -1,10 +1,10 @@
-"""Prompts for RLHF and for tests (paper 3.2.1, 3.4.2, 4.2): helpfulness, adversarial, and harmless ones that look risky.
+"""Prompts for RLHF and tests (paper 3.2.1, 3.4.2, 4.2): helpfulness, adversarial, and harmless ones that look risky.
 
-The harmless ones are practised on too: without pairs in which a refusal of a harmless request loses, safety RLHF teaches
-a small model to refuse everything. None of the prompts was demonstrated: every prompt belongs to one part of the split
-(modeling/dialogues/splits.py), by what it is about. `reference` is the true answer where one is known; the simulated
-annotator may read it, the judge may not. `question` is what is asked, as it stands on its own: for a follow-up with what it
-goes on about.
+RLHF trains on the harmless ones too: without pairs in which a refusal of a harmless request loses, safety RLHF teaches
+a small model to refuse everything. No prompt is among the demonstrations: the entity of a prompt belongs to one part
+of the split (modeling/dialogues/splits.py). `reference` is the true answer, or "" if unknown; the simulated annotator
+may read it, the judge may not. `question` is the prompt as it stands alone; in a follow-up it includes the question
+before it.
 """
 
 import collections
@@ -25,27 +25,28 @@ SCHEMA = pa.schema(
 REFERENCE_WORDS = 60
 CONVERSATION_SHARE = 0.15  # of the helpfulness prompts
 EVERYDAY_SHARE = 0.4  # of the harmless prompts; the others name something that sounds dangerous
-FOLLOW_UPS = 1 / 2  # of the helpfulness prompts with earlier turns: they go on about what was said
-EVERYDAY: splits.Shares = ((splits.RL, 0.5), (splits.TEST, 0.5))  # nobody demonstrated them
+FOLLOW_UPS = 1 / 2  # of the multi-turn helpfulness prompts: they refer to the earlier turns
+EVERYDAY: splits.Shares = ((splits.RL, 0.5), (splits.TEST, 0.5))  # no demonstration uses them
 
 
 def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Write rl, validation and test.parquet (id, messages, question, kind, category, reference, source, entity).
 
-    Metrics: counts by kind, part and risk category. Raises ValueError where a kind that was asked for has no prompts.
+    Returns counts by kind, part and risk category. Raises ValueError if the recipe asks for helpfulness or safety
+    prompts for RLHF and there are none.
     """
     known = questions.subjects(inputs["mixture"])
     conversations = dialogue_sources.corpus_conversations(inputs["dialogues"])
     chats = dialogue_sources.human_chats(inputs["dialogues"])
     owned = safety_sources.owned_prompts(inputs["dialogues"])
-    # Harmless first: what is asked for false refusals is no helpfulness prompt too.
+    # Harmless prompts first, so that no entity is in both the harmless and the helpfulness prompts.
     harmless, taken = {}, set()
     owned_entities = {one.entity for one in known} | {splits.about(one.turns[0]) for one in conversations}
     for part, count in ((splits.RL, config.harmless), (splits.TEST, config.test_harmless)):
         elsewhere = {entity for entity in owned_entities if splits.part_of(entity, splits.KNOWLEDGE) != part}
         harmless[part] = harmless_rows(known, inputs["dialogues"], part, count, elsewhere)
         taken |= {row["entity"] for row in harmless[part]}
-    helpful, shares = {}, {}  # shares: of the prompts that are no follow-ups, how many come late
+    helpful, shares = {}, {}  # shares: share of multi-turn prompts among those that are no follow-ups
     for part, most in ((splits.RL, config.helpfulness), (splits.TEST, config.test_helpfulness)):
         count = len(helpfulness_rows(known, conversations, part, most, taken))
         going_on = follow_up_rows(known, chats, part, round(count * config.multi_turn_share * FOLLOW_UPS), taken)
@@ -101,9 +102,9 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
 
 
 def hold_out(rows: list[dict], most: int) -> tuple[list[dict], list[dict]]:
-    """(rows to learn from, rows for validation): at most `most` and a tenth of all, by the smallest hashes of entities.
+    """(training rows, validation rows): validation gets at most `most` and a tenth of all, by smallest entity hash.
 
-    Rows of one entity stay together, so of the last one some may be too many and none is taken.
+    Rows of one entity stay together. The selection stops at the first entity that does not fit the remaining quota.
     """
     by_entity = collections.defaultdict(list)
     for row in rows:
@@ -118,7 +119,7 @@ def hold_out(rows: list[dict], most: int) -> tuple[list[dict], list[dict]]:
 
 
 def helpfulness_rows(known, conversations, part: str, count: int, taken: set[str]) -> list[dict]:
-    """Questions about reference texts and openings of conversations that belong to `part`, with their true answers."""
+    """Questions about reference texts and opening questions of conversations of `part`, with their true answers."""
     talk: dict[str, dict] = {}
     for conversation in sorted(conversations, key=lambda one: splits.unit(one.turns[0], "order")):
         entity = splits.about(conversation.turns[0])
@@ -136,12 +137,12 @@ def helpfulness_rows(known, conversations, part: str, count: int, taken: set[str
 
 
 def remaining_share(share: float, late: int, total: int) -> float:
-    """What share of the other rows must come late, so that `share` of all do where `late` of `total` rows do already."""
+    """Share of the other rows to make multi-turn, so that `share` of all `total` are; `late` rows are already."""
     return max(0.0, share * total - late) / (total - late) if late < total else 0.0
 
 
 def follow_up_rows(known, chats, part: str, count: int, taken: set[str]) -> list[dict]:
-    """Prompts that go on about what was said: half the second questions of people's chats, half to hear more of a text."""
+    """Follow-up prompts: up to half are second questions of human chats; the rest ask for more of a reference text."""
     rows: dict[str, dict] = {}
     for chat in sorted(chats, key=lambda one: splits.unit(" ".join(one.turns), "order")):
         entity = splits.about(chat.turns[0])
@@ -164,7 +165,7 @@ def follow_up_rows(known, chats, part: str, count: int, taken: set[str]) -> list
 
 
 def safety_rows(owned, part: str, count: int) -> list[dict]:
-    """Adversarial prompts of `part` in a hashed order, one a group of similar ones while groups last."""
+    """Adversarial prompts of `part` in hash order: first one of each group of similar prompts, then a second one."""
     mine = sorted((one for one in owned if one.part == part), key=lambda one: splits.unit(one.request.prompt, "order"))
     seen: collections.Counter = collections.Counter()
     ranked = []
@@ -179,10 +180,10 @@ def safety_rows(owned, part: str, count: int) -> list[dict]:
 
 
 def harmless_rows(known, dialogues: Path, part: str, count: int, elsewhere: set[str]) -> list[dict]:
-    """Harmless prompts of `part` that a careless model refuses (paper 4.2.3): everyday requests, alarming subjects.
+    """Harmless prompts of `part` that invite false refusals (paper 4.2.3): everyday requests and alarming subjects.
 
-    A subject is alarming when its name or short description holds a word that makes answers unsafe elsewhere. Requests
-    about an entity in `elsewhere` (owned by another part) are left out.
+    A subject is alarming if its name or short description holds a word of answer_rules.HARM. Requests about an entity
+    in `elsewhere` (owned by another part) are left out.
     """
     everyday = [
         _row(one.prompt, "harmless", one.category, one.reference, one.source, splits.about(one.prompt))
@@ -223,7 +224,7 @@ def _shown(messages: list[dict]) -> str:
 
 
 def report(parts: dict[str, list[dict]], out: Path) -> None:
-    """report.md: three prompts of each kind and part."""
+    """Write report.md: three prompts of each kind and part."""
     lines = []
     for part, rows in parts.items():
         for kind in sorted({row["kind"] for row in rows}):

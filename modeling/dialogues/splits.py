@@ -1,7 +1,7 @@
-"""Which prompts teach, which are practised on and which only test: decided by a hash of what a prompt is about.
+"""The split of prompts into demonstrations, RL and test, by a hash of what a prompt is about (its entity).
 
-No seed and no order of files enters, so demonstrations and prompts, two stages that never see each other, agree on who
-owns a prompt, and a delivery of new data moves no old one.
+The split depends on no seed and no order of files. So the stages `demonstrations` and `prompts`, which do not read each
+other's output, agree on it, and new data move no old prompt.
 """
 
 import re
@@ -16,12 +16,12 @@ Shares = tuple[tuple[str, float], ...]
 KNOWLEDGE: Shares = ((DEMONSTRATIONS, 0.55), (RL, 0.30), (TEST, 0.15))
 # Adversarial prompts: most go to RLHF, as in the paper (4.2: a few thousand demonstrations, then all effort to RLHF).
 ADVERSARIAL: Shares = ((DEMONSTRATIONS, 0.40), (RL, 0.40), (TEST, 0.20))
-# Adversarial prompts with a real answer that people found safe: few, and all that can teach a refusal.
+# Adversarial prompts with a real answer that human raters found safe: they are few, and only they can teach a refusal.
 ANSWERED: Shares = ((DEMONSTRATIONS, 0.80), (RL, 0.10), (TEST, 0.10))
 
 
 def unit(text: str, salt: str = "") -> float:
-    """A figure in [0, 1) that belongs to this text for ever."""
+    """A number in [0, 1) by a hash of the text and the salt."""
     return hashing.unit(f"{salt}\x1f{text}")
 
 
@@ -36,7 +36,7 @@ def part_of(entity: str, shares: Shares) -> str:
 
 
 def entity(text: str) -> str:
-    """A prompt or title without case, punctuation and spacing: what spelling variants share."""
+    """A prompt or title in lower case with words separated by one space, so that spelling variants are equal."""
     return " ".join(re.findall(r"[^\W_]+", text.lower()))
 
 
@@ -49,17 +49,17 @@ _ASKING = re.compile(
 
 
 def about(prompt: str) -> str:
-    """What a question is about: "What is the Moon?", "Explain what the moon is." and the title "Moon" are one entity."""
+    """The entity of a question: "What is the Moon?", "Explain what the moon is." and the title "Moon" share one."""
     asked = _ASKING.sub("", entity(prompt)).strip()
     asked = re.sub(r"(?<=.) (?:is|are|was|were)$", "", asked)
     return re.sub(r"^(?:the|a|an) (?=.)", "", asked) or entity(prompt)
 
 
 def similar_groups(texts: list[str], threshold: float = 0.6) -> list[str]:
-    """For each prompt the name of its group: the first entity, in order, of those linked by similar words.
+    """For each prompt, the name of its group of linked prompts: the alphabetically first entity of the group.
 
-    Prompt collections vary one question by names and places; such variants must not sit on both sides of a split. Two
-    prompts are linked when the Jaccard similarity of their word sets is at least `threshold`.
+    Prompt collections vary one question by names and places; such variants must not be on both sides of a split. Two
+    prompts are linked if the Jaccard similarity of their word sets is at least `threshold`.
     """
     names = sorted({entity(text) for text in texts})
     words = [frozenset(name.split()) for name in names]

@@ -1,7 +1,7 @@
-"""Who says which of two answers is better: the annotator of a recipe, and the embedded default, a simulated one.
+"""Annotators that compare two answers: the one a recipe names, and the default, a simulated annotator.
 
-The paper's annotators pick one answer, say how much better it is, and label both for safety (3.2.1). Whatever stands in
-for them is named in the `annotator` column of every pair.
+The paper's annotators pick one answer, say how much better it is, and label both for safety (3.2.1). The `annotator`
+column of every pair names the annotator that labelled it.
 """
 
 import os
@@ -14,26 +14,26 @@ from modeling.dialogues.answer_rules import Helpfulness, Safety
 from modeling.rlhf.labels import BETTER, NEGLIGIBLE, SIGNIFICANT, SLIGHT, Annotator, Label
 from modeling.rlhf.model_annotator import JudgeAnnotator
 
-# Smallest quality gap of each degree. Set so that helpfulness pairs of a small model fall into shares like Figure 25's
+# Smallest quality gap of each degree, set so that helpfulness pairs of a small model have about the shares of Figure 25
 # (negligibly 39 %, slightly 24 %, better 25 %, significantly 12 %).
 GAPS = {SIGNIFICANT: 0.25, BETTER: 0.14, SLIGHT: 0.06}
 
-# Standard deviation of the rater's own taste, in the units of quality (0 to 1). On answers of a small model two raters
-# with it prefer the same one in 78 % of pairs: 57 % of "negligibly", 86 % of "slightly", all of "better" ones.
+# Standard deviation of the rater noise, in the units of quality (0 to 1). On answers of a small model, two raters with
+# this noise agree on 78 % of pairs: 57 % of "negligibly", 86 % of "slightly" and all of "better" ones.
 TASTE = 0.03
 
-# Weights of the parts of a helpful answer, summing to 1. Where no reference is known, overlap's goes to the rest.
-# What is said counts for more than how: else reward models learn form alone, and policies that please them stray.
+# Weights of the components of a helpful answer, summing to 1. Without a reference, the others are scaled up to 1.
+# Content outweighs form: otherwise reward models learn form alone, and policies trained on them drift.
 HELPFUL_WEIGHTS = {"overlap": 0.50, "subject": 0.25, "ended": 0.125, "length": 0.125}
-# Words shared with the reference (F1) that earn all of overlap: true answers in other words share about so much. What is
-# earned goes with the root: the first shared words, the right kind of thing, tell two weak answers apart.
+# Overlap (F1) that earns full credit: about what a true answer in other words reaches. Credit grows with the square
+# root, so that the first shared words separate two weak answers.
 PARAPHRASE = 0.4
-# A refusal of a harmless question is a false refusal (4.2.3): it keeps this part of its quality.
+# A refusal of a harmless question is a false refusal (4.2.3). Its quality is multiplied by this factor.
 FALSE_REFUSAL = 0.1
 
 
 def create(name: str) -> Annotator:
-    """The annotator a recipe names. Raises ValueError for a name that is not there."""
+    """The annotator that a recipe names. Raises ValueError for an unknown name, JudgeError for a bad CRIA_JUDGE_URL."""
     if name == "simulated":
         return SimulatedAnnotator()
     if name.startswith("judge:"):
@@ -43,10 +43,10 @@ def create(name: str) -> Annotator:
 
 @dataclass(frozen=True)
 class SimulatedAnnotator:
-    """Judges by the written rules below alone, and reads the hidden true answer. It is no person.
+    """Simulated annotator: prefers the answer of higher quality by fixed lexical rules plus rater noise.
 
-    Helpfulness: overlap with the reference, names the subject, no loops, finished, sensible length.
-    Safety: refuses, warns and redirects rather than engages (the good answer of 4.2.1), then the same form.
+    Helpfulness: overlap with the hidden reference, names the subject, no loops, finished, sensible length.
+    Safety: refuses, warns and redirects rather than engages (the good answer of 4.2.1); then form as above.
     """
 
     name: str = "simulated"
@@ -56,8 +56,8 @@ class SimulatedAnnotator:
         question = prompt_row["question"]
         adversarial = prompt_row["kind"] == "safety"
         safety_a, safety_b = (answer_rules.safety(question, answer) for answer in (answer_a, answer_b))
-        # An adversarial question is answered safely by declining, warning or pointing elsewhere; whatever else sets out
-        # to answer it. Harmless questions have safe answers: the rules know topics, not intent.
+        # An answer to an adversarial question is safe only if it declines, that is, refuses, warns or redirects.
+        # Answers to harmless questions count as safe: the rules see topics, not intent.
         safe_a, safe_b = (not adversarial or read.declines for read in (safety_a, safety_b))
         quality_a, quality_b = (
             quality(answer_rules.helpfulness(question, answer, prompt_row.get("reference") or ""), read, adversarial)
@@ -69,12 +69,12 @@ class SimulatedAnnotator:
 
 
 def quality(form: Helpfulness, read: Safety, adversarial: bool) -> float:
-    """Quality of one answer, 0 to 1."""
+    """Quality of one answer, 0 to 1, by the rules for adversarial or for harmless prompts."""
     return safety_quality(form, read) if adversarial else helpful_quality(form)
 
 
 def helpful_quality(form: Helpfulness) -> float:
-    """Weighted mean of the parts, times the share of it that says something new. A false refusal keeps FALSE_REFUSAL."""
+    """Weighted mean of the components, times fluency, times FALSE_REFUSAL if the answer refuses."""
     parts = {name: weight for name, weight in HELPFUL_WEIGHTS.items() if name != "overlap" or form.referenced}
     earned = {name: getattr(form, name) for name in parts} | {"overlap": min(1.0, form.overlap / PARAPHRASE) ** 0.5}
     mean = sum(weight * earned[name] for name, weight in parts.items()) / sum(parts.values())
@@ -82,11 +82,10 @@ def helpful_quality(form: Helpfulness) -> float:
 
 
 def safety_quality(form: Helpfulness, read: Safety) -> float:
-    """Half of it is whether the answer stays out of harm, the rest is what makes a safe answer good (4.2.1), and form.
+    """Quality of an answer to an adversarial prompt: about half for not engaging, the rest for a good answer (4.2.1).
 
-    0.45 declines, warns or points elsewhere; 0.1 leaves the topic alone; 0.15 refuses; 0.1 explains the risk; 0.1 points
-    to something better; 0.1 well formed. All of it times the share that says something new: "I'm sorry, I'm sorry, …"
-    is no better for being long.
+    0.45 declines; 0.1 does not engage; 0.15 refuses; 0.1 warns of the risk; 0.1 redirects; 0.1 finished and of sensible
+    length. The sum is multiplied by fluency, so that repeating "I'm sorry, I'm sorry, …" gains nothing.
     """
     stance = 0.45 * read.declines + 0.1 * (not read.engages)
     merits = 0.15 * read.refuses + 0.1 * read.warns + 0.1 * read.redirects + 0.1 * form.ended * form.length
@@ -94,10 +93,10 @@ def safety_quality(form: Helpfulness, read: Safety) -> float:
 
 
 def degree_of(gap: float) -> int:
-    """Degree of a quality gap of 0 or more."""
+    """Degree (3 significantly better … 0 negligibly) of a quality gap of 0 or more."""
     return next((degree for degree, least in GAPS.items() if gap >= least), NEGLIGIBLE)
 
 
 def rater_noise(prompt_id: str, answer: str) -> float:
-    """A standard normal figure that belongs to this answer to this prompt, in whatever order it is shown."""
+    """A standard normal number by a hash of prompt and answer, so that the order of the two answers has no effect."""
     return NormalDist().inv_cdf((hashing.number(f"{prompt_id}\n{answer}") + 0.5) / 2**64)

@@ -1,4 +1,4 @@
-"""What sampling more answers buys: the reward of the best and of the middle one over N (paper Figure 7)."""
+"""Maximum and median reward of N sampled answers as a function of N (paper Figure 7)."""
 
 import math
 from collections.abc import Sequence
@@ -11,14 +11,15 @@ from modeling.core import reporting
 def curve(groups: Sequence[Sequence[float]]) -> list[dict]:
     """Expected maximum and median reward of N answers, N = 1 … K, mean over prompts (Figure 7).
 
-    Exact over all subsets of the K rewards of a prompt, so one draw of K gives the whole curve without noise between N.
+    `groups` holds the K rewards of each prompt. The expectation is exact over all subsets of size N, so one draw of K
+    gives the whole curve without sampling noise between values of N. Returns rows of n, max and median.
     """
     count = len(groups[0])
-    # The statistics are linear in the sorted rewards, so the mean over prompts comes first.
+    # The statistics are linear in the sorted rewards, so averaging over prompts first gives the same result.
     mean = [fmean(ranked) for ranked in zip(*(sorted(group) for group in groups), strict=True)]
     points = []
     for size in range(1, count + 1):
-        middle = {(size + 1) // 2, size // 2 + 1}  # one place for odd sizes, two for even ones
+        middle = {(size + 1) // 2, size // 2 + 1}  # one rank for odd sizes, two for even ones
         points.append(
             {
                 "n": size,
@@ -32,7 +33,7 @@ def curve(groups: Sequence[Sequence[float]]) -> list[dict]:
 def order_statistic(ascending: Sequence[float], size: int, place: int) -> float:
     """Mean of the place-th smallest (from 1) over all subsets of `size` of the values.
 
-    The i-th smallest of K is it in C(i-1, place-1) · C(K-i, size-place) of the C(K, size) subsets.
+    The i-th smallest of K values has that rank in C(i-1, place-1) · C(K-i, size-place) of the C(K, size) subsets.
     """
     total = len(ascending)
     return sum(

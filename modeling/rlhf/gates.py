@@ -1,4 +1,4 @@
-"""Gates of a round and of PPO."""
+"""Gates of an RLHF round and of PPO."""
 
 import math
 from dataclasses import replace
@@ -20,7 +20,10 @@ PAIRS, ANSWERED = 400, 96
 
 
 def pairs_are_sound(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """Pairs answer prompts of the parent, name their annotator, and never prefer an unsafe answer to a safe one."""
+    """Pairs answer the parent's prompts, name their annotator and never prefer an unsafe answer to a safe one.
+
+    Also: no two equal answers, no prompt in both splits, and neither split is empty.
+    """
     rows = pq.read_table(artifact / "pairs.parquet").to_pylist()
     known = set(pq.read_table(inputs["prompts"] / "rl.parquet", columns=["id"])["id"].to_pylist())
     train = {row["prompt_id"] for row in rows if row["split"] == "train"}
@@ -39,9 +42,9 @@ def pairs_are_sound(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Ver
 
 
 def ranks_pairs(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """The reward model's scores are finite and differ, and on held-out pairs it is not reliably worse than a coin.
+    """The reward model's scores are finite and differ; its accuracy on held-out pairs is not significantly below 0.5.
 
-    Where no pair of its kind was held out, that its scores differ is all that can be asked.
+    Without held-out pairs of its kind, the gate checks only that the scores are finite and differ.
     """
     if broken := not_finite(artifact):
         return False, broken, {}
@@ -57,15 +60,15 @@ def ranks_pairs(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict
     if max(values) == min(values):
         return False, "every answer scores the same", figures
     if not held_out:
-        return True, "no pair of its kind is held out; its scores differ", {"pairs": 0}
+        return True, "there are no held-out pairs of its kind; its scores differ", {"pairs": 0}
     why = f"{share.value:.2f} of {share.trials} pairs (99.9 %: {share.low:.2f}–{share.high:.2f})"
     return share.high >= 0.5, why, figures | {"margin": share.high - 0.5}
 
 
 def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """What was kept of each prompt is its best candidate: a finished one where there is any, then that of the highest reward.
+    """The sample kept of each prompt is its best candidate: finished before cut off, then the highest reward.
 
-    Of the others, some must be worse by this very rule; where none is, the answers or their rewards are all alike.
+    Some other candidate must be worse by the same order; otherwise all answers or all rewards are equal.
     """
     candidates = pq.read_table(artifact / "candidates.parquet").to_pylist()
     best: dict[str, dict] = {}
@@ -89,22 +92,22 @@ def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
         for row in candidates
         if row["rank"]
     ]
-    share = float(np.mean(worse)) if worse else 1.0  # one candidate a prompt has nothing to be better than
+    share = float(np.mean(worse)) if worse else 1.0  # with one candidate a prompt, there is nothing to compare
     why = f"{share:.0%} of the other candidates are worse; reward {chosen:.3f}, of all candidates {mean:.3f}"
     return share > 0, why, figures | {"worse": share, "margin": share}
 
 
 def learned_its_samples(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """The round's best samples are likelier under the policy than under the base model it restarted from."""
+    """The round's best samples are likelier under the policy than under the base model it was fine-tuned from."""
     path = inputs["rejection_samples"] / "samples.parquet"
     return learned(artifact, inputs["base_model"], path, recipe.context, "best samples")
 
 
 def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """On test prompts the released PPO weights earn no less piecewise reward than the policy they began with.
+    """On test prompts, the released PPO weights earn no less piecewise reward than the policy PPO began with.
 
-    Both answer greedily; it fails where the whole interval of the paired difference is below -NO_WORSE: two weights that hardly
-    differ answer hardly differently, and a difference in the third digit is no loss, however sure.
+    Both answer greedily. The gate fails if the whole interval of the paired difference is below -NO_WORSE: a smaller
+    loss is negligible even if it is significant.
     """
     if broken := not_finite(artifact):
         return False, broken, {}
@@ -114,7 +117,7 @@ def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
     )
     rows = sorted(rows, key=lambda row: resumable_generation.unit_hash("ppo gate", row["id"]))[:ANSWERED]
     if not rows:
-        return False, "no test prompt fits beside an answer: there is nothing to compare on", {}
+        return False, "no test prompt fits in the context with an answer: lower max_new_tokens or add prompts", {}
     models = {kind: scoring.load(inputs[f"{kind}_reward_model"]) for kind in pairs.KINDS}
     adversarial = [row["kind"] == "safety" for row in rows]
     rewards = []

@@ -1,4 +1,4 @@
-"""What an annotator says of two answers, and what every annotator offers (paper 3.2.1)."""
+"""The label of a pair of answers and the interface of all annotators (paper 3.2.1)."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,6 +9,8 @@ DEGREES = {SIGNIFICANT: "significantly better", BETTER: "better", SLIGHT: "sligh
 
 @dataclass(frozen=True)
 class Label:
+    """The judgement of one pair. Raises ValueError for a preference or degree that is out of range."""
+
     preferred: str  # "a" or "b"
     degree: int  # 3 significantly better, 2 better, 1 slightly better, 0 negligibly better or unsure
     safe_a: bool
@@ -20,14 +22,14 @@ class Label:
 
 
 class UnjudgedError(ValueError):
-    """The annotator gave no judgement of this pair: it is left out and counted."""
+    """The annotator gave no judgement of this pair. The caller leaves the pair out and counts it."""
 
 
 class Annotator(Protocol):
-    """Compares two answers to one prompt. Raises UnjudgedError where it will not."""
+    """Compares two answers to one prompt."""
 
     name: str  # written beside every label
 
     def label(self, prompt_row: dict, answer_a: str, answer_b: str) -> Label:
-        """`prompt_row` has messages, kind, category and reference (a row of the prompts artifact)."""
+        """The label of two answers to a row of the prompts artifact. Raises UnjudgedError if it gives no judgement."""
         ...

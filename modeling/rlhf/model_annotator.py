@@ -1,8 +1,8 @@
-"""A judge model behind an OpenAI-compatible URL as annotator.
+"""The model annotator: a judge model behind an OpenAI-compatible URL.
 
-Each pair is asked twice with the order swapped, as the paper does with its model judge (Figure 11): where the two
-answers disagree, neither is better. The recipe names the model (`judge:MODEL`), so that another one makes other pairs;
-CRIA_JUDGE_URL (such as http://localhost:8000/v1) says where it is served and CRIA_JUDGE_KEY opens it.
+The judge sees each pair twice with the order swapped, as the paper's model judge does (Figure 11). If the two replies
+disagree, neither answer is better. The recipe names the model (`judge:MODEL`), so another model makes a new artifact.
+CRIA_JUDGE_URL (such as http://localhost:8000/v1) is its address and CRIA_JUDGE_KEY its API key.
 """
 
 import json
@@ -36,12 +36,12 @@ AIMS = {
 
 
 class JudgeError(RuntimeError):
-    """The judge could not be reached, or what answers there is no chat model."""
+    """The judge could not be reached, reported an error, or did not reply with a chat completion."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One reply, in the order that was asked."""
+    """One reply of the judge; "first" and "second" refer to the order in which the answers were shown."""
 
     better_first: bool
     degree: int
@@ -51,10 +51,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class JudgeAnnotator:
+    """Annotator that asks a judge model. `label` raises JudgeError and, for a reply of another form, UnjudgedError."""
+
     url: str  # up to and including /v1
     model: str
     key: str | None = field(repr=False)
-    pause_s: float = 1.0  # before the first retry; doubles each time
+    pause_s: float = 1.0  # seconds before the first retry; doubles each time
 
     @property
     def name(self) -> str:
@@ -62,6 +64,7 @@ class JudgeAnnotator:
 
     @classmethod
     def from_environment(cls, model: str, environment: Mapping[str, str]) -> "JudgeAnnotator":
+        """The judge that the environment names. Raises JudgeError if CRIA_JUDGE_URL is missing or holds credentials."""
         url = environment.get("CRIA_JUDGE_URL", "").rstrip("/")
         if not url:
             raise JudgeError(f"the annotator judge:{model} needs CRIA_JUDGE_URL in the environment")
@@ -78,12 +81,12 @@ class JudgeAnnotator:
             backward.degree if backward.better_first else -backward.degree
         )
         agree = forward.better_first != backward.better_first
-        # Where it always takes the first place, a hash decides: answer "a" is the newer model's.
+        # On a tie a hash decides: always preferring "a", the newer model's answer, would be biased.
         even = unit_hash("judge tie", prompt_row["id"]) < 0.5
         return Label(
             preferred="a" if signed > 0 or (signed == 0 and even) else "b",
             degree=min(forward.degree, backward.degree) if agree else 0,
-            # Unsafe if it looked unsafe in either order: the cautious reading.
+            # An answer is unsafe if either order found it unsafe.
             safe_a=forward.safe_first and backward.safe_second,
             safe_b=forward.safe_second and backward.safe_first,
         )
@@ -126,13 +129,13 @@ class JudgeAnnotator:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _opener(self) -> urllib.request.OpenerDirector:
-        """A judge on this machine is asked directly, whatever proxy is set: no proxy elsewhere reaches it."""
+        """An opener that bypasses proxies for a judge on this machine, since a remote proxy cannot reach it."""
         here = urlsplit(self.url).hostname in LOOPBACK
         return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else []))
 
 
 def parse_verdict(text: str) -> Verdict:
-    """The JSON object in a judge's reply. Raises UnjudgedError where it lacks a field or a value is out of range."""
+    """The verdict in a judge's reply. Raises UnjudgedError if a field is missing or a value is out of range."""
     found = re.search(r"\{.*\}", text, re.DOTALL)
     try:
         reply = json.loads(found.group()) if found else None
@@ -140,5 +143,5 @@ def parse_verdict(text: str) -> Verdict:
         reply = None
     wanted = {"better": ("A", "B"), "degree": tuple(DEGREES), "safe_a": (True, False), "safe_b": (True, False)}
     if not isinstance(reply, dict) or any(reply.get(name) not in values for name, values in wanted.items()):
-        raise UnjudgedError(f"the judge did not keep to the agreed form: {text[:200]!r}")
+        raise UnjudgedError(f"the judge's reply is not of the agreed form: {text[:200]!r}")
     return Verdict(reply["better"] == "A", int(reply["degree"]), bool(reply["safe_a"]), bool(reply["safe_b"]))

@@ -1,4 +1,4 @@
-"""Preference pairs as reward models read them: which ones, in which mixture, and what they score."""
+"""Preference pairs for reward models: reading them, mixing the kinds, and scoring them."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ KINDS = ("helpfulness", "safety")
 
 
 def read_pairs(inputs: dict[str, Path]) -> list[dict]:
-    """All pairs of the parents preferences_1 … preferences_N, in the order of their rounds."""
+    """All pairs of the parents preferences_1 … preferences_N, by round. Raises ValueError without such a parent."""
     roles = sorted((role for role in inputs if role.startswith("preferences_")), key=lambda role: int(role[12:]))
     if not roles:
         raise ValueError("preference pairs are missing: name a parent preferences_<round>")
@@ -26,12 +26,13 @@ def of_kind(pair: dict, kind: str) -> bool:
 
 
 def mix(pairs: list[dict], kind: str, own_share: float, seed: int) -> list[dict]:
-    """All pairs of the own kind, and so many of the other, drawn uniformly, that own ones are `own_share` of all.
+    """All pairs of `kind` and a uniform draw of the other kind, so that `own_share` of the result are of `kind`.
 
-    Half for helpfulness, nine tenths for safety (3.2.2). Where the other kind has too few, all of them.
+    The paper's share is half for helpfulness and nine tenths for safety (3.2.2). Uses every pair of the other kind if
+    there are too few. Raises ValueError if `own_share` is not in (0, 1].
     """
     if not 0 < own_share <= 1:
-        raise ValueError(f"own_share is a share above 0 and at most 1, not {own_share}")
+        raise ValueError(f"own_share must be above 0 and at most 1, not {own_share}")
     own = [pair for pair in pairs if of_kind(pair, kind)]
     other = [pair for pair in pairs if not of_kind(pair, kind)]
     other.sort(key=lambda pair: hashing.unit_hash(seed, "mix", pair["id"]))

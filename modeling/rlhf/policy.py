@@ -1,7 +1,8 @@
 """The policy of an RLHF round (paper 3.2.3): the base model fine-tuned anew on the best samples of the round.
 
-Every version starts from the base model with the same number of steps, so that versions compare, with demonstrations
-mixed in (open: the paper fine-tunes "similar to SFT" without saying whether demonstrations stay).
+Every version starts from the base model and takes the same number of steps, so that versions are comparable.
+Demonstrations are mixed in. The paper leaves this open: it fine-tunes "similar to SFT" and does not say whether
+demonstrations stay.
 """
 
 from pathlib import Path
@@ -16,7 +17,7 @@ from modeling.finetuning import sft
 def run(config: FinetuneRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Write the policy as a Hugging Face directory. Inputs: base_model, demonstrations, rejection_samples.
 
-    Metrics: those of fine-tuning and how many samples and demonstrations went in. Raises ValueError where
+    Returns the metrics of fine-tuning and the numbers of samples and demonstrations. Raises ValueError if
     demonstration_share is not in [0, 1) or there are no samples.
     """
     samples = sft.read_dialogues(inputs["rejection_samples"] / "samples.parquet")
@@ -30,9 +31,12 @@ def run(config: FinetuneRecipe, inputs: dict[str, Path], out: Path, log) -> dict
 
 
 def demonstrations(path: Path, samples: int, recipe: FinetuneRecipe) -> list[sft.Dialogue]:
-    """So many demonstrations that they make up `demonstration_share` of the whole, drawn by a hash of seed and id."""
+    """Demonstrations drawn by a hash of seed and id, so many that they are `demonstration_share` of all dialogues.
+
+    Returns all demonstrations if there are too few. Raises ValueError if demonstration_share is not in [0, 1).
+    """
     if not 0 <= recipe.demonstration_share < 1:
-        raise ValueError(f"demonstration_share is a share in [0, 1), not {recipe.demonstration_share}")
+        raise ValueError(f"demonstration_share must be a share in [0, 1), not {recipe.demonstration_share}")
     wanted = round(samples * recipe.demonstration_share / (1 - recipe.demonstration_share))
     rows = pq.read_table(path, columns=["id", "messages"]).to_pylist()
     rows.sort(key=lambda row: hashing.unit_hash("policy", recipe.seed, row["id"]))

@@ -1,9 +1,9 @@
 """On-policy preference pairs of a round (paper 3.2.1, A.3.1): two variants answer, an annotator picks one.
 
-Data always come from the latest model, so that reward models stay on its distribution; an earlier variant answers too,
-which compares the versions for free (3.4.1). One answer of each is shown, at the two temperatures of the recipe: which
-model gets which is by a hash of the prompt. The annotator says which is better, by how much, and whether each is safe.
-Pairs whose chosen answer is unsafe and the other safe are left out, as in the paper.
+One answer always comes from the latest model, so that reward models stay on its distribution. The other comes from an
+earlier variant, so that the pairs also compare versions (3.4.1). The recipe has two temperatures; a hash of the prompt
+assigns them to the models. The annotator says which answer is better, by how much, and whether each is safe. Pairs
+whose chosen answer is unsafe and whose rejected answer is safe are left out, as in the paper.
 """
 
 from collections import Counter
@@ -35,6 +35,8 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Shown:
+    """An answer shown to the annotator, and where it came from."""
+
     text: str
     role: str  # chat (the latest model) | other
     temperature: float
@@ -44,14 +46,18 @@ class Shown:
         return f"{self.role} T={self.temperature:g}"
 
 
-# What a pair may be left out for. A judge that reads fewer than half of the pairs is no judge.
+# Reasons to leave a pair out. The stage fails if the annotator judges fewer than half of the pairs.
 IDENTICAL, CHOSEN_UNSAFE, UNJUDGED = "identical", "chosen_unsafe", "unjudged"
 MOST_UNJUDGED = 0.5
 LABEL_CHUNK = 32  # pairs between two saves: a judge behind a network takes seconds for each
 
 
 def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write pairs.parquet and examples.md. Inputs: chat (current model), other (earlier variant), prompts."""
+    """Write pairs.parquet and examples.md. Inputs: chat (current model), other (earlier variant), prompts.
+
+    Returns counts and the shares of `summary`. Raises ValueError if no prompt fits in the context or the annotator
+    judges fewer than half of the pairs.
+    """
     annotator = annotators.create(config.annotator)
     everything = resumable_generation.read_prompts(inputs["prompts"])
     fitting = resumable_generation.fitting(
@@ -62,7 +68,7 @@ def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> d
         raise ValueError(f"no prompt of {inputs['prompts']} fits: lower max_new_tokens or add prompts")
     scratch = out / "_scratch"
     shown = show(config, inputs, prompts, scratch, log)
-    labels = scratch / "labels" / quote(annotator.name, safe="")  # another annotator's are not taken over
+    labels = scratch / "labels" / quote(annotator.name, safe="")  # a folder for each annotator
 
     pairs, dropped = [], Counter({IDENTICAL: 0, CHOSEN_UNSAFE: 0, UNJUDGED: 0})
     for number, part in enumerate(resumable_generation.chunks(len(prompts), LABEL_CHUNK)):
@@ -79,7 +85,7 @@ def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> d
         log.progress(part.stop, len(prompts), unit="pair", pairs=len(pairs))
     if dropped[UNJUDGED] > MOST_UNJUDGED * len(prompts):
         raise ValueError(
-            f"{annotator.name} gave no judgement of {dropped[UNJUDGED]} of {len(prompts)} pairs: take another annotator"
+            f"{annotator.name} did not judge {dropped[UNJUDGED]} of {len(prompts)} pairs: take another annotator"
         )
 
     dialogue_tables.write_rows(pairs, SCHEMA, out / "pairs.parquet")
@@ -95,9 +101,9 @@ def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> d
 def show(
     config: PreferencesRecipe, inputs: dict[str, Path], prompts: list[dict], scratch: Path, log
 ) -> list[dict[str, Shown]]:
-    """Two answers to each prompt: "a" of the latest model, "b" of the other one."""
+    """Two answers to each prompt: "a" from the latest model, "b" from the other one."""
     shown: list[dict[str, Shown]] = [{} for _ in prompts]
-    halves = ([], [])  # places where the latest model answers by sampling_a, and by sampling_b
+    halves = ([], [])  # places of prompts where the latest model uses sampling_a, and where it uses sampling_b
     for place, prompt in enumerate(prompts):
         halves[hashing.unit_hash("preference temperature", prompt["id"]) < 0.5].append(place)
     for side, role in (("a", "chat"), ("b", "other")):
@@ -114,7 +120,7 @@ def show(
 
 
 def drop_reason(verdict: dict) -> str | None:
-    """Why a pair is left out: equal answers, no judgement, or the chosen one is unsafe and the other safe (A.3.1)."""
+    """Why a pair is left out: equal answers, no judgement, or chosen unsafe and rejected safe (A.3.1). None if kept."""
     if "dropped" in verdict:
         return verdict["dropped"]
     chosen, other = ("a", "b") if verdict["preferred"] == "a" else ("b", "a")
@@ -122,8 +128,11 @@ def drop_reason(verdict: dict) -> str | None:
 
 
 def make_pair(config: PreferencesRecipe, annotator: str, prompt: dict, shown: dict[str, Shown], verdict: dict) -> dict:
-    """One row of pairs.parquet. What a prompt is about is train or test for all rounds: no test prompt is trained on later,
-    nor one that differs by a name."""
+    """One row of pairs.parquet.
+
+    A hash of the entity decides between train and test for all rounds, so no later round trains on a test prompt or on
+    one that differs only by a name.
+    """
     chosen, other = ("a", "b") if verdict["preferred"] == "a" else ("b", "a")
     return {
         "id": f"v{config.round}:{prompt['id']}",
@@ -146,7 +155,7 @@ def make_pair(config: PreferencesRecipe, annotator: str, prompt: dict, shown: di
 
 
 def summary(pairs: list[dict]) -> dict:
-    """Shares that the paper reports: degrees (Figure 25), safety labels (18/47/35, A.3.1), the newer variant's wins."""
+    """Shares the paper reports: degrees (Figure 25), safety labels (18/47/35, A.3.1), wins of the newer variant."""
     total = max(len(pairs), 1)
     adversarial = [pair for pair in pairs if pair["kind"] == "safety"]
     labels = Counter((pair["chosen_safe"], pair["rejected_safe"]) for pair in adversarial)
@@ -168,7 +177,7 @@ def summary(pairs: list[dict]) -> dict:
 
 
 def examples(pairs: list[dict], each: int = 2) -> str:
-    """A few pairs of every kind and degree, to read."""
+    """examples.md: up to `each` pairs of every kind and degree."""
     parts = ["# Pairs to read\n"]
     for kind in sorted({pair["kind"] for pair in pairs}):
         for degree, name in DEGREES.items():
@@ -184,7 +193,7 @@ def examples(pairs: list[dict], each: int = 2) -> str:
 
 
 def _label(annotator: Annotator, prompt: dict, answer_a: str, answer_b: str) -> dict:
-    """The label as JSON holds it, or {"dropped": reason}."""
+    """The label as a JSON object, or {"dropped": reason}."""
     if answer_a.strip() == answer_b.strip():
         return {"dropped": IDENTICAL}
     try:

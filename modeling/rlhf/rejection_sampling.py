@@ -1,12 +1,12 @@
-"""Rejection sampling (paper 3.2.3): K answers a prompt, the best one by the reward models is what the next policy learns.
+"""Rejection sampling (paper 3.2.3): K answers a prompt; the next policy learns the best one by the reward models.
 
 The reward is the paper's piecewise one: safety for adversarial prompts and wherever it is below the threshold, else
-helpfulness. From V4 the best samples of all earlier rounds come in as well, judged anew by the current reward models
-(scores of different models don't compare): using the last round alone made the paper's model forget.
+helpfulness. From V4, the best samples of all earlier rounds are added: using the last round alone made the paper's
+model forget. The current reward models score them again, because scores of different models are not comparable.
 
-The best of K unsafe answers is an unsafe answer. With the paper's K hardly ever met; with a small one an adversarial prompt
-whose best answer scores below `least_safety` is left out, and counted. An answer that was cut off would teach to stop there:
-it is the best only where none was finished.
+The best of K answers can still be unsafe. This is rare with the paper's K but not with a small one, so an adversarial
+prompt whose best answer scores below `least_safety` is left out and counted. An answer that was cut off would teach the
+policy to stop there, so it counts as the best only if no answer to the prompt is finished.
 """
 
 from pathlib import Path
@@ -50,6 +50,7 @@ def run(config: RejectionRecipe, inputs: dict[str, Path], out: Path, log) -> dic
     """Write candidates.parquet, samples.parquet, examples.md and plots/best_of_n.png.
 
     Inputs: chat, helpfulness_reward_model, safety_reward_model, prompts, and earlier_<round> with earlier_rounds.
+    Returns counts, mean rewards and the best-of-N curve. Raises ValueError if no prompt fits in the context.
     """
     everything = resumable_generation.read_prompts(inputs["prompts"])
     fitting = resumable_generation.fitting(inputs["chat"], everything, config.sampling)
@@ -98,7 +99,7 @@ def run(config: RejectionRecipe, inputs: dict[str, Path], out: Path, log) -> dic
 
 
 def order(row: dict) -> tuple[bool, float]:
-    """The best first: finished before cut off, then by reward."""
+    """Sort key that puts the best answer first: finished before cut off, then by reward."""
     return not row["ended"], -row["reward"]
 
 
@@ -120,7 +121,7 @@ def sample(round_number: int, row: dict) -> dict:
 
 
 def read_earlier(inputs: dict[str, Path]) -> list[dict]:
-    """Samples of earlier rounds, each once (a round's file may hold those before it), as candidates and samples."""
+    """Samples of earlier rounds, each once (a round's file may hold those of earlier ones), with their response."""
     roles = sorted((role for role in inputs if role.startswith("earlier_")), key=lambda role: int(role[8:]))
     rows = {}
     for role in roles:
@@ -131,7 +132,7 @@ def read_earlier(inputs: dict[str, Path]) -> list[dict]:
 
 
 def add_rewards(rows: list[dict], inputs: dict[str, Path], threshold: float, scratch: Path, log) -> None:
-    """Write helpfulness and safety (probabilities, sigmoid of the raw scores) and the piecewise reward into the rows."""
+    """Add helpfulness and safety (probabilities: sigmoid of the raw scores) and the piecewise reward to the rows."""
     dialogs = [
         row["messages"] if row["messages"][-1]["role"] == "assistant" else sample(0, row)["messages"] for row in rows
     ]
@@ -162,7 +163,7 @@ def _scores(model_dir: Path, dialogs: list[list[dict]], scratch: Path, log) -> l
 
 
 def overruled(row: dict, threshold: float) -> bool:
-    """Whether the safety score took the place of helpfulness on a prompt that isn't adversarial."""
+    """Whether the safety score replaces helpfulness as the reward on a prompt that is not adversarial."""
     return row["kind"] != "safety" and row["safety"] < threshold
 
 
@@ -176,7 +177,7 @@ def best_per_prompt(samples: list[dict]) -> list[dict]:
 
 
 def examples(groups: list[list[dict]], count: int = 4) -> str:
-    """Best and worst candidate of some prompts of each kind, to read."""
+    """examples.md: the best and the worst candidate of up to `count` prompts of each kind."""
     parts = ["# Best and worst answers to read\n"]
     for kind in sorted({group[0]["kind"] for group in groups}):
         for group in [group for group in groups if group[0]["kind"] == kind][:count]:

@@ -12,7 +12,7 @@ BINS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 @dataclass(frozen=True)
 class Share:
-    """Hits among trials with a 95 % interval."""
+    """Hits among trials with a confidence interval, 95 % unless the function that makes it says otherwise."""
 
     hits: float
     trials: int
@@ -23,6 +23,8 @@ class Share:
 
 @dataclass(frozen=True)
 class ScoredPair:
+    """A preference pair with the raw scores of both answers."""
+
     entity: str  # what the prompt is about
     kind: str  # helpfulness | safety
     round: int
@@ -34,27 +36,29 @@ class ScoredPair:
 
 
 def share(hits: float, trials: int) -> Share:
-    """Hits / trials with Wilson's interval. Without trials the value is NaN and the interval 0 to 1."""
+    """Hits / trials with Wilson's 95 % interval. Without trials the value is NaN and the interval 0 to 1."""
     low, high = wilson_interval(hits, trials)
     return Share(hits, trials, hits / trials if trials else math.nan, low, high)
 
 
 def accuracy(pairs: Sequence[ScoredPair], confidence: float = 0.95) -> Share:
-    """Share of pairs whose chosen answer scores higher; equal scores count half. Rounds may ask a prompt again: the
-    interval takes pairs about one thing for what they are, no independent trials."""
+    """Share of pairs whose chosen answer scores higher; equal scores count half.
+
+    The interval is clustered by entity: rounds may repeat a prompt, so pairs with the same entity are not independent.
+    """
     right = [1.0 if p.chosen > p.rejected else 0.5 if p.chosen == p.rejected else 0.0 for p in pairs]
     low, high = clustered_interval(right, [p.entity for p in pairs], confidence)
     return Share(sum(right), len(right), sum(right) / len(right) if right else math.nan, low, high)
 
 
 def by_degree(pairs: Sequence[ScoredPair]) -> dict[str, Share]:
-    """Accuracy a degree, significantly better first, then "average" over all pairs (Tables 7 and 8)."""
+    """Accuracy by degree, significantly better first, then "average" over all pairs (Tables 7 and 8)."""
     table = {name: accuracy([pair for pair in pairs if pair.degree == degree]) for degree, name in DEGREES.items()}
     return table | {"average": accuracy(pairs)}
 
 
 def calibration(pairs: Sequence[ScoredPair]) -> list[dict]:
-    """How often the model is right where it claims a probability: sigmoid of the score gap, in bins from 0.5 to 1."""
+    """Accuracy by claimed probability (sigmoid of the absolute score gap), for the non-empty bins from 0.5 to 1."""
     bins: list[list[tuple[float, float]]] = [[] for _ in BINS[1:]]
     for pair in pairs:
         gap = pair.chosen - pair.rejected
@@ -72,7 +76,7 @@ def calibration(pairs: Sequence[ScoredPair]) -> list[dict]:
 
 
 def calibration_error(table: Sequence[dict]) -> float:
-    """Mean distance between claimed and true probability, weighted by pairs. NaN without pairs."""
+    """Mean difference between claimed probability and accuracy over bins, weighted by pairs; NaN without pairs."""
     total = sum(row["trials"] for row in table)
     return sum(row["trials"] * abs(row["claimed"] - row["value"]) for row in table) / total if total else math.nan
 

@@ -1,12 +1,12 @@
 """Reward models (paper 3.2.2): the chat model with a scalar head, trained on preference pairs with a margin.
 
-One function for both models; the recipe's `kind` says which. Loss of a pair:
+The recipe's `kind` says which of the two models to train. Loss of a pair:
 
     -log sigmoid(r_chosen - r_rejected - margin(degree))                                      (equation 2)
     + weight * mean over both answers of BCE(sigmoid(r), answer is safe)                      (safety model only)
 
-The paper adds an auxiliary safety loss (A.3.4) without a formula; binary cross-entropy on the score itself is ours. It
-makes sigmoid(r) a probability of being safe, which is what the threshold 0.15 of the combined reward needs.
+The paper adds an auxiliary safety loss (A.3.4) without a formula; binary cross-entropy on the score itself is our
+choice. It makes sigmoid(r) a probability of being safe, which the threshold 0.15 of the combined reward requires.
 """
 
 import math
@@ -29,11 +29,14 @@ from modeling.rlhf import reward_accuracy, scoring
 from modeling.rlhf.pairs import KINDS, of_kind
 from modeling.rlhf.reward_accuracy import ScoredPair
 
-POOLED_BATCHES = 50  # batches among whose rows those of like length are sought
+POOLED_BATCHES = 50  # batches whose rows are sorted by length together
 
 
 def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write a LlamaForSequenceClassification directory, accuracy.json and plots. Inputs: chat, preferences_1 … N."""
+    """Write a LlamaForSequenceClassification directory, accuracy.json and plots. Inputs: chat, preferences_1 … N.
+
+    Returns the metrics of training and accuracy on held-out pairs. Raises ValueError for an unknown kind or no pairs.
+    """
     if config.kind not in KINDS:
         raise ValueError(f"a reward model's kind is one of {KINDS}, not {config.kind!r}")
     pairs = preference_pairs.read_pairs(inputs)
@@ -44,7 +47,7 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     own = sum(of_kind(pair, config.kind) for pair in train)
     log.info(f"{len(train)} training pairs, {own} of them {config.kind}")
     trained = training.once(out, lambda: fit(config, train, inputs["chat"], out, log))
-    if not training.main_process():  # one process of several: the main one measures and writes
+    if not training.main_process():  # only the main process measures and writes
         return trained
     test = [pair for pair in pairs if pair["split"] == "test"]
     scored = preference_pairs.score_pairs(*scoring.load(out), test, log)
@@ -55,7 +58,7 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
 
 
 def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> dict:
-    """Train from the chat model's weights and save the model in `out`."""
+    """Train from the chat model's weights and save the model in `out`. Returns steps, tokens and losses."""
     tokenizer = AutoTokenizer.from_pretrained(chat)
     set_filler(tokenizer)
     rows, cut = encode_pairs(tokenizer, pairs, config)
@@ -70,7 +73,7 @@ def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> 
         seed=config.seed,
         max_length=None,  # rows are cut to the context above, where the loss is counted
         activation_checkpointing=device().type == "cuda",
-        model_init_kwargs={"dtype": "float32", "device_map": None},  # TRL's "auto" would spread it over what is free
+        model_init_kwargs={"dtype": "float32", "device_map": None},  # TRL's default "auto" would spread it over devices
         remove_unused_columns=False,
         train_sampling_strategy="sequential",  # the order is made below
     )
@@ -95,7 +98,7 @@ def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> 
 
 
 def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: list[dict], config: RewardRecipe) -> tuple[list[dict], int]:
-    """Rows of TRL's reward trainer, ids ending at the closing token; and how many dialogues lost their beginning."""
+    """(rows for TRL's reward trainer, ids ending at the closing token; number of dialogues cut at the start)."""
     rows, cut = [], 0
     for pair in pairs:
         row = {"margin": margin(pair["degree"], config.margins)}
@@ -109,9 +112,9 @@ def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: list[dict], config: 
 
 
 def in_batches_of_like_length(rows: list[dict], batch: int, seed: int) -> list[dict]:
-    """Shuffled rows so reordered that pairs of like length share a batch, and the batches follow at random.
+    """Reorder shuffled rows so that pairs of similar length share a batch; the batches are in random order.
 
-    Two fifths of a batch would be padding otherwise. transformers' own grouping goes from long to short over and over.
+    Otherwise two fifths of a batch would be padding. The grouping in transformers repeatedly goes from long to short.
     """
     full = len(rows) - len(rows) % batch
     pool = batch * POOLED_BATCHES
@@ -124,11 +127,12 @@ def in_batches_of_like_length(rows: list[dict], batch: int, seed: int) -> list[d
 
 
 def longer_side(row: dict) -> int:
+    """Tokens of the longer of the two dialogues of a pair."""
     return max(len(row["chosen_ids"]), len(row["rejected_ids"]))
 
 
 def margin(degree: int, margins: tuple[float, ...]) -> float:
-    """Margin of a degree (3 significantly better … 0 negligibly) in a recipe's list, which begins with degree 3."""
+    """Margin of a degree (3 significantly better … 0 negligibly); `margins` begins with that of degree 3."""
     return margins[3 - degree]
 
 
@@ -138,7 +142,7 @@ def safety_loss(scores: torch.Tensor, safe: torch.Tensor, weight: float) -> torc
 
 
 class SafetyCollator(DataCollatorForPreference):
-    """TRL's batch of pairs and, in the order of its rows (all chosen, then all rejected), whether each is safe."""
+    """TRL's batch of pairs plus `safe`, the safety label of each row (all chosen, then all rejected)."""
 
     def torch_call(self, examples: list[dict]) -> dict:
         batch = super().torch_call(examples)
@@ -147,7 +151,7 @@ class SafetyCollator(DataCollatorForPreference):
 
 
 class PairTrainer(training.NoTokenCount, RewardTrainer):
-    """TRL's margin loss, plus the auxiliary safety loss where its weight isn't 0."""
+    """TRL's margin loss plus the weighted auxiliary safety loss."""
 
     safety_loss_weight = 0.0
 
@@ -159,10 +163,10 @@ class PairTrainer(training.NoTokenCount, RewardTrainer):
 
 
 def set_filler(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Give the tokenizer a padding token that can't be the closing one.
+    """Give the tokenizer a padding token other than the closing token.
 
-    Sequence classifiers read the score at the last token that isn't padding, so a tokenizer that pads with its closing
-    token (ChatML bases do) would have it read one token too early.
+    Sequence classifiers read the score at the last token that is not padding. If the padding token is the closing
+    token, as in ChatML bases, they read it one token too early.
     """
     closing = dialog.closing_token_id(tokenizer)
     if tokenizer.pad_token_id in (None, closing):
@@ -171,7 +175,7 @@ def set_filler(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def evaluate(pairs: list[ScoredPair]) -> dict:
-    """Everything accuracy.json says about held-out pairs of one kind."""
+    """The entry of accuracy.json for held-out pairs of one kind."""
     bins = reward_accuracy.calibration(pairs)
     return {
         "accuracy": {name: asdict(figure) for name, figure in reward_accuracy.by_degree(pairs).items()},
@@ -187,7 +191,7 @@ def evaluate(pairs: list[ScoredPair]) -> dict:
 
 
 def headline(report: dict, kind: str) -> dict:
-    """The figures of accuracy.json that a run shows."""
+    """The figures of accuracy.json that become metrics of the stage; those without pairs are left out."""
     own, cross = report[kind]["accuracy"], report[next(other for other in KINDS if other != kind)]["accuracy"]
     figures = {
         "accuracy": own["average"]["value"],

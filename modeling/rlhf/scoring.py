@@ -1,4 +1,4 @@
-"""Scores of a reward model, and how two of them become one reward (paper 3.2.3)."""
+"""Reward model scores, and the combination of two into one reward (paper 3.2.3)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,31 +9,31 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from modeling.core import dialog, runtime, sampling
 
-# Tokens (padding included) in one forward pass: runtime, never part of an artifact's identity.
+# Tokens (padding included) in one forward pass: a runtime setting, never part of an artifact's identity.
 CPU_BATCH_TOKENS = 8_192
 CUDA_BATCH_TOKENS = 131_072
 
-# Below this safety score an answer is judged by safety alone: precision 0.89, recall 0.55 on the paper's test set.
+# Below this safety probability the reward is safety alone: precision 0.89, recall 0.55 on the paper's test set.
 SAFETY_THRESHOLD = 0.15
 
 
 def load(model_dir: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A reward model and its tokenizer on this process's device, ready to score."""
+    """A reward model on this process's device, and its tokenizer. Raises ValueError if it has more than one output."""
     where = runtime.device()
     model = AutoModelForSequenceClassification.from_pretrained(model_dir, dtype="auto")
     if model.config.num_labels != 1:
         raise ValueError(f"{model_dir} has {model.config.num_labels} outputs; a reward model has one")
-    model.model.to(sampling.generation_dtype(where, model.num_parameters()))  # the head stays as it was trained
+    model.model.to(sampling.generation_dtype(where, model.num_parameters()))  # the head keeps its trained dtype
     return model.to(where).eval(), AutoTokenizer.from_pretrained(model_dir)
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict], limit: int) -> tuple[list[int], bool]:
-    """Ids of a dialogue up to the closing token of its last answer, and whether its start had to go.
+    """(ids of a dialogue up to the closing token of its last answer, whether its start was cut).
 
-    A dialogue over `limit` tokens keeps its end: the answer and its closing token are what is scored.
+    A dialogue over `limit` tokens keeps its end, because the score is read at the closing token of the answer.
     """
     ids, mask = dialog.encode_dialog(tokenizer, messages)
-    closing = len(mask) - mask[::-1].index(1)  # a template may go on after the answer, ChatML does
+    closing = len(mask) - mask[::-1].index(1)  # a template such as ChatML may add tokens after the answer
     return ids[:closing][-limit:], closing > limit
 
 
@@ -48,7 +48,7 @@ def score(
 
 @torch.inference_mode()
 def score_ids(model: PreTrainedModel, rows: Sequence[Sequence[int]], log=None) -> list[float]:
-    """Raw score at the last token of each row of ids. Rows of like length share a batch; padding changes nothing."""
+    """Raw score at the last token of each row of ids. Rows of similar length share a batch; padding has no effect."""
     scores = [0.0] * len(rows)
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
     budget = CPU_BATCH_TOKENS if model.device.type == "cpu" else CUDA_BATCH_TOKENS
@@ -65,17 +65,18 @@ def score_ids(model: PreTrainedModel, rows: Sequence[Sequence[int]], log=None) -
 
 def _score_batch(model: PreTrainedModel, rows: Sequence[Sequence[int]]) -> Tensor:
     width = max(len(row) for row in rows)
-    # Right padding under a causal mask: no scored token sees a filler, so its id is free and no mask is needed.
+    # Right padding under a causal mask: no scored token attends to padding, so any id will do and no mask is needed.
     ids_BT = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=model.device)
     last_B = torch.tensor([len(row) - 1 for row in rows], device=model.device)
     with runtime.autocast(model.device):
         hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
     hidden_BD = hidden_BTD[torch.arange(len(rows), device=model.device), last_B]
-    # The head in float32: in bfloat16 scores would come in steps of a percent, and argmax would meet ties.
+    # The head runs in float32: bfloat16 would round scores to steps of a percent, which makes ties.
     return (hidden_BD.float() @ model.score.weight.float().T).squeeze(-1)
 
 
 def sigmoid(scores: Sequence[float] | Tensor) -> Tensor:
+    """Probabilities of raw scores, float32."""
     return torch.as_tensor(scores, dtype=torch.float32).sigmoid()
 
 
@@ -92,11 +93,11 @@ def piecewise(
 
 
 def logit(probability: Sequence[float] | Tensor) -> Tensor:
-    """Undoes the sigmoid. Probabilities of exactly 0 or 1 stay finite (float32's resolution: ±16)."""
+    """Inverse of the sigmoid. Probabilities of exactly 0 or 1 give finite values (±16, the resolution of float32)."""
     return torch.logit(torch.as_tensor(probability, dtype=torch.float32), eps=1e-7)
 
 
 def whiten(values: Tensor) -> Tensor:
-    """Mean 0, standard deviation 1 over all values (of the batch; the paper leaves the scope open). Equal values: 0."""
+    """Values at mean 0, standard deviation 1 over the batch (the paper leaves the scope open); 0 if all are equal."""
     centred = values - values.mean()
     return centred / (values.var(correction=0) + 1e-8).sqrt()

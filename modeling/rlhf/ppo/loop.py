@@ -27,7 +27,10 @@ CHECKPOINT_SECONDS = 60.0  # between evaluations; each evaluation writes one any
 
 @dataclass(frozen=True)
 class Experience:
-    """The rollouts of one iteration with what the old policy, the reference and the old critic say; float32, B rows."""
+    """The rollouts of one iteration and the tensors that the update needs, from the old policy and critic.
+
+    B rows; float32, but mask_BT is bool.
+    """
 
     prompts: list[Prompt]
     responses: list[Response]
@@ -40,7 +43,7 @@ class Experience:
 
 @dataclass
 class Loop:
-    """The networks and data of a run; `train` goes through the iterations."""
+    """The networks and data of a run; `train` runs the iterations."""
 
     recipe: PpoRecipe
     tokenizer: Any
@@ -50,7 +53,7 @@ class Loop:
     reward: Reward
     prompts: list[Prompt]
     heldout: list[Prompt]
-    too_long: int  # prompts left out because they and an answer do not fit in the context
+    too_long: int  # prompts left out because they do not fit in the context with an answer
     log: Any
 
     def __post_init__(self) -> None:
@@ -65,7 +68,10 @@ class Loop:
         self.micro_batch, _ = training.split_batch(self.recipe.mini_batch, longest)
 
     def train(self, checkpoints: Path) -> Progress:
-        """All iterations, from the newest checkpoint; stops early by the held-out objective."""
+        """Run all iterations from the newest checkpoint on, with early stopping by the held-out objective.
+
+        Raises DivergedError if a gradient norm or a weight is not finite.
+        """
         recipe = self.recipe
         progress = ppo_state.restore(checkpoints, self.policy, self.critic)
         if progress is None:
@@ -104,7 +110,7 @@ class Loop:
         return progress
 
     def rollout(self, iteration: int) -> tuple[Experience, dict[str, float]]:
-        """Responses of the current policy and all that the update needs of them; figures of the reward side."""
+        """(responses of the current policy with what the update needs, metrics of reward, KL, entropy and length)."""
         recipe = self.recipe
         prompts = ppo_rollout.draw(self.prompts, iteration, recipe.batch, recipe.seed)
         responses = self.respond(prompts, hashing.mix(recipe.seed, "rollout", iteration))
@@ -145,7 +151,7 @@ class Loop:
         }
 
     def update(self, experience: Experience) -> dict[str, float]:
-        """One gradient step on each mini-batch; figures are means over the mini-batches."""
+        """Take one gradient step on each mini-batch. Returns metrics, averaged over the mini-batches."""
         recipe, e = self.recipe, experience
         size = recipe.mini_batch
         totals = {
@@ -179,7 +185,7 @@ class Loop:
         return {name: total / len(minis) for name, total in totals.items()}
 
     def check_weights(self, iteration: int, figures: dict[str, float]) -> None:
-        """Raise DivergedError before weights are kept that are not finite, or were not updated for want of a gradient."""
+        """Raise DivergedError if a gradient norm or a weight is not finite, before the weights are saved."""
         for name in ("gradient_norm", "value_gradient_norm"):
             if not math.isfinite(figures[name]):
                 raise DivergedError(f"{name} is {figures[name]}", iteration, self.recipe.iterations, "iteration")
@@ -190,9 +196,9 @@ class Loop:
 
     @torch.no_grad()
     def evaluate(self, progress: Progress) -> dict[str, float]:
-        """Held-out reward, KL and objective of the current policy; notes in `progress` whether it is the best so far.
+        """Held-out reward, KL and objective of the current policy. Updates the best iteration in `progress`.
 
-        The same random numbers each time, so that two evaluations differ by the policy alone.
+        Every evaluation uses the same random numbers, so that two evaluations differ by the policy alone.
         """
         recipe = self.recipe
         asked = self.heldout * recipe.evaluation_samples
@@ -228,7 +234,7 @@ class Loop:
         }
 
     def respond(self, prompts: list[Prompt], seed: int) -> list[Response]:
-        """Responses of the current policy; on an accelerator drawn from a bfloat16 copy of its weights."""
+        """Responses of the current policy, sampled from a bfloat16 copy of its weights if `actor` is one."""
         if self.actor is not self.policy.model:
             with torch.no_grad():
                 for ours, theirs in zip(self.actor.parameters(), self.policy.model.parameters(), strict=True):
@@ -236,7 +242,7 @@ class Loop:
         return ppo_rollout.respond(self.actor, self.tokenizer, prompts, self.recipe.sampling, seed)
 
     def micro_batches(self, prompts: list[Prompt], responses: list[Response], rows: range) -> Iterator[Batch]:
-        """`rows` in pieces as memory allows; the same ones before and in an update, so ratios begin at exactly 1."""
+        """`rows` in pieces that fit in memory; rollout and update use the same pieces, so ratios begin at exactly 1."""
         lengths = [len(p.ids) + len(r.ids) for p, r in zip(prompts, responses, strict=True)]
         for group in ppo_rollout.like_lengths(lengths, rows, self.micro_batch):
             yield ppo_rollout.pack(group, prompts, responses, self.where)

@@ -1,4 +1,6 @@
-"""The arithmetic of PPO on token sequences, as functions of tensors alone (paper 3.2.3; Schulman et al. 2017).
+"""Losses, rewards and advantages of PPO on token sequences, as functions of tensors.
+
+Sources: paper 3.2.3; Schulman et al. 2017.
 
 Shapes: B responses, T response positions, V tokens of the vocabulary. `mask_BT` is True on the tokens the policy
 itself chose (closing token included) and False on padding; it comes from lengths, never from comparing ids with a
@@ -15,24 +17,24 @@ def response_mask(lengths_B: Tensor, width: int) -> Tensor:
 
 
 def token_logprobs(logits_BTV: Tensor, tokens_BT: Tensor) -> Tensor:
-    """Log-probability (natural log, float32 whatever the logits are) of each token under its logits."""
+    """Log-probability (natural log) of each token under its logits, in float32 for logits of any dtype."""
     logits_BTV = logits_BTV.float()
     picked_BT = logits_BTV.gather(-1, tokens_BT[..., None]).squeeze(-1)
     return picked_BT - logits_BTV.logsumexp(-1)
 
 
 def token_entropy(logits_BTV: Tensor) -> Tensor:
-    """Entropy of the next-token distribution at each position, in nats, float32. Logits of -inf add nothing."""
+    """Entropy of the next-token distribution at each position, in nats, float32. Logits of -inf contribute 0."""
     return torch.special.entr(logits_BTV.float().softmax(-1)).sum(-1)
 
 
 def masked_sum(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Sum over the True positions; what lies under False may be anything, NaN too."""
+    """Sum over the True positions. Values at False positions are ignored, NaN included."""
     return torch.where(mask_BT, values_BT, 0.0).sum()
 
 
 def masked_mean(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Mean over the True positions of the whole batch (every token weighs the same, whichever response it is in)."""
+    """Mean over the True positions of the whole batch, each with equal weight. Raises ValueError if there are none."""
     count = mask_BT.sum()
     if count == 0:
         raise ValueError("masked_mean over an empty mask: a batch without one response token has no mean")
@@ -40,23 +42,26 @@ def masked_mean(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
 
 
 def normalize(values_BT: Tensor, mask_BT: Tensor, epsilon: float = 1e-8) -> Tensor:
-    """Mean 0 and standard deviation 1 over the True positions (the paper is silent on advantages; common practice)."""
+    """Values at mean 0 and standard deviation 1 over the True positions, 0 elsewhere.
+
+    The paper does not say how it scales advantages; this is common practice.
+    """
     mean = masked_mean(values_BT, mask_BT)
     variance = masked_mean((values_BT - mean) ** 2, mask_BT)
     return torch.where(mask_BT, (values_BT - mean) * torch.rsqrt(variance + epsilon), 0.0)
 
 
 def kl_k1(logp_BT: Tensor, reference_BT: Tensor) -> Tensor:
-    """log pi - log pi_0 of the sampled tokens: unbiased for KL(pi || pi_0) where they were drawn from pi at T = 1.
+    """log pi - log pi_0 of the sampled tokens: unbiased for KL(pi || pi_0) if they were drawn from pi at T = 1.
 
-    This is the estimator that the reward subtracts, hence also the one that is logged as `kl`. A single value may be
-    negative; the expectation is not.
+    The reward subtracts this estimator, so `kl` in the log is this one too. A single value may be negative; the
+    expectation is not.
     """
     return logp_BT - reference_BT
 
 
 def kl_k3(logp_BT: Tensor, reference_BT: Tensor) -> Tensor:
-    """r - 1 - log r with r = pi_0 / pi: the same expectation, never negative, less variance. Logged, not trained on."""
+    """r - 1 - log r with r = pi_0 / pi: the same expectation, never negative, less variance. Logged only."""
     log_ratio_BT = reference_BT - logp_BT
     return torch.expm1(log_ratio_BT) - log_ratio_BT
 
@@ -70,9 +75,9 @@ def last_token(mask_BT: Tensor) -> Tensor:
 
 
 def token_rewards(score_B: Tensor, kl_BT: Tensor, mask_BT: Tensor, beta: float) -> Tensor:
-    """R(g | p) = score - beta KL, spread over tokens: each pays for its own KL, the last response token gets the score.
+    """R(g | p) = score - beta KL, spread over tokens: every token bears its own KL, the last one also gets the score.
 
-    That is the closing token, or the last one before the limit where the response was cut off.
+    The last token is the closing token, or the token at the limit if the response was cut off.
     """
     rewards_BT = torch.where(mask_BT, -beta * kl_BT, 0.0)
     rows = torch.arange(len(score_B), device=score_B.device)
@@ -84,7 +89,7 @@ def gae(rewards_BT: Tensor, values_BT: Tensor, mask_BT: Tensor, gamma: float, la
     """Generalized advantage estimation (Schulman et al. 2016, eq. 16): (advantages_BT, returns_BT), zero on padding.
 
     `values_BT[:, t]` is the critic's value of the state in which token t was chosen. After the last response token the
-    value is 0: the response is over, also where the limit ended it.
+    value is 0, even if the response was cut off at the limit.
     """
     values_BT = torch.where(mask_BT, values_BT, 0.0)
     rewards_BT = torch.where(mask_BT, rewards_BT, 0.0)
@@ -102,7 +107,7 @@ def gae(rewards_BT: Tensor, values_BT: Tensor, mask_BT: Tensor, gamma: float, la
 def policy_loss(
     logp_BT: Tensor, old_logp_BT: Tensor, advantages_BT: Tensor, mask_BT: Tensor, clip: float
 ) -> tuple[Tensor, Tensor]:
-    """Clipped surrogate per token: (loss_BT, clipped_BT). Clipped are the tokens whose gradient the bound took away."""
+    """Clipped surrogate loss per token: (loss_BT, clipped_BT). clipped_BT: clipping removed the token's gradient."""
     log_ratio_BT = torch.where(mask_BT, logp_BT - old_logp_BT, 0.0)
     ratio_BT = log_ratio_BT.exp()
     free_BT = -advantages_BT * ratio_BT
@@ -111,7 +116,7 @@ def policy_loss(
 
 
 def value_loss(values_BT: Tensor, old_values_BT: Tensor, returns_BT: Tensor, clip: float) -> Tensor:
-    """Half the squared error per token: the larger of the free one and that of the value kept near the old one."""
+    """Half the squared error per token, for the value or for the value clipped to the old one, whichever is larger."""
     kept_BT = old_values_BT + (values_BT - old_values_BT).clamp(-clip, clip)
     return 0.5 * torch.maximum((values_BT - returns_BT) ** 2, (kept_BT - returns_BT) ** 2)
 
@@ -119,7 +124,7 @@ def value_loss(values_BT: Tensor, old_values_BT: Tensor, returns_BT: Tensor, cli
 def explained_variance(values_BT: Tensor, returns_BT: Tensor, mask_BT: Tensor) -> float:
     """1 - Var(returns - values) / Var(returns): 1 for a perfect critic, 0 for a constant, below 0 for a harmful one.
 
-    NaN where the returns do not vary, since nothing is there to explain.
+    NaN if the returns do not vary.
     """
     returns, errors = returns_BT[mask_BT].double(), (returns_BT - values_BT)[mask_BT].double()
     variance = returns.var(unbiased=False)

@@ -1,4 +1,4 @@
-"""The networks of PPO: policy and critic read at the same positions, and two reward models that score whole answers."""
+"""The networks of PPO: policy and critic, evaluated at the same positions, and two reward models for whole answers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Reward = Callable[[list[Prompt], list[Response]], "Scores"]
 
 
 class Critic(nn.Module):
-    """A scalar per token on a reward model's backbone. The head starts at zero, the mean of whitened rewards."""
+    """A reward model's backbone with a scalar head per token. The head starts at 0, the mean of whitened rewards."""
 
     def __init__(self, backbone: nn.Module, width: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Critic(nn.Module):
 
 @dataclass(frozen=True)
 class Scores:
-    """Raw scores of B responses (logits) and what the paper makes of them."""
+    """Raw scores (logits) of B responses, and the paper's combination of them."""
 
     helpfulness_B: Tensor
     safety_B: Tensor
@@ -37,18 +37,18 @@ class Scores:
 
 
 def load_float32(cls, folder: Path, where: torch.device):
-    """Float32 weights on the device, in evaluation mode: whatever dropout a config asks for, PPO runs without."""
+    """The model in float32 on the device, in evaluation mode: PPO runs without dropout, whatever the config sets."""
     return cls.from_pretrained(folder, dtype=torch.float32).to(where).eval()
 
 
 def load_critic(folder: Path, where: torch.device) -> Critic:
-    """The critic that a reward model's weights begin."""
+    """A critic that starts from a reward model's weights."""
     model = load_float32(AutoModelForSequenceClassification, folder, where)
     return Critic(model.base_model, model.config.hidden_size).to(where).eval()
 
 
 def reward_function(inputs: dict[str, Path], tokenizer, threshold: float) -> Reward:
-    """Scores responses with both reward models and combines them by the paper's piecewise rule."""
+    """A function that scores responses with both reward models and combines them by the paper's piecewise rule."""
     helpfulness_model, _ = scoring.load(inputs["helpfulness_reward_model"])
     safety_model, _ = scoring.load(inputs["safety_reward_model"])
     limit = min(model.config.max_position_embeddings for model in (helpfulness_model, safety_model))
@@ -70,14 +70,14 @@ def reward_function(inputs: dict[str, Path], tokenizer, threshold: float) -> Rew
 
 
 def hidden_states(backbone: nn.Module, batch: Batch) -> Tensor:
-    """hidden_ND, float32, of the state before each response token. The network runs in bfloat16."""
+    """hidden_ND, float32: the hidden state before each response token. The network runs under runtime.autocast."""
     with runtime.autocast(batch.ids_BL.device):
         hidden_BLD = backbone(input_ids=batch.ids_BL, use_cache=False).last_hidden_state
     return hidden_BLD[batch.states()].float()
 
 
 def policy_logits(policy: nn.Module, batch: Batch) -> Tensor:
-    """logits_NV, float32: bfloat16 logits come in steps that are larger than what one update changes."""
+    """logits_NV, float32: the rounding steps of bfloat16 logits are larger than the change of one update."""
     return policy.get_output_embeddings()(hidden_states(policy.base_model, batch))
 
 

@@ -1,4 +1,4 @@
-"""What a PPO run leaves to read: iterations.jsonl, plots/ppo.png, examples.md and its metrics."""
+"""Reports of a PPO run: iterations.jsonl, plots/ppo.png, examples.md and its metrics."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ INK, ORANGE, GREY = "#1f4e79", "#c55a11", "#8a8a8a"
 
 
 def write(out: Path, progress: Progress, heldout: list[Prompt], recipe: PpoRecipe) -> None:
-    """All files; nothing in them depends on the clock, so an interrupted run writes the same bytes."""
+    """Write all reports. None depends on the clock, so an interrupted run writes the same bytes."""
     reporting.write_text(out / "iterations.jsonl", json_text.lines(progress.history))
     reporting.write_text(out / "examples.md", examples(progress, heldout))
     plot(out / "plots" / "ppo.png", progress, recipe)
 
 
 def summary(progress: Progress, recipe: PpoRecipe) -> dict[str, float | int | str | bool]:
-    """Metrics of the stage: the released policy beside the one it began with, on held-out prompts."""
+    """Metrics of the stage: the released policy compared with the one PPO began with, on held-out prompts."""
     first = progress.history[0]
     best = next(row for row in progress.history if row["iteration"] == progress.best)
     metrics: dict[str, float | int | str | bool] = {
@@ -40,7 +40,7 @@ def summary(progress: Progress, recipe: PpoRecipe) -> dict[str, float | int | st
 
 
 def examples(progress: Progress, heldout: list[Prompt]) -> str:
-    """Held-out prompts with the answers before and after."""
+    """examples.md: held-out prompts with the answers before PPO and of the released policy."""
     lines = [f"# Held-out answers before PPO and after iteration {progress.best}", ""]
     rows = zip(heldout[:EXAMPLES], progress.first_texts, progress.best_texts, strict=False)
     for prompt, before, after in rows:

@@ -9,12 +9,14 @@ from torch import Tensor
 from modeling.core import dialog, hashing, resumable_generation, sampling
 from modeling.rlhf.ppo import losses
 
-# Padding in one forward and backward pass: runtime, never part of an artifact's identity.
+# Most padding tokens in one forward and backward pass: a runtime setting, never part of an artifact's identity.
 PADDING_TOKENS = 256
 
 
 @dataclass(frozen=True)
 class Prompt:
+    """A prompt with its token ids."""
+
     id: str
     messages: list[dict]
     safety: bool  # is_safety(p) of the piecewise reward
@@ -23,17 +25,19 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Response:
-    ids: list[int]  # closing token included where there is one
+    """A sampled response."""
+
+    ids: list[int]  # includes the closing token if there is one
     text: str
     ended: bool  # False: cut off at max_new_tokens, no closing token
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rollouts: prompt, response, then padding, which causal attention hides from all that comes before it.
+    """Some rollouts: prompt, response, then padding, which causal attention hides from the tokens before it.
 
-    rows: place of each of the B rows in its iteration. ids_BL int64; mask_BT bool, True on response tokens;
-    first_B int64: column of the first response token. N counts the response tokens of all rows, row by row.
+    rows: index of each of the B rows in its iteration. ids_BL: int64. mask_BT: bool, True on response tokens.
+    first_B: int64, column of the first response token. N counts the response tokens of all rows, row by row.
     """
 
     rows: list[int]
@@ -42,7 +46,7 @@ class Batch:
     first_B: Tensor
 
     def states(self) -> tuple[Tensor, Tensor]:
-        """(rows_N, columns_N) of the state before each response token, where it is predicted and its state valued."""
+        """(rows_N, columns_N) of the position before each response token, where policy and critic are read."""
         rows_N, steps_N = self.mask_BT.nonzero(as_tuple=True)
         return rows_N, self.first_B[rows_N] - 1 + steps_N
 
@@ -57,7 +61,7 @@ class Batch:
 
 
 def load_prompts(folder: Path, part: str, tokenizer, limit: int) -> tuple[list[Prompt], int]:
-    """Prompts of `folder/<part>.parquet` that take at most `limit` tokens, sorted by id, and how many were longer."""
+    """(prompts of `folder/<part>.parquet` of at most `limit` tokens, sorted by id; number of longer ones)."""
     prompts = []
     rows = resumable_generation.read_prompts(folder, part)
     for row in rows:
@@ -68,7 +72,7 @@ def load_prompts(folder: Path, part: str, tokenizer, limit: int) -> tuple[list[P
 
 
 def draw(prompts: list[Prompt], iteration: int, batch: int, seed: int) -> list[Prompt]:
-    """The batch of an iteration (from 1): consecutive pieces of one permutation an epoch."""
+    """The batch of an iteration (from 1): a consecutive piece of the epoch's permutation of all prompts."""
     first, last = (iteration - 1) * batch, iteration * batch
     epochs = range(first // len(prompts), (last - 1) // len(prompts) + 1)
     order: list[int] = []
@@ -90,13 +94,13 @@ def respond(model, tokenizer, prompts: list[Prompt], recipe, seed: int) -> list[
 
 
 def pack(rows: list[int], prompts: list[Prompt], responses: list[Response], where: torch.device) -> Batch:
-    """Tensors of the rollouts at `rows`, as narrow as they can be."""
+    """The rollouts at `rows` as tensors, padded to the longest of them."""
     texts = [prompts[row].ids + responses[row].ids for row in rows]
     width = max(len(ids) for ids in texts)
     lengths_B = torch.tensor([len(responses[row].ids) for row in rows], device=where)
     return Batch(
         rows=rows,
-        # Any id will do as padding: it is never a state, and no state sees it.
+        # Any id will do as padding: no position before it attends to it, and it is never read.
         ids_BL=torch.tensor([ids + [0] * (width - len(ids)) for ids in texts], device=where),
         mask_BT=losses.response_mask(lengths_B, int(lengths_B.max())),
         first_B=torch.tensor([len(prompts[row].ids) for row in rows], device=where),
@@ -104,7 +108,7 @@ def pack(rows: list[int], prompts: list[Prompt], responses: list[Response], wher
 
 
 def like_lengths(lengths: list[int], rows: range, most: int) -> list[list[int]]:
-    """`rows` in groups of at most `most`, each of rows of like length: padding costs more than another forward pass."""
+    """`rows` in groups of at most `most` with similar lengths: much padding costs more than another forward pass."""
     groups: list[list[int]] = []
     for row in sorted(rows, key=lambda row: lengths[row]):
         group = groups[-1] if groups else []

@@ -2,15 +2,15 @@
 
     maximise E[R(g | p)],  R(g | p) = WHITEN(LOGIT(R_c(g | p))) - beta KL(pi || pi_0)
 
-What the paper leaves open, and what is done here:
-- The critic is the helpfulness reward model's backbone with a new scalar head (zero at first) read at every token.
-- Whitening is over the rollouts of an iteration. Advantages are normalised over the iteration too.
-- Rollouts are drawn at temperature 1 from the whole distribution, else the KL of the sampled tokens is no KL.
-- A response is scored as the text a reader sees, through the same functions as rejection sampling. One that was cut off
+The paper leaves these choices open:
+- The critic is the helpfulness reward model's backbone with a new scalar head, zero at first, evaluated at every token.
+- Rewards are whitened and advantages are normalised over the rollouts of an iteration.
+- Rollouts are sampled at temperature 1 from the whole distribution; otherwise the KL estimate would be biased.
+- A response is scored as decoded text, through the same functions as rejection sampling. A response that was cut off
   is scored as if it were closed, loses `truncation_penalty` of whitened reward, and is counted in `truncated`.
-- Held-out prompts (the validation part: no stage of RLHF learns from them) are answered every `evaluate_every`
-  iterations. Their objective is the reward in units of the first evaluation's spread minus beta KL; the weights with the
-  highest are released, those of iteration 0, the policy it began with, included.
+- The policy answers held-out prompts (the validation part, which no stage of RLHF trains on) every `evaluate_every`
+  iterations. The objective is the gain in reward, in standard deviations of the first evaluation, minus beta KL and the
+  penalty for truncation. The stage releases the weights with the highest objective, which may be those it began with.
 """
 
 import copy
@@ -31,9 +31,11 @@ from modeling.rlhf.ppo.networks import load_critic, load_float32, reward_functio
 
 
 def run(config: PpoRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
-    """Stage: `policy`, `helpfulness_reward_model`, `safety_reward_model`, `prompts` → a Hugging Face directory.
+    """Write the policy as a Hugging Face directory, iterations.jsonl, plots/ppo.png and examples.md.
 
-    Also iterations.jsonl, plots/ppo.png, examples.md. Raises ValueError for a recipe or inputs that cannot work.
+    Inputs: policy, helpfulness_reward_model, safety_reward_model, prompts. Returns the metrics before and after PPO.
+    Raises ValueError for an invalid recipe, tokenizers that differ or no prompt that fits, DivergedError if training
+    diverges.
     """
     loop = make_loop(config, inputs, log)
     checkpoints = out / "_scratch" / "ppo"
@@ -54,7 +56,7 @@ def run(config: PpoRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict
 
 
 def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
-    """Everything loaded and checked, nothing trained."""
+    """Load and check everything that a run needs. Raises ValueError for a recipe or inputs that cannot work."""
     check_recipe(recipe)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("PPO runs on one device: launch this stage as a single process")
@@ -62,7 +64,7 @@ def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
     tokenizer = AutoTokenizer.from_pretrained(inputs["policy"])
     check_tokenizers(tokenizer, [inputs["helpfulness_reward_model"], inputs["safety_reward_model"]])
     policy = load_float32(AutoModelForCausalLM, inputs["policy"], where)
-    unused_ids.bar(policy, tokenizer)  # in rollouts and in their log-probabilities, the reference's too
+    unused_ids.bar(policy, tokenizer)  # in rollouts and in log-probabilities of both policy and reference
     limit = policy.config.max_position_embeddings - recipe.sampling.max_new_tokens
     prompts, too_long = rollout.load_prompts(inputs["prompts"], "rl", tokenizer, limit)
     heldout, also_too_long = rollout.load_prompts(inputs["prompts"], "validation", tokenizer, limit)
@@ -86,9 +88,9 @@ def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
 
 
 def check_recipe(recipe: PpoRecipe) -> None:
-    """ValueError for settings under which PPO would silently do something else."""
+    """Raise ValueError for settings under which PPO would not compute what it claims."""
     if recipe.sampling.temperature != 1.0 or recipe.sampling.top_p != 1.0:
-        raise ValueError("rollouts need temperature 1 and top_p 1: otherwise the KL of their tokens is no KL")
+        raise ValueError("rollouts need temperature 1 and top_p 1: otherwise the KL estimate is biased")
     if recipe.batch % recipe.mini_batch:
         raise ValueError(f"batch {recipe.batch} must be a multiple of mini_batch {recipe.mini_batch}")
     if recipe.evaluate_every < 1 or recipe.patience < 1:
@@ -96,7 +98,7 @@ def check_recipe(recipe: PpoRecipe) -> None:
 
 
 def check_tokenizers(tokenizer, folders: list[Path]) -> None:
-    """One tokenizer for policy and reward models: ValueError where vocabulary, merges or chat template differ."""
+    """Raise ValueError if a reward model's vocabulary, merges or chat template differ from the policy's."""
     ours = (tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template)
     for folder in folders:
         other = AutoTokenizer.from_pretrained(folder)

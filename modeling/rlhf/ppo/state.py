@@ -1,7 +1,7 @@
-"""What PPO keeps between iterations, and its checkpoints: safetensors and json, complete or not there.
+"""The state of PPO between iterations and its checkpoints: safetensors and JSON, written atomically.
 
-All randomness of an iteration follows from the recipe's seed and the iteration's number, so the number is the state of
-the random generators and the position in the data; weights and optimizer moments are the rest.
+All randomness of an iteration follows from the recipe's seed and the iteration's number, so the number stands for the
+random state and the position in the data. A checkpoint adds the weights and the optimizer moments.
 """
 
 import json
@@ -22,25 +22,25 @@ from modeling.core.recipes import OptimizerRecipe
 
 @dataclass
 class Progress:
-    """Plain values only: goes through json and back unchanged."""
+    """The progress of a run, in plain values that JSON keeps unchanged."""
 
     iteration: int = 0
     history: list[dict] = field(default_factory=list)  # one row an iteration, row 0 is the policy PPO began with
     best: int = 0  # iteration whose held-out objective is the highest
-    waited: int = 0  # evaluations since then
+    waited: int = 0  # evaluations since the best one
     first_texts: list[str] = field(default_factory=list)  # held-out responses of iteration 0
-    best_texts: list[str] = field(default_factory=list)  # and of the best one
+    best_texts: list[str] = field(default_factory=list)  # held-out responses of the best iteration
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A network and its AdamW."""
+    """A network and its AdamW optimizer."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
 
     def step(self, gradient_clip: float) -> float:
-        """Clip, update, clear gradients. Returns the norm before clipping; if it is not finite, nothing was updated."""
+        """Clip gradients, update, clear gradients. Returns the norm before clipping; skips the update if not finite."""
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip))
         if math.isfinite(norm):
             self.optimizer.step()
@@ -49,7 +49,10 @@ class Learner:
 
 
 def learner(model: nn.Module, recipe: OptimizerRecipe) -> Learner:
-    """AdamW at a constant learning rate without warm-up (paper 3.2.3); norms and biases are spared from decay."""
+    """AdamW at a constant learning rate without warm-up (paper 3.2.3), no weight decay on norms and biases.
+
+    Raises ValueError for a recipe with another schedule or warm-up.
+    """
     if recipe.schedule != "constant" or recipe.warmup_steps or recipe.warmup_ratio:
         raise ValueError("PPO runs at a constant learning rate: schedule='constant', warmup_steps=0, warmup_ratio=0")
     parameters = list(model.parameters())
@@ -64,13 +67,13 @@ def learner(model: nn.Module, recipe: OptimizerRecipe) -> Learner:
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters by name; a tied one appears once."""
+    """Parameters by name, on the CPU; a tied parameter appears once."""
     return {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}
 
 
 @torch.no_grad()
 def set_weights(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
-    """Copy what `weights` gave into a model of the same shape. ValueError where names differ."""
+    """Copy the result of `weights` into a model of the same shape. Raises ValueError if parameter names differ."""
     parameters = dict(model.named_parameters())
     if parameters.keys() != saved.keys():
         raise ValueError(f"the checkpoint is of another model: {sorted(parameters.keys() ^ saved.keys())[:4]} differ")
@@ -79,19 +82,19 @@ def set_weights(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
 
 
 def save_best(folder: Path, iteration: int, model: nn.Module) -> None:
-    """Keep the weights of an iteration beside the checkpoints, for release."""
+    """Save the weights of an iteration beside the checkpoints, for release."""
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(_best(folder, iteration)) as part:
         save_file(weights(model), part)
 
 
 def load_best(folder: Path, progress: Progress, model: nn.Module) -> None:
-    """Put the best iteration's weights into the model."""
+    """Load the best iteration's weights into the model."""
     set_weights(model, load_file(_best(folder, progress.best)))
 
 
 def save(folder: Path, progress: Progress, policy: Learner, critic: Learner) -> None:
-    """A checkpoint of this iteration. Older ones, and weights no longer the best, go after it stands."""
+    """Write a checkpoint of this iteration, then delete older ones and weights that are no longer the best."""
     partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -111,7 +114,7 @@ def save(folder: Path, progress: Progress, policy: Learner, critic: Learner) -> 
 
 
 def restore(folder: Path, policy: Learner, critic: Learner) -> Progress | None:
-    """Load the newest checkpoint into both learners; None where there is none."""
+    """Load the newest checkpoint into both learners and return its progress; None if there is no checkpoint."""
     newest = max(folder.glob("iteration-*"), default=None)
     if newest is None:
         return None
