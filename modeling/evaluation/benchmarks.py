@@ -129,10 +129,10 @@ def report(rows: Sequence[dict]) -> str:
         [
             "# Benchmarks against chance",
             "",
-            "Per cent with 95 % intervals (Wilson); bold: the whole interval is above chance. The paper's figures (Table 20)",
-            "are for scale only: its formats are not public and the question sets differ. acc_norm: likelihood per character",
-            "of the choice; exact_match: of the greedy answer, for asdiv of its first number. All models get plain text",
-            "without a chat template.",
+            "Per cent with 95 % intervals (Wilson); bold: the whole interval is above chance. The paper's figures",
+            "(Table 20) are for scale only: its formats are not public and the question sets differ. acc_norm:",
+            "likelihood per character of the choice; exact_match: of the greedy answer, for asdiv of its first",
+            "number. All models get plain text without a chat template.",
             "",
             reporting.table(header, table),
         ]

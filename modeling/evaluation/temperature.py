@@ -76,8 +76,9 @@ def report(rows: Sequence[dict], distinct: Sequence[dict]) -> str:
         [
             "# Win rates against SFT by sampling temperature",
             "",
-            f"{rows[0]['prompts']} helpfulness prompts; both sides of a comparison answer at the same temperature. A tie",
-            "counts half; 95 % bootstrap intervals. Distinct trigrams: share of distinct word trigrams in a version's answers.",
+            f"{rows[0]['prompts']} helpfulness prompts; both sides of a comparison answer at the same temperature. A",
+            "tie counts half; 95 % bootstrap intervals. Distinct trigrams: share of distinct word trigrams in a",
+            "version's answers.",
             "",
             reporting.table(head, table),
         ]

@@ -134,9 +134,9 @@ def report(rows: Sequence[dict], versions: Sequence[str]) -> str:
     lines = [
         "# Win rates against SFT",
         "",
-        "Helpfulness prompts give the helpfulness axis, adversarial prompts the harmlessness axis. A tie counts half;",
-        "95 % bootstrap intervals over prompts. The policies were optimized for the reward models; the independent judge took",
-        "no part in training (its report gives its accuracy).",
+        "Helpfulness prompts give the helpfulness axis, adversarial prompts the harmlessness axis. A tie counts",
+        "half; 95 % bootstrap intervals over prompts. The policies were optimized for the reward models; the",
+        "independent judge took no part in training (its report gives its accuracy).",
         "",
     ]
     for axis, label in zip(AXES, ("Helpfulness", "Harmlessness"), strict=True):
