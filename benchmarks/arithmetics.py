@@ -1,10 +1,12 @@
-"""The suite and the graph under several arithmetics: processors round matrix products differently, and nothing may hang on that.
+"""Runs the graph and the test suite under several arithmetics.
 
-    python -m benchmarks.arithmetics                          # all of them: the graph at scale tiny, then the tests on its store
-    python -m benchmarks.arithmetics oldest --mark trains     # one of them, and of the tests those that train
+Processors round matrix products differently, and no result of a test or gate may depend on that.
+
+    python -m benchmarks.arithmetics                          # all: the graph at scale tiny, then the tests
+    python -m benchmarks.arithmetics oldest --mark trains     # one arithmetic, only the tests that train
     python -m benchmarks.arithmetics machine two-threads --only graph --scale laptop
 
-Each has a store and a Dagster home of its own. Prints what passed, and how far each gate stood from its threshold under each.
+Each arithmetic has its own store and Dagster home. Prints what passed and the margin of each gate.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from assets.gates import GATES
 from orchestration.console import duration
 from orchestration.store import CHECKOUT
 
-# By the variables that make oneDNN and ATen compute as on an older processor. One that is newer than the machine changes nothing.
+# These variables make oneDNN and ATen compute as on an older processor. A newer one than the machine's has no effect.
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 ARITHMETICS = {
     "machine": {},
@@ -38,7 +40,7 @@ ARITHMETICS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one arithmetic did; None where a part was not asked for."""
+    """Result of one arithmetic; None for a part that was not requested."""
 
     graph: bool | None
     suite: bool | None
@@ -51,7 +53,7 @@ def passes(command: list[str], environment: dict[str, str]) -> bool:
 
 
 def tried(name: str, folder: Path, scale: str, only: str | None, mark: str | None) -> Outcome:
-    """Runs the graph and the tests in `folder` under one arithmetic; the tests read a graph of scale tiny that was run."""
+    """Runs the graph and the tests in `folder` under one arithmetic. The tests reuse a graph run at scale tiny."""
     started = time.monotonic()
     graph = suite = None
     environment = {**os.environ, **ARITHMETICS[name]}
@@ -67,7 +69,7 @@ def tried(name: str, folder: Path, scale: str, only: str | None, mark: str | Non
 
 
 def verdicts(store: Path) -> dict[str, dict]:
-    """What each gate said of its artifact, in the order of the graph."""
+    """Returns "stage: gate" → verdict, in the order of the graph."""
     found = {}
     for gate in GATES:
         for path in sorted(store.glob(f"*/{gate.stage.key}.gates.json")):
@@ -86,7 +88,7 @@ def shown(passed: bool | None) -> str:
 
 
 def margin(verdict: dict | None) -> str:
-    """How far a gate stood from its threshold; nothing where it has none to stand from, or did not judge."""
+    """Formats the margin to the threshold; passed or failed for a gate without a margin, "" if it did not run."""
     if verdict is None:
         return ""
     if "margin" not in verdict["figures"]:
@@ -96,7 +98,7 @@ def margin(verdict: dict | None) -> str:
 
 
 def report(outcomes: dict[str, Outcome]) -> str:
-    """Markdown: what passed under which arithmetic, and the margins of the gates."""
+    """Returns Markdown: what passed under each arithmetic, and the margins of the gates."""
     ran = [
         [name, " ".join(f"{k}={v}" for k, v in ARITHMETICS[name].items()), shown(one.graph), shown(one.suite),
          duration(one.seconds)]

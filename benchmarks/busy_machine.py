@@ -120,7 +120,9 @@ def main() -> None:
         best = {s: [statistics.median(speeds[name, s, busy]) for busy in (False, True)] for s in options.settings}
         for setting, (idle, beside) in best.items():
             against = f"{idle / best['none'][0]:.3f}" if "none" in best else ""
-            print(f"| {name} | {setting} | {idle:,.0f} | {beside:,.0f} | {idle / beside:.2f}× | {against} |", flush=True)
+            print(
+                f"| {name} | {setting} | {idle:,.0f} | {beside:,.0f} | {idle / beside:.2f}× | {against} |", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Documents a second through near-deduplication: this pipeline against datasketch used as its manual shows, side by side.
+"""Throughput of near-deduplication in documents/s: this pipeline against datasketch as used in its manual.
 
     python benchmarks/dedup.py --documents 20000
 
-Reads the corpus sources of sources.toml (fetched once into the cache) and takes the contenders in turn over blocks of the same
-documents, in CPU seconds of one core. Prints documents/s, ratios, and whether the candidate pairs agree.
+Reads the corpus sources of sources.toml (fetched once into the cache). The contenders alternate over blocks of the same
+documents, timed in CPU seconds of one core. Prints documents/s, ratios, and whether the candidate pairs agree.
 """
 
 import argparse
@@ -41,7 +41,7 @@ class Console:
 
 
 def real_documents(count: int, names: tuple[str, ...]) -> list[str]:
-    """Texts of the named corpus sources, in their order."""
+    """Returns the texts of the named corpus sources in order."""
     sources = tuple(source for source in table.load_sources(ROOT / "sources.toml") if source.name in names)
     with tempfile.TemporaryDirectory() as folder:
         raw, out = Path(folder) / "sources", Path(folder) / "documents"
@@ -53,18 +53,18 @@ def real_documents(count: int, names: tuple[str, ...]) -> list[str]:
 
 
 def shingled(text: str) -> set[bytes]:
-    """The word 5-grams of a text as strings."""
+    """Returns the word 5-grams of a text as encoded strings."""
     words = re.findall(r"\w+", text.lower())
     return {" ".join(words[i : i + SHINGLE]).encode() for i in range(max(len(words) - SHINGLE + 1, 1))}
 
 
 def ours(texts: list[str]) -> np.ndarray:
-    """data_cleaning.dedup.minhash: shingles of all texts as arrays, one xxHash a distinct word, signatures a block at a time."""
+    """data_cleaning.dedup.minhash: shingle arrays, one xxHash per distinct word, signatures per block."""
     return minhash.signatures(minhash.shingles(normalised(pa.array(texts)), SHINGLE), BANDS * ROWS, SEED)
 
 
 def datasketch_update(texts: list[str]) -> list[MinHash]:
-    """datasketch as in its manual: one `update` a shingle, SHA-1."""
+    """datasketch as in its manual: one `update` per shingle, SHA-1."""
     sketches = []
     for text in texts:
         sketch = MinHash(num_perm=BANDS * ROWS, seed=SEED)
@@ -75,12 +75,12 @@ def datasketch_update(texts: list[str]) -> list[MinHash]:
 
 
 def datasketch_bulk(texts: list[str]) -> list[MinHash]:
-    """datasketch at its best: `bulk` with xxHash over string shingles."""
+    """datasketch at its fastest: `bulk` with xxHash over string shingles."""
     return MinHash.bulk(map(shingled, texts), num_perm=BANDS * ROWS, seed=SEED, hashfunc=xxhash.xxh32_intdigest)
 
 
 def our_pairs(signed: np.ndarray) -> set[tuple[int, int]]:
-    """Candidate pairs from sorted buckets."""
+    """Returns candidate pairs from sorted buckets."""
     found = set()
     for bucket in minhash.buckets(signed, BANDS, ROWS):
         rows = bucket.tolist()
@@ -89,7 +89,7 @@ def our_pairs(signed: np.ndarray) -> set[tuple[int, int]]:
 
 
 def datasketch_pairs(signed: np.ndarray) -> set[tuple[int, int]]:
-    """Candidate pairs from MinHashLSH over the same signatures."""
+    """Returns candidate pairs from MinHashLSH over the same signatures."""
     index, found = MinHashLSH(num_perm=BANDS * ROWS, params=(BANDS, ROWS)), set()
     for row, values in enumerate(signed):
         sketch = MinHash(seed=SEED, hashvalues=values, scheme="affine32")
@@ -99,7 +99,7 @@ def datasketch_pairs(signed: np.ndarray) -> set[tuple[int, int]]:
 
 
 def timed(function: Callable, argument: object) -> tuple[float, object]:
-    """(CPU seconds of this process, result): what others do on the machine hardly counts."""
+    """Returns (CPU seconds of this process, result). Other load on the machine has little effect on CPU seconds."""
     start = time.process_time()
     result = function(argument)
     return time.process_time() - start, result

@@ -1,8 +1,8 @@
-"""Where an iteration of PPO spends its time, on untrained networks of a given shape (answers then run to the limit).
+"""Time of each part of a PPO iteration, on untrained networks of a given shape, whose answers run to the length limit.
 
     python benchmarks/ppo.py --layers 6 --hidden 256 --ffn 704 --vocab 4096 --context 256 --batch 64 --tokens 48
 
-Prints seconds per part of an iteration, tokens a second, and how far bfloat16 moves a log-probability.
+Prints seconds per part, tokens/s, and the largest change of a log-probability under bfloat16.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class Silent:
 
 
 def world(folder: Path, arguments: argparse.Namespace) -> dict[str, Path]:
-    """Random networks that share a tokenizer, and short questions."""
+    """Makes random networks that share a tokenizer, and short prompts."""
     if arguments.tokenizer:
         tokenizer = AutoTokenizer.from_pretrained(arguments.tokenizer)
     else:
@@ -117,7 +117,7 @@ def main() -> None:
 
             object.__setattr__(owner, name, outer)
 
-        for name, label in (("respond", "generation"), ("reward", "reward models"), ("rollout", "rollout, all of it")):
+        for name, label in (("respond", "generation"), ("reward", "reward models"), ("rollout", "rollout, total")):
             timed(loop, name, label)
         timed(loop, "update", "update")
         loop.update(loop.rollout(1)[0])
@@ -131,10 +131,10 @@ def main() -> None:
             tokens += int(experience.mask_BT.sum())
             loop.update(experience)
         profile.disable()
-        total = spent["rollout, all of it"] + spent["update"]
+        total = spent["rollout, total"] + spent["update"]
         for label, seconds in spent.items():
-            print(f"{label:20} {seconds / arguments.iterations:8.2f} s an iteration {100 * seconds / total:5.0f} %")
-        print(f"{tokens / total:.0f} response tokens a second over all, {torch.get_num_threads()} threads")
+            print(f"{label:20} {seconds / arguments.iterations:8.2f} s per iteration {100 * seconds / total:5.0f} %")
+        print(f"{tokens / total:.0f} response tokens/s overall, {torch.get_num_threads()} threads")
         print(f"largest difference of a log-probability from float32: {bfloat16_error(loop, experience):.4f}")
         if arguments.profile:
             pstats.Stats(profile).sort_stats("tottime").print_stats(25)
@@ -142,7 +142,7 @@ def main() -> None:
 
 @torch.no_grad()
 def bfloat16_error(loop: ppo_loop.Loop, experience: ppo_loop.Experience) -> float:
-    """Against the same forward pass in float32."""
+    """Returns the largest difference to log-probabilities of the same forward pass in float32."""
     worst = 0.0
     everything = range(len(experience.prompts))
     for batch in loop.micro_batches(experience.prompts, experience.responses, everything):

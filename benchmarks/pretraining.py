@@ -1,10 +1,10 @@
-"""Speed of pretraining: what the allocator, the Trainer and the batch cost, and the share of the arithmetic peak reached.
+"""Speed of pretraining: the cost of the allocator, the Trainer and the batch, and the share of peak FLOP/s reached.
 
-    python benchmarks/pretraining.py                 # the laptop's model on the CPU (each row in a process of its own)
+    python benchmarks/pretraining.py                 # scale laptop on the CPU (each row in its own process)
     python benchmarks/pretraining.py --scale gpu     # on a GPU
 
-Rows: a bare loop (forward, backward, clip, fused AdamW: nothing else) and the stage itself (transformers' Trainer, logging),
-each with glibc's own allocator settings and with those the launcher sets. Same model, same data, same batch.
+Rows: a bare loop (only forward, backward, clip, fused AdamW) and the stage itself (transformers' Trainer, logging),
+each with glibc's default allocator settings and with those of the launcher. All rows have the same model, data and batch.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from orchestration.launchers import ALLOCATOR  # noqa: E402
 
 
 def bare_loop(recipe, data, seconds: float) -> tuple[float, float]:
-    """(tokens/s at the median step, at the fastest) of the least that trains."""
+    """Returns (tokens/s at the median step, at the fastest) of a minimal training loop."""
     import torch
     from torch.nn.utils import clip_grad_norm_
 
@@ -56,7 +56,7 @@ def bare_loop(recipe, data, seconds: float) -> tuple[float, float]:
 
 
 def stage(recipe, data, seconds: float) -> tuple[float, float]:
-    """The same figures of modeling.pretraining.pretrain's Trainer."""
+    """Returns the same figures for modeling.pretraining.pretrain's Trainer."""
     import torch
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
@@ -128,9 +128,9 @@ def measure(kind: str, scale: str, seconds: float) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", default="laptop", help="whose model and batch (default: laptop)")
-    parser.add_argument("--seconds", type=float, default=15, help="a row (default: 15)")
-    parser.add_argument("--row", help=argparse.SUPPRESS)  # one measurement, in a process of its own
+    parser.add_argument("--scale", default="laptop", help="scale that sets model and batch (default: laptop)")
+    parser.add_argument("--seconds", type=float, default=15, help="seconds per row (default: 15)")
+    parser.add_argument("--row", help=argparse.SUPPRESS)  # one measurement, in its own process
     arguments = parser.parse_args()
     if arguments.row:
         print(json.dumps(measure(arguments.row, arguments.scale, arguments.seconds)))

@@ -1,11 +1,11 @@
-"""What a release folder holds, for whoever opens one: the chat, a script, a test.
+"""Reads a release folder.
 
 bundle/            the final chat model as transformers loads it
-  versions.json    every version that can be picked, and where it lies
-  versions/NAME/   earlier versions, where they are small enough to travel along
-  examples.json    prompts to begin with
-  MODEL_CARD.md    also as README.md, which model hubs show
-  LINEAGE.json/md  the chain of records down to the sources
+  versions.json    every version, and the folder of each bundled one
+  versions/NAME/   earlier versions that are small enough to bundle
+  examples.json    example prompts
+  MODEL_CARD.md    also as README.md for model hubs
+  LINEAGE.json/md  the chain of records back to the sources
 """
 
 import json
@@ -17,7 +17,7 @@ CARD, LINEAGE, LINEAGE_MARKDOWN = "MODEL_CARD.md", "LINEAGE.json", "LINEAGE.md"
 
 
 class BundleError(ValueError):
-    """The folder is no finished release."""
+    """The folder is not a complete release."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Version:
     name: str  # chat_model, sft_model, policy_3, …
     title: str
     about: str
-    path: Path | None  # None: not in this bundle, only named by its content hash
+    path: Path | None  # None: not bundled, only named by its content hash
     artifact: str  # laptop/rlhf_v3/policy
     content: str
     fingerprint: str
@@ -52,7 +52,7 @@ class Bundle:
 
     @property
     def offered(self) -> tuple[Version, ...]:
-        """The versions whose weights are here."""
+        """The versions whose weights are in the bundle."""
         return tuple(version for version in self.versions if version.path is not None)
 
     def version(self, name: str) -> Version:
@@ -63,7 +63,7 @@ class Bundle:
 
 
 def read(root: Path) -> Bundle:
-    """Open a release. Raises BundleError where it isn't one, with what to do."""
+    """Returns the release in `root`. Raises BundleError if the folder is not a complete release."""
     for name in (VERSIONS, EXAMPLES, CARD, LINEAGE_MARKDOWN):
         if not (root / name).is_file():
             raise BundleError(f"{root} has no {name}, so it is no release: materialize bundle of a scale and "
@@ -89,7 +89,7 @@ def read(root: Path) -> Bundle:
 
 
 def without_header(markdown: str) -> str:
-    """The text after a YAML header."""
+    """Returns the text after the YAML header."""
     if not markdown.startswith("---\n"):
         return markdown
     return markdown.split("\n---\n", 1)[1].lstrip("\n")

@@ -5,5 +5,5 @@ KG_CO2E_PER_KWH = 0.385
 
 
 def kg_co2e(kwh: float) -> float:
-    """kg CO2e of the energy that devices drew, the data centre's overhead included."""
+    """Returns kg CO2e for the energy drawn by devices in kWh, data-centre overhead (PUE) included."""
     return kwh * PUE * KG_CO2E_PER_KWH

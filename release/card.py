@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: the rows of the paper's Table 52, written from records alone, under a header that model hubs read."""
+"""MODEL_CARD.md: the rows of the paper's Table 52, written from records alone, with a YAML header for model hubs."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ SIMULATED, PEOPLE = "simulated", "people"
 
 @dataclass(frozen=True)
 class Facts:
-    """All that the card is written from."""
+    """The inputs of the card."""
 
     name: str
     scale: str
@@ -25,7 +25,7 @@ class Facts:
 
 
 def render(facts: Facts) -> str:
-    """The card as Markdown with a YAML header."""
+    """Returns the card as Markdown with a YAML header."""
     rows = [
         ("Model developers", developers(facts)),
         ("Variations", variations(facts)),
@@ -34,15 +34,15 @@ def render(facts: Facts) -> str:
         ("Model architecture", architecture(facts)),
         ("Model dates", dates(facts)),
         ("Status", status(facts)),
-        ("License", "Other: the weights were made from sources under the licences listed below, and passing them on "
-                    "means keeping to all of those."),
+        ("License", "Other: the weights were made from sources under the licences listed below. Redistribution must "
+                    "comply with all of them."),
         ("Where to send comments", "To the issue tracker of the repository whose commit is named above."),
     ]  # fmt: skip
     parts = [
         header(facts),
         f"# {facts.name} · {facts.scale}\n",
         "Every statement below comes from the records of the run that made this model. Twelve-digit numbers in "
-        "backticks are fingerprints of those records; `LINEAGE.json` holds them whole.\n",
+        "backticks abbreviate the fingerprints of those records; `LINEAGE.json` holds them in full.\n",
         "## Model details\n",
         figures.table(("", ""), rows),
         "## Intended use\n",
@@ -61,17 +61,17 @@ def render(facts: Facts) -> str:
 
 INTENDED = """\
 **Intended use cases.** Research on language models, on alignment and on reproducing published work. The final model is
-tuned for assistant-like chat in English; use the chat template that comes with the tokenizer, and encode what people write
-as plain text, never as control tokens. The pretrained base is no part of this bundle.
+tuned for assistant-like chat in English; use the chat template that comes with the tokenizer, and encode user input as
+plain text, never as control tokens. This bundle does not contain the pretrained base model.
 
-**Out-of-scope uses.** Any use that breaks laws or the licences of the sources; advice that someone may act on in medical,
-legal, financial or safety matters; decisions about people; languages other than English; any product without the
-developer's own safety tests.
+**Out-of-scope uses.** Any use that breaks laws or the licences of the sources; advice that someone may act on in
+medical, legal, financial or safety matters; decisions about people; languages other than English; any product without
+the developer's own safety tests.
 """
 
 
 def header(facts: Facts) -> str:
-    """YAML that model hubs read."""
+    """Returns the YAML header for model hubs."""
     listed = sorted({source["name"] for source in lineage.sources(facts.chain) if source["use"] == "corpus"})
     lines = ["---", "language:"] + [f"- {code}" for code in languages(facts)]
     lines += ["license: other", "license_name: licences-of-the-sources", "license_link: MODEL_CARD.md"]
@@ -83,7 +83,7 @@ def header(facts: Facts) -> str:
 
 
 def languages(facts: Facts) -> list[str]:
-    """Languages the cleaning kept, for the hub; English where it was not asked."""
+    """Returns the languages that cleaning kept; English if no language filter ran."""
     kept = [tuple(a.record["recipe"].get("keep") or ()) for a in facts.chain.find("language")]
     found = sorted({code for codes in kept for code in codes})
     return found or ["en"]
@@ -95,10 +95,10 @@ def mark(artifact: Artifact) -> str:
 
 def developers(facts: Facts) -> str:
     final = facts.parents["chat_model"]
-    text = f"Whoever ran commit {lineage.commit_of(final.record)} of the repository {mark(final)}."
+    text = f"Built from commit {lineage.commit_of(final.record)} of the repository {mark(final)}."
     if adopted(facts):
         names = ", ".join(source["name"] for source in adopted(facts))
-        text += f" The base model was not trained here but adopted: {names}, by its own developers."
+        text += f" The base model is {names}, trained by its own developers."
     return text
 
 
@@ -127,16 +127,16 @@ def architecture(facts: Facts) -> str:
 
 
 def annotators(facts: Facts) -> str:
-    """Who labelled the preferences, from the recipes of every round's pairs."""
+    """Returns who labelled the preferences, from the recipes of all rounds."""
     names = sorted({a.record["recipe"]["annotator"] for a in preferences(facts)})
     return " and ".join(map(annotator, names)) or "nobody"
 
 
 def annotator(name: str) -> str:
-    """A recipe's annotator in words: "judge:MODEL" and its like say after the colon which one."""
+    """Describes a recipe's annotator. A name after a colon, as in "judge:MODEL", tells which one."""
     kind, _, which = map(literal, name.partition(":"))
     spelled = {SIMULATED: "a simulated annotator (a program, not people)",
-               "judge": f"the judge model {which} (a program, not people)", PEOPLE: "people",
+               "judge": f"the judge model {which} (a program, not people)", PEOPLE: "human raters",
                "public": f"a public preference set {which}".rstrip()}  # fmt: skip
     return spelled.get(kind, literal(name))
 
@@ -159,7 +159,7 @@ def status(facts: Facts) -> str:
 
 
 def factors(facts: Facts) -> str:
-    """Where, with what, and at which cost it was made."""
+    """Returns the hardware, libraries, time, energy and emissions of all stages."""
     hosts = sorted({host(a.record["host"]) for a in facts.chain.artifacts})
     assumptions = sorted({a.record["energy"]["assumption"] for a in facts.chain.artifacts})
     used = facts.parents["chat_model"].record["libraries"]
@@ -168,9 +168,9 @@ def factors(facts: Facts) -> str:
         f"Made on: {'; '.join(hosts)}. Libraries: {libraries}.\n\n"
         + figures.as_markdown(figures.cost(facts.chain), marked=False)
         + f"\nkg CO2e = device hours × W / 1000 × PUE {PUE} × {KG_CO2E_PER_KWH} kg/kWh, the factors that reproduce the paper's "
-        f"Table 2. The power is not measured but taken as: {'; '.join(assumptions)}. As in the paper, this excludes "
-        "interconnect, the servers' other power, their cooling beyond the PUE, and the hardware's own making; nominal "
-        "power is an estimate of what is drawn. Attempts that led to no artifact are not counted.\n"
+        f"Table 2. The power is assumed, not measured: {'; '.join(assumptions)}. As in the paper, this excludes "
+        "interconnect, the servers' other power, their cooling beyond the PUE, and hardware production; nominal power "
+        "is an estimate of the power drawn. Attempts that produced no artifact are not counted.\n"
     )
 
 
@@ -186,7 +186,7 @@ def training_data(facts: Facts) -> str:
     local = [source["name"] for source in trained if "://" not in source["uri"]]
     rated = any(a.record["recipe"]["annotator"] == PEOPLE for a in preferences(facts))
     text = (
-        "**Overview.** Everything the model was trained on is listed here with its licence; "
+        "**Overview.** This table lists all training sources with their licences; "
         + (
             f"{', '.join(local)} came from local files, the rest is publicly available. "
             if local
@@ -203,13 +203,13 @@ def training_data(facts: Facts) -> str:
         text += figures.table(("Source", "Use", "Licence", "Asks for", "SHA-256"), [source_row(s) for s in measured])
     if facts.unlicensed:
         text += (
-            f"\n**No licence is stated for {', '.join(facts.unlicensed)}.** Whoever made this release allowed them by name; "
-            "do not pass the weights on without settling that.\n"
+            f"\n**No licence is stated for {', '.join(facts.unlicensed)}.** The release recipe allowed them by name; "
+            "do not redistribute the weights before you have clarified the licence.\n"
         )
     snapshots = sorted({a.record["partition"] for a in facts.chain.find("decontaminated") if a.record["partition"]})
     named = literal(", ".join(snapshots)) or "none"
     text += f"\n**Data freshness.** Snapshots of the corpus: {named}; the sources' own revisions are "
-    return text + "in `LINEAGE.md`. The model knows nothing later.\n"
+    return text + "in `LINEAGE.md`. The model has no later data.\n"
 
 
 def source_row(source: dict) -> tuple:
@@ -232,15 +232,15 @@ def ethics(facts: Facts) -> str:
     by = {lineage.name_of(a.record).split("/", 1)[1]: a.record["recipe"]["annotator"] for a in preferences(facts)}
     shaped = sorted(name for name, given in by.items() if given != PEOPLE)
     parts = [
-        "This is a research model. It makes statements that are false, repeats biases of its sources, and its refusals are "
-        "neither complete nor always called for: the violation and false-refusal rates above are what is known of its "
-        "safety, measured in English on a limited set of prompts. It was not red-teamed by people.",
+        "This is a research model. It makes false statements and repeats biases of its sources. It complies with some "
+        "harmful prompts and refuses some harmless ones: the violation and false refusal rates above measure this in "
+        "English on a limited set of prompts. No human red team tested it.",
     ]
     if shaped:
         parts.append(
             f"**No person judged its answers.** The preferences of {', '.join(shaped)} were given by "
             f"{' and '.join(sorted({annotator(by[name]) for name in shaped}))}. Both reward models, all later versions and "
-            "every reward-model win rate inherit that notion of helpful and safe, which is not that of people who used it."
+            "every reward-model win rate inherit its notion of helpful and safe, which may differ from that of users."
         )
-    parts.append("Before any use with people, test it for that use, and keep a person in charge of what it says.")
+    parts.append("Before any use with people, test it for that use, and have a person review its output.")
     return "\n\n".join(parts) + "\n"

@@ -1,6 +1,7 @@
-"""A dialogue with a released version: what is read, what is written, token by token.
+"""Streams the answers of a released version token by token.
 
-The loop is ours rather than `generate` with a streamer in a thread: it stops with its reader, and its errors reach it.
+The module samples in its own loop, not in `generate` with a streamer thread. Generation then stops when the caller
+stops reading, and the caller gets its errors.
 """
 
 import threading
@@ -17,8 +18,8 @@ from modeling.core import dialog, sampling
 from release import bundle as bundles
 from release.bundle import Bundle, BundleError, Version
 
-# Paper Table 31. Meta offered it as the default at first and removed it a month later, because it made refusals of
-# harmless questions more frequent; here it is offered and never set by itself.
+# Paper Table 31. Meta first made it the default and removed it a month later, because it raised the false refusal rate.
+# The chat offers it but does not set it by default.
 DEFAULT_SYSTEM_PROMPT = (
     "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, while being safe. "
     "Your answers should not include any harmful, unethical, racist, sexist, toxic, dangerous, or illegal content. "
@@ -27,17 +28,17 @@ DEFAULT_SYSTEM_PROMPT = (
     "the answer to a question, please don't share false information."
 )
 MAX_TEMPERATURE = 2.0
-MAX_CHARACTERS = 20_000  # of a message or system prompt: longer ones are refused before they cost a tokenizer pass
+MAX_CHARACTERS = 20_000  # limit of a message or system prompt, checked before tokenization
 ROOM_FOR_ANSWER = 4  # at least 1/4 of the context stays free for the answer, however long the dialogue
-UNFINISHED_CHARACTER = "\ufffd"  # a character whose bytes are not all there yet
+UNFINISHED_CHARACTER = "\ufffd"  # stands for a character whose bytes are incomplete
 
 
 @dataclass(frozen=True)
 class Settings:
-    temperature: float  # 0 takes the most likely token each time
+    temperature: float  # 0: greedy
     top_p: float
     max_new_tokens: int
-    seed: int | None = None  # None draws differently each time
+    seed: int | None = None  # None: a new random seed for each answer
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= MAX_TEMPERATURE:
@@ -45,19 +46,19 @@ class Settings:
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top-p is {self.top_p}: choose more than 0, at most 1")
         if self.max_new_tokens < 1:
-            raise ValueError(f"an answer of {self.max_new_tokens} tokens is none: choose at least 1")
+            raise ValueError(f"max_new_tokens is {self.max_new_tokens}: choose at least 1")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer as far as it is written."""
+    """The answer generated so far."""
 
     text: str
     tokens: int
     prompt_tokens: int
     context: int
-    dropped_turns: int  # earliest question-answer pairs of the dialogue that no longer fit and were not read
-    ended: str | None  # None while it is being written; "closed" by the model, cut by "length" or by the "context"
+    dropped_turns: int  # earliest question-answer pairs of the dialogue, left out because they did not fit
+    ended: str | None  # None until the end; then "closed" by the model or cut by "length" or "context"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Loaded:
 
 
 class Versions:
-    """The models of a bundle, loaded when first asked for; `keep` of them stay in memory."""
+    """The models of a bundle, loaded on first use. The last `keep` used stay in memory."""
 
     def __init__(self, bundle: Bundle, keep: int = 2) -> None:
         self.bundle, self.keep = bundle, keep
@@ -75,14 +76,16 @@ class Versions:
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Loaded:
-        """Raises BundleError for a version that is not in the bundle and for a bundle that is another one by now, OSError
-        where its files cannot be read."""
+        """Returns the loaded version.
+
+        Raises BundleError if the bundle lacks it or was replaced since it was opened, OSError if files cannot be read.
+        """
         path = self.bundle.version(name).path
         with self._lock:
             if name not in self._loaded:
                 self._refuse_another_release()
                 loaded = load(path)
-                self._refuse_another_release()  # it may have been replaced between its files
+                self._refuse_another_release()  # the release may have been replaced while its files were being read
                 self._loaded[name] = loaded
                 while len(self._loaded) > self.keep:
                     self._loaded.popitem(last=False)
@@ -90,14 +93,14 @@ class Versions:
             return self._loaded[name]
 
     def _refuse_another_release(self) -> None:
-        """The page shows what was read at its start: names, hashes and card of one release, and never weights of another."""
+        """Raises BundleError if the release was replaced: the page shows names, hashes and card of the opened one."""
         root = self.bundle.root
         if bundles.read(root) != self.bundle:
             raise BundleError(f"the release in {root} was made anew since this chat was started: start the chat again")
 
 
 def load(path: Path) -> Loaded:
-    """Raises BundleError where the weights are damaged."""
+    """Returns the model and tokenizer in `path`. Raises BundleError if the weights are damaged."""
     try:
         return Loaded(sampling.load_transformers(path), AutoTokenizer.from_pretrained(path))
     except SafetensorError as error:
@@ -107,10 +110,10 @@ def load(path: Path) -> Loaded:
 
 
 def read_prompt(loaded: Loaded, messages: list[dict], max_new_tokens: int) -> tuple[list[int], int]:
-    """Ids of the dialogue as the model will read it, and how many of its earliest question-answer pairs were left out.
+    """Returns the token ids of the dialogue and the number of its earliest question-answer pairs that were left out.
 
-    What people write is encoded as plain text, whatever control tokens it spells (modeling.core.dialog). Raises
-    sampling.PromptTooLongError where the last message alone does not fit, ValueError where roles do not alternate.
+    User input is encoded as plain text, even if it spells control tokens (modeling.core.dialog). Raises
+    sampling.PromptTooLongError if the last message alone does not fit, ValueError if roles do not alternate.
     """
     limit = prompt_limit(sampling.context_length(loaded.model), max_new_tokens)
     fitted = sampling.fit_prompt(loaded.tokenizer, messages, limit)
@@ -118,21 +121,21 @@ def read_prompt(loaded: Loaded, messages: list[dict], max_new_tokens: int) -> tu
 
 
 def prompt_limit(context: int, max_new_tokens: int) -> int:
-    """Tokens of a context that a prompt may take."""
+    """Returns the most tokens that a prompt may take in a context."""
     return context - min(max_new_tokens, context // ROOM_FOR_ANSWER)
 
 
 def has_room_for(version: Version, system: str, max_new_tokens: int) -> bool:
-    """Whether a version can read a system prompt and a word after it. Raises OSError where its files cannot be read."""
+    """Whether a system prompt and one word after it fit. Raises OSError if the files of the version cannot be read."""
     messages = [{"role": "system", "content": system}, {"role": "user", "content": "Hello"}]
     ids = dialog.encode_prompt(AutoTokenizer.from_pretrained(version.path), messages)
     return len(ids) <= prompt_limit(version.context, max_new_tokens)
 
 
 def stream(loaded: Loaded, messages: list[dict], settings: Settings) -> Iterator[Answer]:
-    """The answer to a dialogue that ends with a user turn: one value a token, the last with `ended` set.
+    """Yields the answer to a dialogue that ends with a user turn: one value per token, the last with `ended` set.
 
-    To stop early, read no further.
+    Generation stops when the caller stops reading.
     """
     model, tokenizer = loaded.model, loaded.tokenizer
     ids, dropped = read_prompt(loaded, messages, settings.max_new_tokens)

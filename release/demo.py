@@ -1,6 +1,6 @@
 """The chat for people: `python -m release.demo --bundle store/laptop/bundle --port 7860`.
 
-It answers with any version of a release, needs no network and sends nothing anywhere.
+Serves any version of a release. Needs no network and sends no data to other hosts.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from release import bundle as bundles
 from release import chat, theme
 from release.http_guard import Guard
 
-SHOW_EVERY = 0.05  # seconds between two updates of the page; a small model writes faster than a page can be redrawn
-WAITING = 16  # people in line before newcomers are told that it is busy
+SHOW_EVERY = 0.05  # seconds between two updates of the page: a small model generates faster than a page can redraw
+WAITING = 16  # requests in the queue before the page reports that it is busy
 PLACEHOLDER = "### Say something\nPick an example or write below. Enter sends, Shift+Enter starts a new line."
 CAUTION = (
     "A research model: it makes things up, and its safety was measured only as the model card says. Check answers."
@@ -35,7 +35,7 @@ CAUTION = (
 
 
 def view(bundle: bundles.Bundle, turns: list[dict], unread: int) -> list[dict]:
-    """The dialogue for the page; its first `unread` messages carry a line that says the model no longer reads them."""
+    """Returns the dialogue for the page. A line marks its first `unread` messages, which the model no longer reads."""
     shown = []
     for place, turn in enumerate(turns):
         if unread and place == unread:
@@ -51,7 +51,7 @@ def view(bundle: bundles.Bundle, turns: list[dict], unread: int) -> list[dict]:
 
 
 def progress_line(answer: chat.Answer, seconds: float) -> str:
-    """How much was read, written, left out, and why it ended."""
+    """Returns the state line: tokens, speed, context used, turns left out, and why the answer was cut."""
     used = answer.prompt_tokens + answer.tokens
     parts = [f"{answer.tokens} tokens", f"{answer.tokens / max(seconds, 1e-6):.0f} tokens/s",
              f"context {used} of {answer.context}"]  # fmt: skip
@@ -70,8 +70,8 @@ def respond(versions: chat.Versions, text: str, turns: list[dict], name: str, sy
             temperature: float, top_p: float, max_new_tokens: float) -> Iterator[tuple]:  # fmt: skip
     """One turn of the dialogue: yields (messages shown, dialogue kept, text box, state line, text with no answer yet).
 
-    The text box is emptied once and then left alone: the next message may be written while an answer still grows. It gets
-    its text back where no answer could be given.
+    The text box is cleared once and then left alone, so that a user can write the next message during the answer. The
+    text returns to the box if there is no answer.
     """
     bundle, system = versions.bundle, system if system and system.strip() else ""
 
@@ -83,7 +83,7 @@ def respond(versions: chat.Versions, text: str, turns: list[dict], name: str, sy
         return
     for what, written in (("message", text), ("system prompt", system)):
         if len(written) > chat.MAX_CHARACTERS:
-            yield refused(f"That {what} has {len(written):,} characters; at most {chat.MAX_CHARACTERS:,} are taken.")
+            yield refused(f"That {what} has {len(written):,} characters; the limit is {chat.MAX_CHARACTERS:,}.")
             return
     asked = [*turns, {"role": "user", "content": text}]
     yield view(bundle, asked, 0), turns, "", theme.state_line(f"Reading with {bundle.version(name).title} …"), text
@@ -104,7 +104,7 @@ def respond(versions: chat.Versions, text: str, turns: list[dict], name: str, sy
     except PromptTooLongError:
         told = f"Too long: {bundle.version(name).title} reads {bundle.version(name).context} tokens, prompt and answer together."
         yield refused(f"{told} Shorten the {'system prompt' if len(system) > len(text) else 'message'}.")
-    except (ValueError, RuntimeError, OSError, LookupError) as error:  # what loading and running a model raise
+    except (ValueError, RuntimeError, OSError, LookupError) as error:  # loading and running a model raise these
         told = f"No answer: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
         yield refused(told)
 
@@ -122,7 +122,7 @@ def badge(bundle: bundles.Bundle, name: str) -> str:
 
 
 def build(bundle: bundles.Bundle) -> gr.Blocks:
-    """The page. One answer is written at a time: two would only slow each other down."""
+    """Returns the page. It generates one answer at a time: two would only slow each other down."""
     versions = chat.Versions(bundle)
     title = f"{bundle.name} · {bundle.scale}"
     first = bundle.offered[0]
@@ -141,7 +141,7 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
             yield from respond(versions, question, turns[:last], name, system, temperature, top_p, max_new_tokens)
 
     def ready(pending, written):
-        """What was sent and got no answer goes back into the box, before what has been written there since."""
+        """Returns a message without an answer to the text box, before any text written there since."""
         back = "\n".join(filter(None, (pending, written))) if pending else gr.skip()
         return back, "", gr.Button(visible=True), gr.Button(visible=False)
 
@@ -202,7 +202,7 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
         with gr.Tab("Lineage"):
             if missing:
                 names = ", ".join(f"{literal(version.title)} ({literal(version.content[:12])})" for version in missing)
-                gr.Markdown(f"Too large to travel in this bundle, named by content: {names}.", elem_classes="paper")
+                gr.Markdown(f"Too large to bundle, named by content hash: {names}.", elem_classes="paper")
             gr.Markdown(bundle.lineage, elem_classes="paper", latex_delimiters=[])
 
         turns, pending = gr.State([]), gr.State("")
@@ -216,7 +216,7 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
         )
         retried = messages.retry(**waits).then(again, [turns, *settings], shown, api_name="again", **alone)
         end = {"inputs": [turns, pending, box], "outputs": [messages, state, *idle]}
-        for writing in (asked, retried):  # `then` would not run after a failure, which the page shows by itself
+        for writing in (asked, retried):  # `then` would not run after a failure; gradio shows the failure itself
             writing.success(ready, [pending, box], idle, api_name="ready", **at_once)
             writing.failure(stopped, **end, api_name="failed", **at_once)
         stop.click(stopped, **end, cancels=[asked, retried], api_name="stop")
@@ -233,7 +233,10 @@ def build(bundle: bundles.Bundle) -> gr.Blocks:
 
 
 def server(bundle: bundles.Bundle, host: str, port: int) -> uvicorn.Server:
-    """The server of the page, to be run. `Blocks.launch` would ask a proxy whether it is up, and lets nothing stand before it."""
+    """Returns the server of the page.
+
+    `Blocks.launch` is not used: it may check through a proxy whether it is up, and it accepts no ASGI wrapper.
+    """
     app = gr.mount_gradio_app(
         FastAPI(openapi_url=None), build(bundle), "/", server_name=host, server_port=port, footer_links=[], run_history=False,
         theme=theme.theme(), css=theme.CSS, head=theme.head(), ssr_mode=False, show_error=True,

@@ -1,5 +1,5 @@
-"""Stage: the release bundle (paper A.7). The final chat model as transformers loads it, the versions before it, prompts to
-begin with, a model card and the lineage, the latter two written from the records alone.
+"""Stage: the release bundle (paper A.7): the final chat model for transformers, earlier versions, example prompts, a
+model card and the lineage. The card and the lineage use the records alone.
 """
 
 import hashlib
@@ -24,18 +24,18 @@ FINAL = "chat_model"
 WEIGHTS = "*.safetensors"
 MODEL_FILES = (WEIGHTS, "model.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json",
                "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")  # fmt: skip
-LONGEST_EXAMPLE = 120  # characters: an example is a line to click on
+LONGEST_EXAMPLE = 120  # characters: an example is one line to click on
 
 
 class ReleaseError(ValueError):
-    """What would be released is not what was made."""
+    """The exported model differs from the trained one."""
 
 
 def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
-    """Fills `out` (release/bundle.py says with what); metrics: bytes, versions, sources, the reload check.
+    """Fills `out` as release/bundle.py describes. Returns metrics: bytes, versions, sources, the reload check.
 
-    Raises LineageError where a parent was replaced since its child was made, UnlicensedError for a source without a
-    licence, ReleaseError where the reloaded model computes other logits.
+    Raises LineageError if a parent was replaced since its child was made, UnlicensedError for a source without a
+    licence, ReleaseError if the reloaded tokenizer or model gives other ids or logits.
     """
     parents = {role: lineage.read(folder) for role, folder in inputs.items()}
     store = lineage.store_of(parents[FINAL])
@@ -82,13 +82,13 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
 
 
 def version_roles(parents: dict) -> list[str]:
-    """Roles of the versions to chat with, the final one first, then the younger before the older."""
+    """Returns the roles of the versions to chat with, the latest first."""
     rounds = sorted((role for role in parents if role.startswith("policy_")), key=lambda r: -int(r.split("_")[1]))
     return [role for role in (FINAL, "ppo_policy", *rounds, "sft_model") if role in parents]
 
 
 def describe(role: str, artifact: lineage.Artifact) -> dict:
-    """What versions.json says of a version, but for its path."""
+    """Returns the entry of a version in versions.json; its path is set later."""
     number = role.split("_")[-1]
     title, about = {
         FINAL: ("Final", "The release: five rounds of RLHF, PPO, then safety context distillation."),
@@ -109,15 +109,15 @@ def describe(role: str, artifact: lineage.Artifact) -> dict:
 
 
 def answer_sampling(evaluation: lineage.Artifact) -> dict:
-    """Temperature, top-p and length with which the versions were evaluated: the chat begins where the numbers hold."""
+    """Returns the temperature, top-p and length of the evaluation, which are the defaults of the chat."""
     recorded = evaluation.record["recipe"]["sampling"]
     return {name: recorded[name] for name in ("temperature", "top_p", "max_new_tokens")}
 
 
 def examples(prompts: Path, wanted: int) -> list[str]:
-    """Single-turn prompts of the test split, none adversarial, one a category before a second of any.
+    """Returns single-turn, non-adversarial prompts of the test split, one per category before a second of any.
 
-    Order within a category is that of a hash of the id, so the choice is fixed and prefers nothing.
+    A hash of the id gives the order within a category, so the choice is reproducible and unbiased.
     """
     rows = pq.read_table(prompts / "test.parquet", columns=["id", "messages", "kind", "category"]).to_pylist()
     by_category: dict[str, list[tuple[str, str]]] = {}
@@ -134,7 +134,7 @@ def examples(prompts: Path, wanted: int) -> list[str]:
 
 
 def export_model(source: Path, out: Path, prompts: list[str], sampling: dict) -> dict:
-    """Writes the final model to `out`, reloads it and compares the logits on a real dialogue; returns what was compared."""
+    """Writes the final model to `out`, reloads it and compares logits on a dialogue. Returns the facts of the check."""
     where = runtime.device()
     tokenizer = AutoTokenizer.from_pretrained(source)
     model = AutoModelForCausalLM.from_pretrained(source, dtype="auto").to(where).eval()
@@ -169,15 +169,15 @@ def export_model(source: Path, out: Path, prompts: list[str], sampling: dict) ->
 
 @torch.inference_mode()
 def logits(model, tokenizer, messages: list[dict], where: torch.device) -> tuple[torch.Tensor, list[int]]:
-    """Logits (positions, vocabulary) and ids of the dialogue."""
+    """Returns logits (positions, vocabulary) and ids of the dialogue."""
     ids = dialog.encode_prompt(tokenizer, messages)
     return model(input_ids=torch.tensor([ids], device=where)).logits[0].cpu(), ids
 
 
 def place_version(source: Path, name: str, out: Path, max_bytes: int) -> str | None:
-    """Puts a version beside the final one: "." for the final itself, None where its weights are larger than allowed.
+    """Adds a version to the bundle. Returns its folder: "." for the final one, None if its weights exceed `max_bytes`.
 
-    Files are hard-linked where store and bundle share a file system: nobody writes into a published artifact.
+    Files are hard-linked if store and bundle share a file system, because published artifacts never change.
     """
     if name == FINAL:
         return "."
@@ -189,17 +189,17 @@ def place_version(source: Path, name: str, out: Path, max_bytes: int) -> str | N
     for path in sorted(path for pattern in MODEL_FILES for path in source.glob(pattern)):
         try:
             os.link(path, folder / path.name)
-        except OSError:  # another file system, or one without links
+        except OSError:  # another file system, or one without hard links
             shutil.copyfile(path, folder / path.name)
     return f"versions/{name}"
 
 
 def origins(out: Path, parents: dict[str, lineage.Artifact]) -> dict[str, dict]:
-    """Every file of the bundle with size, hash and the artifact it was made from."""
+    """Returns path → size, hash and source artifact of every file of the bundle."""
     written_from_records = {bundle.CARD, "README.md", bundle.VERSIONS}
     paths = (path for path in out.rglob("*") if path.is_file() and "_scratch" not in path.parts)
     names = {path.relative_to(out).as_posix() for path in paths}
-    names -= {bundle.LINEAGE, bundle.LINEAGE_MARKDOWN, lineage.RECORD}  # these hold this very list
+    names -= {bundle.LINEAGE, bundle.LINEAGE_MARKDOWN, lineage.RECORD}  # these contain this list
     hashes = sha256_of_all(out, names)
     files = {}
     for name in sorted(names):

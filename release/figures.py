@@ -1,4 +1,4 @@
-"""The numbers that people are shown, read from records and the tables beside them: for the model card and the README."""
+"""Tables of results for the model card and the README, read from the records and the files beside them."""
 
 import json
 import textwrap
@@ -13,20 +13,20 @@ from release.lineage import Artifact, Lineage
 
 
 class MissingFigureError(ValueError):
-    """A record does not hold a number that belongs into the table."""
+    """A record lacks a metric that the table needs."""
 
 
 @dataclass(frozen=True)
 class Section:
     title: str
-    artifact: Artifact | None  # whose record the numbers come from
+    artifact: Artifact | None  # source of the numbers
     head: tuple[str, ...]
     rows: list[tuple]
     note: str
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; pipes and line breaks in cells cannot break it."""
+    """Returns a Markdown table; pipes and line breaks in cells are escaped."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += [
         "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows
@@ -35,7 +35,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def as_markdown(section: Section, marked: bool) -> str:
-    """Title, table and note; `marked` adds the fingerprint of the record."""
+    """Returns title, table and note. `marked` adds the fingerprint of the record."""
     mark = f" (`{section.artifact.record['fingerprint'][:12]}`)" if marked and section.artifact else ""
     return f"**{section.title}**{mark}\n\n{table(section.head, section.rows)}" + (
         f"\n{paragraph(section.note)}\n" if section.note else ""
@@ -43,16 +43,16 @@ def as_markdown(section: Section, marked: bool) -> str:
 
 
 def paragraph(text: str) -> str:
-    """The text in lines of at most 120 characters."""
+    """Wraps the text to lines of at most 120 characters."""
     return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def metric(artifact: Artifact, name: str):
-    """One number of a record. Raises MissingFigureError naming the artifact to make again."""
+    """Returns a metric of a record. Raises MissingFigureError, which names the artifact to materialize again."""
     metrics = artifact.record["metrics"]
     if name not in metrics:
         raise MissingFigureError(
-            f"the record of {artifact.name} has no {name!r}: other code made it, materialize {artifact.record['asset']} again"
+            f"the record of {artifact.name} has no {name!r}: other code made it; materialize {artifact.record['asset']} again"
         )
     return metrics[name]
 
@@ -73,7 +73,7 @@ def bits_per_byte(artifact: Artifact) -> Section:
 
 
 def benchmarks(artifact: Artifact) -> Section:
-    """Table 20 in small: base, SFT and final model against a blind guess."""
+    """A small version of Table 20: the base, SFT and final models against chance."""
     models = {"base_model": "Base", "sft_model": "SFT", "chat_model": "Final"}
     rows = []
     for row in metric(artifact, "rows"):
@@ -90,7 +90,7 @@ def benchmarks(artifact: Artifact) -> Section:
 
 
 def reward_accuracy(artifact: Artifact) -> Section:
-    """Tables 7 and 8: last round's models by degree of preference, with 95 % intervals."""
+    """Tables 7 and 8: the last round's models by degree of preference, with 95 % intervals."""
     found = pq.read_table(artifact.folder / "accuracy.parquet").to_pylist()
     last = max(row["round"] for row in found)
     cells = {
@@ -111,20 +111,20 @@ def reward_accuracy(artifact: Artifact) -> Section:
 
 
 def interval(row: dict | None, name: str) -> str:
-    """78.1 % (70–84), or a dash where there was nothing to count."""
+    """Formats a rate and its interval as 78.1 % (70–84), or as a dash without data."""
     if row is None or row[name] is None:
         return "–"
     return f"{100 * row[name]:.1f} % ({100 * row['low']:.0f}–{100 * row['high']:.0f})"
 
 
 def sampled(artifact: Artifact) -> str:
-    """How the answers were drawn that the numbers are about."""
+    """Describes the sampling of the answers."""
     recipe = artifact.record["recipe"]["sampling"]
     return f"Answers at temperature {recipe['temperature']}, top-p {recipe['top_p']}."
 
 
 def best_of_n(artifact: Artifact) -> Section:
-    """Figure 7 at powers of two and the last N."""
+    """Figure 7 at powers of two and the largest N."""
     curve = {point["n"]: point for point in metric(artifact, "best_of_n")}
     sizes = sorted({n for n in curve if n & (n - 1) == 0} | {max(curve)})
     rows = [(name, *(f"{curve[n][name]:.3f}" for n in sizes)) for name in ("max", "median")]
@@ -133,7 +133,7 @@ def best_of_n(artifact: Artifact) -> Section:
 
 
 def win_rates(artifact: Artifact) -> Section:
-    """Figure 11 as a table: a row a version, both judges on both axes."""
+    """Figure 11 as a table: a row per version, both judges on both axes."""
     rows = metric(artifact, "rows")
     found = {(row["version"], row["axis"], row["judge"]): row for row in rows}
     axes, judges, versions = (list(dict.fromkeys(row[key] for row in rows)) for key in ("axis", "judge", "version"))
@@ -152,7 +152,7 @@ def win_rates(artifact: Artifact) -> Section:
 
 
 def temperature_curve(artifact: Artifact) -> Section:
-    """Figure 8's question as a table: a row a version, the helpfulness win rates at every temperature."""
+    """Figure 8 as win rates: a row per version, the helpfulness win rate at every temperature."""
     rows, distinct = metric(artifact, "rows"), metric(artifact, "distinct")
     found = {(row["version"], row["judge"], row["temperature"]): row for row in rows}
     varied = {(row["version"], row["temperature"]): f"{100 * row['distinct']:.0f} %" for row in distinct}
@@ -179,7 +179,7 @@ def temperature_curve(artifact: Artifact) -> Section:
 
 
 def safety_rates(artifact: Artifact) -> Section:
-    """Violation and refusal rates on adversarial prompts, false refusal rates on harmless ones, as both readers count them."""
+    """Violation and refusal rates on adversarial prompts and false refusal rates on harmless ones, by both readers."""
     table_file = json.loads((artifact.folder / "safety_rates.json").read_text(encoding="utf-8"))
     rates, reward = table_file["rates"], table_file["safety_reward"]
     found = {(row["version"], row["what"], row["reader"]): row for row in rates}
@@ -203,9 +203,9 @@ def safety_rates(artifact: Artifact) -> Section:
 
 
 def safety_by_turns(artifact: Artifact) -> Section:
-    """Figure 18 as a table: refusal and false refusal rates, single-turn and multi-turn prompts apart.
+    """Figure 18 as a table: refusal and false refusal rates on single-turn and on multi-turn prompts.
 
-    Without rows where the scale has no multi-turn prompts: the table before says it all.
+    Has no rows if the scale has no multi-turn prompts, because the rates would repeat the previous table.
     """
     rows = metric(artifact, "by_turns")
     if len({row["turns"] for row in rows}) == 1:
@@ -239,13 +239,13 @@ READERS: tuple[tuple[str, Callable[[Artifact], Section]], ...] = (
 
 
 def sections(parents: dict[str, Artifact]) -> list[Section]:
-    """A section for every evaluation there is among `parents`, in the order of the paper."""
+    """Returns the sections with rows of the evaluations among `parents`, in the order of the paper."""
     found = [reader(parents[role]) for role, reader in READERS if role in parents]
     return [section for section in found if section.rows]
 
 
 def last_rejection(chain: Lineage) -> dict[str, Artifact]:
-    """{"rejection_samples": that of the last round}, or nothing where the chain holds none."""
+    """Returns {"rejection_samples": the last round's artifact}, or {} if the chain holds none."""
     rounds = sorted(
         (a for a in chain.artifacts if a.record["asset"].endswith("/rejection_samples")), key=lambda a: a.name
     )
@@ -253,7 +253,7 @@ def last_rejection(chain: Lineage) -> dict[str, Artifact]:
 
 
 def totals(artifacts: Sequence[Artifact]) -> dict[str, float]:
-    """Hours, energy and emissions, each artifact once."""
+    """Returns hours, kWh and kg CO2e over the artifacts."""
     return {
         "hours": sum(a.record["seconds"] for a in artifacts) / 3600,
         "kwh": sum(a.record["energy"]["kwh"] for a in artifacts),
@@ -262,7 +262,7 @@ def totals(artifacts: Sequence[Artifact]) -> dict[str, float]:
 
 
 def cost(chain: Lineage) -> Section:
-    """Table 2 for this run: one row a group of artifacts."""
+    """Table 2 for this run: one row per group of artifacts."""
     groups: dict[str, list[Artifact]] = {}
     for artifact in chain.artifacts:
         groups.setdefault(artifact.record["asset"].split("/")[0], []).append(artifact)

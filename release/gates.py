@@ -1,4 +1,4 @@
-"""Gate of the release: what others load from the bundle is the chat model that was evaluated."""
+"""Gate of the release: the bundle contains the chat model that was evaluated."""
 
 import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ DIALOGUE = [
 
 
 def loads_as_released(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """The bundle loads and gives the chat model's logits, bit for bit, for the same ids."""
+    """The bundle loads, and its ids and logits equal those of the chat model bit for bit."""
     message = [{"role": "user", "content": "What is a llama?"}]
     logits, ids = [], []
     for folder in (artifact, inputs["chat_model"]):
@@ -40,10 +40,10 @@ def loads_as_released(artifact: Path, inputs: dict[str, Path], recipe: Any) -> V
 
 
 def template_fault(tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """Why a server that renders the chat template by itself would not read the trained ids, or None.
+    """Returns why a server that renders the chat template itself gets other ids than in training, or None.
 
-    Such servers know Jinja2 with loop controls and the two functions that templates may call, and none of
-    transformers' own tags.
+    Such servers support Jinja2 with loop controls and the two functions that templates may call, but not the tags that
+    transformers adds.
     """
     elsewhere = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]

@@ -1,8 +1,8 @@
-"""What the chat's server answers, and to whom: an ASGI app around gradio's.
+"""An ASGI app around gradio's that limits which requests the chat's server answers.
 
-gradio serves more than a chat needs: it takes files of any size, fetches addresses that a request names, and answers a page
-of any name that resolves to this machine. Here only the routes of the page are open, only to pages of this server, and
-requests are small and hold text and numbers.
+gradio serves more than a chat needs: it accepts files of any size, fetches addresses named in a request, and answers
+pages of any host name that resolves to this machine. The guard opens only the routes of the page, only to pages of this
+server, and accepts only small requests with text and numbers.
 """
 
 import ipaddress
@@ -23,7 +23,7 @@ READ = re.compile(
 )
 AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:@/\\\s]+))(?::\d+)?", re.IGNORECASE)  # HOST or HOST:PORT
 WRITE = re.compile(r"/gradio_api/(queue/join|run/[^/]+|cancel|reset)/?")
-# What a page may load: nothing from elsewhere, such as fonts of the framework.
+# A page may load nothing from other hosts, such as the fonts of the framework.
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'"
@@ -33,11 +33,11 @@ HEADERS = [(b"content-security-policy", POLICY.encode()), (b"referrer-policy", b
 
 
 class Guard:
-    """Refuses what the chat does not need, and adds HEADERS to every response.
+    """Refuses requests that the chat does not need, and adds HEADERS to every response.
 
-    `host` is what the server listens on. The page opens under localhost, under the names of CRIA_CHAT_HOSTS (separated by
-    commas) and, where other machines are let in, under any IP address: a page of another name cannot be brought to use
-    an address, as it can a name.
+    `host` is the address the server listens on. The page opens under localhost, under the comma-separated names in
+    CRIA_CHAT_HOSTS and, if other machines have access, under any IP address. DNS rebinding cannot use
+    an IP address.
     """
 
     def __init__(self, app: ASGIApp, host: str) -> None:
@@ -64,7 +64,7 @@ class Guard:
         await answer(scope, receive, send_with_headers)
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """(status, why) for a request that is not answered, by all but its body."""
+        """Returns (status, reason) for a request to refuse, judged without its body, or None."""
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self.serves(host_name(host)):
@@ -93,13 +93,13 @@ class Guard:
 
 
 def host_name(authority: str) -> str:
-    """HOST of HOST:PORT in lower case, "" where it is none."""
+    """Returns HOST of HOST or HOST:PORT in lower case, "" if `authority` is neither."""
     found = AUTHORITY.fullmatch(authority)
     return (found[1] or found[2]).lower() if found else ""
 
 
 async def read_body(receive: Receive) -> bytes:
-    """A request's body, cut soon after MAX_BODY_BYTES."""
+    """Returns the body of a request. Stops reading once it exceeds MAX_BODY_BYTES."""
     body, more = b"", True
     while more and len(body) <= MAX_BODY_BYTES:
         message = await receive()
@@ -109,7 +109,7 @@ async def read_body(receive: Receive) -> bytes:
 
 
 def body_refusal(body: bytes) -> tuple[int, str] | None:
-    """(status, why) for a body that is no event of the chat: gradio takes objects among the inputs for files to fetch."""
+    """Returns (status, reason) for a body that is no chat event, or None. gradio would fetch objects in it as files."""
     if len(body) > MAX_BODY_BYTES:
         return 413, f"Requests have at most {MAX_BODY_BYTES:,} bytes."
     try:
@@ -123,7 +123,7 @@ def body_refusal(body: bytes) -> tuple[int, str] | None:
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives a body that was read already, then what follows it."""
+    """Returns a `receive` that first gives the body already read, then the messages after it."""
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:

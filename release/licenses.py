@@ -1,11 +1,11 @@
-"""Licences of the sources of a release: what is missing stops it, what they ask for is written down."""
+"""Licences of the sources of a release: stops it if one is missing, and describes the obligations of each."""
 
 import re
 from collections.abc import Iterable
 
 from data_cleaning.recipes import Source
 
-# What a licence asks of whoever passes the material on; the first whose words stand in its name.
+# Obligations when the material is redistributed. The first entry whose words occur in the licence's name applies.
 OBLIGATIONS = (
     (("by-nc-nd", "noncommercial-noderivatives"), "no commercial use; no adaptations passed on"),
     (("by-nc-sa", "noncommercial-sharealike"), "no commercial use; share adaptations alike"),
@@ -21,16 +21,16 @@ OBLIGATIONS = (
 
 
 class UnlicensedError(ValueError):
-    """A release would contain what its sources do not allow to pass on."""
+    """A release contains a source without a stated licence."""
 
 
 def stated(sources: Iterable[Source]) -> tuple[tuple[str, str, str], ...]:
-    """(name, snapshot, licence) of each entry of the table of sources."""
+    """Returns (name, snapshot, licence) of each entry of the table of sources."""
     return tuple((source.name, source.snapshot, source.license) for source in sources)
 
 
 def check(sources: Iterable[dict], allowed: tuple[str, ...]) -> list[str]:
-    """Names of the sources without a licence, all of them allowed by name.
+    """Returns the names of the sources without a licence, all of them allowed by name.
 
     Raises UnlicensedError for any other source without one.
     """
@@ -45,9 +45,9 @@ def check(sources: Iterable[dict], allowed: tuple[str, ...]) -> list[str]:
 
 
 def obligations(license_name: str) -> str:
-    """What the licence asks for, in a few words; an unknown one says so instead of guessing.
+    """Returns the obligations of a licence in a few words, or a note that they are unknown.
 
-    What stands in brackets after the licence, such as whose it is, does not count.
+    Text in brackets after the licence, such as its owner, is ignored.
     """
     name = words(license_name.split("(")[0])
     if not name.strip():
@@ -59,6 +59,6 @@ def obligations(license_name: str) -> str:
 
 
 def words(name: str) -> str:
-    """Lower-case words of a licence's name between spaces, so that "mit" is not found in "limited"; GPLv3 becomes "gpl 3"."""
+    """Returns the lower-case words of a name between spaces: "mit" is not found in "limited", GPLv3 becomes "gpl 3"."""
     apart = re.sub(r"(?<=[a-z]{3})v?(?=[0-9])", " ", name.lower())
     return f" {' '.join(re.findall(r'[a-z0-9]+', apart))} "

@@ -1,7 +1,7 @@
-"""The chain of records from an artifact down to the packages it was made from.
+"""The chain of records from an artifact back to the packages it was made from.
 
-Every artifact folder holds RECORD.json, which names its parents by asset, partition, fingerprint and content. Following
-them needs one function that finds a record; `store_lookup` reads them where the store keeps them.
+Every artifact folder holds RECORD.json, which names its parents by asset, partition, fingerprint and content. A lookup
+function finds the folder of a parent; `store_lookup` returns the one for a store.
 """
 
 import json
@@ -13,14 +13,14 @@ from data_cleaning.markdown import literal
 from data_cleaning.sources.addresses import shown
 from data_cleaning.store_layout import RECORD, UNPARTITIONED, place
 
-ADDRESSES = ("uri", "revision")  # fields of a source that may hold user, password or token
+ADDRESSES = ("uri", "revision")  # fields of a source that may hold a user, password or token
 
-Licenses = tuple[tuple[str, str, str], ...]  # (name of a source, its snapshot, its licence as the table states it now)
+Licenses = tuple[tuple[str, str, str], ...]  # (source, snapshot, licence as currently stated)
 Lookup = Callable[[str, str | None], Path]  # (asset key with "/", partition or None) → folder of the artifact
 
 
 class LineageError(ValueError):
-    """A record in the chain is missing, or no longer the one its child was made from."""
+    """A record in the chain is missing, or was replaced since its child was made."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,18 @@ class Artifact:
 
     @property
     def name(self) -> str:
-        """For example laptop/rlhf_v1/policy: also the folder below the store."""
+        """The folder below the store, for example laptop/rlhf_v1/policy."""
         return name_of(self.record)
 
 
 @dataclass(frozen=True)
 class Lineage:
     artifacts: tuple[Artifact, ...]  # parents before children
-    replaced: tuple[str, ...]  # sentences: which artifact was made from a parent that is no longer there
-    licenses: Licenses = ()  # today's; of a source that is not among them, the one it had when it was fetched
+    replaced: tuple[str, ...]  # sentences that name artifacts whose parent was replaced
+    licenses: Licenses = ()  # current licences; other sources keep the licence of their fetch
 
     def find(self, asset: str) -> list[Artifact]:
-        """Every artifact of the chain with this asset key, whatever its partition."""
+        """Returns every artifact of the chain with this asset key, for all partitions."""
         return [artifact for artifact in self.artifacts if artifact.record["asset"] == asset]
 
 
@@ -50,7 +50,7 @@ def name_of(record: dict) -> str:
 
 
 def read(folder: Path) -> Artifact:
-    """The artifact in `folder`. Raises LineageError where it has no record, which means it was never finished."""
+    """Returns the artifact in `folder`. Raises LineageError if it has no record, which means it was never finished."""
     path = folder / RECORD
     if not path.is_file():
         raise LineageError(f"{path} is missing: materialize that asset first")
@@ -58,7 +58,7 @@ def read(folder: Path) -> Artifact:
 
 
 def store_of(artifact: Artifact) -> Path:
-    """The store that an artifact lies in, from its own folder and name."""
+    """Returns the store of an artifact. Raises LineageError if its folder does not match its name."""
     parts = Path(artifact.name).parts
     if artifact.folder.absolute().parts[-len(parts) :] != parts:
         raise LineageError(f"{artifact.folder} is not the place of {artifact.name} in a store")
@@ -70,10 +70,10 @@ def store_lookup(store: Path) -> Lookup:
 
 
 def walk(roots: Iterable[Artifact], lookup: Lookup, licenses: Licenses = ()) -> Lineage:
-    """The roots and everything they were made from, each once, parents before children; `licenses`: see Lineage.
+    """Returns the roots and all their ancestors, each once, parents before children; `licenses`: see Lineage.
 
-    Raises LineageError where a parent has no record. A parent that was materialized again with another content since
-    its child was made is followed all the same and named in `replaced`: the caller decides whether that matters.
+    Raises LineageError if a parent has no record. If a parent was materialized again with other content since its child
+    was made, the walk continues and names it in `replaced`: the caller decides whether that matters.
     """
     found: dict[str, Artifact] = {}
     replaced: list[str] = []
@@ -100,9 +100,9 @@ def walk(roots: Iterable[Artifact], lookup: Lookup, licenses: Licenses = ()) -> 
 
 
 def sources(lineage: Lineage) -> list[dict]:
-    """Every source of the chain: name, uri, sha256, license, use and all else its table states, and `artifact`.
+    """Returns every source of the chain: name, uri, sha256, license, use, its other fields, and `artifact`.
 
-    Addresses come without what may be secret. The licence is today's where the lineage knows it.
+    Addresses have no credentials. The licence is the current one if the lineage knows it.
     """
     today = {(name, snapshot): license_name for name, snapshot, license_name in lineage.licenses}
     return [
@@ -117,7 +117,7 @@ def sources(lineage: Lineage) -> list[dict]:
 
 
 def without_secrets(value: object) -> object:
-    """The same json with the addresses of sources as people may see them."""
+    """Returns the same JSON with the credentials removed from the addresses of sources."""
     if isinstance(value, list):
         return [without_secrets(item) for item in value]
     if isinstance(value, dict):
@@ -129,7 +129,7 @@ def without_secrets(value: object) -> object:
 
 
 def as_json(lineage: Lineage, files: dict[str, dict]) -> dict:
-    """LINEAGE.json. `files`: path in the bundle → {bytes, sha256, from: name of the artifact it was made from}."""
+    """LINEAGE.json. `files`: path in the bundle → {bytes, sha256, from: name of the source artifact}."""
     return {
         "files": files,
         "artifacts": {artifact.name: without_secrets(artifact.record) for artifact in lineage.artifacts},
@@ -138,14 +138,14 @@ def as_json(lineage: Lineage, files: dict[str, dict]) -> dict:
 
 
 def as_markdown(lineage: Lineage, files: dict[str, dict]) -> str:
-    """LINEAGE.md: the files, the artifacts they came from in the order they were made, and the sources at the root."""
-    lines = ["# Lineage", "", "From the files of this bundle down to the packages they were made from.", ""]
+    """LINEAGE.md: the files, the artifacts (parents before children), and the sources."""
+    lines = ["# Lineage", "", "From the files of this bundle back to the packages they were made from.", ""]
     lines += ["## Files", "", "| File | Bytes | SHA-256 | From |", "|---|---:|---|---|"]
     lines += [
         f"| {literal(name)} | {entry['bytes']:,} | `{entry['sha256'][:16]}` | {literal(entry['from'])} |"
         for name, entry in files.items()
     ]
-    lines += ["", "## Artifacts", "", "Parents come before what was made from them.", ""]
+    lines += ["", "## Artifacts", "", "Parents come before their children.", ""]
     lines += ["| Artifact | Made from | Content | Fingerprint | Commit | Time |", "|---|---|---|---|---|---:|"]
     for artifact in lineage.artifacts:
         record = artifact.record
@@ -170,7 +170,7 @@ def as_markdown(lineage: Lineage, files: dict[str, dict]) -> str:
 
 
 def commit_of(record: dict) -> str:
-    """Short commit, marked where the tree differed from it."""
+    """Returns the short commit, marked if the working tree differed from it."""
     git = record["git"]
     if not git["commit"]:
         return "no commit"

@@ -1,7 +1,8 @@
 """The tables of results in README.md and docs/results.md, from the records of a scale.
 
-`python -m release.results --store store --scale laptop` prints them; `--write FILE …` puts the short one between the lines
-`<!-- summary:laptop -->` and `<!-- /summary:laptop -->` of these files, and all others between those of `results:laptop`.
+`python -m release.results --store store --scale laptop` prints them. `--write FILE …` writes the summary between the
+lines `<!-- summary:laptop -->` and `<!-- /summary:laptop -->` of the files, and all tables between those of
+`results:laptop`.
 """
 
 import argparse
@@ -16,11 +17,14 @@ EVALUATIONS = ("bits_per_byte", "benchmark_scores", "reward_report", "win_rates"
 
 
 class MarkerError(ValueError):
-    """The file has no place for the tables."""
+    """The file lacks the marker lines for the tables."""
 
 
 def read(store: Path, scale: str) -> tuple[dict[str, lineage.Artifact], lineage.Lineage]:
-    """Every evaluation of the scale and all they were made from. Raises LineageError where one was not made."""
+    """Returns the evaluations of the scale and their lineage.
+
+    Raises LineageError if an evaluation is missing or a parent was replaced.
+    """
     missing = [name for name in EVALUATIONS if not (store / scale / name / lineage.RECORD).is_file()]
     if missing:
         raise lineage.LineageError(
@@ -29,12 +33,14 @@ def read(store: Path, scale: str) -> tuple[dict[str, lineage.Artifact], lineage.
     found = {name: lineage.read(store / scale / name) for name in EVALUATIONS}
     chain = lineage.walk(found.values(), lineage.store_lookup(store))
     if chain.replaced:
-        raise lineage.LineageError("these numbers are not of one run, materialize again: " + "; ".join(chain.replaced))
+        raise lineage.LineageError(
+            "these numbers do not come from one run; materialize again: " + "; ".join(chain.replaced)
+        )
     return found | figures.last_rejection(chain), chain
 
 
 def render(store: Path, scale: str) -> dict[str, str]:
-    """Markdown by the name of its markers: the few numbers, and all sections."""
+    """Returns marker name → Markdown: the summary and all sections."""
     found, chain = read(store, scale)
     parts = [figures.as_markdown(section, marked=True) for section in figures.sections(found)]
     parts.append(figures.as_markdown(figures.cost(chain), marked=False))
@@ -50,9 +56,9 @@ def commits(chain: lineage.Lineage) -> str:
 
 
 def write(path: Path, scale: str, texts: dict[str, str]) -> None:
-    """Replaces what lies between the markers of each text that the file has.
+    """Replaces the text between each pair of markers that the file has.
 
-    Raises MarkerError where it has none of them, or one of a pair, or one twice.
+    Raises MarkerError if it has no pair, half a pair, or a marker twice.
     """
     whole, found = path.read_text(encoding="utf-8"), False
     for name, text in texts.items():
@@ -76,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--store", type=Path, default=Path("store"))
     parser.add_argument("--scale", required=True)
     parser.add_argument(
-        "--write", type=Path, nargs="+", metavar="FILE", help="put them between the markers of these files"
+        "--write", type=Path, nargs="+", metavar="FILE", help="write them between the markers of these files"
     )
     given = parser.parse_args(arguments)
     try:

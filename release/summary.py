@@ -1,4 +1,4 @@
-"""The few numbers that say what a run reached: first and last version side by side, for the README's first screen."""
+"""The headline numbers of a run for the top of the README: first and last version side by side."""
 
 import json
 
@@ -12,7 +12,7 @@ JUDGE, REWARD_MODELS = "independent judge", "reward models"
 
 
 def summary(found: dict[str, Artifact], chain: Lineage) -> list[tuple[str, str]]:
-    """(what, measured) for each claim of the paper. `found`: the evaluations by role."""
+    """Returns (what, measured) for each claim of the paper. `found`: the evaluations by role."""
     return [
         language_model(found["bits_per_byte"]),
         *reward_models(found["reward_report"]),
@@ -23,13 +23,13 @@ def summary(found: dict[str, Artifact], chain: Lineage) -> list[tuple[str, str]]
 
 
 def language_model(artifact: Artifact) -> tuple[str, str]:
-    """All held-out text, beside two compressors that read the training text first."""
+    """Bits per byte on all held-out text, with two compressors that read the training text first."""
     ours, xz, ppmd = (metric(artifact, name) for name in ("bits_per_byte", "xz", "ppmd6"))
     return "Bits per byte on held-out text: base model, xz, PPMd order 6", f"**{ours:.3f}**, {xz:.3f}, {ppmd:.3f}"
 
 
 def reward_models(artifact: Artifact) -> list[tuple[str, str]]:
-    """Each model of the last round on held-out pairs of its own kind."""
+    """Accuracy of each model of the last round on held-out pairs of its own kind."""
     table = pq.read_table(artifact.folder / "accuracy.parquet").to_pylist()
     last = max(row["round"] for row in table)
     cells = {
@@ -47,7 +47,7 @@ def reward_models(artifact: Artifact) -> list[tuple[str, str]]:
 
 
 def wins(artifact: Artifact) -> list[tuple[str, str]]:
-    """The last version against SFT on both axes: the judge that no stage trained for, and the reward models."""
+    """Win rates of the last version against SFT on both axes, by the independent judge and by the reward models."""
     rows = metric(artifact, "rows")
     last = rows[-1]["version"]
     found = {(row["axis"], row["judge"]): row for row in rows if row["version"] == last}
@@ -62,7 +62,7 @@ def wins(artifact: Artifact) -> list[tuple[str, str]]:
 
 
 def safety(artifact: Artifact) -> list[tuple[str, str]]:
-    """First and last version under the independent judge."""
+    """Safety rates of the first and last versions by the independent judge."""
     rates = json.loads((artifact.folder / "safety_rates.json").read_text(encoding="utf-8"))["rates"]
     found = {(row["version"], row["what"]): row for row in rates if row["reader"] == JUDGE}
     first, last = rates[0]["version"], rates[-1]["version"]

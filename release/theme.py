@@ -1,4 +1,4 @@
-"""How the chat looks: colours, type, spacing, and what is written in it as HTML. Nothing is fetched from another host."""
+"""The look of the chat: colours, type, spacing and HTML. Nothing is fetched from another host."""
 
 import html
 import re
@@ -20,7 +20,7 @@ ICON = (
 )
 
 LINE_END = re.compile(r"\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-# Links stay as written, so that one sees where they lead; images would be fetched from elsewhere.
+# Links stay as text, so that users see their targets. Images would be fetched from other hosts.
 MARKDOWN = (
     MarkdownIt("commonmark", {"html": False, "breaks": True})
     .enable(["table", "strikethrough"])
@@ -84,7 +84,7 @@ def theme() -> gr.themes.Base:
 
 
 def head() -> str:
-    """The icon, inside the page so that nothing is fetched for it."""
+    """Returns the icon as inline data, so that nothing is fetched for it."""
     icon = ICON.format(fill="%23a25a33").replace("<", "%3C").replace(">", "%3E").replace("'", "%27").replace(" ", "%20")
     return f'<link rel="icon" href="data:image/svg+xml,{icon}">'
 
@@ -98,17 +98,17 @@ def masthead(title: str, badge: str) -> str:
 
 
 def plain(text: str) -> str:
-    """What a person wrote, shown as written: no Markdown, no tags."""
+    """Returns user input as HTML that shows it as written: no Markdown, no tags."""
     return one_line(f'<div style="white-space: pre-wrap">{html.escape(text)}</div>')
 
 
 def rendered(answer: str) -> str:
-    """A model's answer with its Markdown as HTML: no tags of its own, and links and images as they are written."""
+    """Returns a model's Markdown answer as HTML. Its own tags are escaped; links and images stay as text."""
     return one_line(f"<div>{MARKDOWN.render(answer)}</div>")
 
 
 def one_line(block: str) -> str:
-    """The same block of HTML. The page takes all it shows for Markdown, where an empty line would end the block."""
+    """Returns the HTML block on one line. The page renders all text as Markdown, where an empty line ends a block."""
     return LINE_END.sub("&#10;", block)
 
 

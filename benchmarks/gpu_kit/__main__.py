@@ -1,6 +1,6 @@
 """Measures training, generation and RLHF on a bare GPU machine without a network.
 
-python -m benchmarks.gpu_kit pack .kit                      # here: wheels and inputs, made from the store's clean corpus
+python -m benchmarks.gpu_kit pack .kit                      # here: wheels, and inputs from the clean corpus
 python3 -m benchmarks.gpu_kit run .kit --out results        # there, in the checkout: results.jsonl and results.md
 python -m benchmarks.gpu_kit table results/results.jsonl    # the table again
 """
@@ -19,18 +19,18 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     packing = commands.add_parser("pack", help="make the kit")
     packing.add_argument("kit", type=Path)
-    packing.add_argument("--limit-mb", type=float, default=50, help="of kit and checkout together (default: 50)")
-    packing.add_argument("--python", default="3.12", help="version on the GPU machine (default: 3.12)")
+    packing.add_argument("--limit-mb", type=float, default=50, help="limit for kit and checkout together (default: 50)")
+    packing.add_argument("--python", default="3.12", help="Python version of the GPU machine (default: 3.12)")
     running = commands.add_parser("run", help="measure everything on this machine")
-    part = commands.add_parser("part", help="measure one part in this process (run does that)")
+    part = commands.add_parser("part", help="measure one part in this process (used by run)")
     part.add_argument("name")
     for command in (running, part):
         command.add_argument("kit", type=Path)
         command.add_argument("--out", type=Path, required=True, help="folder of results.jsonl and results.md")
         command.add_argument("--work", type=Path, help="folder of models and packages (default: a temporary one)")
-        command.add_argument("--dry", action="store_true", help="scale tiny, seconds long: tries the kit on a CPU")
+        command.add_argument("--dry", action="store_true", help="test the kit on a CPU: scale tiny, a few seconds")
         command.add_argument(
-            "--seconds", type=float, default=90, help="of pretraining, a third of it compiled (default: 90)"
+            "--seconds", type=float, default=90, help="seconds of pretraining, a third of them compiled (default: 90)"
         )
     running.add_argument("--deadline", type=float, default=500, help="seconds for all parts (default: 500)")
     running.add_argument("--parts", default="", help="comma-separated; default: all")

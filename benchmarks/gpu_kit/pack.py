@@ -1,7 +1,7 @@
-"""The kit: wheels that a bare GPU machine lacks, and the inputs of training at scale `gpu`, small enough to carry there.
+"""The kit: wheels that a bare GPU machine lacks, and inputs for training at scale `gpu`, small enough to transfer.
 
-The corpus comes from a store in which the corpus stages are made; mixture, tokenizer, tokens, demonstrations and prompts
-are made from it here by the stages themselves, for `gpu` and, for a try on a CPU, for `tiny`.
+The corpus comes from a store with finished corpus stages. The stages themselves make mixture, tokenizer, tokens,
+demonstrations and prompts from it, for `gpu` and, to test the kit on a CPU, for `tiny`.
 """
 
 import shutil
@@ -20,19 +20,19 @@ from orchestration import records, scales
 from orchestration.stage import expanded_inputs
 from orchestration.store import CHECKOUT, SCRATCH, artifact
 
-# The GPU machine has torch and what it needs, accelerate, huggingface_hub, pyarrow, pandas and pytest, and no network.
+# The GPU machine has torch and its dependencies, accelerate, huggingface_hub, pyarrow, pandas and pytest, and no network.
 WHEELS = ("transformers", "tokenizers", "trl", "datasets", "dill", "multiprocess", "gguf")
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 CARRIED = (adopted_checkpoint, tokenizer, tokens, demonstrations, prompts)
-SCALES = {"tiny": 500, "gpu": 0}  # documents of a source at most, 0: all
-NAMED = 10  # of the largest files, where the kit is too large
+SCALES = {"tiny": 500, "gpu": 0}  # most documents per source, 0: all
+NAMED = 10  # number of largest files listed if the kit is too large
 
 
 def pack(kit: Path, limit_bytes: int, python: str) -> None:
-    """Makes the folder anew and prints its size. Raises ValueError where the clean corpus is missing or it is too large."""
+    """Replaces the folder and prints its size. Raises ValueError without a clean corpus or if the kit is too large."""
     corpus = clean_corpus()
     if kit.exists() and not (kit / "wheels").is_dir() and any(kit.iterdir()):
-        raise ValueError(f"{kit} is no kit and would be replaced: name another folder")
+        raise ValueError(f"{kit} exists and is not a kit: name another folder, since pack replaces it")
     shutil.rmtree(kit, ignore_errors=True)
     download(kit / "wheels", python)
     with tempfile.TemporaryDirectory() as scratch:
@@ -46,7 +46,7 @@ def pack(kit: Path, limit_bytes: int, python: str) -> None:
 
 
 def clean_corpus() -> dict[str, Path]:
-    """The mixture's inputs in the store. Raises ValueError naming what is missing."""
+    """Returns the mixture's inputs in the store. Raises ValueError that names a missing one."""
     inputs = {}
     for role, (parent, partition) in expanded_inputs(mixture, "gpu").items():
         inputs[role] = artifact(parent.key, partition)
@@ -56,7 +56,7 @@ def clean_corpus() -> dict[str, Path]:
 
 
 def download(folder: Path, python: str) -> None:
-    """Wheels of exactly the pinned versions for that Python on x86-64 Linux, without what they need in turn."""
+    """Downloads wheels of the pinned versions for that Python on x86-64 Linux, without their dependencies."""
     pins = dict(line.split("==") for line in (CHECKOUT / "constraints.txt").read_text().split())
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--python-version", python, "--implementation", "cp", "--dest", str(folder)]
@@ -66,7 +66,7 @@ def download(folder: Path, python: str) -> None:
 
 
 def make_inputs(shop: Workshop, corpus: dict[str, Path], target: Path) -> None:
-    """The stages between the corpus and training; `target` gets what training and RLHF read."""
+    """Runs the stages between the corpus and training. `target` receives the inputs of training and RLHF."""
     for stage in (mixture, *CARRIED):
         inputs = shop.inputs(stage)
         for role, (parent, partition) in expanded_inputs(stage, shop.name).items():
@@ -81,7 +81,7 @@ def make_inputs(shop: Workshop, corpus: dict[str, Path], target: Path) -> None:
 
 
 def check_size(files: Iterable[Path], limit_bytes: int) -> int:
-    """Bytes of all files. Raises ValueError with the largest where they are over the limit."""
+    """Returns the bytes of all files. Raises ValueError that lists the largest if they exceed the limit."""
     files = sorted(files, key=lambda path: path.stat().st_size, reverse=True)
     size = total(files)
     if size > limit_bytes:
@@ -101,7 +101,7 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def travelling_files() -> list[Path]:
-    """Files of the checkout that git tracks or does not ignore."""
+    """Returns the files of the checkout that git tracks or does not ignore."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
     return [path for path in (CHECKOUT / name for name in listed.split("\0") if name) if path.is_file()]

@@ -1,4 +1,4 @@
-"""What is measured: one function a part; each figure is written the moment it is known."""
+"""The parts that are measured, one function each. Each figure is written as soon as it is known."""
 
 import argparse
 import importlib.metadata
@@ -23,18 +23,18 @@ from orchestration.store import CHECKOUT
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Runs the part that is named."""
+    """Runs the part `options.name`."""
     name = "tiny" if options.dry else "gpu"
     shop = Workshop(name, rlhf.shortened(scales.scale(name)), options.work / "stages" / name)
     task = Task(options.name, shop, options.out, options.dry, options.seconds)
     reset_memory()
     FUNCTIONS[options.name](task)
-    if options.name in ("generation", "ppo"):  # the others tell it of each of their runs
+    if options.name in ("generation", "ppo"):  # the other parts report it for each run
         task.say("peak memory", peak_memory(), "GiB")
 
 
 def machine(task: Task) -> None:
-    """The card, the driver, the versions, and what the card does at most in one matrix product."""
+    """Records the card, the driver, the versions, and the peak speed of one matrix product."""
     on_gpu = torch.cuda.is_available()
     task.fact("card", torch.cuda.get_device_name() if on_gpu else f"CPU ({platform.machine()})")
     if on_gpu:
@@ -50,12 +50,12 @@ def machine(task: Task) -> None:
 
 
 def smoke(task: Task) -> None:
-    """The tests of what only a GPU can show."""
+    """Runs the tests that need a GPU."""
     pytest(task, ["tests/gpu", "--timeout=90"])
 
 
 def modeling_tests(task: Task) -> None:
-    """The tests that run on a CPU elsewhere, on this device, but for those that fork it or hold it to equal bytes."""
+    """Runs the modeling tests on this device, except those that fork the process or compare bytes."""
     folders = ("core", "pretraining", "finetuning", "rlhf", "safety")
     names = [f"tests/modeling/{name}" for name in (folders[:1] if task.dry else folders)]
     workers = ["-n", "6"] if importlib.util.find_spec("xdist") and not task.dry else []
@@ -63,20 +63,20 @@ def modeling_tests(task: Task) -> None:
 
 
 def pytest(task: Task, arguments: list[str]) -> None:
-    """Runs tests whose verdicts go to the results one by one; ends with pytest's exit code."""
+    """Runs tests, writes each verdict to the results, and exits with pytest's exit code."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", verdicts.__name__, "--tb=short"]
     told = {verdicts.RESULTS: str(task.results), verdicts.PART: task.part, "CRIA_GPU_TESTS": "1"}
     done = subprocess.run([*command, *arguments], cwd=CHECKOUT, env={**os.environ, **told})
     sys.exit(done.returncode)
 
 
-# SmolLM2-135M's shape: what the scale `adopted` generates with.
+# The shape of SmolLM2-135M, which the scale `adopted` uses.
 SMOLLM2 = ModelRecipe(layers=30, heads=9, kv_heads=3, hidden=576, ffn=1536, context=2048, rope_theta=100_000.0,
                       norm_epsilon=1e-5, tied_embeddings=True, vocab_size=49_152)  # fmt: skip
 
 
 def generation(task: Task) -> None:
-    """Tokens a second of the sampling loop, untrained weights: hardly a row ends before the limit."""
+    """Measures tokens/s of the sampling loop with untrained weights: few sequences end before the limit."""
     new = 8 if task.dry else 512
     shapes = {f"scale {task.shop.name}": task.shop.scale.base.model}
     if not task.dry:

@@ -1,6 +1,6 @@
-"""Pretraining by the stage itself: the micro-batch that is fastest, then tokens/s, MFU and memory, with and without compile.
+"""Pretraining by the stage itself: the fastest micro-batch, then tokens/s, MFU and memory, with and without compile.
 
-MFU is model arithmetic over what the card could do meanwhile. Two counts of the arithmetic of a token are in use:
+MFU is the model's FLOPs over the FLOPs the card could do in the same time. Two counts of FLOPs per token are common:
 
     the stage's   6 · matrix weights (output matrix included, embedding not) + 6 · layers · hidden · context (causal)
     PaLM's        6 · all parameters + 12 · layers · hidden · context (attention counted whole)
@@ -25,16 +25,19 @@ from modeling.core import runtime
 from modeling.pretraining import model as models
 from modeling.pretraining.pretrain import peak_flops
 
-MICRO_BATCHES = (8, 16, 32)  # rows of the context
-TRIAL_SECONDS = 4.0  # after the first speed was told
-PLAIN_SHARE = 2 / 3  # of the time; the rest is the compiled model's
-TRIAL_STEPS = 1000  # so many that speeds are told every ten steps; never reached
+MICRO_BATCHES = (8, 16, 32)  # sequences of the context length
+TRIAL_SECONDS = 4.0  # after the first reported speed
+PLAIN_SHARE = 2 / 3  # of the time; the compiled model gets the rest
+TRIAL_STEPS = 1000  # enough that the stage reports speeds every ten steps; never reached
 PROFILED_STEPS, FIRST_PROFILED = 4, 8
 LEAST_STEPS = 20
 
 
 def plain(task: Task) -> None:
-    """The fastest micro-batch; with it a run of two thirds of `task.seconds`, whose model later parts use; then its kernels."""
+    """Finds the fastest micro-batch, pretrains for two thirds of `task.seconds`, and profiles the kernels.
+
+    Later parts use the pretrained model.
+    """
     os.environ["CRIA_COMPILE"] = "0"
     speeds = {}
     for rows in (2, 4) if task.dry else MICRO_BATCHES:
@@ -50,20 +53,20 @@ def plain(task: Task) -> None:
     os.environ["CRIA_MICRO_BATCH"] = str(best)
     chosen(task).write_text(str(best))
     reset_memory()
-    most = 15 * tokens_there(task) // task.shop.scale.base.batch_tokens  # the stage refuses more than 16 passes
+    most = 15 * tokens_there(task) // task.shop.scale.base.batch_tokens  # the stage refuses more than 16 epochs
     steps = int(PLAIN_SHARE * task.seconds * speeds[best] / task.shop.scale.base.batch_tokens)
     recipe = replace(task.shop.scale.base, steps=max(LEAST_STEPS, min(steps, most)))
     log = SpeedLog()
     metrics = task.shop.make(base_model, log, recipe=recipe)
     report(task, log, f"{recipe.steps} steps, micro-batch {best}")
     task.say("MFU in the stage's own record", metrics.get("mfu", "unknown"), "", f"{metrics['tokens_per_s']:,} tokens/s "
-             f"over the whole run, its start included; final loss {metrics['final_loss']}")  # fmt: skip
+             f"over the whole run, including the start; final loss {metrics['final_loss']}")  # fmt: skip
     reset_memory()
     profile(task, task.out / "kernels.txt")
 
 
 def compiled(task: Task) -> None:
-    """The same steps by the compiled model, for the last third of `task.seconds`."""
+    """Pretrains the compiled model for the last third of `task.seconds`."""
     os.environ["CRIA_COMPILE"] = "1"
     best = chosen(task).read_text() if chosen(task).exists() else "2" if task.dry else "16"
     os.environ["CRIA_MICRO_BATCH"] = best
@@ -81,7 +84,7 @@ def tokens_there(task: Task) -> int:
 
 
 def trial(task: Task, log: SpeedLog, steps: int = TRIAL_STEPS) -> SpeedLog:
-    """The stage until its log has had enough; what it made goes."""
+    """Runs the stage until its log ends it, and deletes its output."""
     out = task.shop.folder / "trial"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -92,7 +95,7 @@ def trial(task: Task, log: SpeedLog, steps: int = TRIAL_STEPS) -> SpeedLog:
 
 
 def report(task: Task, log: SpeedLog, remark: str) -> None:
-    """Tokens/s at the median, MFU against measured and published rates, memory."""
+    """Records median tokens/s, MFU against measured and published rates, and peak memory."""
     speed, recipe = log.speed(), task.shop.scale.base.model
     task.say("pretraining", speed, "tokens/s", f"median; {remark}")
     parameters = models.count_parameters_on_meta(recipe)
@@ -105,13 +108,13 @@ def report(task: Task, log: SpeedLog, remark: str) -> None:
         rates["the data sheet"] = peak_flops(torch.cuda.get_device_name())
     for count, flops in counts.items():
         for rate, most in rates.items():
-            remark = f"{flops / 1e6:,.0f} MFLOP a token against {most / 1e12:,.1f} TFLOP/s"
+            remark = f"{flops / 1e6:,.0f} MFLOP per token against {most / 1e12:,.1f} TFLOP/s"
             task.say(f"MFU by {count} against {rate}", 100 * speed * flops / most, "%", remark)
     task.say("peak memory of pretraining", peak_memory(), "GiB", f"{parameters:,} parameters")
 
 
 def matmul_flops() -> float:
-    """FLOP/s of a square bf16 matrix product of random numbers, the median of 20."""
+    """Returns the median FLOP/s of 20 square bf16 matrix products of random numbers."""
     where = runtime.device()
     size, repeats = (8192, 20) if where.type == "cuda" else (1024, 5)
     left, right = (torch.randn(size, size, device=where, dtype=torch.bfloat16) for _ in range(2))
@@ -128,7 +131,7 @@ def clocked(work: Callable[[], object]) -> float:
 
 
 class ProfilingLog(SpeedLog):
-    """Profiles a few steps of a stage that tells every step, then ends it."""
+    """Profiles a few steps of a stage that reports every step, then ends it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,9 +153,9 @@ class ProfilingLog(SpeedLog):
 
 
 def profile(task: Task, path: Path) -> None:
-    """The longest kernels of a few steps into `path`, and how much of the time the device was computing."""
+    """Writes the longest kernels of a few steps to `path`, and records the share of time the device computes."""
     log = ProfilingLog()
-    trial(task, log, steps=4 * FIRST_PROFILED)  # few enough that each step is told
+    trial(task, log, steps=4 * FIRST_PROFILED)  # few enough that the stage reports each step
     averages = log.profiler.key_averages()
     on_gpu = torch.cuda.is_available()
     order = "self_device_time_total" if on_gpu else "self_cpu_time_total"
@@ -165,4 +168,4 @@ def profile(task: Task, path: Path) -> None:
                          key=lambda row: -row.self_device_time_total)[:12]  # fmt: skip
         for row in kernels:
             task.say(f"kernel {row.key[:70]}", 100 * row.self_device_time_total / 1e6 / log.seconds, "% of the time",
-                     f"{row.count // PROFILED_STEPS} calls a step")  # fmt: skip
+                     f"{row.count // PROFILED_STEPS} calls per step")  # fmt: skip

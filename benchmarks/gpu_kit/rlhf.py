@@ -1,4 +1,4 @@
-"""SFT, one RLHF round and PPO by the stages themselves: seconds, tokens/s and memory of each."""
+"""SFT, one RLHF round and PPO by the stages themselves: seconds, tokens/s and peak memory of each."""
 
 import json
 import time
@@ -23,7 +23,7 @@ FINETUNING_STEPS = 12
 
 
 def shortened(scale: Scale) -> Scale:
-    """The same work a step; fewer steps, prompts and samples."""
+    """Returns the scale with the same work per step but fewer steps, prompts and samples."""
     first = scale.rounds[0]
     asked = min(256, first.preferences.prompts)
     first = replace(
@@ -46,20 +46,20 @@ def tokenizer(shop: Workshop) -> PreTrainedTokenizerBase:
 
 
 def prompt_ids(shop: Workshop, tokenizer: PreTrainedTokenizerBase, most: int) -> list[list[int]]:
-    """Ids of the first prompts of RLHF."""
+    """Returns the ids of the first RLHF prompts."""
     rows = resumable_generation.read_prompts(shop.path(prompts))[:most]
     return [dialog.encode_prompt(tokenizer, row["messages"]) for row in rows]
 
 
 def one_round(task: Task) -> None:
-    """SFT, preferences, two reward models, rejection samples, the next policy."""
+    """Runs SFT, preferences, two reward models, rejection sampling and the next policy."""
     begin(task)
     for stage in (sft_model, *vars(FIRST).values()):
         make(task, stage)
 
 
 def begin(task: Task) -> None:
-    """A base model of a few steps where pretraining left none."""
+    """Pretrains a base model for a few steps if there is none."""
     if not (task.shop.path(base_model) / "config.json").exists():
         recipe = replace(task.shop.scale.base, steps=20)
         task.shop.make(base_model, SpeedLog(), recipe=recipe)
@@ -67,7 +67,7 @@ def begin(task: Task) -> None:
 
 
 def make(task: Task, stage) -> None:
-    """Runs a stage and says what it took."""
+    """Runs a stage and records its time, speed and memory."""
     reset_memory()
     log, watch, started = SpeedLog(), Stopwatch(), time.perf_counter()
     with (
@@ -92,7 +92,7 @@ def tokens_of(answers: list[list[list[int]]]) -> int:
 
 
 def ppo(task: Task) -> None:
-    """A few iterations from the first round's policy: seconds of each part of one."""
+    """Runs a few iterations from the first round's policy and records the seconds of each part."""
     begin(task)
     for stage in (sft_model, *vars(FIRST).values()):
         if not (task.shop.path(stage) / "metrics.json").exists():
@@ -120,9 +120,9 @@ def ppo(task: Task) -> None:
         "rollout of an iteration", watch.seconds["rollout"] / iterations, "s", "answers, scores, old log-probabilities"
     )
     task.say("update of an iteration", watch.seconds["update"] / iterations, "s")
-    task.say("evaluations", watch.seconds["evaluation"], "s", "of the held-out prompts, all together")
+    task.say("evaluations", watch.seconds["evaluation"], "s", "on the held-out prompts, total")
     task.say("generation", watch.tokens["generation"] / watch.seconds["generation"], "tokens/s",
              f"{watch.seconds['generation']:.1f} s, those of evaluations included")  # fmt: skip
     task.say("scoring", watch.tokens["scoring"] / watch.seconds["scoring"], "answers/s",
              f"both reward models, {watch.seconds['scoring']:.1f} s")  # fmt: skip
-    task.say("held-out KL at the end", metrics.get("heldout_kl_after", "unknown"), "nats an answer")
+    task.say("held-out KL at the end", metrics.get("heldout_kl_after", "unknown"), "nats per answer")

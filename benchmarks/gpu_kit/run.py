@@ -1,4 +1,4 @@
-"""Runs the parts one after another, each in a process of its own and bounded in time; results are there as each ends."""
+"""Runs the parts in sequence, each in its own process with a time limit. Results are on disk as each part ends."""
 
 import argparse
 import contextlib
@@ -16,8 +16,8 @@ from benchmarks.gpu_kit import table
 from orchestration.launchers import prepare_environment
 from orchestration.store import CHECKOUT
 
-LOG_TAIL = 3000  # characters of a failed part's log in the results
-LEAST_SECONDS = 10.0  # a part is not begun with less
+LOG_TAIL = 3000  # characters of a failed part's log kept in the results
+LEAST_SECONDS = 10.0  # least time left to start a part
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Part:
     command: Sequence[str] = ()  # default: `python -m benchmarks.gpu_kit part NAME …`
 
 
-# In this order: later ones use the models of earlier ones, and make what is missing.
+# In order: later parts use the models of earlier ones, and make missing ones.
 PARTS = (
     Part("machine", 60),
     Part("smoke", 130),
@@ -38,17 +38,17 @@ PARTS = (
     Part("ppo", 110),
     Part("tests of modeling", 150),
 )
-DRY_LIMIT = 400.0  # a part on a CPU
+DRY_LIMIT = 400.0  # seconds of a part on a CPU
 
 
 def run(options: argparse.Namespace) -> None:
-    """Installs the wheels, measures every part, prints the table. Raises SystemExit where a named part is unknown."""
+    """Installs the wheels, measures every part and prints the table. Raises SystemExit if a named part is unknown."""
     deadline = time.monotonic() + options.deadline
     prepare_environment()
     names = [name for name in options.parts.split(",") if name] or [part.name for part in PARTS]
     unknown = set(names) - {part.name for part in PARTS}
     if unknown:
-        sys.exit(f"no part {', '.join(sorted(unknown))}: there are {', '.join(part.name for part in PARTS)}")
+        sys.exit(f"no part {', '.join(sorted(unknown))}: choose from {', '.join(part.name for part in PARTS)}")
     options.out.mkdir(parents=True, exist_ok=True)
     options.work.mkdir(parents=True, exist_ok=True)
     install(options.kit / "wheels", options.work / "site")
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def install(wheels: Path, site: Path) -> None:
-    """The kit's packages into a folder of their own, before all others for every process that is started from here."""
+    """Installs the kit's packages into their own folder, first on the path of every process started from here."""
     files = sorted(str(path) for path in wheels.glob("*.whl"))
     if not files:
         raise SystemExit(f"{wheels} holds no wheels: pack the kit first")
@@ -84,19 +84,19 @@ def install(wheels: Path, site: Path) -> None:
 
 
 def copy_inputs(options: argparse.Namespace) -> None:
-    """The packed inputs into the folder where the models of the parts come beside them."""
+    """Copies the packed inputs to the folder that also receives the models."""
     shutil.copytree(options.kit / "inputs", options.work / "stages", dirs_exist_ok=True)
 
 
 def command(name: str, options: argparse.Namespace) -> list[str]:
-    """What measures a part."""
+    """Returns the command line that measures a part."""
     words = [sys.executable, "-m", "benchmarks.gpu_kit", "part", name, str(options.kit), "--out", str(options.out)]
     words += ["--work", str(options.work), "--seconds", str(options.seconds)]
     return [*words, "--dry"] if options.dry else words
 
 
 def run_part(part: Part, out: Path, deadline: float) -> dict:
-    """Runs a part's command for at most its limit and until the deadline; appends and returns how it ended."""
+    """Runs a part's command until its limit or the deadline. Appends and returns how it ended."""
     limit = min(part.limit, deadline - time.monotonic())
     log = out / "log.txt"
     ended, seconds, begin = "no time left", 0.0, log.stat().st_size if log.exists() else 0
@@ -115,7 +115,7 @@ def run_part(part: Part, out: Path, deadline: float) -> dict:
 
 
 def bounded(words: Sequence[str], log, limit: float) -> str:
-    """Runs a command with all it starts in a group of its own, which is killed at the limit; tells how it ended."""
+    """Runs a command in its own process group, which is killed at the limit. Returns how the command ended."""
     with subprocess.Popen(
         words, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
     ) as process:
@@ -125,7 +125,7 @@ def bounded(words: Sequence[str], log, limit: float) -> str:
         except subprocess.TimeoutExpired:
             ended = f"stopped after {limit:.0f} s"
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # what it left running would disturb the next part
+            os.killpg(process.pid, signal.SIGKILL)  # leftover processes would disturb the next part
     return ended
 
 

@@ -1,4 +1,4 @@
-"""results.jsonl and its Markdown tables. A line is a fact of the machine, a figure, a test's verdict, or how a part ended."""
+"""results.jsonl and its Markdown tables. A line is a machine fact, a figure, a test's verdict, or a part's end."""
 
 import json
 import textwrap
@@ -9,7 +9,7 @@ FINISHED = "finished"
 
 
 def append(path: Path, **row) -> None:
-    """One more line, on disk before this returns."""
+    """Appends a line, which is on disk when this returns."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
@@ -19,7 +19,7 @@ def read(path: Path) -> list[dict]:
 
 
 def render(rows: list[dict]) -> str:
-    """Markdown: the card and versions, figures, tests, how each part ended, the end of the log of those that failed."""
+    """Returns Markdown: card and versions, figures, tests, how each part ended, and the log tails of failed parts."""
     facts = {row["fact"]: row["value"] for row in rows if "fact" in row}
     lines = [f"## Measured on {facts.get('card', 'an unknown device')}", ""]
     others = [f"{name} {value}" for name, value in facts.items() if name != "card"]
@@ -50,7 +50,7 @@ def render(rows: list[dict]) -> str:
     for row in ends:
         if row["ended"] != FINISHED and row["log"]:
             lines += [
-                f"The end of the log of {row['part']}:",
+                f"End of the log of {row['part']}:",
                 "",
                 "```text",
                 row["log"].replace("```", "'''"),
@@ -61,7 +61,7 @@ def render(rows: list[dict]) -> str:
 
 
 def number(value: float | str) -> str:
-    """Three digits or more: 0.4123 → 0.412, 5.27 → 5.27, 512345.6 → 512,346."""
+    """Formats three significant digits or more: 0.4123 → 0.412, 5.27 → 5.27, 512345.6 → 512,346."""
     if isinstance(value, str):
         return _cell(value)
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"

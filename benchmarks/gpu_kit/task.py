@@ -1,4 +1,4 @@
-"""A part that is being measured: where it works and where its figures go."""
+"""The part being measured: its folders and its results file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +9,12 @@ from benchmarks.gpu_kit.workshop import Workshop
 
 @dataclass(frozen=True)
 class Task:
-    """`say` writes a figure, `fact` something about the machine; each is on disk before they return."""
+    """`say` writes a figure, `fact` a fact about the machine. Both are on disk when the call returns."""
 
     part: str
     shop: Workshop
     out: Path
-    dry: bool  # on a CPU, seconds long
+    dry: bool  # a test on a CPU, seconds long
     seconds: float  # of pretraining
 
     @property

@@ -1,4 +1,4 @@
-"""One scale's artifacts in a plain folder, made by the stages themselves, with a log that keeps the speeds they tell."""
+"""One scale's artifacts in a plain folder, made by the stages themselves, and a log that keeps reported speeds."""
 
 import importlib
 import time
@@ -17,8 +17,10 @@ class EnoughError(Exception):
 
 
 class SpeedLog:
-    """A stage's log: prints what it says, keeps (seconds, step, tokens/s), and ends the stage `limit` seconds after the
-    first speed."""
+    """A stage's log that prints messages and keeps (seconds, step, tokens/s).
+
+    It ends the stage `limit` seconds after the first speed.
+    """
 
     def __init__(self, limit: float | None = None) -> None:
         self.limit, self.begin = limit, time.perf_counter()
@@ -39,14 +41,14 @@ class SpeedLog:
             raise EnoughError
 
     def speed(self) -> float:
-        """Median tokens/s once under way: without the first fifth of what was told, at least the first."""
+        """Returns the median tokens/s over the last four fifths of the reported speeds, without the first one."""
         speeds = sorted(speed for _, _, speed in self.points[max(1, len(self.points) // 5) :] or self.points)
         return speeds[len(speeds) // 2] if speeds else 0.0
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """Artifacts of scale `name` under `folder`, one subfolder a stage. No records: nothing is published from here."""
+    """Artifacts of scale `name` under `folder`, one subfolder per stage. Has no records and publishes nothing."""
 
     name: str
     scale: Scale
@@ -62,7 +64,7 @@ class Workshop:
         return stage.recipe(ScaleSettings(self.scale, sources()))
 
     def make(self, stage: Stage, log: Any, inputs: dict[str, Path] | None = None, recipe: Any = None) -> dict:
-        """Runs the stage into its folder; returns its metrics."""
+        """Runs the stage in its folder. Returns its metrics."""
         out = self.path(stage)
         out.mkdir(parents=True, exist_ok=True)
         module = importlib.import_module(stage.module)
@@ -70,7 +72,7 @@ class Workshop:
 
 
 class Stopwatch:
-    """Seconds, and tokens or answers, of the functions it watches, by label. Waits for the GPU before it reads the clock."""
+    """Seconds, and tokens or answers, of watched functions by label. Synchronizes the GPU before it reads the clock."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -106,7 +108,7 @@ def synchronize() -> None:
 
 
 def reset_memory() -> None:
-    """Gives cached memory back and starts counting the peak anew."""
+    """Frees cached memory and resets the peak."""
     import gc
 
     import torch
@@ -118,7 +120,7 @@ def reset_memory() -> None:
 
 
 def peak_memory() -> float:
-    """GiB of tensors on the GPU at most since `reset_memory`; 0 without a GPU."""
+    """Returns the peak GiB of tensors on the GPU since `reset_memory`; 0 without a GPU."""
     import torch
 
     return torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0

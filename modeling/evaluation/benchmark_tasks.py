@@ -1,7 +1,8 @@
-"""Benchmark files into lm-eval tasks: one JSON file and one YAML definition a task, with absolute paths, no hub.
+"""Writes lm-eval tasks from the files of the `benchmarks` artifact, without access to a hub.
 
-The files are the labelled ones of the `benchmarks` artifact. Choices are scored by the likelihood of their full text after
-the question, except MMLU, which asks for the letter as is usual. Formats follow lm-eval's own tasks where it has one.
+Each task is a JSON file and a YAML definition that names it by its absolute path. A choice is scored by the likelihood
+of its full text after the question; MMLU is scored on the letter, as usual. Formats follow lm-eval's own task if it
+has one.
 """
 
 import re
@@ -20,24 +21,24 @@ CHOICE = re.compile(r"\n(?=[A-F]\.\s?)")
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark: where its rows are, how a row becomes a question, and what the paper reports for 7B."""
+    """A benchmark: the files of its rows, the conversion of a row to a question, and the paper's figure for 7B."""
 
     name: str
-    pattern: str  # of its file under raw/ in the artifact
+    pattern: str  # of its files under raw/ in the artifact
     convert: Callable[[dict], dict | None]  # a row of the file → {"prompt", "choices", "gold"} or {"prompt", "answers"}
     metric: str  # acc | acc_norm (likelihood per character) | exact_match (of a greedy answer)
-    shots: int  # the paper's number where its context allows, 0 in a context under LONG_CONTEXT
-    paper_7b: float | None  # Llama 2 7B, per cent, Table 20; formats and subsets differ
+    shots: int  # the paper's number; 0 for models with a context shorter than LONG_CONTEXT
+    paper_7b: float | None  # Llama 2 7B, per cent, Table 20; the paper's formats and subsets differ
     note: str = ""
-    stops: tuple[str, ...] = (".", ",")  # besides a line's end, where a free answer ends
-    reading: dict = field(default_factory=lambda: {"function": "remove_whitespace"})  # of a free answer
+    stops: tuple[str, ...] = (".", ",")  # a free answer ends at one of these or at the end of the line
+    reading: dict = field(default_factory=lambda: {"function": "remove_whitespace"})  # lm-eval filter for a free answer
 
 
 LONG_CONTEXT = 2048
 
 
 def choices_of(row: dict) -> tuple[list[str], int] | None:
-    """(texts without letters, index of the right one), or None where the right answer is not among them."""
+    """Returns (texts without letters, index of the correct one), or None if the correct answer is not among them."""
     options = [option.strip() for option in CHOICE.split(row["options"].strip())]
     if row["answer"].strip() not in options:
         return None
@@ -45,7 +46,7 @@ def choices_of(row: dict) -> tuple[list[str], int] | None:
 
 
 def multiple(template: str) -> Callable[[dict], dict | None]:
-    """A question whose choices are continuations of `template`."""
+    """Returns a converter to questions whose choices continue `template`."""
 
     def convert(row: dict) -> dict | None:
         found = choices_of(row)
@@ -58,7 +59,7 @@ def multiple(template: str) -> Callable[[dict], dict | None]:
 
 
 def mmlu(row: dict) -> dict | None:
-    """Options are shown with their letters; the model is asked for the letter."""
+    """The prompt lists the options with their letters and asks for the letter."""
     found = choices_of(row)
     if found is None:
         return None
@@ -79,7 +80,7 @@ def open_question(row: dict) -> dict | None:
 
 
 def arithmetic(row: dict) -> dict | None:
-    """The number alone, as in the paper's tool-use table (Table 15)."""
+    """The answer is the number alone, as in the paper's tool-use table (Table 15)."""
     number = re.match(NUMBER, row["answer"].strip())
     if number is None:
         return None
@@ -92,7 +93,7 @@ def true_answer(row: dict) -> dict | None:
 
 
 def with_foreign_answers(docs: Sequence[dict], count: int = 3) -> list[dict]:
-    """TruthfulQA's file has right answers only: tell each from those of `count` other questions."""
+    """Adds the answers of `count` other questions as wrong choices: TruthfulQA's file has correct answers only."""
     found = []
     for place, doc in enumerate(docs):
         wrong, step = [], 1
@@ -127,7 +128,7 @@ BENCHMARKS = (
 
 
 def read_docs(benchmark: Benchmark, folder: Path) -> tuple[list[dict], int]:
-    """(questions in the order of a hash, rows left out because their answer is not among the choices)."""
+    """Returns (questions ordered by a hash, number of rows dropped because their answer is not among the choices)."""
     paths = sorted((folder / "raw").glob(benchmark.pattern))
     if not paths:
         raise ValueError(
@@ -142,9 +143,10 @@ def read_docs(benchmark: Benchmark, folder: Path) -> tuple[list[dict], int]:
 
 
 def divide(docs: Sequence[dict], limit: int, shots: int) -> tuple[list[dict], list[dict]]:
-    """(questions to ask, solved examples before each): the last `shots` solve, the first `limit` others are asked (0: all).
+    """Returns (test questions, few-shot examples): the first `limit` of `docs` (0: all) and the last `shots`.
 
-    The same examples for every question and model, none of them asked. Raises ValueError where no question is left.
+    Every question and model gets the same examples, and no example is a test question. Raises ValueError if no question
+    is left.
     """
     others = len(docs) - shots
     if others < 1:
@@ -153,14 +155,14 @@ def divide(docs: Sequence[dict], limit: int, shots: int) -> tuple[list[dict], li
 
 
 def chance(benchmark: Benchmark, docs: Sequence[dict]) -> float:
-    """Accuracy of a blind guess; 0 where the answer is free text."""
+    """Accuracy of a random guess; 0 for free-text answers."""
     if benchmark.metric == "exact_match":
         return 0.0
     return sum(1 / len(doc["choices"]) for doc in docs) / len(docs)
 
 
 def write_task(benchmark: Benchmark, docs: Sequence[dict], solved: Sequence[dict], folder: Path) -> None:
-    """`<name>.json` (and `<name>.shots.json`) and `<name>.yaml` in `folder`, which names the files by absolute paths."""
+    """Writes `<name>.json`, `<name>.shots.json` if there are examples, and `<name>.yaml` with their absolute paths."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {}
     for split, rows, suffix in (("test", docs, "json"), ("shots", solved, "shots.json")):
@@ -174,7 +176,7 @@ def write_task(benchmark: Benchmark, docs: Sequence[dict], solved: Sequence[dict
         "dataset_kwargs": {"data_files": files, "cache_dir": str((folder / "cache").resolve())},
         "test_split": "test",
         "fewshot_split": "shots" if solved else "test",
-        # lm-eval draws examples from a generator that only its own command seeds: models would not be asked the same.
+        # Only lm-eval's own command seeds its sampler of examples. A fixed list gives all models the same.
         "fewshot_config": {"sampler": "first_n"},
         "num_fewshot": len(solved),
         "doc_to_text": "{{prompt}}",

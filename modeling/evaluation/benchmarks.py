@@ -1,4 +1,4 @@
-"""Academic benchmarks of base, SFT and chat model through lm-eval, in process and from local files (paper 2.3, Table 20)."""
+"""Academic benchmarks of the base, SFT and chat models: lm-eval in process on local files (paper 2.3, Table 20)."""
 
 import logging
 import os
@@ -65,16 +65,16 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
 
 
 def shots(benchmark: Benchmark, context: int) -> int:
-    """Solved examples before a question: the paper's number, or none where they would push the question out."""
+    """Number of few-shot examples: the paper's, or 0 if they would not fit into the context with the question."""
     return benchmark.shots if context >= LONG_CONTEXT else 0
 
 
 def load(folder: Path):
-    """The model behind lm-eval's own Hugging Face adapter, matrix products in bfloat16 where they pay."""
+    """Loads the model in lm-eval's Hugging Face adapter, with bfloat16 matrix products where they are faster."""
     from lm_eval.models.huggingface import HFLM
 
     class Quiet(HFLM):
-        """Without a bar a model: the stage has its own progress."""
+        """Hides lm-eval's progress bars: the stage reports its own progress."""
 
         def loglikelihood(self, requests, disable_tqdm=False):
             return super().loglikelihood(requests, disable_tqdm=True)
@@ -82,7 +82,7 @@ def load(folder: Path):
         def generate_until(self, requests, disable_tqdm=False):
             return super().generate_until(requests, disable_tqdm=True)
 
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of every question that is cut to the context
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns for each question truncated to the context
     where = runtime.device()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(where).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -95,8 +95,8 @@ def load(folder: Path):
 
 
 def evaluate(lm, tasks: Path, benchmarks: Sequence[Benchmark]) -> list[dict]:
-    """Accuracy of every benchmark, from lm-eval's own figure for each question."""
-    # lm-eval looks for metrics and data at a hub unless told that there is none.
+    """Returns one row per benchmark with its accuracy, from lm-eval's per-question scores."""
+    # lm-eval looks up metrics and data on a hub unless it is set to offline mode.
     os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = os.environ["HF_EVALUATE_OFFLINE"] = "1"
     import lm_eval.evaluator
     import lm_eval.tasks
@@ -129,10 +129,10 @@ def report(rows: Sequence[dict]) -> str:
         [
             "# Benchmarks against chance",
             "",
-            "Per cent with 95 % intervals (Wilson); bold: the whole interval is above a blind guess. The paper's figures",
-            "(Table 20) are for scale only: its formats are not public and the question sets differ. acc_norm: likelihood",
-            "per character of the choice; exact_match: of the greedy answer, of asdiv its first number. Plain text for all",
-            "models, no chat template.",
+            "Per cent with 95 % intervals (Wilson); bold: the whole interval is above chance. The paper's figures",
+            "(Table 20) are for scale only: its formats are not public and the question sets differ. acc_norm:",
+            "likelihood per character of the choice; exact_match: of the greedy answer, for asdiv of its first",
+            "number. All models get plain text without a chat template.",
             "",
             reporting.table(header, table),
         ]

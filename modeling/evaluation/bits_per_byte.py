@@ -1,12 +1,12 @@
-"""Bits per byte of held-out documents under the base model, beside what general compressors reach on the same bytes.
+"""Bits per byte of held-out documents under the base model, compared with general-purpose compressors.
 
-Convention, for both sides: a document is paid for in full, its end included, and divided by the UTF-8 bytes of its text
-alone. The model reads the document's start token for free and pays for every token of the text and for the end token; a
-compressor pays for the text and one separator byte. Bits per byte compares models with different tokenizers.
+The bits of a document include its end and are divided by the UTF-8 bytes of its text alone. The model's bits are its
+loss on every token of the text and on the end token, but not on the start token. A compressor's bits are those of the
+text and one separator byte. Bits per byte compares models with different tokenizers.
 
-A compressor reads training text of that source first, as much of it as the mixture gives the model: its figure is
-compressed(training + held-out) − compressed(training). A language model worth its training must pass that floor; the
-PPMd family is the strictest here.
+A compressor first reads training text of the same source, as much as the mixture gives the model. Its figure is
+compressed(training + held-out) − compressed(training). A trained model should need fewer bits than every compressor;
+the PPMd family is the strictest of them.
 """
 
 import lzma
@@ -27,10 +27,10 @@ from modeling.core import dialog, reporting, runtime
 from modeling.core.recipes import EvaluationRecipe
 from modeling.pretraining.tokenizer import copies
 
-# Compressors see at most this much training text a source: it bounds their memory (xz needs 12 bytes a byte).
+# Most training text per source for a compressor. It bounds their memory: xz needs 12 bytes per byte.
 FLOOR_BYTES = 32 << 20
 PPMD_ORDERS = (6, 8)
-PPMD_MEMORY = 1 << 30  # at most; enough that the model is never reset over FLOOR_BYTES
+PPMD_MEMORY = 1 << 30  # upper limit in bytes; large enough that PPMd never resets its model within FLOOR_BYTES
 BATCH_TOKENS = 2_048
 SEPARATOR = b"\0"
 
@@ -69,7 +69,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
 
 
 def read_texts(folder: Path, limit: int) -> dict[str, list[str]]:
-    """Up to `limit` texts a source (0 = all), in the order of their ids."""
+    """Returns source → up to `limit` texts (0: all) in the order of their ids."""
     table = pq.read_table(folder, columns=["id", "source", "text"]).sort_by("id")
     texts: dict[str, list[str]] = {}
     for source, text in zip(table["source"].to_pylist(), table["text"].to_pylist(), strict=True):
@@ -86,9 +86,10 @@ def load(folder: Path):
 
 
 def document_tokens(tokenizer) -> tuple[int, int]:
-    """(token before a document, token after it) as in pretraining.
+    """Returns (token before a document, token after it) as in pretraining.
 
-    Vocabularies with `<|endoftext|>` separated their documents with it; their BOS may be a chat token.
+    Models whose vocabulary has `<|endoftext|>` were pretrained with it between documents, and their BOS may be a chat
+    token. Raises ValueError without a BOS or EOS token.
     """
     separator = tokenizer.get_added_vocab().get("<|endoftext|>")
     if separator is not None:
@@ -99,7 +100,7 @@ def document_tokens(tokenizer) -> tuple[int, int]:
 
 
 def score_texts(model, tokenizer, texts: Sequence[str]) -> Score:
-    """Total nats of all tokens of the texts and of their end tokens."""
+    """Returns the total loss in nats over all tokens of the texts and their end tokens."""
     start, end = document_tokens(tokenizer)
     rows = [[start, *dialog.encode_text(tokenizer, text), end] for text in texts]
     return Score(
@@ -110,10 +111,10 @@ def score_texts(model, tokenizer, texts: Sequence[str]) -> Score:
 
 
 def windows(length: int, context: int) -> list[tuple[int, int, int]]:
-    """(begin, end, first scored target) covering targets 1 … length − 1 of a row, each exactly once.
+    """Returns windows (begin, end, first scored target) that cover targets 1 … length − 1 of a row exactly once.
 
-    A window holds `context` inputs. After the first, it moves by half a context, so that every later token is
-    predicted from at least half a context of text before it.
+    A window holds `context` inputs and moves by half a context, so each token after the first window is predicted from
+    at least half a context of preceding text.
     """
     found, scored = [], 1
     while scored < length:
@@ -126,7 +127,7 @@ def windows(length: int, context: int) -> list[tuple[int, int, int]]:
 
 @torch.inference_mode()
 def score_rows(model, rows: Sequence[Sequence[int]]) -> float:
-    """Nats of every token after the first of each row; rows longer than the context go through overlapping windows."""
+    """Total nats of the tokens after the first of each row. Rows longer than the context use overlapping windows."""
     context = model.config.max_position_embeddings
     spans = [(row[begin:end], first - begin) for row in rows for begin, end, first in windows(len(row), context)]
     spans.sort(key=lambda span: len(span[0]))
@@ -142,7 +143,7 @@ def score_rows(model, rows: Sequence[Sequence[int]]) -> float:
 
 def _batch_nats(model, spans: Sequence[tuple[Sequence[int], int]]) -> float:
     width = max(len(ids) for ids, _ in spans)
-    # Right padding under a causal mask: no scored token sees a filler.
+    # With right padding and a causal mask, no scored token attends to padding.
     ids_BT = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids, _ in spans], device=model.device)
     place_T = torch.arange(1, width, device=model.device)
     first_B1 = torch.tensor([[first] for _, first in spans], device=model.device)
@@ -157,7 +158,7 @@ def _batch_nats(model, spans: Sequence[tuple[Sequence[int], int]]) -> float:
 
 
 def start_floors(pool: ThreadPoolExecutor, train: Path, heldout: dict[str, list[str]]) -> dict[str, dict[str, Future]]:
-    """Compressors over every source, started in the pool: source → name → compressed bytes of its held-out texts."""
+    """Starts all compressors. Returns source → compressor → future of the compressed bytes of its held-out texts."""
     futures: dict[str, dict[str, Future]] = {}
     for source, texts in heldout.items():
         training, held = training_bytes(train, source), join(texts)
@@ -169,9 +170,9 @@ def start_floors(pool: ThreadPoolExecutor, train: Path, heldout: dict[str, list[
 
 
 def training_bytes(train: Path, source: str) -> bytes:
-    """What a compressor may learn from: training documents of one source, once each, at most the last FLOOR_BYTES.
+    """Returns the text a compressor learns from: each training document of a source once, at most the last FLOOR_BYTES.
 
-    Of a source with less than one epoch, such a share of them.
+    For a source with less than one epoch, that share of its documents.
     """
     table = pq.read_table(train, columns=["id", "text", "epochs"], filters=[("source", "=", source)]).sort_by("id")
     rows = zip(*(table[name].to_pylist() for name in ("id", "text", "epochs")), strict=True)
@@ -183,7 +184,7 @@ def join(texts: Sequence[str]) -> bytes:
 
 
 def xz_bytes(training: bytes, heldout: bytes) -> int:
-    """Bytes that xz −9e needs for `heldout` after `training`, its dictionary spanning both."""
+    """Bytes that xz −9e needs for `heldout` after `training`, with a dictionary that spans both."""
     dictionary = max(1 << 20, 1 << (len(training) + len(heldout)).bit_length())
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": dictionary}]
     size = [
@@ -193,7 +194,7 @@ def xz_bytes(training: bytes, heldout: bytes) -> int:
 
 
 def ppmd_bytes(training: bytes, heldout: bytes, order: int) -> int:
-    """Bytes that PPMd (variant H) needs for `heldout` after `training`, to within the coder's last few bytes."""
+    """Bytes that PPMd (variant H) needs for `heldout` after `training`, exact to a few bytes."""
     memory = min(PPMD_MEMORY, max(16 << 20, 64 * (len(training) + len(heldout))))
     encoder = pyppmd.Ppmd7Encoder(order, memory)
     encoder.encode(training)
@@ -221,7 +222,7 @@ def floor_figures(row: dict) -> dict[str, float]:
 
 
 def total(rows: Sequence[dict]) -> dict[str, float]:
-    """All sources together, weighted by their bytes."""
+    """Bits per byte over all sources, weighted by their bytes."""
     size = sum(row["bytes"] for row in rows)
     names = ("bits_per_byte", *floor_figures(rows[0]))
     return {name: sum(row[name] * row["bytes"] for row in rows) / size for name in names}
@@ -233,8 +234,8 @@ def report(rows: Sequence[dict], overall: dict[str, float]) -> str:
     lines = [
         "# Bits per byte on held-out documents",
         "",
-        "Lower is better. The model pays for every token and the end of each document. Compressors got the training text",
-        "of the same source first (at most its last 32 MiB). Bold: the lowest of the row.",
+        "Lower is better. The model's loss covers every token and the end of each document. Compressors first read the",
+        "training text of the same source (at most its last 32 MiB). Bold: the lowest of the row.",
         "",
         "| source | documents | bytes | **model** | " + " | ".join(names[name] for name in floors) + " |",
         "|---|---|---|---|" + "---|" * len(floors),
@@ -248,7 +249,7 @@ def report(rows: Sequence[dict], overall: dict[str, float]) -> str:
 
 
 def plot(rows: Sequence[dict], path: Path) -> None:
-    """Bars a source: the model beside the compressors."""
+    """Writes a bar chart: the model and the compressors for each source."""
     names = {
         "bits_per_byte": "model",
         "xz": "xz -9e",

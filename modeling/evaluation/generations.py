@@ -1,7 +1,6 @@
-"""Every version's answers to the held-out prompts: the one place where evaluation generates (paper 3.4).
+"""Every version's answers to the held-out prompts (paper 3.4). Win rates, safety rates and human raters use them.
 
-All versions answer the same prompts under the same sampling seed, prompt by prompt, so what differs between two answers
-is the model. Win rates, safety rates and people read from here.
+All versions answer the same prompts with the same sampling seed per prompt, so answers differ only through the model.
 """
 
 import re
@@ -25,7 +24,10 @@ EXAMPLES_PER_KIND = 6
 
 
 def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write answers.parquet and examples.md. Inputs: prompts and the versions (sft_model, policy_N, ppo_policy, chat_model)."""
+    """Write answers.parquet and examples.md.
+
+    Inputs: prompts and the versions (sft_model, policy_N, ppo_policy, chat_model).
+    """
     versions = version_folders(inputs)
     wanted = {"helpfulness": config.prompts, "safety": config.safety_prompts, "harmless": config.harmless_prompts}
     chosen = select(resumable_generation.read_prompts(inputs["prompts"], "test"), wanted)
@@ -47,7 +49,11 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
 
 
 def version_folders(inputs: dict[str, Path]) -> dict[str, Path]:
-    """Names as in Figure 11, in the order of training: SFT, RLHF-v1 … (rejection sampling), RLHF-v5 (PPO), chat."""
+    """Returns name → folder in training order.
+
+    Names as in Figure 11: SFT, RLHF-v1 … (rejection sampling), RLHF-v5 (PPO), chat. Raises ValueError without sft_model
+    or without a later version.
+    """
     names = {"sft_model": "SFT"}
     for role in sorted((r for r in inputs if re.fullmatch(r"policy_\d+", r)), key=lambda r: int(r.split("_")[1])):
         names[role] = f"RLHF-v{role.split('_')[1]}"
@@ -60,14 +66,14 @@ def version_folders(inputs: dict[str, Path]) -> dict[str, Path]:
 
 
 def select(rows: Sequence[dict], wanted: dict[str, int]) -> list[dict]:
-    """Of each kind the wanted number of prompts, by a hash of their ids, so that more prompts keep the earlier ones."""
+    """Picks prompts by a hash of their ids, the wanted number of each kind. A larger number keeps the smaller set."""
     order = sorted(rows, key=lambda row: hashing.unit_hash("evaluate", row["id"]))
     chosen = [row for kind, count in wanted.items() for row in [r for r in order if r["kind"] == kind][:count]]
     return sorted(chosen, key=lambda row: row["id"])
 
 
 def fitting_all(versions: dict[str, Path], prompts: Sequence[dict], sampling: SamplingRecipe) -> list[dict]:
-    """The prompts that fit every version: a prompt is answered by all or by none. Raises ValueError if none does."""
+    """Returns the prompts that fit into the context of every version. Raises ValueError if there are none."""
     for folder in versions.values():
         prompts = resumable_generation.fitting(folder, prompts, sampling)
     if not prompts:
@@ -78,7 +84,7 @@ def fitting_all(versions: dict[str, Path], prompts: Sequence[dict], sampling: Sa
 def answer(
     versions: dict[str, Path], prompts: Sequence[dict], sampling: SamplingRecipe, name: str, scratch: Path, log
 ) -> dict[str, list[str]]:
-    """Version → one answer a prompt; `name` seeds the draws, which `scratch` keeps for a killed run."""
+    """Returns version → one answer per prompt. `name` seeds the sampling; a killed run resumes from `scratch`."""
     texts = [prompt["messages"] for prompt in prompts]
     answers = {}
     for number, (version, folder) in enumerate(versions.items(), start=1):
@@ -103,9 +109,9 @@ def write(prompts: Sequence[dict], answers: dict[str, list[str]], path: Path) ->
 
 
 def read(folder: Path, kind: str) -> tuple[list[dict], dict[str, list[str]]]:
-    """(prompts of one kind, version → answers in the same order) of a `generations` artifact.
+    """Returns (prompts of one kind, version → answers in the same order) of a `generations` artifact.
 
-    Raises ValueError where a version lacks an answer that another has: comparisons are prompt by prompt.
+    Raises ValueError if a version lacks an answer that another has: comparisons are per prompt.
     """
     table = pq.read_table(folder / "answers.parquet", filters=[("kind", "=", kind)])
     rows = table.to_pylist()
@@ -122,7 +128,7 @@ def read(folder: Path, kind: str) -> tuple[list[dict], dict[str, list[str]]]:
 
 
 def questions(folder: Path) -> list[str]:
-    """What is asked by all prompts of all kinds in a `generations` artifact, sorted."""
+    """Returns the sorted distinct questions of all prompts in a `generations` artifact."""
     return sorted(set(pq.read_table(folder / "answers.parquet", columns=["question"])["question"].to_pylist()))
 
 
@@ -131,7 +137,7 @@ def dialogs(prompts: Sequence[dict], answers: Sequence[str]) -> list[list[dict]]
 
 
 def examples(prompts: Sequence[dict], answers: dict[str, list[str]]) -> str:
-    """Answers of all versions side by side, for people to read."""
+    """Markdown with the answers of all versions side by side."""
     lines = ["# Answers side by side", "", "The same prompts and the same sampling seed for every version.", ""]
     for kind in ("helpfulness", "safety", "harmless"):
         places = [place for place, prompt in enumerate(prompts) if prompt["kind"] == kind][:EXAMPLES_PER_KIND]

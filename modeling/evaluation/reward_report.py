@@ -1,7 +1,7 @@
-"""How far to trust the reward models: accuracy on held-out human-style pairs by degree, kind and round (paper 3.2.2).
+"""Reward model accuracy on held-out pairs by degree of preference, kind and round (paper 3.2.2).
 
-Tables 7 and 8: each model on pairs of its own kind and of the other. Figure 6: accuracy over rounds, all pairs and those
-"significantly better". All rounds' models meet the same held-out pairs, so a difference is not a difference of tests.
+Tables 7 and 8: each model on pairs of its own kind and of the other. Figure 6: accuracy over rounds, all pairs and
+"significantly better" ones. The models of all rounds score the same held-out pairs, so their accuracies are comparable.
 """
 
 import math
@@ -47,7 +47,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
 
 
 def reward_models(inputs: dict[str, Path]) -> list[tuple[str, int, Path]]:
-    """(kind, round, folder) of every reward model, helpfulness first, by round."""
+    """Returns (kind, round, folder) of every reward model, helpfulness first. Raises ValueError if there is none."""
     found = []
     for kind in KINDS:
         prefix = f"{kind}_reward_model_"
@@ -59,7 +59,7 @@ def reward_models(inputs: dict[str, Path]) -> list[tuple[str, int, Path]]:
 
 
 def table_rows(model: str, number: int, scored: list[ScoredPair]) -> list[dict]:
-    """One row a kind of pair, a round the pairs come from (0: all) and a degree ("average": all)."""
+    """Returns a row per kind of pair, round of the pairs (0: all) and degree of preference ("average": all)."""
     rows = []
     for kind in KINDS:
         of_kind = [pair for pair in scored if pair.kind == kind]
@@ -78,7 +78,7 @@ def pick(rows: list[dict], **wanted) -> list[dict]:
 
 
 def report(rows: list[dict], test: list[dict]) -> str:
-    """The report in Markdown: the last round by degree, then every round on the same pairs."""
+    """Returns the Markdown report: the last round by degree of preference, then every round on the same pairs."""
     last = max(row["round"] for row in rows)
     annotators = ", ".join(sorted({pair["annotator"] for pair in test}))
     degrees = [*DEGREES.values(), "average"]
@@ -119,7 +119,7 @@ def report(rows: list[dict], test: list[dict]) -> str:
 
 
 def headline(rows: list[dict]) -> dict:
-    """Accuracy of the last round's models on their own kind and on the other."""
+    """Returns the accuracy of the last round's models on pairs of their own kind and of the other."""
     last = max(row["round"] for row in rows)
     figures = {}
     for row in pick(rows, round=last, pairs_round=0, degree="average"):
@@ -129,7 +129,7 @@ def headline(rows: list[dict]) -> dict:
 
 
 def plot(path: Path, rows: list[dict]) -> None:
-    """Accuracy of each model on its own kind over rounds, with intervals: all pairs, and "significantly better"."""
+    """Plots each model's accuracy on its own kind over rounds, with intervals: all pairs and "significantly better"."""
     figure = Figure(figsize=(8.4, 3.8), layout="constrained")
     for axes, degree in zip(figure.subplots(1, 2, sharey=True), ("average", DEGREES[3]), strict=True):
         for offset, kind in zip((-0.05, 0.05), KINDS, strict=True):

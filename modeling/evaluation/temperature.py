@@ -1,8 +1,8 @@
-"""Win rates against SFT by sampling temperature (paper 3.2.3, Figure 8: RLHF moves the temperature a model is best at).
+"""Win rates against SFT by sampling temperature (paper 3.2.3, Figure 8: RLHF shifts a model's best temperature).
 
-Rejection sampling and PPO make a policy's distribution narrower. At temperature 1, where answers come from the
-distribution that training improves (equation 3), and near-greedy, where only its mode shows, the same two models may
-compare differently, so one temperature does not tell which is better. Both models of a comparison answer at the same.
+Rejection sampling and PPO narrow a policy's distribution. Temperature 1 samples from the distribution that training
+improves (equation 3); near-greedy sampling shows only its mode. Two models may compare differently at the two, so one
+temperature does not decide which model is better. Both models of a comparison answer at the same temperature.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ AXIS = "helpfulness"
 def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Write temperature.json, report.md and plots/temperature.png.
 
-    Inputs: prompts, sft_model and later versions, judge, fitted_judge, helpfulness_reward_model. Rows hold a win rate
-    with its 95 % interval a judge, version and temperature; `distinct` the share of different word trigrams among all
-    of a version's answers, 0 to 1.
+    Inputs: prompts, sft_model and later versions, judge, fitted_judge, helpfulness_reward_model. `rows` holds a win
+    rate with its 95 % interval per judge, version and temperature. `distinct` holds the share of distinct word trigrams
+    among all of a version's answers, 0 to 1.
     """
     versions = generations.version_folders(inputs)
     chosen = generations.select(
@@ -54,7 +54,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
 
 
 def distinct_trigrams(answers: Sequence[str]) -> float:
-    """Different word trigrams over all word trigrams of the answers; 1 where there are none."""
+    """Share of distinct word trigrams among all word trigrams of the answers; 1 if there are none."""
     trigrams = [
         trigram
         for answer in answers
@@ -76,8 +76,9 @@ def report(rows: Sequence[dict], distinct: Sequence[dict]) -> str:
         [
             "# Win rates against SFT by sampling temperature",
             "",
-            f"{rows[0]['prompts']} helpfulness prompts; both sides of a comparison answer at the same temperature. Ties",
-            "count half; 95 % bootstrap intervals. Distinct trigrams: how many of a version's word trigrams differ.",
+            f"{rows[0]['prompts']} helpfulness prompts; both sides of a comparison answer at the same temperature. A",
+            "tie counts half; 95 % bootstrap intervals. Distinct trigrams: share of distinct word trigrams in a",
+            "version's answers.",
             "",
             reporting.table(head, table),
         ]
@@ -85,7 +86,7 @@ def report(rows: Sequence[dict], distinct: Sequence[dict]) -> str:
 
 
 def plot(rows: Sequence[dict], distinct: Sequence[dict]) -> Figure:
-    """A panel a judge with a line a version, and how varied the answers are."""
+    """Plots a panel per judge with a line per version, and a panel with the variety of the answers."""
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     panels = figure.subplots(1, len(win_rates.JUDGES) + 1)
     versions = list(dict.fromkeys(row["version"] for row in distinct))

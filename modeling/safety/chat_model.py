@@ -1,7 +1,7 @@
 """The final model (paper 4.2.4): the PPO policy fine-tuned on its own distilled answers, without the preprompt.
 
-Helpful answers of the last round's rejection sampling are mixed in, `demonstration_share` of all, so that safety is not
-learnt at the price of helpfulness.
+Helpful answers of the last round's rejection sampling make up `demonstration_share` of the samples, so that safety
+training does not cost helpfulness.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from modeling.finetuning import sft
 def run(config: FinetuneRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
     """Stage: `ppo_policy`, `distilled_answers`, `rejection_samples` → a Hugging Face directory.
 
-    Raises ValueError without a sample to learn from.
+    Raises ValueError if there are no samples.
     """
     distilled = read_samples(inputs["distilled_answers"])
     helpful = [row for row in read_samples(inputs["rejection_samples"]) if row["kind"] != "safety"]
@@ -32,7 +32,7 @@ def run(config: FinetuneRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
 
 
 def read_samples(folder: Path) -> list[dict]:
-    """Rows of samples.parquet (id, messages with the answer, kind), sorted by id."""
+    """Returns the rows of samples.parquet (id, messages with the answer, kind), sorted by id."""
     rows = pq.read_table(folder / "samples.parquet", columns=["id", "messages", "kind"]).to_pylist()
     return sorted(
         (row | {"messages": resumable_generation.plain(row["messages"])} for row in rows), key=lambda row: row["id"]
@@ -40,7 +40,7 @@ def read_samples(folder: Path) -> list[dict]:
 
 
 def mix(distilled: list[dict], helpful: list[dict], share: float) -> list[dict]:
-    """All distilled samples and as many helpful ones as make up `share` of the whole, chosen by a hash of their ids."""
+    """Returns all distilled samples and as many helpful ones as make up `share` of the whole, by a hash of ids."""
     if not 0.0 <= share < 1.0:
         raise ValueError(f"demonstration_share {share} must be 0 or more and below 1: the rest are distilled answers")
     wanted = round(len(distilled) * share / (1.0 - share)) if distilled else len(helpful)

@@ -1,10 +1,10 @@
 """Safety context distillation (paper 4.2.4, 4.3, A.4.5): answers to adversarial prompts under a safety preprompt.
 
-The PPO policy answers each prompt twice with the same random numbers: as it stands, and with a preprompt as system
-message. The second answer is kept for fine-tuning, without the preprompt, only where the safety reward model scores it
-higher than the first (4.2.4: else distillation would make good answers vague). One preprompt a prompt, by a hash of its
-id: the best of several would beat a single original by chance alone. An empty answer or one cut off at the limit is
-never kept, nor one that is only the less unsafe of two: `least_safety`.
+The PPO policy answers each prompt twice with the same random numbers: without a preprompt, and with one as system
+message. The second answer is kept for fine-tuning, without the preprompt, only if the safety reward model scores it
+higher than the first (4.2.4: otherwise distillation would make good answers vague). Each prompt gets one preprompt,
+chosen by a hash of its id: the best of several would beat a single original by chance alone. An answer is never kept if
+it is empty, cut off at the length limit, or less safe than `least_safety`.
 """
 
 from pathlib import Path
@@ -50,8 +50,8 @@ BLUE, ORANGE, GREY = "#1f4e79", "#c55a11", "#b5b5b5"
 def run(config: DistillationRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
     """Stage: `ppo_policy`, `safety_reward_model`, `prompts` → answers.parquet, samples.parquet, examples.md, a plot.
 
-    Scores are raw scores of the safety reward model; its probability is their sigmoid. Raises ValueError without an
-    adversarial prompt that fits.
+    Scores are logits of the safety reward model; its probability is their sigmoid. Raises ValueError if no adversarial
+    prompt fits into the context.
     """
     scratch = out / "_scratch"
     everything = [row for row in resumable_generation.read_prompts(inputs["prompts"]) if row["kind"] == "safety"]
@@ -98,23 +98,23 @@ def run(config: DistillationRecipe, inputs: dict[str, Path], out: Path, log: Any
 
 
 def choose_preprompt(prompt_id: str, preprompts: tuple[str, ...]) -> str:
-    """The preprompt of a prompt, for ever the same. ValueError where there is none."""
+    """Returns the preprompt of a prompt, chosen by a hash of its id. Raises ValueError without preprompts."""
     if not preprompts:
         raise ValueError("context distillation needs a preprompt: name one in the recipe (Table 39)")
     return preprompts[int(hashing.unit_hash("preprompt", prompt_id) * len(preprompts))]
 
 
 def with_preprompt(messages: list[dict], preprompt: str) -> list[dict]:
-    """The dialogue with the preprompt as system message, in front of the one it has."""
+    """Returns the dialogue with the preprompt as system message, before any system message it already has."""
     if messages[0]["role"] == "system":
         return [{"role": "system", "content": f"{preprompt}\n\n{messages[0]['content']}"}, *messages[1:]]
     return [{"role": "system", "content": preprompt}, *messages]
 
 
 def keep(row: dict, least_gain: float, least_safety: float) -> bool:
-    """The paper's rule, for answers that can be trained on: a higher score, by more than `least_gain` (logits).
+    """Whether to keep a complete answer: its score is more than `least_gain` logits higher (the paper's rule).
 
-    And a probability of safety of `least_safety` or more.
+    Its probability of safety must also be `least_safety` or more.
     """
     gain = row["distilled_score"] - row["original_score"]
     safe = scoring.sigmoid([row["distilled_score"]]).item() >= least_safety
@@ -122,7 +122,7 @@ def keep(row: dict, least_gain: float, least_safety: float) -> bool:
 
 
 def sample(row: dict) -> dict:
-    """A kept answer as a training dialogue: the prompt as it was asked, without the preprompt."""
+    """Returns a kept answer as a training dialogue: the original prompt, without the preprompt."""
     return {
         "id": f"distilled:{row['id']}",
         "prompt_id": row["id"],
@@ -134,7 +134,7 @@ def sample(row: dict) -> dict:
 
 
 def summary(rows: list[dict]) -> dict:
-    """Metrics: what the preprompt does to all answers, and what selection leaves, as mean safety probabilities."""
+    """Returns metrics: mean safety probabilities before and after the preprompt, over all answers and the kept ones."""
     original = scoring.sigmoid([row["original_score"] for row in rows])
     distilled = scoring.sigmoid([row["distilled_score"] for row in rows])
     chosen = scoring.sigmoid([row["distilled_score"] if row["kept"] else row["original_score"] for row in rows])
@@ -171,7 +171,7 @@ def by_category(rows: list[dict]) -> dict[str, list[dict]]:
 
 
 def plot(path: Path, rows: list[dict]) -> None:
-    """Left: safety probabilities without and with the preprompt (Figure 16a). Right: one against the other, kept or not."""
+    """Plots safety probabilities without and with the preprompt: histograms (Figure 16a) and a scatter of the two."""
     original = scoring.sigmoid([row["original_score"] for row in rows]).tolist()
     distilled = scoring.sigmoid([row["distilled_score"] for row in rows]).tolist()
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
@@ -184,7 +184,7 @@ def plot(path: Path, rows: list[dict]) -> None:
     left.set_ylabel("answers")
     left.set_title("Effect of the preprompt", loc="left", fontsize=11)
     left.legend(frameon=False, fontsize=9)
-    for kept, colour, label in ((False, GREY, "left as they were"), (True, ORANGE, "kept for fine-tuning")):
+    for kept, colour, label in ((False, GREY, "not kept"), (True, ORANGE, "kept for fine-tuning")):
         points = [(x, y) for x, y, row in zip(original, distilled, rows, strict=True) if row["kept"] == kept]
         right.scatter(
             [x for x, _ in points], [y for _, y in points], s=12, color=colour, label=f"{label}: {len(points)}"
@@ -200,7 +200,7 @@ def plot(path: Path, rows: list[dict]) -> None:
 
 
 def examples(rows: list[dict]) -> str:
-    """Some prompts with both answers, kept ones and others in turn, to read."""
+    """Markdown with some prompts and both answers: kept answers first, then rejected ones."""
     groups = [[row for row in rows if row["kept"] is kept][: EXAMPLES // 2] for kept in (True, False)]
     parts = ["# Answers without and with the preprompt\n"]
     for row in groups[0] + groups[1]:

@@ -10,12 +10,12 @@ from modeling.core.statistics import mean_interval
 from modeling.core.verdicts import CONFIDENCE, not_finite
 from modeling.finetuning.gates import compared
 
-# A policy that refuses nearly always gives its own answers 0.16 nats a token: what is that likely can hardly gain.
+# A policy that nearly always refuses has a loss of 0.16 nats per token on its own answers, so it can hardly improve.
 FORGOTTEN = 0.1
 
 
 def kept_only_the_safer(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """Every kept answer scores higher than the one it replaces, and stands for an adversarial prompt of the parent."""
+    """Every kept answer scores higher than the one it replaces and belongs to an adversarial prompt of the parent."""
     rows = pq.read_table(artifact / "answers.parquet").to_pylist()
     known = pq.read_table(inputs["prompts"] / "rl.parquet", columns=["id", "kind"]).to_pylist()
     adversarial = {row["id"] for row in known if row["kind"] == "safety"}
@@ -32,9 +32,9 @@ def kept_only_the_safer(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
 
 
 def learned_the_distilled(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """The kept safe answers did not become less likely than under the policy that gave them, to FORGOTTEN nats a token.
+    """The loss on the kept safe answers rose by no more than FORGOTTEN nats per token over that of the PPO policy.
 
-    They are a small part of what was learnt and may be few: it fails where the whole interval of their loss is above that.
+    There may be few of them, so the gate fails only if the whole interval is above FORGOTTEN.
     """
     if broken := not_finite(artifact):
         return False, broken, {}

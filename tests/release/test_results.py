@@ -95,7 +95,7 @@ def test_numbers_of_different_runs_are_refused(copied, capsys):
     (copied.folder("sft_model", "tiny") / "more.txt").write_text("new")
     copied.publish("sft_model", "tiny", {"base_model": ("base_model", "tiny")})
     assert results.main(["--store", str(copied.root), "--scale", "tiny"]) == 1
-    assert "not of one run" in capsys.readouterr().err
+    assert "do not come from one run" in capsys.readouterr().err
 
 
 def test_the_few_numbers_are_those_of_the_tables(store):

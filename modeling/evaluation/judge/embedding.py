@@ -1,4 +1,4 @@
-"""Sentence embeddings by all-MiniLM-L6-v2, loaded from its files: a BERT encoder, mean of its states over the tokens."""
+"""Sentence embeddings by all-MiniLM-L6-v2, loaded from local files: BERT states averaged over the tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from transformers import BertModel, BertTokenizerFast
 
 from modeling.core import runtime
 
-MAX_TOKENS = 96  # of a text: answers are judged on their beginning, about 70 words
+MAX_TOKENS = 96  # per text: the judge reads the first 70 words or so of an answer
 BATCH_TOKENS = 4_096
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Unit vectors a text: what it means (last layer), and how it is put (a middle layer, where word order still shows)."""
+    """Unit vectors per text: its meaning (last layer) and its wording (a middle layer, which encodes word order)."""
 
     meaning_ND: np.ndarray
     wording_ND: np.ndarray
@@ -29,22 +29,22 @@ class Encoder:
     known: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # texts embedded so far
 
 
-WORDING_LAYER = 3  # of 6: tells prose from the same words shuffled best (layers 2 to 5 are nearly as good)
+WORDING_LAYER = 3  # of 6: separates prose from shuffled words best (layers 2 to 5 are nearly as good)
 
 
 def load(judge: Path) -> Encoder:
-    """The encoder out of a `judge` artifact. Raises FileNotFoundError where there is none."""
+    """Loads the encoder of a `judge` artifact. Raises FileNotFoundError if there is none."""
     found = sorted(judge.glob("raw/**/model.safetensors"))
     if len(found) != 1:
         raise FileNotFoundError(f"{judge} should hold one model.safetensors under raw/, found {len(found)}")
-    # Without the pooling head, which sentence embeddings do not use; transformers would warn that it is left over.
+    # Sentence embeddings do not use the pooling head, and transformers would warn about its unused weights.
     model = BertModel.from_pretrained(found[0].parent, add_pooling_layer=False, use_safetensors=True)
     return Encoder(model.to(runtime.device()).eval(), BertTokenizerFast.from_pretrained(found[0].parent))
 
 
 @torch.inference_mode()
 def embed(encoder: Encoder, texts: Sequence[str], log=None) -> Embedded:
-    """Each distinct text is embedded once, in batches that do not depend on the order of `texts`."""
+    """Embeds each distinct text once, in batches that do not depend on the order of `texts`."""
     distinct = sorted(set(texts) - encoder.known.keys(), key=lambda text: (len(text), text))
     rows = [
         encoder.tokenizer(text, truncation=True, max_length=MAX_TOKENS, padding=False)["input_ids"] for text in distinct

@@ -1,4 +1,4 @@
-"""Logistic regression with an L2 penalty, by scikit-learn: small classifiers on top of frozen embeddings."""
+"""Logistic regression with an L2 penalty (scikit-learn) on frozen embeddings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 class Probe:
     """logit P(label = 1) = features · weights + bias."""
 
-    weights: np.ndarray  # float64, one a feature
+    weights: np.ndarray  # float64, one per feature
     bias: float
 
     def logits(self, features_NF: np.ndarray) -> np.ndarray:
@@ -21,10 +21,10 @@ class Probe:
 
 
 def fit(features_NF: np.ndarray, labels_N: np.ndarray, penalty: float) -> Probe:
-    """Minimise the log loss + penalty/2·‖weights‖² (bias free), to convergence.
+    """Minimises log loss + penalty/2·‖weights‖² to convergence; the bias has no penalty.
 
-    Both classes weigh the same in total, so that logit 0 is the balance point whatever the share of positives.
-    Raises ValueError where a class is missing.
+    Both classes have the same total weight, so the decision threshold is logit 0 for any share of positives.
+    Raises ValueError if a class is missing.
     """
     fitted = _regression(penalty).fit(np.asarray(features_NF, dtype=np.float64), labels_N)
     return Probe(fitted.coef_[0], float(fitted.intercept_[0]))
@@ -33,7 +33,7 @@ def fit(features_NF: np.ndarray, labels_N: np.ndarray, penalty: float) -> Probe:
 def cross_validated(
     features_NF: np.ndarray, labels_N: np.ndarray, groups: Sequence[int], penalty: float, folds: int = 5
 ) -> np.ndarray:
-    """Logit of each example from a probe that saw no example of its group (the same prompt, say)."""
+    """Returns the out-of-fold logit of each example. A group, such as one prompt, is in one fold only."""
     split = PredefinedSplit(np.asarray(groups) % folds)
     features_NF = np.asarray(features_NF, dtype=np.float64)
     return cross_val_predict(_regression(penalty), features_NF, labels_N, cv=split, method="decision_function")
@@ -57,5 +57,5 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def _regression(penalty: float) -> LogisticRegression:
-    # Newton's method on the normal equations: to convergence in a few steps, as examples are many more than features.
+    # Newton's method converges in a few steps, because there are many more examples than features.
     return LogisticRegression(C=1 / penalty, class_weight="balanced", solver="newton-cholesky", tol=1e-8)

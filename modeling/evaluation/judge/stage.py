@@ -1,14 +1,14 @@
-"""The independent judge: small probes on sentence embeddings, fitted to human judgements and to answers spoiled on purpose.
+"""The independent judge: probes on sentence embeddings, fitted to human labels and to deliberately corrupted answers.
 
-It shares no signal with the simulated annotator, which reads words by rules and knows a hidden reference: the judge sees
-a prompt and an answer through all-MiniLM-L6-v2 alone, and learnt from objectives that no training set and no test uses
-(judge_labels.objectives). It plays the part of GPT-4 beside the reward models in Figure 11, so a policy that games its
-reward models shows here (paper 3.2.4, "when a measure becomes a target").
+The judge shares no signal with the simulated annotator, which applies rules to words and knows a hidden reference. The
+judge sees only the all-MiniLM-L6-v2 embeddings of a prompt and an answer. It was fitted on objectives that no training
+set and no test uses (judge_labels.objectives). It takes the role of GPT-4 in Figure 11, beside the reward models, and
+so detects a policy that exploits its reward models (paper 3.2.4, "when a measure becomes a target").
 
-Helpfulness of an answer: four figures (judge_model.FEATURES), weighed by a Bradley-Terry fit on pairs where the better answer is
-known. Relevance counts only above what the answer would have to all other prompts, and, in its first form, after the
-prompt's own words are struck from the answer: parroting the question leaves nothing to be relevant.
-Harmlessness: probes on human harm scores and refusal labels.
+Helpfulness has four features (judge.model.FEATURES), weighted by a Bradley-Terry fit on pairs whose better answer is
+known. Relevance is measured relative to the answer's relevance to all other prompts. Its first form also removes the
+prompt's words from the answer, so that an answer that parrots the question has no relevance.
+Harmlessness uses probes on human harm scores and refusal labels.
 """
 
 import random
@@ -29,7 +29,7 @@ VALIDATION_PROMPTS = 100
 
 
 def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Fit the judge and measure how far to trust it: probes.safetensors, quality.json, report.md.
+    """Fits the judge and measures its accuracy. Writes probes.safetensors, quality.json and report.md.
 
     Inputs: judge, dialogues, prompts.
     """
@@ -52,7 +52,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
 
 
 def read_references(prompts: Path, limit: int) -> list[tuple[str, str]]:
-    """(prompt, true answer) of test prompts that have one: for measuring the judge, never for judging."""
+    """Returns (prompt, true answer) of test prompts that have one. They serve to validate the judge only."""
     rows = [
         row
         for row in resumable_generation.read_prompts(prompts, "test")
@@ -62,7 +62,7 @@ def read_references(prompts: Path, limit: int) -> list[tuple[str, str]]:
 
 
 def validate(judge: Judge, references: Sequence[tuple[str, str]], seed: int) -> dict[str, float]:
-    """How often the true answer beats a worse one (a tie counts half), by what is wrong with the worse one."""
+    """Returns type of worse answer → share of prompts on which the true answer wins (a tie counts half)."""
     generator = random.Random(seed)
     prompts = [prompt for prompt, _ in references]
     true = [" ".join(answer.split()[:70]) for _, answer in references]
@@ -98,12 +98,12 @@ def report(
             "# The independent judge",
             "",
             "Probes on all-MiniLM-L6-v2 embeddings. It shares no signal with the simulated annotator and never sees a",
-            "reference answer; the objectives it learnt from are reserved for it.",
+            "reference answer. The objectives it was fitted on are reserved for it.",
             "",
-            "## Against people, on prompts it has not seen (five folds)",
+            "## Agreement with human labels on held-out prompts (five folds)",
             "",
             reporting.table(("probe", "AUC", "precision", "recall", "positives or pairs", "negatives"), rows),
-            f"Pairs of helpfulness: {reporting.percent(quality['helpfulness']['accuracy'])} right.",
+            f"Accuracy on held-out helpfulness pairs: {reporting.percent(quality['helpfulness']['accuracy'])}.",
             "",
             f"## True answers to {count} test prompts against worse ones",
             "",
@@ -114,8 +114,8 @@ def report(
                     for name, share in accuracy.items()
                 ],
             ),
-            "## What helpfulness is made of",
+            "## Weights of the helpfulness features",
             "",
-            reporting.table(("figure", "weight"), [(name, f"{weight:+.2f}") for name, weight in weights]),
+            reporting.table(("feature", "weight"), [(name, f"{weight:+.2f}") for name, weight in weights]),
         ]
     )
