@@ -1,4 +1,4 @@
-# Everything a newcomer types. Needs Python 3.11 or 3.12, pip and make; all else is installed into .venv.
+# Every command of the project. Needs Python 3.11 or 3.12, pip and make; `make setup` installs the rest into .venv.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 SCALE ?= laptop

@@ -1,7 +1,7 @@
-"""The one shape every corpus document has on its way: columns, reading, and writing that survives a kill.
+"""The schema of corpus documents, and how shards are read and written; a killed write leaves no partial shard.
 
-An artifact of a corpus stage holds `documents/*.parquet` (what goes on) and `dropped/*.parquet` (what stayed behind,
-and why). One shard keeps its name through all stages that judge documents one by one.
+An artifact of a corpus stage contains `documents/*.parquet` (kept) and `dropped/*.parquet` (dropped, with reasons). A
+shard keeps its name through all stages that judge documents one by one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,9 +30,9 @@ DROPPED_SCHEMA = pa.schema([*LABELLED_SCHEMA, *DROPPED_FIELDS])
 
 
 def shard_paths(folder: Path, part: str = "documents") -> list[Path]:
-    """The shards of an artifact in the order of their names; `part` is "documents" or "dropped".
+    """Returns the shards of an artifact in the order of their names; `part` is "documents" or "dropped".
 
-    Raises FileNotFoundError where the artifact has no such part at all (a part without shards is an empty list).
+    Raises FileNotFoundError if the artifact has no such part; a part without shards gives an empty list.
     """
     if not (folder / part).is_dir():
         raise FileNotFoundError(f"{folder} holds no {part}/: was the stage that makes it materialized?")
@@ -40,7 +40,7 @@ def shard_paths(folder: Path, part: str = "documents") -> list[Path]:
 
 
 def read_documents(folder: Path, part: str = "documents", columns: Sequence[str] | None = None) -> pa.Table:
-    """All rows of an artifact's part, in the order of shard names, memory-mapped; no shards give an empty table."""
+    """Returns all rows of an artifact's part, memory-mapped, in the order of shard names; no shards: an empty table."""
     tables = [pq.read_table(path, columns=list(columns) if columns else None) for path in shard_paths(folder, part)]
     if tables:
         return pa.concat_tables(tables)
@@ -49,7 +49,7 @@ def read_documents(folder: Path, part: str = "documents", columns: Sequence[str]
 
 
 def write_shard(table: pa.Table, path: Path) -> None:
-    """Write one parquet shard (zstd) under a temporary name and move it into place: a shard is whole or absent."""
+    """Writes one parquet shard (zstd) under a temporary name, then renames it: a shard is complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         pq.write_table(table, part, compression="zstd", compression_level=3)
@@ -63,10 +63,10 @@ def split_shard(
     out: Path,
     name: str,
 ) -> dict:
-    """Write a judged shard: rows whose reason is None go to `documents/NAME`, the others to `dropped/NAME`.
+    """Writes a judged shard: rows whose reason is None go to `documents/NAME`, the others to `dropped/NAME`.
 
-    `dropped/` is written first, so the presence of `documents/NAME` says that both are there. Empty dropped shards are
-    not written. Returns documents_in, documents_out, bytes_in, bytes_out (UTF-8 bytes of text) and dropped_<reason>.
+    `dropped/` is written first, so `documents/NAME` exists only if both are complete. Empty dropped shards are not
+    written. Returns documents_in, documents_out, bytes_in, bytes_out (UTF-8 bytes of text) and dropped_<reason>.
     """
     (out / "dropped").mkdir(parents=True, exist_ok=True)
     keep = pa.array([reason is None for reason in reasons], pa.bool_())
@@ -91,12 +91,12 @@ def split_shard(
 
 
 def text_bytes(table: pa.Table) -> int:
-    """UTF-8 bytes of the text column."""
+    """Returns the number of UTF-8 bytes in the text column."""
     return pc.sum(pc.binary_length(table["text"])).as_py() or 0
 
 
 def add_up(figures: Iterable[dict]) -> dict:
-    """Sum flat dicts of counts key by key: the metrics of a stage from the metrics of its shards."""
+    """Sums flat dicts of counts key by key: a stage's metrics from those of its shards."""
     total: dict = {"documents_in": 0, "documents_out": 0, "bytes_in": 0, "bytes_out": 0}
     for one in figures:
         for key, value in one.items():

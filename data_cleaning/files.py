@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and their SHA-256: what every stage and the store write and check with."""
+"""Atomic file writes and SHA-256 hashes, for every stage and the store."""
 
 import contextlib
 import hashlib
@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# A file system's clock ticks in steps (2 s on FAT): a file that changed so lately may change again at the same time.
+# File times have a coarse resolution (2 s on FAT): a file changed this recently may change again with the same time
+# stamp.
 CLOCK_STEP_NS = 2_000_000_000
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, which then replaces `path` in one step: a reader, or a kill, sees the old file or the new one."""
+    """Yields a temporary path, which replaces `path` at the end: readers see the old file or the complete new one."""
     part = path.with_name(f".{path.name}.part")
     yield part
     os.replace(part, path)
@@ -29,27 +30,27 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
-    """In ASCII: a name of a file that is no UTF-8 can be written in no other way. ValueError for NaN and infinity: no JSON."""
+    """Writes JSON in ASCII, so that file names that are not UTF-8 survive. Raises ValueError for NaN and infinity."""
     write_text(path, json.dumps(value, indent=indent, allow_nan=False))
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, 64 hex digits."""
+    """Returns the SHA-256 of a file, 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_of_all(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """SHA-256 by name of files in `folder`, several read at once: hashing leaves the interpreter to others."""
+    """Returns name → SHA-256 for files in `folder`; reads several in threads, as hashing releases the GIL."""
     names = list(names)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         return dict(zip(names, pool.map(sha256_of, map(folder.joinpath, names)), strict=True))
 
 
 def remembered_sha256(folder: Path, names: Iterable[str], memory: Path) -> dict[str, str]:
-    """As `sha256_of_all`, but only those are read whose size or time of modification is not that of the last time.
+    """Like `sha256_of_all`, but reads only files whose size or modification time has changed since the last call.
 
-    `memory` is a JSON file of what was read before: name → [bytes, modified (ns), SHA-256].
+    `memory` is a JSON file of earlier hashes: name → [bytes, modified (ns), SHA-256].
     """
     known = _recalled(memory)
     stamps = {name: _stamp(folder / name) for name in names}
@@ -60,7 +61,7 @@ def remembered_sha256(folder: Path, names: Iterable[str], memory: Path) -> dict[
         settled = time.time_ns() - CLOCK_STEP_NS
         lately = {name for name, stamp in stamps.items() if stamp[1] > settled}
         now = known | {name: [*stamp, found[name]] for name, stamp in stamps.items()}
-        with contextlib.suppress(OSError):  # of a store that is read-only or full: it is read again next time
+        with contextlib.suppress(OSError):  # the store is read-only or full: the next call reads the files again
             memory.parent.mkdir(parents=True, exist_ok=True)
             write_json(memory, {name: entry for name, entry in now.items() if name not in lately}, indent=None)
     return found

@@ -1,4 +1,4 @@
-"""Gates of the corpus: each tells (passed, why, figures) of an artifact, from it and from what it was made of."""
+"""Gates of the corpus: each judges an artifact and its inputs and returns (passed, why, figures)."""
 
 import json
 from collections import Counter
@@ -14,19 +14,20 @@ from data_cleaning.report.stage import count_by
 from data_cleaning.report.units import megabytes
 from data_cleaning.verdict import Verdict
 
-MAX_LOST = 0.9  # a step that drops more of what it was given than this is more likely broken than strict
+MAX_LOST = 0.9  # a step that drops a larger share of its input is more likely broken than strict
 MAX_QUARANTINED = 0.5
 
 
 def every_source_read(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """There are corpus sources, each gave documents, and most of its records, and of its bytes, were readable.
+    """Passes if there are corpus sources, each gave documents, and most of its records and bytes were readable.
 
-    What is foreign (an image among pages) is whole and no part of this; a source of nothing else gives no document.
+    Foreign input (an image among pages) does not count as unreadable; a source with nothing else fails for want of
+    documents.
     """
     fetched = json.loads((inputs["sources"] / "sources.json").read_text(encoding="utf-8"))
     corpus = [source for source in fetched if source["use"] == "corpus"]
     documents = count_by(shard_paths(artifact), "source")
-    entries, sizes = Counter(), Counter()  # both: one entry may stand for the rest of a file
+    entries, sizes = Counter(), Counter()  # both, as one entry may cover the rest of a file
     foreign, foreign_sizes = Counter(), Counter()
     for _, entry in read_rows(artifact / "quarantine.jsonl"):
         count, size = (foreign, foreign_sizes) if entry["foreign"] else (entries, sizes)
@@ -40,7 +41,7 @@ def every_source_read(artifact: Path, inputs: dict[str, Path], recipe: Any) -> V
         read, refused = documents.get(name, {"documents": 0, "bytes": 0}), entries[name]
         records = read["documents"] + refused
         of_text = source["bytes"] - foreign_sizes[name]
-        size = max(of_text, read["bytes"] + sizes[name])  # markup makes files, packing documents the larger
+        size = max(of_text, read["bytes"] + sizes[name])  # files are larger with markup, smaller when packed
         unread = max(refused / records, sizes[name] / max(size, 1)) if read["documents"] else 1.0
         margins.append(MAX_QUARANTINED - unread)
         if not read["documents"]:
@@ -57,7 +58,7 @@ def every_source_read(artifact: Path, inputs: dict[str, Path], recipe: Any) -> V
 
 
 def _judged(inputs: dict[str, Path]) -> Path:
-    """The parent whose documents the step judged: the one that holds any."""
+    """Returns the parent whose documents the step judged: the one that contains any."""
     return next(folder for folder in inputs.values() if (folder / "documents").is_dir())
 
 
@@ -66,7 +67,7 @@ def _ids(folder: Path, part: str = "documents") -> list[str]:
 
 
 def nothing_lost(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """Kept and dropped documents together are exactly the parent's, and the step did not drop nearly everything."""
+    """Passes if kept and dropped documents are exactly the parent's and the step did not drop nearly all of them."""
     before, kept = _ids(_judged(inputs)), _ids(artifact)
     dropped = _ids(artifact, "dropped")
     after = kept + dropped
@@ -82,7 +83,7 @@ def nothing_lost(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdic
 
 
 def heldout_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """No held-out document is trained on, by id or by text; all come from the clean corpus; none is trained on too often."""
+    """Passes if no held-out document is in the training part, by id or text, and all are from the clean corpus."""
     clean = set()
     for folder in inputs.values():
         clean.update(_ids(folder))

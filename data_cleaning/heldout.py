@@ -1,4 +1,4 @@
-"""Whether held-out texts are among the training texts, shard by shard: a mixture is larger than memory."""
+"""Searches the training texts for held-out texts, shard by shard, as a mixture is larger than memory."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from data_cleaning.filters.words import normalised
 
 
 def word_digests(texts: pa.ChunkedArray) -> list[bytes]:
-    """A 128-bit hash of the words of each text: equal for texts that differ in case, spacing and punctuation only."""
+    """Returns a 128-bit hash of the words of each text; case, spacing and punctuation do not affect it."""
     return [xxhash.xxh3_128_digest(text) for text in normalised(texts).cast(pa.binary()).to_pylist()]
 
 
 def copies_of_heldout(mixture: Path) -> int:
-    """How many documents of train/ have the words of one of heldout/, by the files themselves."""
+    """Returns how many documents of train/ have the same words as one of heldout/; reads the files themselves."""
 
     def digests(shard: Path) -> list[bytes]:
         return word_digests(pq.read_table(shard, columns=["text"])["text"])

@@ -1,4 +1,4 @@
-"""JSON Lines as files of small rows: "\\n" alone ends a row. Corpus files of any size go through reading/json_stream.py."""
+"""JSON Lines files of small rows; only "\\n" ends a row. reading/json_stream.py reads corpus files of any size."""
 
 import json
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """(line number from 1, value) of every line that is not blank.
+    """Yields (line number from 1, value) of every line that is not blank.
 
-    U+2028, U+2029, U+0085 and control characters may stand inside strings, where str.splitlines would cut. Raises
-    ValueError with file and line for a line that is no JSON.
+    Strings may contain U+2028, U+2029, U+0085 and control characters, at which str.splitlines would split. Raises
+    ValueError with file and line for a line that is not JSON.
     """
     with open(path, encoding="utf-8-sig", newline="\n") as file:
         for number, line in enumerate(file, start=1):

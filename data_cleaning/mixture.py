@@ -1,7 +1,8 @@
-"""The mixture: how often each source is seen, which documents are held out, and what share of the training text each source is.
+"""The mixture: epochs of each source, held-out documents, and each source's share of the training text.
 
-Factual sources are up-sampled (paper 2.1); the paper gives no weights, and the epochs of its forerunner (Wikipedia 2.45, books
-2.23) are the only published anchor. Documents are chosen by the hash of their id, so that a choice hardly moves when others come.
+Factual sources are up-sampled (paper 2.1). The paper gives no weights; the epochs of Llama 1 (Wikipedia 2.45, books
+2.23) are the only published reference. The hash of a document's id decides its selection, so new documents change few
+choices.
 """
 
 import functools
@@ -22,7 +23,7 @@ from data_cleaning.heldout import copies_of_heldout, word_digests
 from data_cleaning.recipes import FIRST_SNAPSHOT, MixtureRecipe
 from data_cleaning.shards import map_shards
 
-HELDOUT_SHARE = 0.05  # at most this part of a source is held out, however small the source
+HELDOUT_SHARE = 0.05  # largest share of a source to hold out
 TRAIN, HELDOUT, UNUSED, SUPERSEDED, COPY = range(5)  # a document's fate; the last two are dropped with a reason
 REASONS = {SUPERSEDED: "superseded", COPY: "copy_of_heldout"}
 
@@ -41,8 +42,10 @@ class Delivery:
 
 @dataclass(frozen=True)
 class SourceShare:
-    """One line of proportions.json. Shares are of bytes; natural: each document once, nominal: `epochs` times, before documents
-    were held out or left unused, realised: what train/ holds times its epochs.
+    """One line of proportions.json. Shares are of bytes.
+
+    natural: each document once; nominal: times `epochs`, before documents are held out or left unused; realised: the
+    contents of train/ times `epochs`.
     """
 
     source: str
@@ -60,12 +63,12 @@ class SourceShare:
 
 
 def id_rank(identifier: str, salt: str = "") -> bytes:
-    """The place of a document in the order by which some are chosen: blake2b of (salt and) id."""
+    """Returns the sort key by which documents are selected: blake2b of salt and id."""
     return hashlib.blake2b(f"{salt}{identifier}".encode(), digest_size=16).digest()
 
 
 def scan_shard(snapshot: str, shard: Path, out: Path) -> dict:
-    """Id, source, bytes and the hash of the normalised text of one shard, to `_scratch/scan/`."""
+    """Writes id, source, bytes and text hash of each document of a shard to `_scratch/scan/`."""
     table = pq.read_table(shard, columns=["id", "source", "text"])
     columns = {
         "id": table["id"],
@@ -78,10 +81,11 @@ def scan_shard(snapshot: str, shard: Path, out: Path) -> dict:
 
 
 def choose(ids: Sequence[str], sources: Sequence[str], digests: Sequence[bytes], recipe: MixtureRecipe) -> np.ndarray:
-    """The fate of each document, int8 [documents]; of one id in several snapshots the last one counts.
+    """Returns the fate of each document, int8 [documents]; if an id occurs in several snapshots, the last one counts.
 
-    Held out are the `heldout_documents` of a source with the smallest blake2b of their id, at most a twentieth of it and at
-    least one of two; a training document with the words of a held-out one is dropped.
+    Holds out the `heldout_documents` of each source with the smallest blake2b of their id: at most a twentieth of the
+    source, and at least one document if it has two. Drops a training document that has the same words as a held-out
+    one.
     """
     fates = np.full(len(ids), SUPERSEDED, np.int8)
     latest = {identifier: row for row, identifier in enumerate(ids)}
@@ -106,7 +110,7 @@ def choose(ids: Sequence[str], sources: Sequence[str], digests: Sequence[bytes],
 
 
 def write_parts(recipe: MixtureRecipe, snapshot: str, shard: Path, out: Path) -> dict:
-    """One shard's train/, heldout/ and dropped/ rows by the fates in `_scratch/fates/`."""
+    """Writes one shard's rows to train/, heldout/ and dropped/ by the fates in `_scratch/fates/`."""
     name = f"{snapshot}-{shard.stem}"
     table = pq.read_table(shard)
     fates = np.load(out / "_scratch" / "fates" / f"{name}.npy", allow_pickle=False)
@@ -140,7 +144,7 @@ def write_parts(recipe: MixtureRecipe, snapshot: str, shard: Path, out: Path) ->
 
 
 def shares(scan: pa.Table, fates: np.ndarray, recipe: MixtureRecipe) -> list[SourceShare]:
-    """One line a source, the largest realised share first."""
+    """Returns one line per source, the largest realised share first."""
     sources, sizes = np.array(scan["source"].to_pylist(), object), scan["bytes"].to_numpy()
     epochs = dict(recipe.epochs)
     present = fates != SUPERSEDED
@@ -172,7 +176,7 @@ def shares(scan: pa.Table, fates: np.ndarray, recipe: MixtureRecipe) -> list[Sou
 
 
 def draw(lines: Sequence[SourceShare], path: Path) -> None:
-    """Each source's share of the text as it is and as it is seen, as horizontal bars."""
+    """Draws each source's natural and realised share as horizontal bars."""
     shown = list(lines)[:20][::-1]
     figure = Figure(figsize=(9, 1.6 + 0.55 * len(shown)), layout="constrained")
     axes = figure.subplots()
@@ -197,7 +201,7 @@ def draw(lines: Sequence[SourceShare], path: Path) -> None:
 
 
 def verify_apart(out: Path) -> None:
-    """Raise ValueError if a text of train/ is also in heldout/, by the words of the files themselves."""
+    """Raises ValueError if a text of train/ is also in heldout/; compares the words in the files themselves."""
     if copies := copies_of_heldout(out):
         raise ValueError(
             f"{copies} texts are both in train/ and heldout/: remove the artifact's folder and make it again"
@@ -205,10 +209,10 @@ def verify_apart(out: Path) -> None:
 
 
 def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """train/ (document columns and `epochs`), heldout/, dropped/ (older versions, copies of held-out texts), proportions.json.
+    """Writes train/ (with `epochs`), heldout/, dropped/ (older versions, copies of held-out texts), proportions.json.
 
-    `inputs`: decontaminated artifacts under the roles `corpus/<snapshot>`. Raises ValueError where there are none, or nothing
-    to train on.
+    `inputs`: decontaminated artifacts under the roles `corpus/<snapshot>`. Raises ValueError if there are no documents,
+    or no source with epochs above 0.
     """
     roles = [role for role in inputs if role.startswith("corpus/")]
     roles.sort(key=lambda role: (role != f"corpus/{FIRST_SNAPSHOT}", role))  # the oldest first: see choose

@@ -1,14 +1,14 @@
-"""Where a variable of the environment says that something lies."""
+"""Paths from environment variables."""
 
 import os
 from pathlib import Path
 
 
 def path_from(variable: str, default: Path) -> Path:
-    """The path that `variable` names, absolute, or `default` where it is unset or empty.
+    """Returns the absolute path that `variable` states, or `default` if it is unset or empty.
 
-    `~` and `$NAME` are expanded here: a variable from an env file, systemd or a container has been through no shell.
-    Raises ValueError where a name in it is not set or a home is not known.
+    Expands `~` and `$NAME`, because no shell expands variables from an env file, systemd or a container.
+    Raises ValueError if a name in it is not set or a home folder is unknown.
     """
     stated = os.environ.get(variable, "")
     if not stated:

@@ -1,13 +1,13 @@
-"""What the corpus is made with: one frozen dataclass a stage, no defaults (values live in orchestration/thresholds.py)."""
+"""Recipes of the corpus: one frozen dataclass per stage, without defaults (values are in orchestration/thresholds.py)."""
 
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-FIRST_SNAPSHOT = "base"  # the delivery of sources that name none; it is older than any other
+FIRST_SNAPSHOT = "base"  # the delivery of sources that state none; it is older than any other
 
-# Metadata of a field that may change without changing a byte of what is made: "identity" names the property that stands for
-# it where artifacts are told apart (orchestration/identity.py), "" where nothing does. The record holds the field all the same.
+# Metadata of a field that does not affect the artifact's bytes. "identity" names the property that replaces it in the
+# artifact's identity (orchestration/identity.py), or is "" if none does. The record contains the field in any case.
 RECORDED = {"identity": ""}
 
 
@@ -22,26 +22,26 @@ class Source:
     name: str
     uri: str = field(metadata={"identity": "takes"})
     sha256: str
-    license: str = field(metadata=RECORDED)  # the release reads today's from the table
+    license: str = field(metadata=RECORDED)  # the release reads the current one from the table
     reader: str  # a function of data_cleaning/reading/readers.py
-    profile: str  # which quality profile judges its documents
+    profile: str  # the quality profile that judges its documents
     use: str  # corpus | dialogues | benchmarks | prompts | checkpoint | judge
     snapshot: str  # the delivery it belongs to
-    factual: bool = field(metadata=RECORDED)  # seen factual_epochs times where the scale does not name it (paper 2.1)
+    factual: bool = field(metadata=RECORDED)  # factual_epochs apply unless the scale names the source (paper 2.1)
     limit: int  # documents read, 0 = all
     opt_in: bool = field(metadata=RECORDED)  # skipped unless named in CRIA_OPT_IN
 
     @property
     def takes(self) -> str:
-        """All that the bytes depend on in an address whose content is pinned: the file's name, and what is taken out of it.
+        """The parts of a pinned address that affect the bytes: the file's name and the member taken from it.
 
-        So a signed address may be signed again, and a file may move to a mirror.
+        A new signature or a move to a mirror therefore changes nothing.
         """
         scheme, mark, rest = self.uri.partition("://")
         if mark and scheme == "pip":
             return rest.partition("/")[2]
         address, _, member = (rest if mark else self.uri).partition("#")
-        if mark and scheme != "hf":  # there, ? is a wildcard
+        if mark and scheme != "hf":  # in hf://, ? is a wildcard
             address = address.partition("?")[0]
         return f"{PurePosixPath(unquote(address)).name}#{member}"
 
@@ -54,8 +54,8 @@ class SourcesRecipe:
 @dataclass(frozen=True)
 class ExtractRecipe:
     max_document_bytes: int
-    max_archive_bytes: int  # bound on what one archive may unpack to
-    max_archive_members: int  # and on how many files, folders and links it may hold
+    max_archive_bytes: int  # limit on the unpacked bytes of one archive
+    max_archive_members: int  # limit on its files, folders and links
     shard_documents: int
 
 
@@ -67,7 +67,7 @@ class LanguageRecipe:
 
 @dataclass(frozen=True)
 class QualityProfile:
-    """Thresholds of the Gopher, C4 and FineWeb rules; a rule that does not apply to a kind of text is None."""
+    """Thresholds of the Gopher, C4 and FineWeb rules; None switches a rule off for this kind of text."""
 
     name: str
     min_words: int
@@ -89,8 +89,8 @@ class QualityProfile:
     max_newline_ratio: float | None
     min_sentences: int | None
     min_words_per_line: int | None
-    drop_phrases: tuple[str, ...]  # a document with one of them goes
-    drop_line_phrases: tuple[str, ...]  # a line with one of them goes, the document stays
+    drop_phrases: tuple[str, ...]  # a document with one of them is dropped
+    drop_line_phrases: tuple[str, ...]  # a line with one of them is removed, the document stays
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,7 @@ class QualityRecipe:
 @dataclass(frozen=True)
 class PiiRecipe:
     kinds: tuple[str, ...]  # email, ip, phone, card
-    phone_regions: tuple[
-        str, ...
-    ]  # ISO 3166: telephone numbers without a country's code are read by their numbering plans
+    phone_regions: tuple[str, ...]  # ISO 3166: their numbering plans apply to telephone numbers without a country code
     blocked_sites: tuple[str, ...]  # sites known to hold much personal information (paper 2.1)
 
 
@@ -112,17 +110,17 @@ class DedupRecipe:
     shingle_words: int
     bands: int
     rows: int
-    min_jaccard: float  # candidates below it after verification are kept
+    min_jaccard: float  # verified candidates below it are not duplicates
     seed: int
 
 
 @dataclass(frozen=True)
 class ContaminationRecipe:
-    """A document's span that matches a benchmark sample (paper A.6, on words: the corpus precedes any tokenizer)."""
+    """When a document's span matches a benchmark sample (paper A.6, on words: the corpus precedes the tokenizer)."""
 
     ngram_words: int  # the shortest span that counts; paper A.6: longer than 10
-    max_contaminated: float  # share of a sample's words found in one document from which that document goes
-    skip_budget: int  # words in which a span may differ after its first `ngram_words` - 1 (paper A.6: 4)
+    max_contaminated: float  # a document with this share of a sample's words is dropped
+    skip_budget: int  # mismatched words allowed in a span after its first `ngram_words` - 1 (paper A.6: 4)
 
 
 @dataclass(frozen=True)
@@ -145,8 +143,8 @@ class CorpusRecipe:
 class MixtureRecipe:
     """Per-source epochs over the cleaned corpus; factual sources are up-sampled (paper 2.1)."""
 
-    epochs: tuple[tuple[str, float], ...]  # source → times each document is seen
-    factual_epochs: float  # for sources not named that are factual
+    epochs: tuple[tuple[str, float], ...]  # source → epochs over its documents
+    factual_epochs: float  # for factual sources that are not named
     default_epochs: float  # for all others
     max_documents_per_source: int  # 0 = all
     heldout_documents: int  # per source, never trained on

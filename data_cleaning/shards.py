@@ -1,4 +1,4 @@
-"""Run one function over many shards: in this process, or in a pool of processes, continuing where a kill left off."""
+"""Runs one function over many shards, in this process or in a pool of processes, and resumes after a kill."""
 
 import json
 import multiprocessing
@@ -18,7 +18,7 @@ SMALL_BYTES = 4 << 20
 
 
 def default_workers() -> int:
-    """CRIA_WORKERS, or one worker a core. Where a stage runs is no part of what it makes."""
+    """Returns CRIA_WORKERS, or one worker per core; it does not affect results. Raises ValueError for a bad value."""
     stated = os.environ.get("CRIA_WORKERS", "")
     if not stated:
         return os.cpu_count() or 1
@@ -36,15 +36,15 @@ def map_shards(
     step: str = "shards",
     sizes: Sequence[int] | None = None,
 ) -> list[dict]:
-    """`function(shard, out)` for every shard; its results (JSON-able dicts of counts) in the order of `shards`.
+    """Returns the results of `function(shard, out)` (JSON-able dicts of counts) in the order of `shards`.
 
-    `function` is a module-level function or a functools.partial of one (it travels to spawned processes), writes what
-    it makes under `out` by temporary name and os.replace, and depends on nothing but its arguments: a shard that was
-    cut off is made again from the start. A finished shard leaves `out/_scratch/<step>/<name>.json` with its result,
-    and is not made again. Give `step` another value when one stage maps twice. With "documents_in" in the results,
-    progress is reported in documents a second. Work of less than SMALL_BYTES (`sizes`, default the shards' files) is
-    done in this process unless `workers` says otherwise: to start others would take longer. An exception in a shard
-    ends the stage, once those under way are done.
+    `function` is a module-level function or a functools.partial of one, because it is sent to spawned processes. It
+    writes its results under `out` by temporary name and os.replace and depends only on its arguments: an interrupted
+    shard is made again from the start. A finished shard leaves its result in `out/_scratch/<step>/<name>.json` and is
+    not made again. Give `step` another value if one stage maps twice. If results have "documents_in", progress is
+    reported in documents per second. Work of less than SMALL_BYTES (`sizes`, by default those of the shards' files)
+    runs in this process unless `workers` is given: starting others would take longer. An exception in a shard ends the
+    stage once the running shards are done.
     """
     marks = out / "_scratch" / step
     marks.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def map_shards(
         for shard in todo:
             tell(_finish(function, shard, out, marks))
     else:
-        context = multiprocessing.get_context("spawn")  # a fork of a process that has threads can hang
+        context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_as_worker) as pool:
             futures = [pool.submit(_finish, function, shard, out, marks) for shard in todo]
             try:
@@ -88,11 +88,11 @@ def _finish(function: Callable[[Path, Path], dict], shard: Path, out: Path, mark
 
 
 def _as_worker() -> None:
-    pa.set_cpu_count(1)  # the pool is the parallelism; nested threads only fight for the same cores
+    pa.set_cpu_count(1)  # the pool is the parallelism; nested threads would compete for the same cores
     threading.Thread(target=_end_with_the_stage, daemon=True).start()
 
 
 def _end_with_the_stage() -> None:
-    """A killed stage tells its workers nothing, and they would write beside the run that continues it."""
+    """Ends this worker with its stage: the workers of a killed stage would write beside the run that continues it."""
     multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)

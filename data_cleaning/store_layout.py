@@ -1,4 +1,4 @@
-"""Where artifacts lie in a store (STORE/PARTITION/ASSET): what writes a store and what reads one agree on it here."""
+"""The layout of a store (STORE/PARTITION/ASSET), shared by its writers and readers."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ UNPARTITIONED = "shared"  # the folder of artifacts that belong to no scale and 
 
 
 def place(store: Path, asset: str, partition: str | None) -> Path:
-    """The folder of an artifact (`asset`: its key with "/"), for example store/laptop/rlhf_v1/policy."""
+    """Returns the folder of an artifact (`asset`: its key with "/"), for example store/laptop/rlhf_v1/policy."""
     return store / (partition or UNPARTITIONED) / asset

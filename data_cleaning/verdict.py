@@ -1,5 +1,5 @@
-"""What a gate says of an artifact."""
+"""The verdict of a gate on an artifact."""
 
-# (passed, why, figures). Where a figure was held against a threshold, figures["margin"] is how far it stood from it, in its
-# own unit: positive passed, negative failed; of several comparisons the narrowest.
+# (passed, why, figures). If a figure was compared with a threshold, figures["margin"] is its distance from it, in its
+# own unit: positive if passed, negative if failed; the smallest of several comparisons.
 Verdict = tuple[bool, str, dict]

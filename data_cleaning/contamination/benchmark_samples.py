@@ -18,7 +18,7 @@ _OPTION = re.compile(r"^\s*\(?[A-J][.)]\s*", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Sample:
-    """`text` is the whole sample as a model would be asked and answered; `background` of it is the passage it is about."""
+    """A fully verbalised sample: `text` is passage, question, options and answer; `background` is its passage alone."""
 
     benchmark: str
     number: int  # line in its file, from 0
@@ -27,9 +27,9 @@ class Sample:
 
 
 def verbalise(row: dict) -> tuple[str, str]:
-    """(passage, question with options and right answers) of a row that has `question`, and perhaps passage, options, answer.
+    """Returns (passage, question with options and right answers) of a row with `question` and optional other fields.
 
-    Option letters are left out, an answer that stands among the options is not said twice. KeyError without a question.
+    Leaves out option letters and an answer that repeats an option. Raises KeyError if the row has no question.
     """
     options = _OPTION.sub("", row.get("options") or "")
     answers = row.get("answer") or ""
@@ -40,9 +40,9 @@ def verbalise(row: dict) -> tuple[str, str]:
 
 
 def read_samples(folder: Path) -> Iterator[Sample]:
-    """All samples under `raw/<source>/`; a benchmark is named by its source, and by its file where the source has several.
+    """Yields all samples under `raw/<source>/`; a benchmark's name is its source, plus the file if there are several.
 
-    Raises ValueError for a line that is no sample, with file and line.
+    Raises ValueError with file and line if a line is not a sample.
     """
     for source in sorted(path for path in (folder / "raw").iterdir() if path.is_dir()):
         files = sorted(source.rglob("*.jsonl"))
@@ -54,18 +54,18 @@ def read_samples(folder: Path) -> Iterator[Sample]:
                         raise TypeError(f"a {type(row).__name__}")
                     background, question = verbalise(row)
                 except (KeyError, TypeError) as error:
-                    where = f"{file} line {line} is no benchmark sample ({error})"
-                    raise ValueError(f"{where}: a JSON object with a question is needed") from error
+                    where = f"{file} line {line} is not a benchmark sample ({error})"
+                    raise ValueError(f"{where}: it must be a JSON object with a question") from error
                 yield Sample(name, line - 1, background, f"{background}\n{question}".strip())
 
 
 @dataclass(frozen=True)
 class SampleIndex:
-    """Word hashes of S samples and their n-grams in ascending order, for searching."""
+    """Word hashes of S samples, and their n-gram hashes in ascending order for binary search."""
 
     names: np.ndarray  # str, "benchmark:number" [S]
     benchmarks: np.ndarray  # str [S]
-    background: np.ndarray  # words of each sample that are its passage [S]
+    background: np.ndarray  # number of passage words in each sample [S]
     hashes: np.ndarray  # uint64 [words]
     offsets: np.ndarray  # int64 [S + 1]
     keys: np.ndarray  # n-gram hashes, ascending uint64 [n-grams]
@@ -77,13 +77,13 @@ class SampleIndex:
 
     @cached_property
     def _seen(self) -> np.ndarray:
-        """For each value of the last bits whether some key ends so; few other hashes pass, and the search costs far more."""
+        """True for each value of the low bits that some key has: a cheap test that rejects most other hashes."""
         table = np.zeros(1 << max(16 * len(self.keys), 2).bit_length(), bool)
         table[self.keys & np.uint64(len(table) - 1)] = True
         return table
 
     def search(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(which of the hashes are keys, and for each of those the range low to high in `places`)."""
+        """Returns the indices of the hashes that are keys, and for each its range (low, high) in `places`."""
         likely = np.flatnonzero(self._seen[hashes & np.uint64(len(self._seen) - 1)])
         low = np.searchsorted(self.keys, hashes[likely], "left")
         high = np.searchsorted(self.keys, hashes[likely], "right")
@@ -101,7 +101,7 @@ def load_index(path: Path) -> SampleIndex:
 
 
 def index_samples(samples: list[Sample], n: int) -> SampleIndex:
-    """Index every word n-gram; a sample shorter than n words has none and can never match."""
+    """Indexes every word n-gram; a sample shorter than n words has none and never matches."""
     words = split_words(normalised(pa.array([sample.text for sample in samples], pa.string())))
     background = split_words(normalised(pa.array([sample.background for sample in samples], pa.string())))
     hashes = word_hashes(words)

@@ -1,8 +1,9 @@
-"""Contamination: documents that hold a benchmark sample leave the corpus, and what is left in it is measured (paper A.6).
+"""Contamination: drops documents that contain a benchmark sample and measures what stays in the corpus (paper A.6).
 
-As in the paper a sample is verbalised whole (passage, question, options, answer), a match is longer than 10 positions, and a
-matching span may differ in four of them, not in its first 10 and not at its end; positions here are words and not tokens, as the
-corpus precedes any tokenizer. A document goes when `max_contaminated` of one sample's words are found in it.
+As in the paper, each sample is fully verbalised (passage, question, options, answer) and a match is longer than 10
+positions. A matching span may differ in four positions, but not in its first 10 and not at its end. Positions are
+words, not tokens: the corpus precedes the tokenizer. A document is dropped if it contains `max_contaminated` of one
+sample's words.
 """
 
 import functools
@@ -24,7 +25,7 @@ from data_cleaning.shards import map_shards
 
 REASON = "contaminated"
 SPAN_LENGTHS = (11, 20, 30, 40, 50)  # least span lengths at which the paper measures (A.6); 11 is "longer than 10"
-CLEAN, DIRTY = 0.2, 0.8  # a sample below the one is clean, from the other on dirty (A.6)
+CLEAN, DIRTY = 0.2, 0.8  # a sample is clean below the first and dirty from the second on (A.6)
 SPAN_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -38,7 +39,7 @@ SPAN_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Span:
-    """`length` words of a sample from `start` on that a document holds too."""
+    """`length` words of a sample, from `start` on, that a document contains too."""
 
     document: int
     sample: int
@@ -47,9 +48,9 @@ class Span:
 
 
 def match_length(first: np.ndarray, second: np.ndarray, exact: int, skips: int) -> int:
-    """How far two word sequences agree from their starts on, with at most `skips` differing places after the first `exact`.
+    """Returns the length of the common prefix of two word sequences, with up to `skips` mismatches after `exact` words.
 
-    The span ends with a word that agrees. Returns 0 if the first `exact` differ.
+    The prefix ends with a matching word. Returns 0 if the first `exact` words differ.
     """
     length = min(len(first), len(second))
     differ = first[:length] != second[:length]
@@ -61,13 +62,13 @@ def match_length(first: np.ndarray, second: np.ndarray, exact: int, skips: int) 
 
 
 def find_spans(words: Words, index: SampleIndex, recipe: ContaminationRecipe) -> Iterator[Span]:
-    """Every span of at least `ngram_words` words that a document and a sample share, none inside another on its diagonal."""
+    """Yields shared spans of at least `ngram_words` words; spans of one document, sample and diagonal do not nest."""
     seed = recipe.ngram_words - 1
     hashes = word_hashes(words)
     places = np.flatnonzero(ngram_starts(words.offsets, seed))
     hits, low, high = index.search(ngram_hashes(hashes, seed)[places])
     documents = np.searchsorted(words.offsets, places[hits], "right") - 1
-    reached: dict[tuple[int, int, int], int] = {}  # how far a diagonal of document and sample is done
+    reached: dict[tuple[int, int, int], int] = {}  # where the last span on a diagonal of document and sample ends
     ranges = zip(hits.tolist(), documents.tolist(), low.tolist(), high.tolist(), strict=True)
     for hit, document, first, last in ranges:
         here = int(places[hit])
@@ -84,7 +85,7 @@ def find_spans(words: Words, index: SampleIndex, recipe: ContaminationRecipe) ->
 
 
 def covered(spans: list[tuple[int, int]], words: int) -> np.ndarray:
-    """True at each of a sample's words that lies in one of the (start, length) spans, bool [words]."""
+    """Returns bool [words]: True at each word of a sample that lies in one of the (start, length) spans."""
     inside = np.zeros(words, bool)
     for start, length in spans:
         inside[start : start + length] = True
@@ -123,7 +124,7 @@ def _cached_index(path: Path) -> SampleIndex:
 
 
 def sample_shares(index: SampleIndex, spans: pa.Table) -> dict[int, np.ndarray]:
-    """For each least span length L of SPAN_LENGTHS the share of each sample's words found in any document, float64 [S]."""
+    """Returns, by minimum span length (SPAN_LENGTHS), the share of each sample's words in any document, float64 [S]."""
     starts = index.offsets[:-1][spans["sample"].to_numpy()] + spans["start"].to_numpy()
     lengths = spans["length"].to_numpy()
     shares = {}
@@ -140,9 +141,9 @@ def sample_shares(index: SampleIndex, spans: pa.Table) -> dict[int, np.ndarray]:
 def summary(
     index: SampleIndex, recipe: ContaminationRecipe, spans: pa.Table, before: np.ndarray, after: np.ndarray
 ) -> dict[str, dict]:
-    """Per benchmark: samples, how many matched before and after documents went, and the percentage of its words found.
+    """Returns, per benchmark, its samples, the matches before and after dropping, and the percentage of words found.
 
-    `beyond_the_passage` counts the samples (before) of which a span reaches into question, options or answer.
+    `beyond_the_passage` counts samples (before dropping) with a span that reaches into question, options or answer.
     """
     numbers = spans["sample"].to_numpy()
     ends = spans["start"].to_numpy() + spans["length"].to_numpy()
@@ -173,10 +174,11 @@ def summary(
 
 
 def run(config: ContaminationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """documents/, dropped/ (contaminated; value = share of the sample, detail = benchmark:number), spans/ and two reports.
+    """Writes documents/, dropped/ (value = share of the sample, detail = benchmark:number), spans/ and two reports.
 
-    `contamination.json` counts by benchmark before and after; `samples.parquet` has for each sample its words and the share of
-    them left in the corpus at each least span length (share_11 … share_50), which the Z test of A.6 needs.
+    `contamination.json` has counts per benchmark before and after. `samples.parquet` has each sample's words and the
+    share of them left in the corpus at each minimum span length (share_11 … share_50), which the Z test of A.6 needs.
+    Raises ValueError if there is no benchmark.
     """
     samples = list(read_samples(inputs["benchmarks"]))
     if not samples:

@@ -1,8 +1,8 @@
-"""The first three of MinHash's four steps: signatures, buckets, cluster (the fourth, filter, is in dedup.py).
+"""The first three of MinHash's four steps: signatures, buckets, cluster (the fourth, filter, is in stage.py).
 
-Two texts are near-duplicates when the Jaccard similarity of their word shingles reaches a threshold. Signatures (datasketch) of
-bands × rows values make a pair of similarity s a candidate with probability 1 - (1 - s^rows)^bands; candidates are then verified
-by their true Jaccard, so the bands decide what is found, never what is dropped.
+Two texts are near-duplicates if the Jaccard similarity of their word shingles reaches a threshold. Signatures
+(datasketch) of bands × rows values make a pair of similarity s a candidate with probability 1 - (1 - s^rows)^bands. The
+true Jaccard similarity then verifies each candidate, so the bands affect recall and never cause a false positive.
 """
 
 import functools
@@ -20,9 +20,9 @@ BLOCK = 32_768  # hashes
 
 @dataclass(frozen=True)
 class Shingles:
-    """The shingle hashes of D documents in the order of their text, repeats included: `values[offsets[d]:offsets[d + 1]]`.
+    """The shingle hashes of D documents in text order, repeats included: `values[offsets[d]:offsets[d + 1]]`.
 
-    No document is without one, and a set is only made of those that are compared: sorting all would cost most of the step.
+    Every document has at least one. Only documents that are compared become sets: sorting all would dominate the cost.
     """
 
     values: np.ndarray  # uint64
@@ -34,9 +34,9 @@ class Shingles:
 
 
 def shingles(texts: pa.Array, n: int) -> Shingles:
-    """The word n-grams of each normalised text; a text of fewer than n words is one shingle of them all.
+    """Returns the word n-grams of each normalised text; a text of fewer than n words is a single shingle.
 
-    Hashes have 64 bits: xxHash of each distinct word, combined along the window.
+    Hashes have 64 bits: the xxHash of each distinct word, combined over the window.
     """
     words = split_words(texts)
     hashes, counts = word_hashes(words), words.counts
@@ -55,17 +55,17 @@ def shingles(texts: pa.Array, n: int) -> Shingles:
 
 
 def signatures(sets: Shingles, permutations: int, seed: int) -> np.ndarray:
-    """Step 1: the MinHash signature of each document, uint32 [documents, permutations].
+    """Step 1: returns the MinHash signature of each document, uint32 [documents, permutations].
 
-    Bit for bit what datasketch makes of the lower halves of the hashes (its permutations, scheme affine32), but one
-    permutation over many documents at a time instead of one document at a time: about eight times as fast.
+    Equals datasketch's signatures of the lower 32 bits of the hashes (scheme affine32) bit for bit. It applies one
+    permutation to many documents at a time instead of one document at a time, which is about eight times as fast.
     """
     factors, terms = MinHash(num_perm=permutations, seed=seed, scheme="affine32").permutations
     hashes = _mix32(sets.values.astype(np.uint32))
     bounds, documents = sets.offsets, len(sets.offsets) - 1
     result = np.empty((documents, permutations), np.uint32)
     first = 0
-    while first < documents:  # blocks that stay in the processor's cache
+    while first < documents:  # blocks that fit the processor's cache
         last = max(int(np.searchsorted(bounds, bounds[first] + BLOCK, "right")) - 1, first + 1)
         block, starts = hashes[bounds[first] : bounds[last]], bounds[first:last] - bounds[first]
         for number in range(permutations):
@@ -75,7 +75,7 @@ def signatures(sets: Shingles, permutations: int, seed: int) -> np.ndarray:
 
 
 def buckets(signed: np.ndarray, bands: int, rows: int) -> Iterator[np.ndarray]:
-    """Step 2: for each band, groups of at least two documents (ascending) whose rows agree; one array a bucket."""
+    """Step 2: yields one array per bucket: at least two documents (ascending) whose rows are equal in a band."""
     for band in range(bands):
         values = signed[:, band * rows : (band + 1) * rows].astype(np.uint64)
         keys = np.zeros(len(signed), np.uint64)
@@ -89,13 +89,13 @@ def buckets(signed: np.ndarray, bands: int, rows: int) -> Iterator[np.ndarray]:
 
 
 def jaccard(first: np.ndarray, second: np.ndarray) -> float:
-    """|A ∩ B| / |A ∪ B| of two sets of distinct hashes, at least one not empty."""
+    """Returns |A ∩ B| / |A ∪ B| of two sets of distinct hashes, at least one of them non-empty."""
     shared = len(np.intersect1d(first, second, assume_unique=True))
     return shared / (len(first) + len(second) - shared)
 
 
 class Pairs:
-    """True Jaccard similarities of documents, each computed once, as is each set."""
+    """True Jaccard similarities of documents; caches each similarity and each set."""
 
     def __init__(self, sets: Shingles) -> None:
         self.sets = functools.lru_cache(maxsize=4096)(sets.of)
@@ -109,10 +109,10 @@ class Pairs:
 
 
 def cluster(signed: np.ndarray, similarity: Pairs, bands: int, rows: int, min_jaccard: float) -> list[list[int]]:
-    """Step 3: connected near-duplicates (union-find over verified candidates), each cluster ascending, of two or more.
+    """Step 3: returns clusters of at least two near-duplicates (union-find over verified candidates), ascending.
 
-    Within a bucket a document is compared with the first of each group found there, so a bucket of k copies costs k - 1
-    comparisons and not k².
+    Within a bucket, each document is compared with the first of each group found so far: a bucket of k copies costs
+    k - 1 comparisons instead of k².
     """
     parent = list(range(len(signed)))
 
@@ -141,10 +141,11 @@ def cluster(signed: np.ndarray, similarity: Pairs, bands: int, rows: int, min_ja
 
 
 def keep_from(cluster: list[int], similarity: Pairs, min_jaccard: float) -> dict[int, tuple[int, float]]:
-    """Which documents of a cluster go, as {document: (the one kept, Jaccard with it)}; `cluster` stands in order of preference.
+    """Returns {dropped document: (document kept, their Jaccard)}; `cluster` is in order of preference.
 
-    The first stays. Each other goes when it is that similar to one that stays; so the far end of a chain (A like B, B like C,
-    A unlike C) is no loss, and whatever goes has its near-duplicate in the corpus.
+    The first document stays. Another is dropped only if its similarity to a kept one reaches `min_jaccard`. The far end
+    of a chain (A like B, B like C, A unlike C) therefore stays, and each dropped document has a near-duplicate in the
+    corpus.
     """
     kept: list[int] = []
     gone: dict[int, tuple[int, float]] = {}
@@ -158,7 +159,7 @@ def keep_from(cluster: list[int], similarity: Pairs, min_jaccard: float) -> dict
 
 
 def candidate_probability(similarity: float, bands: int, rows: int) -> float:
-    """The chance that a pair of this Jaccard similarity shares a bucket: 1 - (1 - s^rows)^bands."""
+    """Returns the probability that a pair of this Jaccard similarity shares a bucket: 1 - (1 - s^rows)^bands."""
     return 1 - (1 - similarity**rows) ** bands
 
 

@@ -1,9 +1,9 @@
 """Deduplication of a snapshot: exact copies, then near-duplicates by MinHash (signatures, buckets, cluster, filter).
 
 The paper names no method; these are FineWeb's settings: word 5-grams, 14 bands of 8 rows. Copies are found on normalised
-text (NFKC, lower case, letters and digits only). Which one stays: a document of an earlier snapshot before one of this, then
-the longest text, then the smallest id. Inputs with the role `earlier/<snapshot>` (other `deduplicated` artifacts) are what
-this snapshot is compared with besides itself; none of their documents is written again.
+text (NFKC, lower case, letters and digits only). A document of an earlier snapshot is kept before one of this snapshot,
+then the longest text, then the smallest id. This snapshot is compared with itself and with the inputs
+`earlier/<snapshot>` (other `deduplicated` artifacts), whose documents are not written again.
 """
 
 import functools
@@ -32,7 +32,7 @@ CLUSTER_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Signed:
-    """What the comparison needs of N documents, in one order of rows."""
+    """What the comparison needs from N documents; row i of every array is document i."""
 
     ids: np.ndarray  # object [N]
     shards: np.ndarray  # int, which shard (in the order of reading) [N]
@@ -44,7 +44,7 @@ class Signed:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why a document goes, and the one that stays in its place."""
+    """Why a document is dropped, and which one is kept in its place."""
 
     reason: str
     kept: int
@@ -52,7 +52,7 @@ class Verdict:
 
 
 def sign_shard(recipe: DedupRecipe, part: str, shard: Path, out: Path) -> dict:
-    """Step 1 for one shard: exact hashes, shingles and signatures to `_scratch/<part>/`."""
+    """Step 1 for one shard: writes exact hashes, shingles and signatures to `_scratch/<part>/`."""
     table = pq.read_table(shard, columns=["text"])
     texts = normalised(table["text"])
     hashes = [xxhash.xxh3_128_digest(text) for text in texts.cast(pa.binary()).to_pylist()]
@@ -72,7 +72,7 @@ def sign_shard(recipe: DedupRecipe, part: str, shard: Path, out: Path) -> dict:
 
 
 def load_signed(shards: Sequence[tuple[Path, Path]]) -> Signed:
-    """Read back (documents shard, its .npz) pairs as one."""
+    """Concatenates the contents of (documents shard, its .npz) pairs."""
     ids, numbers, parts = [], [], []
     for number, (documents, made) in enumerate(shards):
         column = pq.read_table(documents, columns=["id"])["id"].to_pylist()
@@ -92,13 +92,13 @@ def load_signed(shards: Sequence[tuple[Path, Path]]) -> Signed:
 
 
 def preference(signed: Signed, earlier_shards: int) -> np.ndarray:
-    """All rows, the one to keep first: earlier snapshots, then the longest text, then the smallest id."""
+    """Returns all rows in order of preference: earlier snapshots, then the longest text, then the smallest id."""
     ranks = np.argsort(np.argsort(signed.ids, kind="stable"), kind="stable")
     return np.lexsort((ranks, -signed.sizes, signed.shards >= earlier_shards))
 
 
 def exact_duplicates(signed: Signed, order: np.ndarray) -> dict[int, int]:
-    """Copies: {row that goes: row that stays}, the first in `order` of each normalised text."""
+    """Returns {copy's row: kept row}; the first row in `order` of each normalised text is kept."""
     keys = signed.exact[order]
     first, kinds = np.unique(keys, axis=0, return_index=True, return_inverse=True)[1:]
     head = order[first[kinds.ravel()]]
@@ -108,7 +108,7 @@ def exact_duplicates(signed: Signed, order: np.ndarray) -> dict[int, int]:
 def decide(
     signed: Signed, recipe: DedupRecipe, earlier_shards: int, log
 ) -> tuple[dict[int, Verdict], list[list[int]], Pairs]:
-    """Steps 2 and 3: what goes and for which row, the clusters (rows in order of preference) and the similarities computed."""
+    """Steps 2 and 3: returns verdicts by dropped row, clusters (rows in order of preference), and similarities."""
     order = preference(signed, earlier_shards)
     copies = exact_duplicates(signed, order)
     alone = order[[row not in copies for row in order.tolist()]]
@@ -125,14 +125,14 @@ def decide(
     log.info(
         f"near: {len(similarity.known):,} pairs compared, {len(groups):,} clusters, {len(verdicts):,} documents go"
     )
-    for row, kept in copies.items():  # a copy of what goes itself has its words kept where that one's are
+    for row, kept in copies.items():  # if a copy's original is dropped too, the copy names the document kept for that
         final = verdicts.get(kept)
         verdicts[row] = Verdict(EXACT, final.kept, final.jaccard) if final else Verdict(EXACT, kept, 1.0)
     return verdicts, groups, similarity
 
 
 def _rearranged(sets: Shingles, rows: np.ndarray) -> Shingles:
-    """The shingle sets of some rows in another order."""
+    """Returns the shingle sets of the given rows, in their order."""
     lengths = np.diff(sets.offsets)[rows]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     source = np.repeat(sets.offsets[:-1][rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
@@ -140,7 +140,7 @@ def _rearranged(sets: Shingles, rows: np.ndarray) -> Shingles:
 
 
 def filter_shard(shard: Path, rows: range, signed: Signed, verdicts: dict[int, Verdict], out: Path) -> dict:
-    """Step 4 for one shard: `detail` of a dropped document is the id of the one kept, `value` their Jaccard similarity."""
+    """Step 4 for one shard: a dropped document's `detail` is the id of the one kept, `value` their Jaccard."""
     judged = [verdicts.get(row) for row in rows]
     return split_shard(
         pq.read_table(shard),
@@ -153,7 +153,7 @@ def filter_shard(shard: Path, rows: range, signed: Signed, verdicts: dict[int, V
 
 
 def cluster_table(signed: Signed, verdicts: dict[int, Verdict], groups: list[list[int]]) -> pa.Table:
-    """One row a document of a near-duplicate cluster; jaccard is with the one kept in its place (1 for what stays)."""
+    """Returns one row per document of a cluster; jaccard is with the document kept in its place (1 for a kept one)."""
     rows = [(number, row, verdicts.get(row)) for number, group in enumerate(groups) for row in group]
     columns = {
         "cluster": [number for number, _, _ in rows],
@@ -165,9 +165,10 @@ def cluster_table(signed: Signed, verdicts: dict[int, Verdict], groups: list[lis
 
 
 def run(config: DedupRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """documents/, dropped/ (exact_duplicate, near_duplicate; detail = id kept, value = Jaccard), clusters.parquet.
+    """Writes documents/, clusters.parquet and dropped/ (exact_duplicate, near_duplicate; detail = id, value = Jaccard).
 
-    Metrics add clusters, largest_cluster, pairs_compared and `found_at`: the chance that a pair of that similarity is compared.
+    Metrics add clusters, largest_cluster, pairs_compared and `found_at`: the probability that a pair of a similarity is
+    compared.
     """
     work = [(role, shard_paths(inputs[role])) for role in sorted(inputs) if role.startswith("earlier/")] + [
         ("pii", shard_paths(inputs["pii"]))

@@ -14,11 +14,11 @@ from data_cleaning.shards import map_shards
 
 
 def run(config: LanguageRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Label all documents with `lang` and `lang_score`; those in a kept language with a score ≥ threshold go on.
+    """Labels all documents with `lang` and `lang_score`; keeps those in a kept language with a score ≥ threshold.
 
-    inputs: "documents", and "sources", which holds the model as its language_model source. Dropped: "other_language"
-    (value its score, detail its code) and "unsure_language" (a kept one below the threshold). Metrics also hold
-    `languages`, the count of documents in each language found.
+    inputs: "documents", and "sources", whose language_model source is the model. Drop reasons: "other_language"
+    (value = score, detail = language code) and "unsure_language" (a kept language below the threshold). Metrics include
+    `languages`, the number of documents in each language found.
     """
     model = model_path(inputs["sources"])
     shards = shard_paths(inputs["documents"])
@@ -32,7 +32,7 @@ def run(config: LanguageRecipe, inputs: dict[str, Path], out: Path, log) -> dict
 
 
 def model_path(sources: Path) -> Path:
-    """The file of the language_model source in a `sources` artifact."""
+    """Returns the file of the language_model source in a `sources` artifact; ValueError unless there is exactly one."""
     listed = json.loads((sources / "sources.json").read_text())
     found = [source for source in listed if source["use"] == "language_model"]
     if len(found) != 1:
@@ -53,13 +53,14 @@ def judge_shard(config: LanguageRecipe, model: Path, shard: Path, out: Path) -> 
 
 
 def identify(texts: list[str], model: Path) -> tuple[list[str], list[float]]:
-    """The likeliest language of each text (ISO 639 code) and its probability.
+    """Returns the most likely language of each text (ISO 639 code) and its probability.
 
-    Pages that open with names or an English title fool the model on their first lines, so it sees the whole text.
+    The model reads the whole text: the first lines mislead it on pages that begin with names or an English title.
     """
     if not texts:
         return [], []
-    # A newline ends a line of fastText's; a list, because the way a single string takes is the one numpy 2 broke.
+    # fastText predicts line by line, so newlines go. It gets a list: its code path for a single string fails under
+    # numpy 2.
     labels, scores = _load(str(model)).predict([text.replace("\n", " ") for text in texts])
     return [label[0].removeprefix("__label__") for label in labels], [min(float(score[0]), 1.0) for score in scores]
 

@@ -1,7 +1,7 @@
-"""Telephone numbers in a text: a pattern that takes linear time suspects, libphonenumber's numbering plans decide.
+"""Telephone numbers in a text: a linear-time pattern finds candidates, libphonenumber's numbering plans decide.
 
-Precision comes before recall: a number without a country's code counts only in a form that other numbers do not have
-(`(415) 555-2671`), or where a word before it announces a telephone.
+Precision comes before recall: a number without a country code counts only in a form that other numbers do not have
+(`(415) 555-2671`), or after a word that announces a telephone number.
 """
 
 import re
@@ -10,23 +10,23 @@ from collections.abc import Iterator, Sequence
 import phonenumbers
 from phonenumbers import NumberParseException, ValidationResult
 
-NEAR = 32  # characters before a number in which something tells what it is
-MIN_DIGITS, MAX_DIGITS = 8, 15  # E.164; fewer are everywhere in texts
+NEAR = 32  # characters of context before a number
+MIN_DIGITS, MAX_DIGITS = 8, 15  # E.164 allows 15; shorter digit runs are too common in text
 POSSIBLE, VALID = 1, 2
 
 _BLANKS = " \u00a0\u202f"
-_BEFORE = r"(?<![\w.,/@=$€£%+-])"  # no number that is part of a longer number, a price, a path or an address
+_BEFORE = r"(?<![\w.,/@=$€£%+-])"  # not inside a longer number, a price, a path or an address
 _AFTER = r"(?![\w@%€$£]|[-./:,]\d)"
-# One digit a step: there is one way only to read a run of digits, so that no text takes long.
+# One digit per repetition: each run of digits matches in one way only, so matching takes linear time.
 SUSPECT = re.compile(rf"{_BEFORE}\(?(?:\+[1-9]|\d)(?:[{_BLANKS}.()/\u2010-\u2013-]{{0,2}}\d){{6,17}}{_AFTER}")
-HINT = rf"\p{{Nd}}(?:[{_BLANKS}.()/\x{{2010}}-\x{{2013}}-]{{0,2}}\p{{Nd}}){{6}}"  # what every suspect holds, in RE2
+HINT = rf"\p{{Nd}}(?:[{_BLANKS}.()/\x{{2010}}-\x{{2013}}-]{{0,2}}\p{{Nd}}){{6}}"  # in every suspect (RE2)
 FORMS = {
     # (415) 555-2671, 415-555-2671, 1-800-555-0199: North America, area and exchange begin with 2 to 9
     "US": re.compile(
         rf"{_BEFORE}(?:1[{_BLANKS}.-])?(?:\([2-9]\d\d\)[{_BLANKS}-]?|[2-9]\d\d([.-]))[2-9]\d\d(?(1)\1|[{_BLANKS}.-])\d{{4}}"
         rf"{_AFTER}"
     ),
-    # 01.42.68.53.00; with dashes not the start of a network card's address
+    # 01.42.68.53.00; with dashes, not the start of a MAC address
     "FR": re.compile(rf"{_BEFORE}0[1-9](?:([{_BLANKS}.-])\d\d)(?:\1\d\d){{3}}{_AFTER}(?!-[0-9A-Fa-f]{{2}}\b)"),
 }
 ANY_NUMBERS = re.compile(rf"0\d(?:[{_BLANKS}]\d\d){{4}}")  # 07 14 21 33 42
@@ -40,7 +40,7 @@ OTHER = re.compile(r"(?:isbn|issn|doi|oclc|pmid|arxiv|lccn|(no\.|nr\.|#))[-\d\s:
 
 
 def phone_spans(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """(start, end) of every telephone number; `regions` (ISO 3166) are those whose national numbers are known."""
+    """Yields (start, end) of every telephone number; national numbers are recognised for `regions` (ISO 3166)."""
     suspect = SUSPECT.search(text)
     while suspect:
         found = _number(text, *suspect.span(), regions)
@@ -50,15 +50,15 @@ def phone_spans(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _number(text: str, start: int, end: int, regions: Sequence[str]) -> tuple[int, int] | None:
-    """Where in a suspect the number is."""
+    """Returns (start, end) of the number inside a suspect, or None."""
     before = text[max(start - NEAR, 0) : start].lower()
     other = OTHER.search(before)
     called = CALLED.search(before[: other.start()] if other else before) is not None
-    if other and not (other[1] and called):  # "Phone no." announces a telephone all the same
+    if other and not (other[1] and called):  # but "Phone no." announces a telephone number
         return None
     if before.endswith(":") and not called:  # a time, a verse, a port
         return None
-    if text[start] == "(" and text.count("(", start, end) > text.count(")", start, end):  # it closes behind the number
+    if text[start] == "(" and text.count("(", start, end) > text.count(")", start, end):  # closed later
         start += 1
     suspect, found = text[start:end], None
     if suspect.startswith(("+", "(+")):
@@ -76,7 +76,7 @@ def _number(text: str, start: int, end: int, regions: Sequence[str]) -> tuple[in
 
 
 def _international(suspect: str) -> str | None:
-    """The longest valid number that a suspect begins with, else the longest possible one."""
+    """Returns the longest valid number that a suspect begins with, else the longest possible one, else None."""
     possible = None
     for number in _beginnings(suspect):
         standing = _standing(number, None)
@@ -88,13 +88,13 @@ def _international(suspect: str) -> str | None:
 
 
 def _national(suspect: str, regions: Sequence[str]) -> str | None:
-    """The longest number that a suspect begins with and that is valid in one of the regions."""
+    """Returns the longest number that a suspect begins with and that is valid in one of the regions, or None."""
     numbers = _beginnings(suspect)
     return next((number for number in numbers if any(_standing(number, region) == VALID for region in regions)), None)
 
 
 def _beginnings(suspect: str) -> Iterator[str]:
-    """What a suspect begins with up to each of its blanks, the longest first, where its digits may make a number."""
+    """Yields the prefixes of a suspect that end at a blank and have a plausible number of digits, longest first."""
     end = len(suspect)
     while end > 0:
         number = suspect[:end].rstrip(f"{_BLANKS}.()/-")
@@ -107,9 +107,9 @@ def _beginnings(suspect: str) -> Iterator[str]:
 
 
 def _standing(number: str, region: str | None) -> int:
-    """VALID: assigned in the numbering plan of its country's code, or of `region` where it has none.
+    """Returns VALID if the numbering plan of its country code (or of `region` without one) assigns the number.
 
-    POSSIBLE: as long as numbers are there; plans grow.
+    POSSIBLE means only that the length fits: numbering plans grow.
     """
     try:
         parsed = phonenumbers.parse(number, region)

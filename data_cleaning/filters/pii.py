@@ -1,12 +1,13 @@
-"""Personal information: addresses and numbers become placeholders, documents of blocked sites go.
+"""Personal information: replaces addresses and numbers by placeholders and drops documents of blocked sites.
 
-The paper removes sites known to hold much personal information about private individuals (2.1); replacing e-mails and public
-IPs is what FineWeb and Dolma do besides. The placeholders are Dolma's (`|||EMAIL_ADDRESS|||`): they occur in no natural text,
-so they can be counted and found again; they are plain text for every tokenizer and look like no markup or special token
-(`<EMAIL>` does), and a model that writes one shows what it is, where an invented address (FineWeb's) would look like a true one.
+The paper removes sites known to hold much personal information about private individuals (2.1). FineWeb and Dolma also
+replace e-mail addresses and public IPs. The placeholders are Dolma's (`|||EMAIL_ADDRESS|||`). They do not occur in
+natural text, so they can be counted. They are plain text for every tokenizer, unlike `<EMAIL>`, which looks like markup
+or a special token. A model that writes one is easy to recognise, whereas an invented address (FineWeb's) looks like a
+real one.
 
-Precision comes before recall: a number becomes a placeholder only where its form or its check digit leaves little doubt, so
-dates, verse numbers, ISBNs, years and version numbers stay.
+Precision comes before recall: a number becomes a placeholder only if its form or its check digit leaves little doubt,
+so dates, verse numbers, ISBNs, years and version numbers stay.
 """
 
 import functools
@@ -27,26 +28,26 @@ from data_cleaning.filters import phones
 from data_cleaning.recipes import PiiRecipe
 from data_cleaning.shards import map_shards
 
-# What was replaced is told by place, never by value: a list of removed addresses would be the leak it is to prevent.
+# Records the position of each replacement, never its value: a list of removed addresses would itself leak them.
 REPLACEMENT_SCHEMA = pa.schema(
     [("id", pa.string()), ("field", pa.string()), ("kind", pa.string()), ("start", pa.int64()), ("length", pa.int64())]
 )
-FIELDS = ("title", "text")  # both are trained on
-SMALL = 32  # an address of four parts below this looks just like a section, or a version
+FIELDS = ("title", "text")  # training uses both
+SMALL = 32  # an IPv4 address whose four parts are below this looks like a section or version number
 ADDRESSED = re.compile(
     r"\b(?:ip(?:v4)?s?|add?resse?s?|hosts?|hostname|dns|nameservers?|resolvers?|ping|traceroute|whois)\b|://$"
 )
-NEAR = 40  # characters around a number in which something tells what it is
+NEAR = 40  # characters of context around a number
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of personal information: a fast test (RE2) for where to look, and where in a text it is."""
+    """One kind of personal information: a fast test (RE2) that preselects texts, and a function that finds spans."""
 
     name: str
     placeholder: str
-    hint: str  # every text that holds some also matches this
-    spans: Callable[[str], Iterator[tuple[int, int]]]  # (start, end) in order, apart from each other
+    hint: str  # matches every text that contains this kind
+    spans: Callable[[str], Iterator[tuple[int, int]]]  # (start, end) in order, without overlap
 
 
 def _matches(pattern: re.Pattern, holds: Callable[[re.Match], bool], text: str) -> Iterator[tuple[int, int]]:
@@ -54,7 +55,7 @@ def _matches(pattern: re.Pattern, holds: Callable[[re.Match], bool], text: str) 
 
 
 def is_email(match: re.Match) -> bool:
-    """A mail address whose last part is no file ending (`icon@2x.png`)."""
+    """Returns whether the last part of a mail address is not a file suffix (`icon@2x.png`)."""
     return match[0].rsplit(".", 1)[1].lower() not in {
         "png",
         "jpg",
@@ -70,9 +71,10 @@ def is_email(match: re.Match) -> bool:
 
 
 def is_public_ip(match: re.Match) -> bool:
-    """A global address that no version or section number stands for.
+    """Returns whether a match is a global IP address and not a version or section number.
 
-    Four small numbers are one only where a word before them says so, or a list in which the next address has larger ones.
+    Four small numbers count only after a word that announces an address, or in a list next to an address with larger
+    ones.
     """
     text = match[0]
     try:
@@ -80,7 +82,7 @@ def is_public_ip(match: re.Match) -> bool:
     except ValueError:
         return False
     if address.version == 6:
-        return address.is_global and address in ipaddress.ip_network("2000::/3")  # "::" alone also stands in code
+        return address.is_global and address in ipaddress.ip_network("2000::/3")  # "::" alone also occurs in code
     before = match.string[max(match.start() - NEAR, 0) : match.start()].lower()
     version = re.search(r"(?:\bv|version|release|section|chapter|\bjava|\bj[rd][ek]|firmware|driver|§)[ .:]*$", before)
     if not address.is_global or address.is_multicast or version:
@@ -95,7 +97,7 @@ def _small(quad: str) -> bool:
 
 
 def is_card(match: re.Match) -> bool:
-    """The length and first digits of a card scheme, and the Luhn check digit (ISO/IEC 7812-1)."""
+    """Returns whether length and first digits fit a card scheme and the Luhn check digit is right (ISO/IEC 7812-1)."""
     digits = re.sub(r"\D", "", match[0])
     first = int(digits[:4])
     scheme = (
@@ -110,7 +112,7 @@ def is_card(match: re.Match) -> bool:
 
 
 def luhn(digits: str) -> bool:
-    """True where the last digit is the Luhn check digit of the others."""
+    """Returns whether the last digit is the Luhn check digit of the others."""
     doubled = [int(digit) for digit in reversed(digits)]
     doubled[1::2] = [2 * digit - 9 * (digit > 4) for digit in doubled[1::2]]
     return sum(doubled) % 10 == 0
@@ -119,7 +121,7 @@ def luhn(digits: str) -> bool:
 _V4 = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _QUAD, _LINK = rf"((?:{_V4}\.){{3}}{_V4})", r"\W{1,3}(?:(?:and|or|then|to|via)\s)?"
 _LISTED_BEFORE, _LISTED_AFTER = re.compile(rf"(?<![\w.]){_QUAD}{_LINK}$"), re.compile(rf"{_LINK}{_QUAD}(?!\w|\.\d)")
-_BEFORE = r"(?<![\w.,:/@=$€£%+-])"  # no number that is part of a longer number, a price, a path or an address
+_BEFORE = r"(?<![\w.,:/@=$€£%+-])"  # not inside a longer number, a price, a path or an address
 _AFTER = r"(?![\w@%€$£]|[-./:,]\d)"
 PATTERNS = (
     Kind(
@@ -151,7 +153,7 @@ PATTERNS = (
     Kind(
         "card",
         "|||CARD_NUMBER|||",
-        r"\p{Nd}{4}[ -]?\p{Nd}{4}",  # \d of re knows the digits of all scripts, that of RE2 only ours
+        r"\p{Nd}{4}[ -]?\p{Nd}{4}",  # \d matches the digits of all scripts in re, but only ASCII digits in RE2
         functools.partial(
             _matches,
             re.compile(
@@ -164,9 +166,9 @@ PATTERNS = (
 
 
 def kinds_of(recipe: PiiRecipe) -> list[Kind]:
-    """The kinds that a recipe names, cards before phones: a card holds what looks like one.
+    """Returns the kinds that a recipe names, cards before phones: part of a card number looks like a phone number.
 
-    Raises ValueError for a kind that is not known.
+    Raises ValueError for an unknown kind.
     """
     spans = functools.partial(phones.phone_spans, regions=recipe.phone_regions)
     every = (*PATTERNS, Kind("phone", "|||PHONE_NUMBER|||", phones.HINT, spans))
@@ -176,7 +178,10 @@ def kinds_of(recipe: PiiRecipe) -> list[Kind]:
 
 
 def replace_all(text: str, kinds: Sequence[Kind]) -> tuple[str, list[tuple[str, int, int]]]:
-    """The text with placeholders, and (kind, start in the text as it came to this kind, length) of each replacement."""
+    """Returns the text with placeholders, and (kind, start, length) of each replacement.
+
+    `start` counts in the text with the earlier kinds already replaced.
+    """
     found: list[tuple[str, int, int]] = []
     for kind in kinds:
         parts, place = [], 0
@@ -190,7 +195,7 @@ def replace_all(text: str, kinds: Sequence[Kind]) -> tuple[str, list[tuple[str, 
 
 
 def site_of(meta: str) -> str:
-    """The host of a document's `url` in its meta (json), in lower case; "" where it has none, or one that is no address."""
+    """Returns the host of the `url` in a document's meta (JSON), in lower case; "" if missing or not an address."""
     url = str(json.loads(meta or "{}").get("url", ""))
     try:
         return (urlsplit(url if "//" in url else f"//{url}").hostname or "").lower()
@@ -199,7 +204,7 @@ def site_of(meta: str) -> str:
 
 
 def blocked_by(site: str, blocked: Sequence[str]) -> str | None:
-    """The blocked site that this one is or belongs to (`people.example.com` belongs to `example.com`)."""
+    """Returns the blocked site that `site` is or belongs to (`people.example.com`: `example.com`), or None."""
     return next((name for name in blocked if site == name or site.endswith(f".{name}")), None)
 
 
@@ -237,9 +242,9 @@ def filter_shard(recipe: PiiRecipe, shard: Path, out: Path) -> dict:
 
 
 def run(config: PiiRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """documents/ with placeholders, dropped/ (blocked sites), replacements/ (id, field, kind, start, length: no values).
+    """Writes documents/ with placeholders, dropped/ (blocked sites), replacements/ (id, field, kind, start, length).
 
-    Metrics count replaced_<kind> and documents_changed. Raises ValueError for a kind that is not known.
+    Metrics count replaced_<kind> and documents_changed. Raises ValueError for an unknown kind.
     """
     kinds_of(config)
     figures = map_shards(functools.partial(filter_shard, config), shard_paths(inputs["quality"]), out, log)

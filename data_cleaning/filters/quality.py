@@ -1,8 +1,8 @@
-"""Quality rules of Gopher, C4 and FineWeb: each answers keep, or (drop, reason, value); thresholds are the profile's.
+"""Quality rules of Gopher, C4 and FineWeb with the thresholds of a document's profile.
 
-The paper names no filters (section 2.1 says only "more robust cleaning"); these are the published ones of anchors its peers use.
-Toxic text is not filtered (4.1). Lines go first (C4), the rules then judge what would be trained on. Of several rules that a
-document breaks, the first in the order of RULES is its reason.
+The paper names no filters (section 2.1 says only "more robust cleaning"), so these are the published ones of comparable
+corpora. Toxic text is not filtered (4.1). C4's line rules remove lines first; the document rules judge the text that
+remains. If a document breaks several rules, its reason is the first in the order of RULES.
 """
 
 import functools
@@ -43,7 +43,7 @@ def gopher_quality(measures: Measures, profile: QualityProfile) -> Iterator[Verd
 
 
 def gopher_repetition(measures: Measures, profile: QualityProfile) -> Iterator[Verdict]:
-    """Lines, paragraphs and word n-grams that come again (Rae et al. 2021, Table A1)."""
+    """Repeated lines, paragraphs and word n-grams (Rae et al. 2021, Table A1)."""
     lines, paragraphs = measures.lines, measures.paragraphs
     if profile.max_duplicate_lines is not None:
         yield above("duplicate_lines", lines.share_of(lines.repeated), profile.max_duplicate_lines)
@@ -65,7 +65,7 @@ def gopher_repetition(measures: Measures, profile: QualityProfile) -> Iterator[V
 
 
 def c4(measures: Measures, profile: QualityProfile) -> Iterator[Verdict]:
-    """Phrases of pages that are no prose, and the number of sentences (Raffel et al. 2020, 2.2)."""
+    """Phrases typical of pages without prose, and the number of sentences (Raffel et al. 2020, 2.2)."""
     if profile.drop_phrases:
         yield above("phrase", measures.phrases(profile.drop_phrases), 0)
     if profile.min_sentences is not None:
@@ -73,9 +73,9 @@ def c4(measures: Measures, profile: QualityProfile) -> Iterator[Verdict]:
 
 
 def fineweb(measures: Measures, profile: QualityProfile) -> Iterator[Verdict]:
-    """Lists and menus: lines without an end, short lines, many lines (Penedo et al. 2024, 3.6).
+    """Lists and menus: lines without end punctuation, short lines, many lines (Penedo et al. 2024, 3.6).
 
-    Its third rule, characters in duplicate lines, is Gopher's with a lower threshold.
+    FineWeb's third rule, characters in duplicate lines, is Gopher's with a lower threshold.
     """
     lines = measures.lines
     if profile.min_punctuated_lines is not None:
@@ -107,7 +107,7 @@ def owners_of(offsets: np.ndarray) -> np.ndarray:
 
 
 def judge(measures: Measures, profile: QualityProfile) -> tuple[list[str | None], list[float | None]]:
-    """The reason for which each document goes (None: it stays) and the measured value of that rule."""
+    """Returns the reason to drop each document (None: it stays) and the measured value of that rule."""
     reasons = np.full(len(measures.texts), None, dtype=object)
     values = np.full(len(measures.texts), None, dtype=object)
     for rule in RULES:
@@ -118,7 +118,7 @@ def judge(measures: Measures, profile: QualityProfile) -> tuple[list[str | None]
 
 
 def clean_lines(texts: pa.Array, profile: QualityProfile) -> tuple[pa.Array, pa.Table]:
-    """C4's line rules: short lines and lines of menus and notices go, blank lines (paragraph ends) stay.
+    """C4's line rules: removes short lines and lines of menus and notices; keeps blank lines (paragraph ends).
 
     Returns the texts and the removed lines: row (index of the text), line, text, reason.
     """
@@ -152,7 +152,7 @@ def clean_lines(texts: pa.Array, profile: QualityProfile) -> tuple[pa.Array, pa.
 
 
 def filter_shard(recipe: QualityRecipe, shard: Path, out: Path) -> dict:
-    """Judge one shard by the profile of each document; a dropped document keeps its text as it came."""
+    """Judges one shard by the profile of each document; a dropped document keeps its original text."""
     table = pq.read_table(shard)
     profiles = {profile.name: profile for profile in recipe.profiles}
     names = np.array(table["profile"].to_pylist(), dtype=object)
@@ -189,7 +189,7 @@ def filter_shard(recipe: QualityRecipe, shard: Path, out: Path) -> dict:
 
 
 def run(config: QualityRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """documents/ of good quality, dropped/ with reason and value, removed_lines/ (id, line, text, reason) of kept documents."""
+    """Writes documents/, dropped/ with reason and value, removed_lines/ (id, line, text, reason) of kept documents."""
     figures = map_shards(functools.partial(filter_shard, config), shard_paths(inputs["language"]), out, log)
     (out / "documents").mkdir(exist_ok=True)
     (out / "dropped").mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the quality rules look at, measured for all documents of a shard at once.
+"""The measures that the quality rules use, computed for all documents of a shard at once.
 
 Shares of characters count a word with the blank that follows it. Sources: Gopher (Rae et al. 2021, A.1.1), C4 (Raffel et al.
 2020, 2.2), FineWeb (Penedo et al. 2024, 3.6).
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from data_cleaning.filters.words import Words, flat, mix, ngram_hashes, ngram_starts, split_flat, split_words, sums
 
-# The first list is Gopher's; the others hold words as frequent and as empty in their language.
+# The first list is Gopher's; the others are equally frequent function words of their language.
 STOP_WORDS = {
     "en": ("the", "be", "to", "of", "and", "that", "have", "with"),
     "fr": ("le", "la", "les", "de", "des", "et", "un", "une", "est", "que", "en", "du"),
@@ -26,17 +26,17 @@ SHORT_LINE = 30  # characters (FineWeb)
 
 
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, and 0 where there is no whole."""
+    """Returns part / whole, and 0 where `whole` is 0."""
     return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
 
 
 def numbers(values: pa.Array) -> np.ndarray:
-    """An arrow column of numbers or booleans as int64."""
+    """Returns an arrow column of numbers or booleans as int64."""
     return values.cast(pa.int64()).to_numpy(zero_copy_only=False)
 
 
 def repeats(keys: np.ndarray) -> np.ndarray:
-    """True at each key that stood before in the array (the first of its kind is no repeat)."""
+    """Returns True at each key that occurs earlier in the array."""
     first = np.zeros(len(keys), bool)
     first[np.unique(keys, return_index=True)[1]] = True
     return ~first
@@ -59,22 +59,22 @@ class Pieces:
 
     @cached_property
     def repeated(self) -> np.ndarray:
-        """True at each piece that stood before in its document."""
+        """True at each piece that occurs earlier in its document."""
         codes = self.texts.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
         owners = np.repeat(np.arange(len(self.counts)), self.counts)
         return repeats(owners * max(len(self.texts), 1) + codes)
 
     def share_of(self, marked: np.ndarray) -> np.ndarray:
-        """The share of each document's pieces that are marked."""
+        """Returns the share of each document's pieces that are marked."""
         return share(sums(marked, self.offsets), self.counts)
 
     def matching(self, pattern: str) -> np.ndarray:
-        """The share of each document's pieces in which the pattern is found."""
+        """Returns the share of each document's pieces that match the pattern."""
         return self.share_of(pc.match_substring_regex(self.texts, pattern).to_numpy(zero_copy_only=False))
 
 
 def pieces(texts: pa.Array, separator: str) -> Pieces:
-    """Split at a regular expression, trim, and leave out what is empty."""
+    """Splits each text at a regular expression, trims the pieces and leaves out empty ones."""
     parts, offsets = split_flat(pc.split_pattern_regex(texts, separator))
     parts = pc.utf8_trim_whitespace(parts)
     filled = pc.greater(pc.binary_length(parts), 0)
@@ -83,7 +83,7 @@ def pieces(texts: pa.Array, separator: str) -> Pieces:
 
 
 class Measures:
-    """Lazy measures of D texts, each an array [D]; a measure that no profile asks for costs nothing."""
+    """Measures of D texts, each an array [D]; computed on first use, so an unused measure costs nothing."""
 
     def __init__(self, texts: pa.Array | pa.ChunkedArray, languages: pa.Array | pa.ChunkedArray) -> None:
         self.texts = pc.utf8_trim_whitespace(flat(texts))
@@ -111,7 +111,7 @@ class Measures:
 
     @cached_property
     def word_count(self) -> np.ndarray:
-        """Words that hold a letter or a digit."""
+        """Number of words that contain a letter or a digit."""
         return sums(self._has_letter_or_digit, self.words.offsets)
 
     @cached_property
@@ -121,20 +121,20 @@ class Measures:
 
     @cached_property
     def alphabetic_words(self) -> np.ndarray:
-        """The share of words with at least one letter."""
+        """Share of words with at least one letter."""
         letters = self._of_words(pc.match_substring_regex(self.words.vocabulary, r"\pL"))
         return share(sums(letters, self.words.offsets), self.words.counts)
 
     @cached_property
     def symbol_word_ratio(self) -> np.ndarray:
-        """Hash signs or ellipses, whichever are more, a word."""
+        """Hash signs per word or ellipses per word, whichever is larger."""
         hashes = numbers(pc.count_substring(self.texts, "#"))
         ellipses = numbers(pc.count_substring_regex(self.texts, r"\.\.\.|…"))
         return share(np.maximum(hashes, ellipses), self.words.counts)
 
     @cached_property
     def stop_words(self) -> np.ndarray:
-        """Different stop words of the document's language; infinite where we hold no list for it."""
+        """Number of distinct stop words of the document's language; infinite for a language without a list."""
         plain = pc.utf8_lower(pc.replace_substring_regex(self.words.vocabulary, r"[^\pL\pM]+", ""))
         found = np.full(len(self.texts), np.inf)
         for language, listed in STOP_WORDS.items():
@@ -148,16 +148,16 @@ class Measures:
 
     @cached_property
     def newline_ratio(self) -> np.ndarray:
-        """Line breaks a word (FineWeb)."""
+        """Line breaks per word (FineWeb)."""
         return share(numbers(pc.count_substring(self.texts, "\n")), self.words.counts)
 
     @cached_property
     def sentences(self) -> np.ndarray:
-        """Terminal punctuation before white space or the end; an abbreviation counts as one too."""
+        """Number of terminal punctuation marks before white space or the end; an abbreviation counts too."""
         return numbers(pc.count_substring_regex(self.texts, SENTENCE_END))
 
     def phrases(self, listed: tuple[str, ...]) -> np.ndarray:
-        """How often any of the phrases stands in each text, whatever the case."""
+        """Returns how often any of the phrases occurs in each text, ignoring case."""
         total = np.zeros(len(self.texts), np.int64)
         for phrase in listed:
             total += numbers(pc.count_substring(self.texts, phrase, ignore_case=True))
@@ -168,11 +168,11 @@ class Measures:
         return NgramMeasures(self.words, self.characters)
 
     def top_ngram(self, n: int) -> np.ndarray:
-        """Share of characters in the most frequent word n-gram (0 where none comes twice)."""
+        """Returns the share of characters in the most frequent word n-gram (0 if none occurs twice)."""
         return self._ngrams.top(n)
 
     def duplicate_ngrams(self, n: int) -> np.ndarray:
-        """Share of characters in word n-grams that stood before in the document, overlaps counted once."""
+        """Returns the share of characters in repeats of earlier word n-grams of a document, counting overlaps once."""
         return self._ngrams.duplicated(n)
 
     def _of_words(self, by_vocabulary: pa.Array) -> np.ndarray:
@@ -180,7 +180,7 @@ class Measures:
 
 
 class NgramMeasures:
-    """Repeated word n-grams, found by length: a repeated n-gram begins with a repeated (n-1)-gram, so few are left to sort."""
+    """Repeated word n-grams by increasing n: each begins with a repeated (n-1)-gram, so few candidates need sorting."""
 
     def __init__(self, words: Words, characters: np.ndarray) -> None:
         plain = pc.utf8_lower(pc.replace_substring_regex(words.vocabulary, r"[^\pL\pN\pM]+", "")).dictionary_encode()
@@ -193,7 +193,7 @@ class NgramMeasures:
         self.found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def repeated(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Positions (ascending) of the n-grams that come at least twice in their document, and each one's kind (0, 1, …)."""
+        """Returns positions (ascending) of n-grams that occur at least twice in their document, and their classes."""
         if n not in self.found:
             starts = ngram_starts(self.offsets, n)
             if n > 2:

@@ -1,6 +1,6 @@
-"""Words and word n-grams of a whole shard at once, as arrays: no Python loop runs over words.
+"""Words and word n-grams of a whole shard as arrays: no Python loop runs over words.
 
-A word is what stands between white space, so texts of scripts that write none (Chinese, Thai, …) count as few long words.
+White space separates words, so texts in scripts without it (Chinese, Thai, …) count as few long words.
 """
 
 from dataclasses import dataclass
@@ -35,18 +35,18 @@ class Words:
 
 
 def flat(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """One contiguous array of a column."""
+    """Returns a column as one contiguous array."""
     return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
 
 
 def normalised(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Texts in NFKC, lower case, with one blank for anything that is neither letter, mark nor digit."""
+    """Returns texts in NFKC and lower case, with one blank for each run that is neither letter, mark nor digit."""
     plain = pc.utf8_lower(pc.utf8_normalize(flat(texts), form="NFKC"))
     return pc.utf8_trim_whitespace(pc.replace_substring_regex(plain, NOT_WORD, " "))
 
 
 def split_words(texts: pa.Array | pa.ChunkedArray) -> Words:
-    """The words of each text, as they are written; an empty text has none."""
+    """Returns the words of each text as written; an empty text has none."""
     pieces, offsets = split_flat(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(flat(texts))))
     filled = pc.greater(pc.binary_length(pieces), 0).to_numpy(zero_copy_only=False)  # "" splits into one empty piece
     if not filled.all():
@@ -57,13 +57,13 @@ def split_words(texts: pa.Array | pa.ChunkedArray) -> Words:
 
 
 def split_flat(lists: pa.ListArray) -> tuple[pa.Array, np.ndarray]:
-    """The values of a list array and the offsets [lists + 1] into them, both from zero."""
+    """Returns the values of a list array and the offsets [lists + 1] into them, both from zero."""
     offsets = lists.offsets.to_numpy().astype(np.int64)
     return lists.flatten(), offsets - offsets[0]
 
 
 def sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Sum of each document's values (flat, with offsets [D + 1]); documents may be empty. Unsigned sums wrap around."""
+    """Returns the sum of each document's values (flat, offsets [D + 1]). Empty documents give 0; unsigned sums wrap."""
     running = np.cumsum(values)
     total = np.zeros(len(running) + 1, running.dtype)
     total[1:] = running
@@ -71,16 +71,16 @@ def sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def word_hashes(words: Words) -> np.ndarray:
-    """A 64-bit xxHash for each word of the flat list, uint64 [words]; each distinct word is hashed once."""
+    """Returns the 64-bit xxHash of each word of the flat list, uint64 [words]; hashes each distinct word once."""
     hashed = (xxhash.xxh3_64_intdigest(word) for word in words.vocabulary.cast(pa.binary()).to_pylist())
     table = np.fromiter(hashed, dtype=np.uint64, count=len(words.vocabulary))
     return table[words.codes] if len(table) else np.zeros(0, np.uint64)
 
 
 def ngram_hashes(hashes: np.ndarray, n: int) -> np.ndarray:
-    """A 64-bit hash of the n words from each position on, uint64 [max(words - n + 1, 0)]; document ends are not seen here.
+    """Returns a 64-bit hash of the n words from each position on, uint64 [max(words - n + 1, 0)].
 
-    Positions are told apart by odd multipliers, the sum is mixed so that all bits depend on all words.
+    Ignores document ends. Odd multipliers distinguish positions; mixing makes every bit depend on every word.
     """
     length = max(len(hashes) - n + 1, 0)
     total = np.zeros(length, np.uint64)
@@ -90,7 +90,7 @@ def ngram_hashes(hashes: np.ndarray, n: int) -> np.ndarray:
 
 
 def ngram_starts(offsets: np.ndarray, n: int) -> np.ndarray:
-    """True where n words from here on lie in one document, bool [max(words - n + 1, 0)]."""
+    """Returns True where the next n words lie in one document, bool [max(words - n + 1, 0)]."""
     length = max(int(offsets[-1]) - n + 1, 0)
     ends = np.repeat(offsets[1:], np.diff(offsets))[:length]
     return np.arange(length) + n <= ends

@@ -1,4 +1,4 @@
-"""What an archive may unpack to: bounds, and a stream that stops at them."""
+"""Bounds on what an archive may unpack to, and a stream that enforces them."""
 
 import lzma
 import tarfile
@@ -13,21 +13,21 @@ from typing import BinaryIO
 from data_cleaning.reading.raw_records import machine_failed
 
 CHUNK_BYTES = 1 << 20
-SMALL_BYTES = 16 << 20  # up to here any ratio is harmless: short repetitive files pack very well
+SMALL_BYTES = 16 << 20  # below this any ratio is harmless: short repetitive files compress very well
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, UnicodeError, OSError)
 
 
 class UnsafeArchive(ValueError):
-    """The archive is broken, or does what an archive of data has no reason to do."""
+    """The archive is broken or suspicious: it does something that data archives have no reason to do."""
 
 
 class BrokenArchive(UnsafeArchive):
-    """The archive is cut or damaged; the members before that place are whole."""
+    """The archive is truncated or damaged; the members before that place are complete."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one archive may unpack to and list: past the first four it is refused; a longer name leaves its member out."""
+    """Bounds for one archive. Beyond one of the first four it is refused; a member with a longer name is left out."""
 
     total_bytes: int
     member_bytes: int
@@ -40,14 +40,14 @@ class Bounds:
 
 
 def broken(name: str, error: Exception) -> BrokenArchive:
-    """What a reader raised for a damaged archive; raises the error again where this machine is to blame."""
+    """Returns a reader's error as BrokenArchive; raises the error again if this machine failed and not the archive."""
     if machine_failed(error):
         raise error
     return BrokenArchive(f"{name}: broken archive ({type(error).__name__}: {error})")
 
 
 class Meter:
-    """Counts what comes out of one archive."""
+    """Counts the members and unpacked bytes of one archive."""
 
     def __init__(self, path: Path, bounds: Bounds) -> None:
         self.name, self.bounds, self.total, self.members = path.name, bounds, 0, 0
@@ -77,7 +77,7 @@ class BoundedStream:
 
     @contextmanager
     def at_most(self, count: int, what: str) -> Iterator[None]:
-        """Within it no more bytes are read than these; `what` they belong to. In another, that one counts."""
+        """Limits the bytes read in this context to `count`, which belong to `what`; the outermost context applies."""
         if self.end is not None:
             yield
             return

@@ -1,7 +1,7 @@
-"""Read archives that strangers made: no path leaves its folder, no link is followed, nothing unpacks or is listed without end.
+"""Reads untrusted archives: no path leaves its folder, no link is followed, sizes and member lists are bounded.
 
-zip (whl, jar), tar (also .gz .bz2 .xz .zst, .tgz, .crate), and single files under .gz .bz2 .xz .zst. Members are streamed;
-sizes that an archive states about itself are never believed.
+Formats: zip (whl, jar), tar (also .gz .bz2 .xz .zst, .tgz, .crate), and single files under .gz .bz2 .xz .zst. Members
+are streamed; sizes that an archive states are never trusted.
 """
 
 import bz2
@@ -32,13 +32,13 @@ from data_cleaning.reading.archive_bounds import (
 )
 from data_cleaning.reading.raw_records import Bad
 
-LIST_BYTES = 256 << 20  # of the list of members at a zip's end, which is held in memory
-LIST_ENTRY_BYTES = 1 << 20  # of what a tar says of a member in front of it
+LIST_BYTES = 256 << 20  # limit for the central directory of a zip, which zipfile reads into memory
+LIST_ENTRY_BYTES = 1 << 20  # limit for the header of a tar member
 ZIP_ENTRY = b"PK\x01\x02"
 
 
 def is_archive(path: Path | str) -> bool:
-    """By suffix. A .warc.gz is no archive here: its reader unpacks it record by record."""
+    """Decides by suffix. A .warc.gz does not count as an archive: its reader unpacks it record by record."""
     name = str(path).lower()
     return not name.endswith((".warc.gz", ".warc.zst")) and name.endswith(
         (".zip", ".whl", ".jar", ".tar", ".tgz", ".crate", ".gz", ".bz2", ".xz", ".zst")
@@ -46,11 +46,11 @@ def is_archive(path: Path | str) -> bool:
 
 
 def members(path: Path, bounds: Bounds, wanted: Callable[[str], bool] = lambda name: True) -> Iterator:
-    """(name, stream) of every file in the archive whose name is wanted, in the archive's order.
+    """Yields (name, stream) of every file in the archive whose name is wanted, in the archive's order.
 
-    A stream must be read before the next member is asked for; it is None for links and devices, which are never
-    followed. Raises UnsafeArchive on an absolute path or one that climbs out of its folder, on an encrypted archive, and,
-    while reading, as soon as a bound is passed (names are not bounded here); BrokenArchive where it is cut or damaged.
+    Read a stream before you ask for the next member. The stream is None for links and devices, which are never
+    followed. Raises UnsafeArchive for a path that leaves its folder, for an encrypted archive and, while reading, as
+    soon as a bound is exceeded (names are not bounded here). Raises BrokenArchive for a truncated or damaged archive.
     """
     meter = Meter(path, bounds)
     lower = path.name.lower()
@@ -66,16 +66,16 @@ def members(path: Path, bounds: Bounds, wanted: Callable[[str], bool] = lambda n
                     yield name, BoundedStream(stream, name, meter)
     except BROKEN as error:
         raise broken(path.name, error) from error
-    except RuntimeError as error:  # what zipfile raises for an encrypted member
+    except RuntimeError as error:  # zipfile raises it for an encrypted member
         raise UnsafeArchive(f"{path.name}: {error}") from error
 
 
 def unpack(path: Path, pattern: str, into: Path, bounds: Bounds, left_out: list[tuple[str, Bad]]) -> None:
-    """Write the members that `pattern` names under `into`; `left_out` gets those that could not be, and why.
+    """Writes the members that `pattern` names under `into`; adds those that cannot be written, and why, to `left_out`.
 
-    pattern: a file, a folder (trailing "/") or a glob, "" for all; paths keep their part below the pattern's fixed
-    folder. Raises UnsafeArchive and BrokenArchive (see members; what was written till then stays) and FileNotFoundError
-    where nothing matches. Files appear by rename, out of a temporary file beside `into`, where no member can stand.
+    pattern: a file, a folder (trailing "/") or a glob, "" for all; paths are kept from the pattern's fixed folder on.
+    Raises UnsafeArchive and BrokenArchive (see members; files written before stay), and FileNotFoundError if nothing
+    matches. Each file is renamed from a temporary file beside `into`, which no member's path can name.
     """
     base = fixed_folder(pattern)
     written, seen = set(), []
@@ -108,7 +108,7 @@ def unpack(path: Path, pattern: str, into: Path, bounds: Bounds, left_out: list[
 
 
 def _left_out(name: str, stream: BoundedStream | None, bounds: Bounds) -> str | None:
-    """Why a member is not unpacked, or None."""
+    """Returns why a member is not unpacked, or None."""
     if stream is None:
         return "link in an archive, not followed"
     if len(os.fsencode(name)) > bounds.name_bytes:
@@ -119,7 +119,7 @@ def _left_out(name: str, stream: BoundedStream | None, bounds: Bounds) -> str | 
 
 
 def write_stream(stream, target: Path, temporary: Path) -> None:
-    """Copy a stream to a file that is whole or absent; `temporary` is a path on the same file system."""
+    """Copies a stream to a file, which is complete or absent; `temporary` is a path on the same file system."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(temporary, "wb") as file:
@@ -131,7 +131,7 @@ def write_stream(stream, target: Path, temporary: Path) -> None:
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Whether a member's name is the file, lies in the folder (trailing "/") or fits the glob; "" fits all."""
+    """Returns whether a name is the file, is in the folder (trailing "/") or fits the glob; "" fits all."""
     if not pattern or pattern.endswith("/"):
         return name.startswith(pattern)
     if not _is_glob(pattern):
@@ -141,7 +141,7 @@ def matches(name: str, pattern: str) -> bool:
 
 
 def fixed_folder(pattern: str) -> str:
-    """The folder part before the first wildcard, with its slash: "a/b/" for "a/b/*.csv", "" for "c.txt"."""
+    """Returns the folder before the first wildcard, with its slash: "a/b/" for "a/b/*.csv", "" for "c.txt"."""
     head = pattern.split("*")[0].split("?")[0].split("[")[0] if _is_glob(pattern) else pattern
     return head[: head.rfind("/") + 1]
 
@@ -183,7 +183,7 @@ def _tar_members(path: Path, meter: Meter, wanted: Callable[[str], bool]) -> Ite
     lower = path.name.lower()
     packed = lower.endswith((".zst", ".xz", ".bz2", ".gz", ".tgz", ".crate"))
     with _decompressed(path) if packed else open(path, "rb") as raw:
-        # Skipping an unwanted member unpacks it too, so a meter sits under the tar reader as well.
+        # Skipping an unwanted member unpacks it too, so the tar reader reads through a meter as well.
         whole = BoundedStream(raw, path.name, Meter(path, replace(meter.bounds, member_bytes=1 << 62)))
         with tarfile.open(fileobj=whole, mode="r|", tarinfo=_header_of(whole)) as archive:
             for info in archive:
@@ -196,9 +196,10 @@ def _tar_members(path: Path, meter: Meter, wanted: Callable[[str], bool]) -> Ite
 
 def _header_of(whole: BoundedStream) -> type[tarfile.TarInfo]:
     class Header(tarfile.TarInfo):
-        """Bounded, as names and maps of sparse files are read into memory.
+        """A header of bounded size, because tarfile reads names and maps of sparse files into memory.
 
-        tarfile takes a damaged header, and the end of the file, for the end of the archive: that is two blocks of zeros.
+        tarfile treats a damaged header or the end of the file as the end of the archive, which must be two blocks of
+        zeros: here, a damaged header raises ReadError.
         """
 
         @classmethod
@@ -215,7 +216,7 @@ def _header_of(whole: BoundedStream) -> type[tarfile.TarInfo]:
 
 
 class _Listing(io.BufferedReader):
-    """A zip's file, whose list of members zipfile reads in one go and takes apart into objects: first it is bounded here."""
+    """A zip file with a bounded list of members, because zipfile reads that list into memory in one go."""
 
     def __init__(self, path: Path, meter: Meter) -> None:
         super().__init__(io.FileIO(path))

@@ -1,8 +1,9 @@
-"""From raw files to documents: every reader's records in one shape, and whatever cannot be read in quarantine.
+"""Extraction: turns the records of all readers into documents, and puts unreadable input into quarantine.
 
-A unit of work is a handful of files of one source; it writes shards of `shard_documents` documents, or of SHARD_BYTES.
-Nothing that a file holds stops the run: what is bad is written to quarantine.jsonl with its file, offset, error and size,
-and counted. So is what is whole but no text (an image among pages); it is marked foreign, for the gate not to take it for damage.
+A unit of work is a few files of one source; it writes shards of at most `shard_documents` documents and about
+SHARD_BYTES. No content of a file stops the run: bad input is counted and written to quarantine.jsonl with its file,
+offset, error and size. So is input that is intact but not text (an image among pages); it is marked foreign, so that
+the gate does not count it as damage.
 """
 
 import functools
@@ -25,22 +26,22 @@ from data_cleaning.reading.readers import reader_for
 from data_cleaning.recipes import ExtractRecipe
 from data_cleaning.shards import map_shards
 
-UNIT_BYTES = 64 << 20  # raw bytes a unit of work takes on, unless one file has more
+UNIT_BYTES = 64 << 20  # raw bytes per unit of work, unless a single file has more
 UNIT_FILES = 2000
-SHARD_BYTES = 256 << 20  # of text, from which on a shard is closed: arrow's string arrays end at 2 GiB
-MAX_TITLE = 300  # characters; the longest titles of articles and pages stay well below
-LIMITED_BYTES = 2000  # what a document of a source with a limit is taken to have, to tell small work from large
+SHARD_BYTES = 256 << 20  # of text at which a shard is closed: arrow's string arrays are limited to 2 GiB
+MAX_TITLE = 300  # characters; real titles of articles and pages are well below
+LIMITED_BYTES = 2000  # assumed size of a document of a source with a limit, to estimate the work
 FIGURES = ("documents_out", "bytes_out", "titles_cut", "quarantined", "quarantined_bytes", "foreign", "foreign_bytes")
-# What opens and closes turns in the chat formats this project trains: text that holds it would teach, or forge, turns.
+# Tags that open and close turns in this project's chat formats: a text that contains them would forge turns.
 CONTROL_TAGS = re.compile(r"\[/?INST\]|<</?SYS>>|<\|(?:im_start|im_end|endoftext|begin_of_text|eot_id)\|>")
-CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1f\x7f\ufeff]")  # NUL is left: it marks a file that is no text
+CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1f\x7f\ufeff]")  # without NUL, which marks a file that is not text
 
 
 def run(config: ExtractRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """`documents/*.parquet` of all corpus sources and `quarantine.jsonl`.
+    """Writes `documents/*.parquet` of all corpus sources and `quarantine.jsonl`.
 
-    Metrics: documents_out, bytes_out (UTF-8 bytes of text), titles_cut, quarantined, quarantined_bytes and what of these two is
-    foreign, also by source, and quarantined by error.
+    Metrics: documents_out, bytes_out (UTF-8 bytes of text), titles_cut, quarantined, quarantined_bytes, foreign and
+    foreign_bytes (included in the quarantined), in total and by source; quarantined by error.
     """
     units, sizes = _plan(inputs["sources"], out)
     (out / "documents").mkdir(exist_ok=True)
@@ -64,11 +65,10 @@ def run(config: ExtractRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
 
 
 def _plan(sources: Path, out: Path) -> tuple[list[Path], list[int]]:
-    """Write what each unit of work reads to `_scratch/units/<source>-<number>.json`; the same plan in every run.
+    """Writes the plan of each unit of work to `_scratch/units/<source>-<number>.json`; every run makes the same plan.
 
-    Returns these files, and about how many bytes each will read.
-
-    A source with a limit is one unit: its first documents are those of its first files.
+    Returns these files and the estimated bytes that each unit reads. A source with a limit is one unit, because its
+    first documents are those of its first files.
     """
     folder = out / "_scratch" / "units"
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def _plan(sources: Path, out: Path) -> tuple[list[Path], list[int]]:
 
 
 def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) -> dict:
-    """Read the files of one unit; writes `documents/<unit>-<number>.parquet` and the unit's part of the quarantine."""
+    """Reads the files of one unit; writes `documents/<unit>-<number>.parquet` and the unit's part of the quarantine."""
     plan = json.loads(unit.read_text())
     folder = out / "_scratch" / "quarantine"
     folder.mkdir(exist_ok=True)
@@ -138,7 +138,7 @@ def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) ->
 
 
 def _shards(rows: Iterator[tuple[int, dict]], documents: int) -> Iterator[list[dict]]:
-    """Rows, each given with the bytes of its text, in lists of so many documents, or of SHARD_BYTES where that is less."""
+    """Groups (text bytes, row) pairs into lists of rows, each closed at `documents` rows or at SHARD_BYTES."""
     shard, size = [], 0
     for length, row in rows:
         shard.append(row)
@@ -151,7 +151,7 @@ def _shards(rows: Iterator[tuple[int, dict]], documents: int) -> Iterator[list[d
 
 
 def _read_unit(plan: dict, config: ExtractRecipe, raw: Path, scratch: Path) -> Iterator[tuple[str, Record | Bad]]:
-    """(file, record or bad) of all files of a unit; archives are unpacked into scratch, one at a time."""
+    """Yields (file, record or bad) of all files of a unit; unpacks archives into scratch, one at a time."""
     for name in plan["files"]:
         if archives.is_archive(raw / name):
             yield from _read_archive(raw / name, name, plan["reader"], config, scratch)
@@ -163,7 +163,7 @@ def _read_unit(plan: dict, config: ExtractRecipe, raw: Path, scratch: Path) -> I
 def _read_archive(
     path: Path, name: str, reader: str, config: ExtractRecipe, scratch: Path
 ) -> Iterator[tuple[str, Record | Bad]]:
-    """What its members hold; those before the place where it is cut or damaged are read."""
+    """Yields the contents of an archive's members; reads a truncated or damaged archive up to that place."""
     shutil.rmtree(scratch, ignore_errors=True)
     bounds = Bounds(config.max_archive_bytes, config.max_archive_bytes, config.max_archive_members)
     broken, left_out = None, []
@@ -179,7 +179,7 @@ def _read_archive(
         yield f"{name}/{member}", bad
     files = sorted(file for file in scratch.rglob("*") if file.is_file())
     if broken:
-        whole = sum(file.stat().st_size for file in files)  # unpacked: what is left is the least that was lost
+        whole = sum(file.stat().st_size for file in files)  # unpacked: the rest is a lower bound of the loss
         yield name, Bad(0, f"unsafe archive: {broken}", max(path.stat().st_size - whole, 0))
     for file in files:
         member = f"{name}/{file.relative_to(scratch)}"
@@ -204,12 +204,12 @@ def _read_file(path: Path, reader: str, config: ExtractRecipe) -> Iterator[Recor
         for item in read(path, config.max_document_bytes):
             place = item.offset
             yield item
-    except Exception as error:  # noqa: BLE001 (what strangers wrote can make a parser raise anything)
+    except Exception as error:  # noqa: BLE001 (untrusted input can make a parser raise anything)
         yield Bad(place, _fault(error, "unreadable from here on"), max(size - place, 0))
 
 
 def _fault(error: Exception, kind: str) -> str:
-    """The entry of what a parser raised; raises the error again where this machine is to blame, which ends the run."""
+    """Returns the quarantine error of a parser's exception; raises it again if this machine failed, to end the run."""
     if machine_failed(error):
         raise error
     told = str(error) if isinstance(error, UnsafeArchive) else f"{type(error).__name__}: {error}"
@@ -217,7 +217,7 @@ def _fault(error: Exception, kind: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Line ends as "\\n", control characters out, Unicode composed (NFC), no space at either end or at line ends."""
+    """Normalises a text: line ends "\\n", no control characters, Unicode NFC, no space at its ends or at line ends."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x0b", "\n").replace("\x0c", "\n")
     text = CONTROLS.sub("", text)
     text = unicodedata.normalize("NFC", text)
@@ -225,11 +225,11 @@ def clean(text: str) -> str:
 
 
 def problem(text: str, max_bytes: int) -> str | None:
-    """Why a document cannot be used, or None. The part before the first colon names the kind."""
+    """Returns why a document cannot be used, or None. The part before the first colon names the kind of error."""
     if not text:
         return "empty document"
     if "\0" in text:
-        return "NUL bytes: no text, or text in UTF-16"
+        return "NUL bytes: not text, or text in UTF-16"
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
@@ -242,18 +242,18 @@ def problem(text: str, max_bytes: int) -> str | None:
 
 
 def forged_turn(text: str) -> str | None:
-    """The fault of a text, or a title, that holds what opens or closes a turn."""
+    """Returns the fault of a text or title that contains a tag of a turn, or None."""
     tag = CONTROL_TAGS.search(text)
     return f"control tags: {tag.group()}" if tag else None
 
 
 def _kind(error: str) -> str:
-    """The part of an error that is the same for all of its kind."""
+    """Returns the part of an error that all errors of its kind share."""
     return re.sub(r" [\d,]+ bytes.*", " the limit", error.partition(":")[0])
 
 
 def _row(plan: dict, file: str, record: Record, text: str, title: str, taken: Counter) -> dict:
-    """A document; its id holds the file where the source has several, and a number from the second of the same key on."""
+    """Returns a document. Its id contains the file if the source has several, and a number if the key is taken."""
     key = record.key if plan["single"] and record.key else f"{file}#{record.key}" if record.key else file
     taken[key] += 1
     if taken[key] > 1:

@@ -1,4 +1,4 @@
-"""JSON and lines of any size in bounded memory, with the place of everything that cannot be read."""
+"""Reads JSON and lines of any size in bounded memory and reports the place of everything unreadable."""
 
 import codecs
 import json
@@ -15,7 +15,7 @@ MORE = 'more after the JSON value: for JSON lines set reader = "jsonl"'
 
 
 def bounded_lines(file: BinaryIO, max_bytes: int) -> Iterator[tuple[int, int, bytes | None]]:
-    """(offset, length, line without its end) of every line; the line is None where it is longer than max_bytes."""
+    """Yields (offset, length, line without its end) of every line; the line is None if it exceeds max_bytes."""
     offset = 0
     while line := file.readline(max_bytes + 2):
         length = len(line)
@@ -30,7 +30,7 @@ def bounded_lines(file: BinaryIO, max_bytes: int) -> Iterator[tuple[int, int, by
 
 
 def json_lines(path: Path, max_bytes: int) -> Iterator[tuple[int, int, object]]:
-    """(offset, length, value) of every line that is not blank; value is a Bad where the line is no JSON or too long."""
+    """Yields (offset, length, value) of every line that is not blank; value is a Bad if it is not JSON or too long."""
     decoder = json.JSONDecoder(strict=False)
     with open(path, "rb") as file:
         for offset, length, line in bounded_lines(file, max_bytes):
@@ -45,11 +45,11 @@ def json_lines(path: Path, max_bytes: int) -> Iterator[tuple[int, int, object]]:
 
 
 def json_items(file: BinaryIO, max_bytes: int) -> Iterator[tuple[int, str | int, object] | Bad]:
-    """(offset, key or index, value) of the members of one top-level object or list, as they come.
+    """Yields (offset, key or index, value) of the members of one top-level object or list, in order.
 
-    Where the file is cut or broken, all members before that place are given, then one Bad for the rest; where more follows
-    the object or list, a Bad with the error MORE. No member larger than max_bytes is held. Broken UTF-8 becomes surrogate
-    escapes.
+    If the file is truncated or broken, yields all members before that place, then one Bad for the rest. If more follows
+    the object or list, yields a Bad with the error MORE. Never holds a member larger than max_bytes. Broken UTF-8
+    becomes surrogate escapes.
     """
     text = _Window(file)
     opening = text.next_character()
@@ -91,7 +91,7 @@ def _shown(error: Exception) -> str:
 
 
 class _Window:
-    """The part of a JSON text that is being read; `offset` is the byte at which the next character stands."""
+    """The part of a JSON text that is being read; `offset` is the byte offset of the next character."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.text, self.place, self.offset = file, "", 0, 0
@@ -100,7 +100,7 @@ class _Window:
         self.json = json.JSONDecoder(strict=False)
 
     def more(self, size: int = CHUNK_BYTES) -> bool:
-        """Drop what was read, read on; False at the end of the file."""
+        """Drops the consumed text and reads more; returns False at the end of the file."""
         if self.ended:
             return False
         data = self.file.read(size)
@@ -115,7 +115,7 @@ class _Window:
         self.place += characters
 
     def next_character(self) -> str:
-        """The next character that is no white space, "" at the end; it stays to be read."""
+        """Returns the next character that is not white space, without consuming it; "" at the end."""
         while True:
             self.skip(SPACE.match(self.text, self.place).end() - self.place)
             if self.offset == 0 and self.text.startswith("\ufeff"):
@@ -127,13 +127,13 @@ class _Window:
                 return ""
 
     def value(self, max_bytes: int) -> object:
-        """The JSON value that starts here. Raises ValueError where there is none, or one larger than max_bytes."""
+        """Returns the JSON value that starts here. Raises ValueError if there is none or it exceeds max_bytes."""
         self.next_character()
         while True:
             held = len(self.text) - self.place
             try:
                 value, end = self.json.raw_decode(self.text, self.place)
-                # At the very end of the window a number may go on, so it counts only once something follows it.
+                # A number at the end of the window may continue, so it counts only once something follows it.
                 if end < len(self.text) or not self.more():
                     if end - self.place > max_bytes:
                         raise ValueError(f"a value larger than {max_bytes:,} bytes")
@@ -146,7 +146,7 @@ class _Window:
                     raise
 
     def count_rest(self) -> int:
-        """Pass over all that is left, in bounded memory; returns its bytes."""
+        """Skips the rest of the file in bounded memory; returns its bytes."""
         before = self.offset
         self.skip(len(self.text) - self.place)
         while self.more():

@@ -1,4 +1,4 @@
-"""Readers of what ships inside Python packages: encyclopedia introductions, human chats, Bibles. See readers for the contract."""
+"""Readers of data in Python packages: encyclopedia introductions, human chats, Bibles. See readers for the contract."""
 
 import itertools
 import re
@@ -8,11 +8,11 @@ from pathlib import Path
 from data_cleaning.reading.json_stream import json_items
 from data_cleaning.reading.raw_records import Bad, Read, Record
 
-MAX_PARSED_BYTES = 1 << 27  # of a file that must be held whole: none above it is opened
+MAX_PARSED_BYTES = 1 << 27  # limit for files that must be read into memory as a whole
 
 
 def read_wikipedia_intros(path: Path, max_bytes: int) -> Read:
-    """{key: {title, extract, description, topic}}: the introduction of an article."""
+    """Reads {key: {title, extract, description, topic}}: one document per article introduction."""
     return _keyed_objects(path, max_bytes, _article)
 
 
@@ -24,7 +24,7 @@ def _article(offset: int, key: str, value: object) -> Record | Bad:
 
 
 def read_chats(path: Path, max_bytes: int) -> Read:
-    """{key: {messages: [[{text, sender}]]}}: one line a turn, opened by who speaks, "A: …"."""
+    """Reads {key: {messages: [[{text, sender}]]}}: one line per turn, which begins with its speaker, "A: …"."""
     return _keyed_objects(path, max_bytes, _chat)
 
 
@@ -38,17 +38,17 @@ def _chat(offset: int, key: str, value: object) -> Record | Bad:
 
 
 def _keyed_objects(path: Path, max_bytes: int, made: Callable[[int, str, object], Record | Bad]) -> Read:
-    """What `made` makes of offset, key and value of every member of a JSON object."""
+    """Yields `made(offset, key, value)` for every member of a JSON object."""
     with open(path, "rb") as file:
         for item in json_items(file, max_bytes):
             yield item if isinstance(item, Bad) else made(item[0], str(item[1]), item[2])
 
 
 def chat_turns(chat: object) -> list[tuple[str, str]] | None:
-    """(speaker, text) of every turn, speakers being A, B, … in the order in which they speak up; None if it is no chat.
+    """Returns (speaker, text) of every turn, speakers being A, B, … by first appearance; None if it is not a chat.
 
-    The messages that one sends in a row are one turn. A message that ends in a lone dash was cut by the length that the
-    chat allowed, and goes on in the next.
+    Consecutive messages of one speaker are one turn. A lone dash at the end of a message marks a cut at the chat's
+    length limit: the next message continues it.
     """
     groups = chat.get("messages") if isinstance(chat, dict) else None
     if not isinstance(groups, list) or not all(isinstance(group, list) for group in groups):
@@ -68,11 +68,11 @@ def chat_turns(chat: object) -> list[tuple[str, str]] | None:
 
 
 def read_bible(path: Path, max_bytes: int) -> Read:
-    r"""One document a chapter, out of a pythonbible "readers" module, which is read and not run.
+    r"""Reads one document per chapter from a pythonbible "readers" module; never runs the module.
 
-    The text stands between the first triple quotes; two tables behind it give where each verse (BBCCCVVV) starts and
-    ends in it, backslashes counted as written. Left out: the brackets around words that the translators supplied, and
-    what the edition leaves of its markup (\\43:1\\ before the verses of a poem, footnote signs).
+    The text is between the first triple quotes. Two tables after it give the start and end of each verse (BBCCCVVV), in
+    characters of the source as written, backslashes included. Removes the brackets around words that the translators
+    supplied and the edition's remaining markup (\\43:1\\ before the verses of a poem, footnote signs).
     """
     if path.stat().st_size > MAX_PARSED_BYTES:
         yield Bad(0, f"file larger than {MAX_PARSED_BYTES:,} bytes", path.stat().st_size)

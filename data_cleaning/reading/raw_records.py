@@ -1,4 +1,4 @@
-"""What reading a raw file gives: documents as they came, and what could not be read."""
+"""The results of reading a raw file: documents as found, and input that could not be read."""
 
 import errno
 from collections.abc import Iterator
@@ -16,20 +16,21 @@ class Record:
 
 @dataclass(frozen=True)
 class Bad:
-    """Input that was left out: byte offset in its file, what is wrong, and how many bytes (0 where that is unknown)."""
+    """Input that was left out: byte offset in its file, what is wrong, and its size in bytes (0 if unknown)."""
 
     offset: int
     error: str
     bytes: int
-    foreign: bool = False  # whole, but no text: an image among pages is no sign of a broken source
+    foreign: bool = False  # intact but not text: an image among pages does not mean that the source is broken
 
 
 Read = Iterator[Record | Bad]
 
 
 def machine_failed(error: Exception) -> bool:
-    """Whether it was this machine that failed and not the input: no memory, a package missing, a full or broken disk.
+    """Returns whether this machine failed and not the input: no memory, a package missing, a full or broken disk.
 
-    The system's errors have a number, those of parsers have none; EINVAL is a seek to an offset that a broken file states.
+    System errors have an errno, parser errors have none. EINVAL is the input's fault: a seek to an offset in a broken
+    file.
     """
     return isinstance(error, MemoryError | ImportError) or getattr(error, "errno", None) not in (None, errno.EINVAL)

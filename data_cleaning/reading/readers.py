@@ -1,8 +1,8 @@
-"""Turn raw files into records, one reader a kind of file. Readers stream: memory follows the largest document, not the file.
+"""Turns raw files into records, with one reader per kind of file. Readers stream: the largest document bounds memory.
 
-Every reader is `read(path, max_bytes) -> Iterator[Record | Bad]`: what cannot be read is yielded as Bad with its place,
-and reading goes on behind it where the format allows. Bytes that are no UTF-8 come through as surrogate escapes, so that
-the caller can tell which document holds them.
+Every reader is `read(path, max_bytes) -> Iterator[Record | Bad]`. It yields unreadable input as Bad with its place and
+continues after it if the format allows. Bytes that are not UTF-8 become surrogate escapes, so the caller knows which
+document contains them.
 """
 
 import csv
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-PARQUET_ROWS = 32  # read at a time: a page can repeat its largest document in every row at no cost
+PARQUET_ROWS = 32  # per read: a compressed page can repeat its largest document in every row at no cost
 
 
 def read_text(path: Path, max_bytes: int) -> Read:
-    """The file as one document."""
+    """Reads the file as one document."""
     size = path.stat().st_size
     if size > max_bytes:
         yield Bad(0, f"document larger than {max_bytes:,} bytes", size)
@@ -36,7 +36,7 @@ def read_text(path: Path, max_bytes: int) -> Read:
 
 
 def read_markdown(path: Path, max_bytes: int) -> Read:
-    """As text; a front matter block is left out, and the first heading is the title."""
+    """Reads the file as one document without its front matter; the first heading is the title."""
     for item in read_text(path, max_bytes):
         if isinstance(item, Record):
             text = re.sub(r"\A---\r?\n.*?\r?\n---\r?\n", "", item.text, flags=re.DOTALL)
@@ -46,13 +46,13 @@ def read_markdown(path: Path, max_bytes: int) -> Read:
 
 
 def read_jsonl(path: Path, max_bytes: int) -> Read:
-    """One object a line with its text under "text" (or "content"), "id" and "title" where it has them."""
+    """Reads one object per line: its text under "text" (or "content"), optional "id" and "title"."""
     for offset, length, value in json_lines(path, max_bytes):
         yield value if isinstance(value, Bad) else _from_object(str(offset), value, offset, length)
 
 
 def read_json(path: Path, max_bytes: int) -> Read:
-    """A list or an object of such objects, or a single one. JSON lines are read as such: C4 gives them this suffix."""
+    """Reads a list or object of such objects, or a single one. Also reads JSON lines: C4 gives them this suffix."""
     if _is_lines(path, max_bytes):
         yield from read_jsonl(path, max_bytes)
         return
@@ -67,7 +67,7 @@ def read_json(path: Path, max_bytes: int) -> Read:
 
 
 def _is_lines(path: Path, max_bytes: int) -> bool:
-    """Whether the first line that is not blank is a whole JSON value and something follows it."""
+    """Returns whether the first non-blank line is a complete JSON value and something follows it."""
     with open(path, "rb") as file:
         for line in iter(lambda: file.readline(max_bytes), b""):
             if line.strip():
@@ -80,7 +80,7 @@ def _is_lines(path: Path, max_bytes: int) -> bool:
 
 
 def _single(items: Iterator[tuple[int, str, object] | Bad], size: int, max_bytes: int) -> Read:
-    """The one document that the members of an object make; no more of them are held than a document may have bytes."""
+    """Yields the one document that the members of an object form; holds at most max_bytes of them."""
     whole, behind = {}, None
     for item in items:
         if isinstance(item, Bad) and item.error == MORE:
@@ -109,7 +109,7 @@ def _from_object(key: str, value: object, offset: int, length: int) -> Record | 
 
 
 def read_csv(path: Path, max_bytes: int) -> Read:
-    """One document a row, from the column "text" (or "content"); tab-separated where the suffix is .tsv."""
+    """Reads one document per row, from the column "text" (or "content"); a .tsv file is tab-separated."""
     csv.field_size_limit(max_bytes)
     place, long_lines = [0], []
 
@@ -139,7 +139,7 @@ def read_csv(path: Path, max_bytes: int) -> Read:
 
 
 def read_parquet(path: Path, max_bytes: int) -> Read:
-    """One document a row, from the column "text" (or "content"). A group of rows that is broken or a bomb is passed over."""
+    """Reads one document per row, from the column "text" (or "content"); skips row groups that are broken or bombs."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -168,7 +168,7 @@ def read_parquet(path: Path, max_bytes: int) -> Read:
 
 
 def _rows(file: "pq.ParquetFile", group: int, columns: list[str], first: int) -> Read:
-    """The documents of a group of rows; `first` is the number of its first row in the file."""
+    """Yields the documents of a row group; `first` is the number of its first row in the file."""
     numbers = itertools.count(first)
     for batch in file.iter_batches(PARQUET_ROWS, [group], columns):
         for values in zip(*map(_values, batch.columns), strict=True):
@@ -177,7 +177,7 @@ def _rows(file: "pq.ParquetFile", group: int, columns: list[str], first: int) ->
 
 
 def _values(column: "pa.Array") -> list:
-    """As Python objects; strings are decoded here, as arrow refuses a whole column for one that is no UTF-8."""
+    """Returns Python objects; decodes strings itself, as arrow refuses a whole column for one that is not UTF-8."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
@@ -189,7 +189,7 @@ def _values(column: "pa.Array") -> list:
 
 
 def reader_for(name: str, path: Path) -> Callable[[Path, int], Read] | None:
-    """The reader of that name; "auto" picks by suffix. None where no reader fits the suffix."""
+    """Returns the reader of that name; "auto" picks by suffix, and gives None if no reader fits it."""
     if name != "auto":
         return READERS[name]
     lower = path.name.lower().removesuffix(".gz") if path.name.lower().endswith(".warc.gz") else path.name.lower()

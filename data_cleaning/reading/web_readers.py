@@ -1,4 +1,4 @@
-"""Readers of web pages, by themselves and in crawls. See readers for the contract."""
+"""Readers of single web pages and of crawls. See readers for the contract."""
 
 import gzip
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 from data_cleaning.reading.raw_records import Bad, Read, Record
 
 PAGE_KINDS = ("text/html", "application/xhtml+xml")
-HEADER_BYTES = 64 << 10  # what a reply may have in front of its body
+HEADER_BYTES = 64 << 10  # limit for the header of a response
 CUT = "page cut short"
 BLANKS = b" \t\r\n"
 
 
 def read_html(path: Path, max_bytes: int) -> Read:
-    """The main content of one page, in the encoding that its bytes show."""
+    """Reads the main content of one page; its bytes determine the encoding."""
     size = path.stat().st_size
     if size > max_bytes:
         yield Bad(0, f"document larger than {max_bytes:,} bytes", size)
@@ -22,7 +22,7 @@ def read_html(path: Path, max_bytes: int) -> Read:
 
 
 def read_warc(path: Path, max_bytes: int) -> Read:
-    """The HTML pages of a crawl; other responses are Bad and foreign (they are counted, not read)."""
+    """Reads the HTML pages of a crawl; other responses are Bad and foreign (counted, not read)."""
     from fastwarc.warc import ArchiveIterator, WarcRecordType
 
     others = WarcRecordType.any_type ^ WarcRecordType.response ^ WarcRecordType.unknown
@@ -47,7 +47,7 @@ def read_warc(path: Path, max_bytes: int) -> Read:
 
 
 def _page(record, max_bytes: int) -> Record | Bad:
-    """The page of a response. Its reply is parsed apart from the crawl, which a broken one would put out of place."""
+    """Returns the page of a response, parsed apart from the crawl: a broken response would shift the crawl's position."""
     from fastwarc.warc import WarcRecord
 
     place, length = record.stream_pos, record.content_length
@@ -73,7 +73,7 @@ def _page(record, max_bytes: int) -> Record | Bad:
 
 
 def _ends_with(path: Path, offset: int) -> bool:
-    """Whether the WARC record at that offset is whole and the last: fastwarc takes a cut inside a header for the end."""
+    """Returns whether the WARC record at `offset` is complete and last: fastwarc ends silently in a cut header."""
     with open(path, "rb") as raw:
         raw.seek(offset)
         file = gzip.GzipFile(fileobj=raw) if raw.peek(2).startswith(b"\x1f\x8b") else raw
@@ -93,9 +93,9 @@ def _ends_with(path: Path, offset: int) -> bool:
 
 
 def main_content(page: bytes, charset: str | None = None) -> tuple[str, str]:
-    """(title, main text) of an HTML page: navigation, boilerplate and scripts are left out (resiliparse).
+    """Returns (title, main text) of an HTML page, without navigation, boilerplate and scripts (resiliparse).
 
-    charset: as the server names it; one that browsers do not know counts as none.
+    charset: as the server states it; ignored if browsers do not know it.
     """
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5

@@ -1,16 +1,16 @@
-"""The flow of text through the corpus steps as a picture: what goes on runs along the top, what is dropped falls away."""
+"""Draws the flow of text through the corpus steps: kept text runs along the top, dropped text branches off below."""
 
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from data_cleaning.report.units import counted, megabytes
 
-MOST_SOURCES = 8  # the others are drawn as one
+MOST_SOURCES = 8  # the others are drawn as one source
 COLOURS = ("#2f6f9f", "#e08a3c", "#4f9d69", "#8c6bb1", "#c7a53b", "#5fb3b3", "#b5658c", "#7c8796", "#a0785a")
 DROP_COLOUR = "#b04a3f"
 INK, FAINT = "#22303c", "#6b7885"
 BAR = 0.05  # width of a bar; columns stand 1 apart
-LEAST_BAR = 0.004  # share of all text below which a box of dropped text would not be seen
+LEAST_BAR = 0.004  # minimum height of a box of dropped text, as a share of all text
 SHARE_GAP = 0.02  # gap between bars as a share of all text
 
 
@@ -21,12 +21,12 @@ class Band:
 
 
 def draw_flow(steps: list[dict], target: FilePath) -> None:
-    """Draw `steps` (as in report.json: name, kept by source, dropped by reason) with widths in bytes of text; a PNG.
+    """Draws `steps` (as in report.json: name, kept by source, dropped by reason) as a PNG; heights are bytes of text.
 
-    From left to right one column a step, stacked by source. Between two columns, what a step dropped leaves its source's
-    stripe and falls to a box that names the main reasons.
+    Each step is a column, stacked by source, from left to right. Between two columns, the text that a step dropped
+    leaves its source's stripe and goes down to a box that names the main reasons.
     """
-    from matplotlib.figure import Figure  # no pyplot: that one keeps figures, and picks a window system
+    from matplotlib.figure import Figure  # not pyplot, which retains figures and selects a window system
 
     sources, kept = _kept(steps)
     total = max(sum(kept[0].values()), 1)
@@ -60,7 +60,7 @@ def draw_flow(steps: list[dict], target: FilePath) -> None:
 
 
 def _kept(steps: list[dict]) -> tuple[list[str], list[dict[str, int]]]:
-    """The sources that are drawn, largest first, and the bytes that each step left of them."""
+    """Returns the sources to draw, largest first, and the bytes that each step kept of them."""
     first = {name: count["bytes"] for name, count in steps[0]["kept"].items()}
     order = sorted(first, key=lambda name: (-first[name], name))
     shown = order[:MOST_SOURCES] if len(order) > MOST_SOURCES + 1 else order
@@ -73,7 +73,7 @@ def _kept(steps: list[dict]) -> tuple[list[str], list[dict[str, int]]]:
 
 
 def _dropped(step: dict, sources: list[str]) -> dict[str, int]:
-    """Bytes that a step dropped of each drawn source."""
+    """Returns the bytes that a step dropped of each drawn source."""
     lost = dict.fromkeys(sources, 0)
     for reason in step["dropped"].values():
         for name, count in reason["by_source"].items():
@@ -82,7 +82,7 @@ def _dropped(step: dict, sources: list[str]) -> dict[str, int]:
 
 
 def _stack(sources: list[str], column: dict[str, int], total: float, gap: float) -> dict[str, Band]:
-    """Bars from the top down, in the order of the sources."""
+    """Returns bars from the top down, in the order of the sources."""
     bands, top = {}, total + gap * (len(sources) - 1)
     for name in sources:
         bands[name] = Band(top - column[name], top)
@@ -91,7 +91,7 @@ def _stack(sources: list[str], column: dict[str, int], total: float, gap: float)
 
 
 def _draw_step(axes, number, steps, sources, columns, colours, total, gap) -> float:
-    """Ribbons from the column before to this one and to the box of what it dropped; returns how deep the drawing goes."""
+    """Draws ribbons from the previous column to this one and to its box of dropped text; returns the lowest y drawn."""
     lost = _dropped(steps[number], sources)
     amount = sum(lost.values())
     fallen = -0.10 * total
@@ -143,7 +143,7 @@ def _heading(axes, number: int, name: str, kept: dict, total: float, gaps: float
 
 
 def _label_ends(axes, sources, kept, columns, colours, total, last) -> None:
-    """Names on the left, what is left of each on the right; labels that would meet are moved apart."""
+    """Draws the names on the left and the kept amounts on the right; moves overlapping labels apart."""
     for column, x, side in ((0, -0.04, "right"), (last, last + BAR + 0.04, "left")):
         names = [name for name in sources if kept[column][name]]
         wanted = [(columns[column][name].top + columns[column][name].bottom) / 2 for name in names]
@@ -155,7 +155,7 @@ def _label_ends(axes, sources, kept, columns, colours, total, last) -> None:
 
 
 def _apart(wanted: list[float], least: float) -> list[float]:
-    """Places from the top down, each at least that far below the one before, as near as may be to where they belong."""
+    """Returns positions from the top down, at least `least` apart, as close as possible to the wanted ones."""
     placed: list[list[float]] = []  # groups of labels that touch: [sum of wanted offsets, count]
     for number, place in enumerate(wanted):
         placed.append([place + number * least, 1])

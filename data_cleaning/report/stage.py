@@ -1,4 +1,4 @@
-"""What became of the corpus: counts and bytes after each step by source, what was dropped and why, and a picture of it."""
+"""The corpus report: counts and bytes after each step by source, dropped text with reasons, a picture of the flow."""
 
 import heapq
 import json
@@ -30,9 +30,9 @@ EXCERPT_CHARACTERS = 200
 
 
 def run(config: ReportRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """report.json, report.md and plots/flow.png from the artifacts of all corpus steps.
+    """Writes report.json, report.md and plots/flow.png from the artifacts of all corpus steps.
 
-    Metrics: documents and bytes read and kept, share kept, and a table of what each step left by source.
+    Metrics: documents and bytes read and kept, share kept, and a table of what each step kept by source.
     """
     from data_cleaning.report.flow import draw_flow
 
@@ -64,7 +64,7 @@ def run(config: ReportRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
 
 
 def count_by(shards: list[Path], column: str) -> dict[str, dict]:
-    """{value: {"documents", "bytes"}} over all shards, in the order of values; reads one shard at a time."""
+    """Returns {value: {"documents", "bytes"}} over all shards, in the order of values; reads one shard at a time."""
     documents, sizes = Counter(), Counter()
     for shard in shards:
         table = pq.read_table(shard, columns=[column, "text"])
@@ -76,9 +76,9 @@ def count_by(shards: list[Path], column: str) -> dict[str, dict]:
 
 
 def dropped(shards: list[Path], samples: int) -> dict[str, dict]:
-    """{reason: {"documents", "bytes", "by_source", "samples"}}, the largest first.
+    """Returns {reason: {"documents", "bytes", "by_source", "samples"}}, the largest first.
 
-    The samples are those with the smallest hash of their id: spread over the corpus, and the same in every run.
+    The samples have the smallest hashes of their ids: they are spread over the corpus and the same in every run.
     """
     reasons: dict[str, dict] = {}
     chosen: dict[str, list] = {}
@@ -112,13 +112,13 @@ def _sample(row: dict) -> dict:
 
 
 def excerpt(text: str) -> str:
-    """The opening of a text in one line."""
+    """Returns the beginning of a text as one line."""
     line = " ".join(text[: EXCERPT_CHARACTERS * 4].split())
     return line if len(line) <= EXCERPT_CHARACTERS else line[: EXCERPT_CHARACTERS - 1].rstrip() + "…"
 
 
 def languages(labelled: Path) -> dict[str, dict]:
-    """{language: {"documents", "bytes", "kept"}} of all documents that were labelled, the largest first."""
+    """Returns {language: {"documents", "bytes", "kept"}} of all labelled documents, the largest first."""
     kept = count_by(shard_paths(labelled), "lang")
     gone = count_by(shard_paths(labelled, "dropped"), "lang")
     found = {
@@ -133,7 +133,7 @@ def languages(labelled: Path) -> dict[str, dict]:
 
 
 def quarantine(documents: Path, samples: int) -> dict:
-    """{"entries", "bytes", "errors": {error: count}, "samples"} of the extraction's quarantine.jsonl."""
+    """Returns {"entries", "bytes", "errors": {error: count}, "samples"} of the extraction's quarantine.jsonl."""
     errors, size, first = Counter(), 0, {}
     for _, entry in read_rows(documents / "quarantine.jsonl"):
         kind = entry["error"].partition(":")[0]
@@ -145,7 +145,7 @@ def quarantine(documents: Path, samples: int) -> dict:
 
 
 def markdown(report: dict) -> str:
-    """The report for people: what each step kept by source, languages, and every reason with its samples."""
+    """Returns the report as Markdown: what each step kept by source, languages, and every reason with its samples."""
     steps = report["steps"]
     read, left = _sum(steps[0]["kept"]), _sum(steps[-1]["kept"])
     share = left["bytes"] / max(read["bytes"], 1)

@@ -1,20 +1,20 @@
-"""Addresses of sources as people may see them.
+"""Addresses of sources without secrets, as users see them.
 
-An address in the table of sources holds no secret. Where one belongs, it names a variable of the environment, ${NAME}, which
-stays as it is in recipes, records, logs and errors (see data_cleaning/sources/variables.py).
+An address in the table of sources holds no secret. It names an environment variable instead, ${NAME}, which recipes,
+records, logs and errors keep unexpanded (see data_cleaning/sources/variables.py).
 """
 
 import re
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 USER = re.compile(r"(?<=://)[^/?#]*@")
-# Parameters of a query that say what is asked for. All others may be a signature or a token, whatever their name.
+# Query parameters that select the content. Any other parameter may be a signature or a token.
 PUBLIC = {"alt", "dl", "download", "format", "lang", "raw", "ref", "revision", "version", "versionid"}
-REGISTRIES = ("pip://", "hf://")  # their clients have settings of their own for credentials, and ? is a wildcard here
+REGISTRIES = ("pip://", "hf://")  # their clients have their own settings for credentials, and ? is a wildcard here
 
 
 def shown(uri: str) -> str:
-    """An address without what may be secret: a user and password, and parameters that are not PUBLIC. Variables stay."""
+    """Returns an address without user, password and parameters that are not PUBLIC, as these may be secret."""
     if "://" not in uri or uri.startswith(REGISTRIES):
         return USER.sub("", uri) if "://" in uri else uri
     address, mark, member = uri.partition("#")
@@ -24,7 +24,7 @@ def shown(uri: str) -> str:
 
 
 def refusal(uri: str) -> str | None:
-    """Why the table may not hold an address, or None. What is secret in it is not repeated."""
+    """Returns why the table may not contain an address, or None. The text repeats no secret."""
     if "://" not in uri or uri.startswith(REGISTRIES):
         return "only addresses of web servers and object stores may name variables" if VARIABLE.search(uri) else None
     address, _, query = uri.partition("#")[0].partition("?")

@@ -1,4 +1,4 @@
-"""What can go wrong with a source: an entry that a person must mend, or a network that may work the next time."""
+"""Errors of sources: an entry that the user must correct, or a network failure that may pass."""
 
 import errno
 
@@ -9,15 +9,15 @@ FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 
 
 class SourceError(ValueError):
-    """An entry of sources.toml that cannot be used as it stands; the message is one line and says what to do."""
+    """An entry of sources.toml is unusable; the message is one line and says what to do."""
 
 
 class FetchError(SourceError):
-    """A source could not be had from where its entry says, and asking again changes nothing."""
+    """A source cannot be fetched from its address, and a retry would not help."""
 
 
 class Unreachable(ConnectionError):
-    """The network failed, several times in a row. The next run continues the download; nothing in the entry is wrong."""
+    """The network failed several times in a row. The entry is correct, and the next run continues the download."""
 
 
 def wrong_sha256(source: Source, got: str) -> FetchError:

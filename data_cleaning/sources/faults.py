@@ -1,19 +1,19 @@
-"""Patience with a network that fails: tries, and the waits between them."""
+"""Retries after network failures, with exponential backoff."""
 
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-TRIES = 5  # in a row that bring nothing
-FIRST_WAIT_S = 0.5  # doubles with each of them
-LONGEST_WAIT_S = 600.0  # a server that asks for more is left alone until the next run
-BUSY = {408, 425, 429, 500, 502, 503, 504}  # answers of a server that another try may change
+TRIES = 5  # in a row without progress
+FIRST_WAIT_S = 0.5  # doubles with each failed try
+LONGEST_WAIT_S = 600.0  # a server that asks for a longer wait is not asked again until the next run
+BUSY = {408, 425, 429, 500, 502, 503, 504}  # status codes for which a retry may help
 
 Result = TypeVar("Result")
 
 
 class Fault(Exception):
-    """The network failed, or a server for now: the message says how. `wait_s` is what the server asks for."""
+    """A network or server failure that may pass; the message says which. `wait_s` is the wait the server asks for."""
 
     def __init__(self, why: str, wait_s: float = 0.0) -> None:
         super().__init__(why)
@@ -21,9 +21,9 @@ class Fault(Exception):
 
 
 def through_faults(attempt: Callable[[], Result], held: Callable[[], int], tell: Callable[[str], None]) -> Result:
-    """What `attempt` returns, after as many tries as it takes while each leaves more bytes `held` than any before.
+    """Returns the result of `attempt`; retries for as long as the tries make progress, that is `held` bytes grow.
 
-    Raises the last Fault where TRIES in a row brought nothing, or where the server asks for too long a wait.
+    Raises the last Fault after TRIES in a row without progress, or if the server asks for too long a wait.
     """
     failures, most = 0, held()
     while True:

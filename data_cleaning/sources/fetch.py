@@ -1,7 +1,7 @@
-"""Fetch the sources, each pinned by the sha256 of what is downloaded, and lay out just the files they name.
+"""Fetches the sources, each pinned by the sha256 of its download, and extracts only the files that they name.
 
-Downloads are kept by sha256 in $CRIA_CACHE (default: .cache/downloads of the checkout); what is there and verifies is
-never fetched again, so a second run needs no network.
+Downloads are cached by sha256 in $CRIA_CACHE (default: .cache/downloads of the checkout). A cached download that
+verifies is not fetched again, so a second run needs no network.
 """
 
 import json
@@ -17,12 +17,12 @@ from data_cleaning.sources import local, transport, variables
 from data_cleaning.sources.addresses import shown
 from data_cleaning.sources.errors import FULL_DISK, FetchError, wrong_sha256
 
-FACTS = ("name", "reader", "profile", "use", "snapshot", "limit")  # of a source, for the stages that read its files
+FACTS = ("name", "reader", "profile", "use", "snapshot", "limit")  # about a source, for the stages that read its files
 UNPACKED = Bounds(total_bytes=1 << 40, member_bytes=1 << 38, members=10_000_000)  # pinned in the table, hence trusted
 
 
 def check_variables(config: SourcesRecipe) -> None:
-    """Raises FetchError where the address of a source that is not in the cache names a variable that is not set."""
+    """Raises FetchError if the address of a source that is not in the cache names an unset variable."""
     missing = {
         source.name: names
         for source in config.sources
@@ -30,26 +30,25 @@ def check_variables(config: SourcesRecipe) -> None:
     }
     if missing:
         named = ", ".join(sorted({name for names in missing.values() for name in names}))
-        raise FetchError(
-            f"set {named} in the environment: the addresses of {', '.join(missing)} need what is secret in them"
-        )
+        raise FetchError(f"set {named} in the environment: the addresses of {', '.join(missing)} need these secrets")
 
 
 def run(config: SourcesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """`raw/<source name>/<files>` and `sources.json` in `out`: a list of FACTS, sha256, files, bytes and left_out.
+    """Writes `raw/<source name>/<files>` and `sources.json`: a list of FACTS, sha256, files, bytes and left_out.
 
-    Nothing in them comes from a field that bears no identity (Source), such as address and licence: the record has those.
+    Only fields of Source that are part of the identity affect these files; the record has the others (address,
+    license).
 
-    Raises FetchError in one line that says what to do (another sha256 than stated, a full disk), and Unreachable where the
-    network fails: run again, it continues where it stopped.
+    Raises FetchError (a different sha256, a full disk), whose one line says what to do, and Unreachable if the network
+    fails: the next run continues where this one stopped.
     """
     check_variables(config)
     marks = out / "_scratch" / "fetched"
     marks.mkdir(parents=True, exist_ok=True)
-    (out / "raw").mkdir(exist_ok=True)  # also where there are no sources: the next stage says what that means
+    (out / "raw").mkdir(exist_ok=True)  # even without sources: the gate of the next stage reports that
     entries = []
     for number, source in enumerate(config.sources, start=1):
-        mark = marks / f"{source.name}-{number}.json"  # a whole table may hold several deliveries of a name
+        mark = marks / f"{source.name}-{number}.json"  # a table may have several deliveries of a name
         if not mark.exists():
             folder = out / "raw" / source.name
             try:
@@ -91,13 +90,13 @@ def _fetch(source: Source, folder: Path, log) -> dict:
 
 
 def _lay_out(source: Source, path: Path, member: str, folder: Path) -> list[str]:
-    """Put what the URI names of a download or of local data into the source's folder; returns what is left out, and why."""
+    """Puts the files that the URI names into the source's folder; returns what is left out, and why."""
     if path.is_dir():
         return _copy_folder(path, member, folder)
-    temporary = folder.with_name(f"{folder.name}.part")  # no name that a source, or a member of an archive, can have
+    temporary = folder.with_name(f"{folder.name}.part")  # a name that no source and no member of an archive can have
     if not member:
         with open(path, "rb") as stream:
-            # Named as its address names it: in the cache it keeps the name under which it came first.
+            # The name comes from the address: the cached file keeps the name of its first download.
             archives.write_stream(stream, folder / (source.takes.partition("#")[0] or path.name), temporary)
         return []
     left_out: list[tuple[str, Bad]] = []
@@ -109,7 +108,7 @@ def _lay_out(source: Source, path: Path, member: str, folder: Path) -> list[str]
 
 
 def _copy_folder(path: Path, pattern: str, folder: Path) -> list[str]:
-    """Copy, of what the digest of a folder covers, the files that the pattern names, by the rules for members of an archive."""
+    """Copies the files that the pattern names, of those that the folder's digest covers; rules as for archive members."""
     given, left_out = local.folder_files(path)
     base = archives.fixed_folder(pattern)
     for name in given:
@@ -121,7 +120,7 @@ def _copy_folder(path: Path, pattern: str, folder: Path) -> list[str]:
 
 
 def _local(source: Source) -> transport.Download:
-    """A local file or folder in the place of a download. Raises FetchError where its digest is not the one stated."""
+    """Returns a local file or folder as a Download. Raises FetchError if its digest is not the stated one."""
     name, _, member = source.uri.partition("#")
     digest = local.local_digest(source)
     if source.sha256 not in ("", digest):

@@ -1,7 +1,9 @@
-"""Download from the Hugging Face hub: `python -m data_cleaning.sources.hub datasets|models ORG/NAME REVISION PATH FOLDER`.
+"""Downloads from the Hugging Face hub.
 
-In a process of its own, as the hub's library reads when it is imported whether it may ask the network, and a pipeline
-forbids that to its own process.
+Usage: python -m data_cleaning.sources.hub datasets|models ORG/NAME REVISION PATH FOLDER
+
+This runs in a process of its own: the hub's library decides on import whether it may use the network, and the
+pipeline's own process is offline.
 """
 
 import sys
@@ -12,16 +14,16 @@ from data_cleaning.reading import archives
 from data_cleaning.sources.faults import BUSY
 
 CONNECTIONS = 8
-UNREACHABLE, REFUSED = 3, 4  # exit codes; what the hub said is the last line of stderr
+UNREACHABLE, REFUSED = 3, 4  # exit codes; the last line of stderr is the hub's message
 
 
 def several(path: str) -> bool:
-    """Whether a path names a folder (trailing slash) or a glob, and not one file."""
+    """Returns whether a path names a folder (trailing slash) or a glob, and not one file."""
     return path.endswith("/") or any(sign in path for sign in "*?[")
 
 
 def download(kind: str, repository: str, revision: str, path: str, folder: Path) -> int:
-    """Files of a repository, under `folder` by their paths in it. Returns an exit code."""
+    """Downloads files of a repository to `folder`, by their paths in the repository. Returns an exit code."""
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -33,7 +35,7 @@ def download(kind: str, repository: str, revision: str, path: str, folder: Path)
     try:
         names = [path]
         if several(path):
-            # The patterns of the hub's library let * cross folders: what fits is chosen here, of one commit.
+            # In the hub library's patterns, * crosses folders. So the selection happens here, from a single commit.
             hub = huggingface_hub.HfApi()
             revision = hub.repo_info(**where, revision=revision).sha
             listed = hub.list_repo_files(**where, revision=revision)
@@ -47,9 +49,9 @@ def download(kind: str, repository: str, revision: str, path: str, folder: Path)
     except HfHubHTTPError as error:
         busy = error.response is not None and error.response.status_code in BUSY
         return _failed(UNREACHABLE if busy else REFUSED, str(error).splitlines()[0])
-    except HTTPError as error:  # of the hub's own HTTP library: no answer at all
+    except HTTPError as error:  # from the hub's HTTP library: no response at all
         return _failed(UNREACHABLE, type(error).__name__)
-    except OSError as error:  # without a number: the hub's library counted fewer bytes than were stated
+    except OSError as error:  # without errno: the hub's library received fewer bytes than stated
         if error.errno is not None:
             raise
         return _failed(UNREACHABLE, str(error).splitlines()[0])

@@ -14,14 +14,15 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def cache_folder() -> Path:
-    """$CRIA_CACHE, or .cache/downloads of the checkout."""
+    """Returns $CRIA_CACHE, or .cache/downloads of the checkout."""
     return path_from("CRIA_CACHE", CHECKOUT / ".cache" / "downloads")
 
 
 def pin(source: Source) -> Source:
-    """A local source with the digest of what is there now as its sha256, so that changed files make another recipe.
+    """Returns a local source with the digest of its current content as sha256, so that changed files change the recipe.
 
-    Only files whose size or time of modification has changed since the last time are read. Raises FetchError.
+    Reads only files whose size or modification time has changed since the last call. Raises FetchError if it is
+    missing.
     """
     if "://" in source.uri or source.sha256:
         return source
@@ -33,7 +34,7 @@ def pin(source: Source) -> Source:
 
 
 def local_digest(source: Source) -> str:
-    """sha256 of the file or folder that a local source names. Raises FetchError where there is none."""
+    """Returns the sha256 of the file or folder of a local source. Raises FetchError if it does not exist."""
     return digest(_there(source))
 
 
@@ -45,17 +46,17 @@ def _there(source: Source) -> Path:
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file, or of the listing of a folder."""
+    """Returns the sha256 of a file, or of the listing of a folder."""
     return _listing(sha256_of_all(path, folder_files(path)[0])) if path.is_dir() else sha256_of(path)
 
 
 def _listing(hashes: dict[str, str]) -> str:
-    """sha256 of the lines "path sha256" of the files that a folder gives (neither links nor hidden files), sorted."""
+    """Returns the sha256 of the sorted lines "path sha256" of a folder's files, without links and hidden files."""
     return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in hashes).encode()).hexdigest()
 
 
 def folder_files(folder: Path) -> tuple[list[str], list[str]]:
-    """Paths in a folder: of the files that it gives, and of the links and hidden files and folders, which it does not give."""
+    """Returns the paths of a folder's files, and the paths left out: links and hidden files and folders."""
     given, left_out = [], []
     for parent, folders, files in os.walk(folder):
         base = Path(parent).relative_to(folder)

@@ -1,4 +1,4 @@
-"""Files of package and model registries, brought by the registries' own clients, each in a process of its own."""
+"""Downloads from package and model registries by their own clients, each in a process of its own."""
 
 import errno
 import os
@@ -15,8 +15,8 @@ from data_cleaning.sources.errors import FetchError, wrong_sha256
 from data_cleaning.sources.faults import Fault
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-# How pip says that the network failed, or the registry for now, as opposed to not finding the package there. A wheel that
-# was cut off is "invalid" to it.
+# pip's messages for a failure of the network or a temporary one of the registry, as opposed to a missing package. pip
+# calls a truncated wheel "invalid".
 FAILED = re.compile(
     r"Failed to establish a new connection|name resolution|Name or service not known|Network is unreachable|"
     r"Cannot connect to proxy|Connection refused|Connection reset|ConnectTimeout|Read timed out|"
@@ -29,9 +29,9 @@ REFUSED = re.compile(r"Could not fetch URL \S+: (40[13] Client Error: [\w ]+?) f
 
 
 def from_pip(source: Source, requirement: str, folder: Path, log) -> Path:
-    """The archive of a package, in `folder`: a wheel where there is one. Raises Fault where another try may help.
+    """Downloads the archive of a package to `folder`, a wheel if there is one. Raises Fault if a retry may help.
 
-    A source archive is only taken by its hash, as pip runs code of it to read its name.
+    Accepts a source archive only with its hash stated, because pip runs its code to read its name.
     """
     into = folder / "pip"
     shutil.rmtree(into, ignore_errors=True)
@@ -61,7 +61,7 @@ def from_pip(source: Source, requirement: str, folder: Path, log) -> Path:
 
 
 def _pip_download(arguments: list[str], folder: Path) -> str | None:
-    """None where it went well, else all that pip said: why an index could not be read stands in its debugging output alone."""
+    """Returns None on success, else pip's output: only its debug output says why an index could not be read."""
     command = [sys.executable, "-m", "pip", "download", "-vv", "--progress-bar", "off", "--no-input", "--no-deps"]
     command += ["--no-cache-dir", "--retries", "1", "--disable-pip-version-check", "--dest", str(folder), *arguments]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -69,7 +69,7 @@ def _pip_download(arguments: list[str], folder: Path) -> str | None:
 
 
 def from_hub(source: Source, address: str, folder: Path, log) -> Path:
-    """One file of a Hugging Face repository, or a folder (trailing slash) or glob of them, at a stated revision."""
+    """Downloads one file, a folder (trailing slash) or a glob from a Hugging Face repository at a stated revision."""
     stated = re.fullmatch(r"(datasets|models)/([^/]+/[^/@]+)@([^/]+)/(.+)", address)
     if not stated:
         raise FetchError(f"{source.name}: write hf://datasets/ORG/NAME@REVISION/PATH (or hf://models/…)")

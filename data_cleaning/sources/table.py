@@ -1,4 +1,4 @@
-"""The table of sources, sources.toml: what its entries may say."""
+"""Reads and validates the table of sources, sources.toml."""
 
 import dataclasses
 import itertools
@@ -27,11 +27,11 @@ DEFAULTS = {
 
 
 def load_sources(path: Path) -> tuple[Source, ...]:
-    """The entries of a sources.toml, in its order, without those that are opt-in and not named in CRIA_OPT_IN.
+    """Returns the entries of a sources.toml, in its order, without opt-in entries that CRIA_OPT_IN does not name.
 
-    Local paths come back absolute. Raises SourceError, in one line that says what to write, on unknown or missing
-    fields, an unknown reader or use, a missing licence, or a name that is taken. A corpus source may come again under its name in
-    another snapshot: its documents then take the place of those with the same ids (see mixture.choose).
+    Local paths become absolute. Raises SourceError, whose one line says what to write, for unknown or missing fields,
+    an unknown reader or use, a missing license, or a name that is taken. A corpus source may repeat its name in another
+    snapshot: its documents then replace those with the same ids (see mixture.choose).
     """
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("source", [])

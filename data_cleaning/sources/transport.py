@@ -1,4 +1,4 @@
-"""Bring one pinned file from where it is published into the download cache."""
+"""Downloads one pinned file into the download cache."""
 
 import fcntl
 import hashlib
@@ -26,10 +26,11 @@ class Download:
 
 
 def obtain(source: Source, log) -> Download:
-    """The pinned file that source.uri names, from the cache or else from the network.
+    """Returns the pinned file that source.uri names, from the cache or else from the network.
 
-    Raises Unreachable where the network fails; what came stays, and the next call goes on from there. Raises FetchError for
-    what a person must mend: not found, another sha256 than stated, or none stated (the message holds that of what came).
+    Raises Unreachable if the network fails; the next call continues the partial download. Raises FetchError for what
+    the user must correct: not found, a different sha256 than stated, or none stated (the message contains the actual
+    one).
     """
     scheme, _, rest = source.uri.partition("://")
     if scheme == "pip":
@@ -45,19 +46,19 @@ def obtain(source: Source, log) -> Download:
     cached = cached_file(source.sha256) if source.sha256 else None
     if cached is None:
         with _incoming(f"{shown(revision)} {source.sha256}") as folder:
-            # Another process may have brought it while this one waited for the folder.
+            # Another process may have downloaded it while this one waited for the folder.
             cached = cached_file(source.sha256) if source.sha256 else None
             cached = cached or _fetched(source, scheme, revision, folder, log)
     return Download(cached, source.sha256, member)
 
 
 def is_held(sha256: str) -> bool:
-    """Whether the cache has a download of that sha256; whether it is whole is looked at when it is used."""
+    """Returns whether the cache has a download of that sha256; it is verified only on use."""
     return sha256 != "" and (cache_folder() / sha256).is_dir()
 
 
 def cached_file(sha256: str) -> Path | None:
-    """The cached download of that sha256 if it is there and still whole; a damaged one is removed."""
+    """Returns the cached download of that sha256 if it exists and verifies, else None; removes a damaged one."""
     folder = cache_folder() / sha256
     held = sorted(folder.iterdir()) if folder.is_dir() else []
     if len(held) != 1:
@@ -70,7 +71,7 @@ def cached_file(sha256: str) -> Path | None:
 
 @contextmanager
 def _incoming(download: str) -> Iterator[Path]:
-    """The folder in which a download grows, for one process at a time. A failing network, or a kill, leaves it as it is."""
+    """Yields the folder of a partial download, for one process at a time; it survives a network failure or a kill."""
     incoming = cache_folder() / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
     folder = incoming / hashlib.sha256(download.encode()).hexdigest()[:16]
@@ -86,12 +87,12 @@ def _incoming(download: str) -> Iterator[Path]:
 
 
 def _fetched(source: Source, scheme: str, address: str, folder: Path, log) -> Path:
-    """The download in its place in the cache, once its digest is the stated one."""
+    """Downloads, verifies the digest, and returns the path in the cache."""
     log.info(f"{source.name}: fetching {shown(source.uri)}")
     begun = any(folder.iterdir())
     file = _bring(source, scheme, address, folder, log)
     got = digest(file)
-    if begun and source.sha256 not in ("", got):  # what an earlier run left may be damaged: all of it again, once
+    if begun and source.sha256 not in ("", got):  # an earlier run's part may be damaged: start over once
         shutil.rmtree(folder)
         folder.mkdir()
         file = _bring(source, scheme, address, folder, log)
@@ -108,7 +109,7 @@ def _fetched(source: Source, scheme: str, address: str, folder: Path, log) -> Pa
 
 
 def _bring(source: Source, scheme: str, address: str, folder: Path, log) -> Path:
-    """The one place where an address becomes a request, with the secrets it names; messages show source.uri."""
+    """Downloads to `folder`. Only here do secrets enter an address; messages show source.uri."""
     clients = {"pip": registries.from_pip, "hf": registries.from_hub, "https": web.from_server, "http": web.from_server}
     client = clients.get(scheme, web.from_store)
 

@@ -1,4 +1,4 @@
-"""The secrets of addresses: values of ${NAME} in the environment, for a request alone and for nothing that is told or kept."""
+"""Secrets of addresses: environment variables ${NAME}. Only requests contain their values, no message or record does."""
 
 import os
 import re
@@ -13,21 +13,21 @@ ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
 
 def unset(uri: str) -> list[str]:
-    """Variables that an address names and the environment does not have."""
+    """Returns the variables that an address names and the environment lacks."""
     return [name for name in VARIABLE.findall(uri) if not os.environ.get(name)]
 
 
 def expanded(uri: str) -> str:
-    """The address with the values of its variables. Raises KeyError where one is not set.
+    """Returns the address with the values of its variables. Raises KeyError if one is not set.
 
-    A user or password may hold any sign and is percent-encoded; elsewhere values are parts of addresses, and stay as they are.
+    Percent-encodes user and password, which may contain any character; inserts other values unchanged.
     """
     named = USER.sub(lambda user: VARIABLE.sub(lambda variable: quote(os.environ[variable[1]], safe=""), user[0]), uri)
     return VARIABLE.sub(lambda variable: os.environ[variable[1]], named)
 
 
 def masked(text: str, uri: str) -> str:
-    """A message with the variables of `uri` in the place of their values, and without what may be secret in any address."""
+    """Returns a message with the values of variables in `uri` replaced by their names, and all addresses `shown`."""
     for name in VARIABLE.findall(uri):
         value = os.environ.get(name, "")
         for written in {value, quote(value), quote(value, safe="")} - {""}:
@@ -36,7 +36,7 @@ def masked(text: str, uri: str) -> str:
 
 
 class Masking:
-    """What is raised inside tells no secret of `uri`: neither itself nor its causes, which are shown with it."""
+    """Removes the secrets of `uri` from exceptions raised inside, and from their causes, which tracebacks show too."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri

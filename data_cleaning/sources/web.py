@@ -1,4 +1,4 @@
-"""Files from web servers and object stores, each try going on where the one before it broke off."""
+"""Downloads from web servers and object stores; each try continues where the previous one stopped."""
 
 import base64
 import email.utils
@@ -15,16 +15,16 @@ from data_cleaning.sources.addresses import shown
 from data_cleaning.sources.errors import FULL_DISK, FetchError
 from data_cleaning.sources.faults import BUSY, Fault
 
-MAX_DOWNLOAD_BYTES = 1 << 38  # a server that sends without end is stopped here
+MAX_DOWNLOAD_BYTES = 1 << 38  # limit for a server that never stops sending
 TIMEOUT_S = 60
-CHUNK_BYTES = 1 << 16  # what a broken connection costs at most
+CHUNK_BYTES = 1 << 16  # the most that a broken connection loses
 
 
 def from_server(source: Source, address: str, folder: Path, log) -> Path:
-    """The file at an http(s) address, in `folder`.
+    """Downloads the file at an http(s) address to `folder` and returns its path.
 
-    Beside it lies which version of it this is, as the server names it: only of the same is the rest asked for. Raises Fault
-    where another try may help, else FetchError.
+    A file beside it holds the server's name of its version: the rest is requested only of the same version. Raises
+    Fault if a retry may help, else FetchError.
     """
     target, note = folder / _file_name(source), folder / ".version"
     version = note.read_text() if note.exists() else ""
@@ -44,7 +44,7 @@ def from_server(source: Source, address: str, folder: Path, log) -> Path:
             got = _write(source, reply, target, begin, size, log)
     except urllib.error.HTTPError as error:
         if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{held}":
-            return target  # it was whole
+            return target  # it was complete
         if error.code == 416:
             note.unlink(missing_ok=True)
             raise Fault("it is shorter now than what is here of it") from error
@@ -54,7 +54,7 @@ def from_server(source: Source, address: str, folder: Path, log) -> Path:
             f"{source.name}: {shown(source.uri)} answers {error.code} {error.reason}; check the address"
         ) from error
     except http.client.InvalidURL:
-        # Not chained: the error repeats the part of the address that it cannot read, which may be a password.
+        # Not chained: the error repeats the invalid part of the address, which may be a password.
         raise FetchError(f"{source.name}: {shown(source.uri)} cannot be asked for; write blanks in it as %20") from None
     except (TimeoutError, urllib.error.URLError, ConnectionError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
@@ -70,9 +70,9 @@ def from_server(source: Source, address: str, folder: Path, log) -> Path:
 
 
 def from_store(source: Source, address: str, folder: Path, log) -> Path:
-    """The file at an address of any other scheme, through fsspec, in `folder`. Raises as `from_server` does."""
+    """Downloads the file at an address of another scheme through fsspec. Returns and raises as `from_server` does."""
     target = folder / _file_name(source)
-    # Stores name no version for what is half here: what the digest will not check begins anew.
+    # Stores name no version, so a partial download continues only if a digest will verify it.
     held = target.stat().st_size if target.exists() and source.sha256 else 0
     try:
         import fsspec
@@ -80,8 +80,8 @@ def from_store(source: Source, address: str, folder: Path, log) -> Path:
         with fsspec.open(address, "rb") as stream:
             stream.seek(held)
             _write(source, stream, target, held, None, log)
-    # Not chained, and not repeated: these errors hold the address in many forms, and what may be secret in it.
-    except (ImportError, ValueError) as error:  # an unknown scheme, or one whose package is not installed
+    # Not chained and not repeated: these errors contain the address, and its secrets, in many forms.
+    except (ImportError, ValueError) as error:  # unknown scheme, or its package is not installed
         told = str(error).splitlines()[0].replace(address, shown(source.uri))
         raise FetchError(f"{source.name}: {shown(source.uri)} cannot be opened: {told}") from None
     except OSError as error:
@@ -95,13 +95,13 @@ def from_store(source: Source, address: str, folder: Path, log) -> Path:
 
 
 def _version(headers) -> str:
-    """Which version of a file an answer holds, byte by byte; "" where the server does not say."""
+    """Returns the version of a response's file: its strong ETag, else Last-Modified, else ""."""
     tag = headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
 
 
 def _asked_wait_s(headers) -> float:
-    """Seconds that Retry-After asks for, as a number or as a date; 0 where it asks for none."""
+    """Returns the seconds that Retry-After states, as a number or a date; 0 without it."""
     asked = headers.get("Retry-After", "")
     if asked.strip().isdigit():
         return float(asked)
@@ -112,7 +112,7 @@ def _asked_wait_s(headers) -> float:
 
 
 def _request(address: str, headers: dict[str, str]) -> urllib.request.Request:
-    """The request for an address; its user and password go to this server alone, wherever it sends on to."""
+    """Returns the request for an address; redirects do not pass on its user and password."""
     parts = urlsplit(address)
     user, mark, host = parts.netloc.rpartition("@")
     request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)), headers=headers)
@@ -123,7 +123,7 @@ def _request(address: str, headers: dict[str, str]) -> urllib.request.Request:
 
 
 def _file_name(source: Source) -> str:
-    """The last part of its address's path as it reads decoded: an encoded slash divides too, and leads out of no folder."""
+    """Returns the last part of the decoded path: an encoded slash separates too, so no name leaves its folder."""
     name = PurePosixPath(unquote(urlsplit(source.uri.partition("#")[0]).path)).name
     if name in ("", ".", "..") or "\0" in name:
         raise FetchError(f"{source.name}: {shown(source.uri)} names no file: its path must end in the name of one")
@@ -131,7 +131,7 @@ def _file_name(source: Source) -> str:
 
 
 def _write(source: Source, stream, target: Path, begin: int, size: int | None, log) -> int:
-    """Write the stream to the file from byte `begin` on; returns where it ends. `size` is only what is told of progress."""
+    """Writes the stream to the file from byte `begin` on; returns the end. `size` is for progress reports only."""
     place = begin
     with open(target, "ab" if begin else "wb") as file:
         while chunk := stream.read(CHUNK_BYTES):

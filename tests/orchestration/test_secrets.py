@@ -129,6 +129,4 @@ def test_make_run_says_before_any_work_which_variable_is_missing(tmp_path, addre
     done = subprocess.run([sys.executable, "-m", "orchestration.run", "tiny"], cwd=ROOT, env=chosen, capture_output=True,
                           text=True)  # fmt: skip
     assert done.returncode == 1 and not (tmp_path / "store").exists()
-    assert done.stderr == (
-        "set T_PASSWORD, T_SIGNATURE in the environment: the addresses of own need what is secret in them\n"
-    )
+    assert done.stderr == "set T_PASSWORD, T_SIGNATURE in the environment: the addresses of own need these secrets\n"
