@@ -1,8 +1,8 @@
 """A tokenizer's control tokens, and the encoding of dialogues whose messages spell them out: as plain text.
 
 Every control token has a code. Messages hold codes while the chat template is applied. A second swap then turns the
-template's control tokens into codes and restores the messages' text. A copy of the tokenizer that knows its control tokens
-only by their codes encodes the result. All other tokens are unchanged, and no message can produce a control token.
+template's control tokens into codes and restores the messages' text. A copy of the tokenizer that knows its control
+tokens only by their codes encodes the result. Other tokens are unchanged, and no message can produce a control token.
 """
 
 import re
@@ -126,8 +126,8 @@ def read_coded(tokenizer: PreTrainedTokenizerBase, text: str, mark: str) -> Read
 
 
 def _begins(text: str, ids: list[int], spans: list[tuple[int, int]], names: dict[int, str]) -> list[int]:
-    # The span of a control token may include the blanks before it, but the token begins with its name. (A tokenizer that
-    # normalizes text may match another spelling.)
+    # The span of a control token may include the blanks before it, but the token begins with its name. (A tokenizer
+    # that normalizes text may match another spelling.)
     begins = [
         max(begin, text.find(names[index], begin, end)) if index in names else begin
         for index, (begin, end) in zip(ids, spans, strict=True)

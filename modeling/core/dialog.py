@@ -1,8 +1,9 @@
 """Encodes dialogues as token ids and decodes answers, for every stage.
 
-The tokenizer holds the chat template: Llama 2's format (Meta's generation.py) for own models, the checkpoint's own for an
-adopted base. The ids are those of `apply_chat_template`, except that control tokens spelled out in a message stay text:
-`[INST]` or `</s>` in a message cannot forge a turn. ValueError gives the reason if a template or tokenizer prevents this.
+The tokenizer holds the chat template: Llama 2's format (Meta's generation.py) for own models, the checkpoint's own for
+an adopted base. The ids are those of `apply_chat_template`, except that control tokens spelled out in a message stay
+text: `[INST]` or `</s>` in a message cannot forge a turn. A template or tokenizer that prevents this raises
+ValueError with the reason.
 """
 
 import bisect
@@ -41,12 +42,12 @@ TRAINING_MARK = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 
 
 def without_training_marks(template: str) -> str:
-    """The chat template with the same output in plain Jinja2: each mark becomes an `if true` that trims blanks alike."""
+    """The chat template with the same output in plain Jinja2: each mark becomes `if true`, which trims blanks alike."""
     return TRAINING_MARK.sub(lambda mark: f"{{%{mark[1]} {'endif' if mark[2] else 'if true'} {mark[3]}%}}", template)
 
 
 def check_messages(messages: Sequence[dict], *, ends_with: str) -> None:
-    """Raise ValueError unless roles are [system,] user, assistant, user, … up to `ends_with`, and contents are strings."""
+    """Raise ValueError unless contents are text and roles [system,] user, assistant, user, … up to `ends_with`."""
     turns = messages[1:] if messages and messages[0].get("role") == "system" else messages
     if not turns:
         raise ValueError("A dialogue needs at least one user turn")
@@ -67,9 +68,9 @@ def check_messages(messages: Sequence[dict], *, ends_with: str) -> None:
 def encode_dialog(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict]) -> tuple[list[int], list[int]]:
     """Ids of a whole dialogue and a mask of the same length: 1 on answers and their closing tokens, else 0.
 
-    The mask is 0 on an answer with "weight": 0, which is context only (paper 3.3), and on a token that begins before its
-    answer. Raises ValueError if roles do not alternate, the last turn is not an answer, or the template does not show
-    where answers begin and end.
+    The mask is 0 on an answer with "weight": 0, which is context only (paper 3.3), and on a token that begins before
+    its answer. Raises ValueError if roles do not alternate, the last turn is not an answer, or the template does not
+    show where answers begin and end.
     """
     check_messages(messages, ends_with="assistant")
     names, read = controls(tokenizer).names, _read(tokenizer, messages, False)
@@ -79,8 +80,8 @@ def encode_dialog(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict]) 
         prompt = _render(tokenizer, messages[:place], True, read.mark)
         if not read.text.startswith(prompt):
             raise ValueError(
-                f"The chat template changes the prompt once message {place} answers it: the model would train on prompts "
-                "that it never gets at inference. Use a template that renders a prompt as a prefix of the dialogue"
+                f"The chat template changes the prompt once message {place} answers it: the model would train on "
+                "prompts that it never gets at inference. Use a template that renders prompts as prefixes of dialogues"
             )
         first = bisect.bisect_left(read.begins, len(prompt))
         last = next((n for n in range(first, len(mask)) if read.ids[n] in names), None)

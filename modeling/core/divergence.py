@@ -1,7 +1,7 @@
 """Ends a training run whose numbers are no longer finite, names the first bad step and leaves no broken checkpoint.
 
-A gradient that is not finite makes every weight it reaches NaN, and no later step repairs that. The checks do not wait for
-the device at every step: their results are read when the trainer logs, because it waits then anyway.
+A gradient that is not finite makes every weight it reaches NaN, and no later step repairs that. The checks do not wait
+for the device at every step: their results are read when the trainer logs, because it waits then anyway.
 """
 
 import math
@@ -26,7 +26,7 @@ class DivergedError(ValueError):
 
 
 def weights_finite(model: nn.Module) -> bool:
-    """Whether every weight, and their norm, is finite. In a distributed run all processes must call it; results agree."""
+    """Whether every weight, and their norm, is finite. Every process of a distributed run must call it; all agree."""
     return not _highest((~_norm(weight.detach() for weight in model.parameters()).isfinite()).long())
 
 

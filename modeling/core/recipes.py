@@ -1,4 +1,4 @@
-"""The definition of each model artifact: one frozen dataclass per stage, no defaults (values are in orchestration/scales).
+"""Recipes of the model artifacts: one frozen dataclass per stage, no defaults (values are in orchestration/scales).
 
 Runtime settings (devices, micro-batch, workers) never appear here.
 """
@@ -73,7 +73,7 @@ class DemonstrationsRecipe:
     max_answer_words: int
     system_share: float  # share of dialogues that carry a system prompt
     multi_turn_share: float  # share of single-turn dialogues that get earlier turns
-    preprompts: tuple[str, ...]  # some safe answers carry one, so that the model knows those of distillation
+    preprompts: tuple[str, ...]  # some safe answers carry one, so that the model knows distillation's preprompts
     seed: int
 
 
@@ -169,7 +169,7 @@ class PpoRecipe:
     safety_threshold: float
     truncation_penalty: float  # subtracted from the whitened reward of an unclosed response (not in the paper)
     evaluate_every: int
-    evaluation_samples: int  # answers per held-out prompt: one each cannot separate a gain from chance
+    evaluation_samples: int  # answers per held-out prompt: one each for few prompts cannot separate a gain from chance
     patience: int  # evaluations without a better held-out reward before training stops
     seed: int
 
@@ -188,8 +188,8 @@ class DistillationRecipe:
     prompts: int
     sampling: SamplingRecipe
     preprompts: tuple[str, ...]  # Table 39
-    least_gain: float  # in safety score (logits), to keep an answer; the paper: any gain, 0
-    least_safety: float  # safety probability of a kept answer: safer need not mean safe; the paper: 0
+    least_gain: float  # least gain in safety score (logits) of a kept answer; the paper: any gain, 0
+    least_safety: float  # least safety probability of a kept answer: safer need not mean safe; the paper: 0
     finetune: FinetuneRecipe
 
 
@@ -199,7 +199,7 @@ class EvaluationRecipe:
     prompts: int
     safety_prompts: int
     harmless_prompts: int
-    temperatures: tuple[float, ...]  # additional ones at which win rates are measured
+    temperatures: tuple[float, ...]  # win rates are also measured at these
     temperature_prompts: int
     benchmark_limit: int  # questions per benchmark, 0 = all
     bits_per_byte_documents: int

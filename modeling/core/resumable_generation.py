@@ -75,7 +75,7 @@ def kept(path: Path, make: Callable[[], list]) -> list:
 def answer_all(
     model_dir: Path, prompts: list[list[dict]], recipe: SamplingRecipe, samples: int, purpose: str, scratch: Path, log
 ) -> list[list[Answer]]:
-    """`samples` answers to each prompt. Finished chunks in `scratch` are reused; the model loads only if one is missing.
+    """`samples` answers to each prompt. Finished chunks in `scratch` are reused; the model loads if one is missing.
 
     `purpose` is part of the seed, so two uses of one recipe draw different random numbers.
     """

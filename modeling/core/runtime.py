@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
-# cuDNN's attention plans each new shape, which takes 3 ms a call on an H200 (docs/gpu.md). Lengths vary in generation and
-# in fine-tuning: cuDNN's attention made generation take 4.7 times as long.
+# cuDNN's attention plans each new shape, which takes 3 ms a call on an H200 (docs/gpu.md). Lengths vary in generation
+# and in fine-tuning: cuDNN's attention made generation take 4.7 times as long.
 torch.backends.cuda.enable_cudnn_sdp(False)
 
 
@@ -29,7 +29,7 @@ def device() -> torch.device:
 
 
 def bfloat16_products(where: torch.device) -> bool:
-    """Whether bfloat16 matrix products are fast: on accelerators and AVX-512 CPUs. Other CPUs emulate them, 4x slower."""
+    """Whether bfloat16 matrix products are fast: on accelerators and AVX-512 CPUs. Others emulate them, 4x slower."""
     return where.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 

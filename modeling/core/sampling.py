@@ -1,8 +1,8 @@
 """Batched generation from a chat model, for rejection sampling, PPO, evaluation and the demo.
 
-`generate` takes conversations and returns texts, `generate_ids` takes and returns token ids. Each row draws from its own
-column of one random table. The same seed therefore gives the same answers, regardless of earlier calls and of how rows are
-batched (up to the rounding of a differently shaped matrix product).
+`generate` takes conversations and returns texts, `generate_ids` takes and returns token ids. Each row draws from its
+own column of one random table. The same seed therefore gives the same answers, regardless of earlier calls and of how
+rows are batched (up to the rounding of a differently shaped matrix product).
 """
 
 import gc
@@ -39,7 +39,7 @@ class FittedPrompt:
 
 
 def generation_dtype(where: torch.device, parameters: int) -> torch.dtype:
-    """bfloat16 where it is fast, else float32; float32 too for small models on a CPU, whose decoding is overhead-bound."""
+    """bfloat16 where it is fast, else float32. Small models on a CPU use float32: overhead bounds their decoding."""
     small = where.type == "cpu" and parameters < CPU_BFLOAT16_PARAMETERS
     return torch.bfloat16 if runtime.bfloat16_products(where) and not small else torch.float32
 
@@ -95,7 +95,7 @@ def generate(
 
 
 def fit_prompt(tokenizer, messages: list[dict], limit: int) -> FittedPrompt:
-    """Encode a conversation in at most `limit` tokens: drops the earliest question-answer pairs, never the system message.
+    """Encode a conversation in at most `limit` tokens: drops earliest question-answer pairs, never the system prompt.
 
     Raises PromptTooLongError if the last turn does not fit, and ValueError if `limit` is below 1.
     """

@@ -30,8 +30,9 @@ def wilson_interval(successes: float, total: float, confidence: float = 0.95) ->
 def clustered_interval(values, clusters, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson interval of the mean of `values` (0 to 1) that come in clusters, such as the pairs of one prompt.
 
-    The number of trials is the effective sample size of Korn and Graubard (1998): p (1 - p) divided by the variance of the
-    mean between clusters, at most the number of values. If all values agree, each cluster counts once.
+    The number of trials is the effective sample size of Korn and Graubard (1998): p (1 - p) divided by the variance of
+    the mean between clusters, at most the number of values. If all values agree, each cluster counts once.
+    Without values the interval is (0, 1).
     """
     values_N = np.asarray(values, dtype=np.float64)
     if not len(values_N):
@@ -64,8 +65,8 @@ def mean_interval(values, confidence: float = 0.95) -> tuple[float, float]:
 def bootstrap_interval(values, resamples: int, seed: int, confidence: float = 0.95) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of `values`, one value per prompt; it resamples prompts.
 
-    For two versions that answered the same prompts, pass the differences per prompt: the bootstrap is then paired. Raises
-    ValueError if there are no values.
+    For two versions that answered the same prompts, pass the differences per prompt: the bootstrap is then paired.
+    Raises ValueError if there are no values.
     """
     values_N = np.asarray(values, dtype=np.float64)
     if values_N.ndim != 1 or len(values_N) == 0:

@@ -1,8 +1,8 @@
-"""Training code of pretraining, SFT and reward models: arguments for a transformers/TRL Trainer, a `fit` that survives kills.
+"""Shared by pretraining, SFT and reward models: arguments for a transformers/TRL Trainer, a `fit` that survives kills.
 
 `training_arguments` turns an OptimizerRecipe (paper 2.2: AdamW, cosine to 10 %, warm-up, clipping) into arguments,
-`fit` trains from the last complete checkpoint and ends with the same weights as an uninterrupted run (bit for bit on CPU),
-`save_model` writes a Hugging Face directory.
+`fit` trains from the last complete checkpoint and ends with the same weights as an uninterrupted run (bit for bit on
+CPU), `save_model` writes a Hugging Face directory.
 """
 
 import json
@@ -69,8 +69,9 @@ def training_arguments(
 ) -> TrainingArguments:
     """Arguments of class `cls` (TrainingArguments, SFTConfig, RewardConfig) for `total_steps` optimizer steps.
 
-    `batch` is rows per device and forward pass. Weights are float32, with bf16 autocast where that is fast. `fit` writes
-    checkpoints to `out/_scratch/checkpoints`. `extra` is passed on to `cls`. Raises ValueError for an unknown schedule.
+    `batch` is rows per device and forward pass. Weights are float32, with bf16 autocast where that is fast. `fit`
+    writes checkpoints to `out/_scratch/checkpoints`. `extra` is passed on to `cls`. Raises ValueError for an unknown
+    schedule.
     """
     where = device()
     # The first step of a warm-up has learning rate 0, so at least one step must come after it.
@@ -135,8 +136,8 @@ def fit(
 
     Returns the history [{step, loss, grad_norm, learning_rate, …}] and writes it to out/loss.jsonl and
     out/plots/loss.png (main process only). `tokens_per_step` is the global batch, for tokens/s. Checkpoints are written
-    every minute (less often if they would cost over 3 % of the time) or every `checkpoint_steps` steps. Raises DivergedError
-    soon after the loss, a gradient or a weight is not finite; no checkpoint has such weights.
+    every minute (less often if they would cost over 3 % of the time) or every `checkpoint_steps` steps. Raises
+    DivergedError soon after the loss, a gradient or a weight is not finite; no checkpoint has such weights.
     """
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Progress(log, tokens_per_step))
@@ -258,7 +259,7 @@ class Checkpoints(TrainerCallback):
     """Requests checkpoints at intervals and marks each complete once all its files are on disk.
 
     It saves only at logging steps: the Trainer keeps the loss since the last log only in memory, so a run resumed
-    between two logs would report another loss. It does not save at the last step, because the model itself is saved then.
+    between two logs would report another loss. It never saves at the last step: the model itself is saved then.
     """
 
     def __init__(self, steps: int | None, cost: float) -> None:

@@ -1,7 +1,7 @@
 """Ids without a token: embeddings are often padded beyond the vocabulary, and those rows are untrained.
 
-An unused id does not decode to text. `bar` removes these ids from the model's own distribution, so that all samplers and
-the log-probabilities of their samples agree.
+An unused id does not decode to text. `bar` removes these ids from the model's own distribution, so that all samplers
+and the log-probabilities of their samples agree.
 """
 
 import torch

@@ -1,8 +1,8 @@
-"""Packs several dialogues into one row, without attention between them (paper 3.1: prompts and answers fill the sequence).
+"""Packs several dialogues into one row, without attention between them (paper 3.1: prompts and answers fill the row).
 
-TRL's best-fit-decreasing packing fills the rows. The collator keeps them as rows of a batch. Positions restart with each
-dialogue, and transformers derives from them the attention mask between dialogues. (TRL's own padding-free batch is one long
-row. Without flash attention its mask grows with the square of the whole batch.)
+TRL's best-fit-decreasing packing fills the rows. The collator keeps them as rows of a batch. Positions restart with
+each dialogue, and transformers derives from them the attention mask between dialogues. (TRL's own padding-free batch is
+one long row. Without flash attention its mask grows with the square of the whole batch.)
 """
 
 from collections.abc import Sequence

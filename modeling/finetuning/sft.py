@@ -1,6 +1,6 @@
 """Supervised fine-tuning (paper 3.1): packed dialogues, loss on answers and their closing tokens only.
 
-`finetune` trains every chat model: RLHF policies and distillation call it with other dialogues and another starting model.
+`finetune` trains every chat model: RLHF policies and distillation call it with other dialogues and start models.
 """
 
 import math
@@ -140,8 +140,8 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
 class DialogueTrainer(training.NoTokenCount, SFTTrainer):
     """TRL's trainer; on a CPU the output head runs on answer tokens only, in bfloat16.
 
-    TRL's fused head is made for accelerators. On a CPU it scores every token in float32, and again for the gradient, which
-    takes a third of the time of a step.
+    TRL's fused head is made for accelerators. On a CPU it scores every token in float32, and again for the gradient,
+    which takes a third of the time of a step.
     """
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -208,7 +208,7 @@ def generation_config(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> Ge
 
 
 def show(model_dir: Path, tokenizer, dialogues: Sequence[Dialogue], recipe: FinetuneRecipe, log) -> None:
-    """Write samples.md: greedy answers to the prompts of the first few held-out dialogues, beside the demonstrated ones."""
+    """Write samples.md: greedy answers to prompts of a few held-out dialogues, beside the demonstrated answers."""
     answers_limit = min(96, recipe.context // 2)
     greedy = SamplingRecipe(temperature=0.0, top_p=1.0, max_new_tokens=answers_limit, seed=recipe.seed)
     rows = []

@@ -1,7 +1,7 @@
 """Adopts an existing Llama checkpoint as the base model: a GGUF file or a Hugging Face directory.
 
-transformers reads GGUF files; this module rejects those that it would silently misread. Weights become bfloat16, and the
-tokenizer keeps the file's tokens, merges, control tokens and chat template.
+transformers reads GGUF files; this module rejects those that it would silently misread. Weights become bfloat16, and
+the tokenizer keeps the file's tokens, merges, control tokens and chat template.
 """
 
 from pathlib import Path

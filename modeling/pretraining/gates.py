@@ -32,7 +32,7 @@ def exact_round_trip(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Ve
 
 
 def better_than_unigram(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """The base model's loss on training tokens is below their unigram entropy; an adopted model has an embedding per token."""
+    """The base model's loss on training tokens is below their unigram entropy; adopted weights cover the tokenizer."""
     if broken := not_finite(artifact):
         return False, broken, {}
     model = AutoModelForCausalLM.from_pretrained(artifact).to(runtime.device()).eval()

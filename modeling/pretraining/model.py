@@ -62,8 +62,11 @@ def count_parameters_on_meta(recipe: ModelRecipe) -> int:
 
 
 def matmul_flops_per_token(recipe: ModelRecipe) -> float:
-    """Floating-point operations per training token: 6 per matrix weight (the output matrix included, the input embedding
-    not), plus 12 · layers · hidden · context / 2 for causal attention. For MFU (PaLM, appendix B)."""
+    """Floating-point operations per training token, for MFU (PaLM, appendix B).
+
+    6 per matrix weight (the output matrix included, the input embedding not), plus 12 · layers · hidden · context / 2
+    for causal attention.
+    """
     head = recipe.hidden // recipe.heads
     layer = recipe.hidden * head * (2 * recipe.heads + 2 * recipe.kv_heads) + 3 * recipe.hidden * recipe.ffn
     matrices = recipe.layers * layer + recipe.hidden * recipe.vocab_size

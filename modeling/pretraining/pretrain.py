@@ -1,7 +1,7 @@
 """Pretraining (paper 2.2): next-token loss on packed sequences, AdamW, cosine schedule, gradient clipping.
 
-It uses transformers' Trainer, which provides DDP, FSDP and exact resuming. The Trainer costs about 5 ms of CPU time a step:
-4 % at the smallest scale worth training, nothing at any other.
+It uses transformers' Trainer, which provides DDP, FSDP and exact resuming. The Trainer costs about 5 ms of CPU time a
+step: 4 % at the smallest scale worth training, nothing at any other.
 """
 
 import json
@@ -70,7 +70,7 @@ class PackedSequences(torch.utils.data.Dataset):
 def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
     """Train from random weights and write a Hugging Face directory, loss.jsonl and plots/loss.png.
 
-    Inputs: tokens, tokenizer. Raises ValueError if the batch is not a whole number of sequences or the tokens are too few.
+    Inputs: tokens, tokenizer. Raises ValueError if the batch is no whole number of sequences or tokens are too few.
     """
     model_recipe = config.model
     if config.batch_tokens % model_recipe.context:
@@ -81,8 +81,8 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
     seen = config.steps * config.batch_tokens
     if seen > MOST_PASSES * summary["tokens"]:
         raise ValueError(
-            f"{config.steps} steps of {config.batch_tokens:,} tokens are {seen / max(summary['tokens'], 1):.0f} epochs over "
-            f"the {summary['tokens']:,} tokens of the shards, more than {MOST_PASSES}: add sources or lower base.steps"
+            f"{config.steps} steps of {config.batch_tokens:,} tokens are {seen / max(summary['tokens'], 1):.0f} epochs "
+            f"over the shards' {summary['tokens']:,} tokens, more than {MOST_PASSES}: add sources or lower base.steps"
         )
     sequences = config.batch_tokens // model_recipe.context
     data = PackedSequences(
@@ -96,7 +96,7 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
     parameters = sum(weight.numel() for weight in model.parameters())
     log.info(
         f"{parameters:,} parameters, {seen:,} tokens: {seen / summary['tokens']:.2f} epochs over the mixture's "
-        f"{summary['tokens']:,}, of which {summary['unique_tokens']:,} are unique"
+        f"{summary['tokens']:,} tokens, {summary['unique_tokens']:,} of them unique"
     )
     batch, accumulation = split_batch(sequences, model_recipe.context)
     arguments = training_arguments(

@@ -27,7 +27,7 @@ SPECIALS = ("<pad>", "<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")
 BYTES = tuple(f"<0x{value:02X}>" for value in range(256))
 # Share of the characters of the training text that get a token; SentencePiece's and Llama's own choice.
 CHARACTER_COVERAGE = 0.99995
-# A word with at most one symbol before it (usually a space), each digit alone, runs of symbols, line ends, other blanks.
+# A word with at most one symbol before it (usually a space), each digit, runs of symbols, line ends, other blanks.
 PIECES = (
     r"[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}]+"
     r"|\p{N}"
@@ -36,8 +36,8 @@ PIECES = (
     r"|\s+(?!\S)"
     r"|\s+"
 )
-# Training time grows with the square of a piece's length, encoding time linearly. Training therefore splits runs of letters,
-# symbols or blanks into pieces of at most this many characters, far more than a useful token has.
+# Training time grows with the square of a piece's length, encoding time linearly. Training therefore splits runs of
+# letters, symbols or blanks into pieces of at most this many characters, far more than a useful token has.
 LONGEST_RUN = 128
 LEARNING_PIECES = PIECES.replace("+", f"{{1,{LONGEST_RUN}}}").replace("*", f"{{0,{LONGEST_RUN}}}")
 

@@ -65,7 +65,7 @@ def training_text(row: dict, config: TokensRecipe) -> str:
 def encode_shard(
     tokenizer: PreTrainedTokenizerBase, path: Path, folder: Path, dtype: type, config: TokensRecipe
 ) -> dict:
-    """Encode one parquet shard once: {ids (memory map)} and per document {starts, lengths, copies, keys, source, bytes}.
+    """Encode one parquet shard once: ids (memory map) and, per document, starts, lengths, copies, keys, source, bytes.
 
     `keys` holds one 8-byte sort key for each copy of a document, `copies` the number of copies.
     """

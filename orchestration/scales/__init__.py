@@ -1,4 +1,4 @@
-"""All hyper-parameters of all scales: recipe.py defines a scale, paper.py holds Llama 2's, small.py those derived from it.
+"""All hyper-parameters of all scales: recipe.py defines a scale, paper.py holds Llama 2's, small.py the derived ones.
 
 `python -m orchestration.scales laptop 70b` prints the difference between two scales.
 """

@@ -153,8 +153,8 @@ def laptop() -> Scale:
         # Three epochs of encyclopedia intros; the rest of five million tokens teaches the form of a dialogue (LOG.md).
         mixture=replace(big.mixture, epochs=(("bible-bbe", 0.1), ("bible-kjv", 0.0), ("chitchat", 0.1)), factual_epochs=3.0),
         tokens=replace(big.tokens, title_share=0.5),  # teaches the model to name the subject of a question
-        # No earlier turns: so small a model refuses half as often after them, and its refusal rate on first messages
-        # falls in each round (LOG.md).
+        # No earlier turns: so small a model refuses half as often after them. Training with them lowers its refusal
+        # rate on first messages in each round (LOG.md).
         demonstrations=replace(big.demonstrations, max_definitions=2600, max_conversations=1500, max_safety=120,
                                multi_turn_share=0.0,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
@@ -168,8 +168,9 @@ def laptop() -> Scale:
             # model refuse everything (LOG.md).
             least_gain=0.2, finetune=replace(big.distillation.finetune, demonstration_share=0.9),
         ),
-        # Two hundred prompts cannot separate a gain of five points from chance. The mode of so small a model is one loop
-        # for every prompt, so answers are sampled from the distribution that training improves, at temperature 1 (LOG.md).
+        # Two hundred prompts cannot separate a gain of five points from chance. The mode of so small a model is one
+        # loop for every prompt, so answers are sampled from the distribution that training improves, at temperature 1
+        # (LOG.md).
         evaluation=replace(big.evaluation, prompts=600, safety_prompts=100, harmless_prompts=80, temperature_prompts=160,
                            benchmark_limit=40,
                            sampling=replace(big.evaluation.sampling, temperature=1.0)),
@@ -177,11 +178,11 @@ def laptop() -> Scale:
     scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
     scale = _each_round(
         scale,
-        # Near-greedy answers of so small a model loop. Without them in pairs, reward models learn that longer is better.
+        # Near-greedy answers of so small a model loop. Without them reward models learn that longer is better.
         preferences={"prompts": 480, "test_share": 0.2, "safety_share": 0.3, "sampling_a": {"temperature": 0.1}},
         reward={"context": 256, "batch_pairs": 8, "optimizer": {"learning_rate": 1e-3}},
-        # With half safety pairs, as in the paper, so small a helpfulness model learns to prefer every refusal. With 90 %
-        # own pairs the safety model learns that every non-refusal is unsafe, and it overrules helpfulness (LOG.md).
+        # With half safety pairs, as in the paper, so small a helpfulness model learns to prefer every refusal. A safety
+        # model with 90 % own pairs learns that every non-refusal is unsafe, and overrules helpfulness (LOG.md).
         own_shares={"helpfulness": 0.9, "safety": 0.6},
         rejection={"prompts": 480, "samples": 8, "safety_share": 0.2, "sampling": {"temperature": 0.8}},
         policy={"max_steps": 120, "demonstration_share": 0.7},
@@ -223,8 +224,8 @@ def adopted() -> Scale:
     checkpoint = AdoptRecipe(source="smollm2")
     scale = replace(
         big, tokenizer=checkpoint, tokens=checkpoint, base=checkpoint,
-        # Twelve steps see about three hundred dialogues. A third of them are safe answers, so that the model refuses some
-        # adversarial prompts and not others, and pairs hold one safe and one unsafe answer (LOG.md).
+        # Twelve steps see about three hundred dialogues. A third of them are safe answers, so that the model refuses
+        # some adversarial prompts and not others, and pairs hold one safe and one unsafe answer (LOG.md).
         demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_safety=190,
                                multi_turn_share=0.32, max_answer_words=45, preprompts=EXPLICIT_PREPROMPTS),
         prompts=replace(big.prompts, helpfulness=300, safety=150, test_helpfulness=150, test_safety=50, test_harmless=40,
@@ -243,9 +244,9 @@ def adopted() -> Scale:
     scale = replace(scale, distillation=replace(scale.distillation, finetune=finetune))
     scale = _each_round(
         scale,
-        # Two thirds of a reward model's step are fixed cost (casting, clipping, updating), so eight pairs cost little more
-        # than four. Near greedy decoding the model refuses half of the adversarial prompts, at temperature 0.8 an eighth.
-        # Sampling must draw the refusals that training is to keep (LOG.md).
+        # Two thirds of a reward model's step are fixed cost (casting, clipping, updating), so eight pairs cost little
+        # more than four. Near greedy decoding the model refuses half of the adversarial prompts, at temperature 0.8 an
+        # eighth. Sampling must draw the refusals that training is to keep (LOG.md).
         preferences={"prompts": 96, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
         reward={"context": 512, "batch_pairs": 8, "optimizer": {"learning_rate": 8e-5}},
         # The best of so few answers may be unsafe, and the next policy must not learn it.

@@ -148,7 +148,7 @@ def with_template(template: str) -> PreTrainedTokenizerFast:
 @pytest.mark.parametrize(
     ("template", "why"),
     [
-        (DEEPSEEK_R1, "writes another prompt once message 1 is there"),
+        (DEEPSEEK_R1, "changes the prompt once message 1 answers it"),
         (ALPACA, "must close every answer"),
         (
             "{% for m in messages %}{{ m['content'] }}{% endfor %}{{ '' if add_generation_prompt else eos_token }}",
