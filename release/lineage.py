@@ -139,7 +139,7 @@ def as_json(lineage: Lineage, files: dict[str, dict]) -> dict:
 
 def as_markdown(lineage: Lineage, files: dict[str, dict]) -> str:
     """LINEAGE.md: the files, the artifacts (parents before children), and the sources."""
-    lines = ["# Lineage", "", "From the files of this bundle back to the packages they were made from.", ""]
+    lines = ["# Lineage", "", "From the files of this bundle down to the packages they were made from.", ""]
     lines += ["## Files", "", "| File | Bytes | SHA-256 | From |", "|---|---:|---|---|"]
     lines += [
         f"| {literal(name)} | {entry['bytes']:,} | `{entry['sha256'][:16]}` | {literal(entry['from'])} |"
