@@ -64,13 +64,14 @@ def remembered_sha256(folder: Path, names: Iterable[str], memory: Path) -> dict[
         with contextlib.suppress(OSError):  # the store is read-only or full: the next call reads the files again
             memory.parent.mkdir(parents=True, exist_ok=True)
             write_json(memory, {name: entry for name, entry in now.items() if name not in lately}, indent=None)
+            memory.chmod(0o644)  # whatever the umask: it lies among files that every user may read and copy
     return found
 
 
 def _recalled(memory: Path) -> dict[str, list]:
     try:
         return json.loads(memory.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):  # none yet, or two processes wrote it at once
+    except (OSError, json.JSONDecodeError):  # none yet, another user's, or two processes wrote it at once
         return {}
 
 

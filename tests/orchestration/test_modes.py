@@ -41,3 +41,4 @@ def test_an_artifact_made_under_a_private_umask_is_readable(private, log):
     assert modes(folder) == [{0o755}, {0o644}]
     assert {stat.S_IMODE(parent.stat().st_mode) for parent in (folder.parent, store() / "tiny")} == {0o755}
     assert materialize(stage, "tiny", log)[1], "and is what the record says"
+    assert modes(folder) == [{0o755}, {0o644}], "also what is remembered of its verification"
