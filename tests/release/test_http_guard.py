@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from gradio_client import Client
 
+from release.http_guard import Guard
 from tests.conftest import ROOT
 from tests.release.conftest import free_port
 
@@ -155,3 +156,20 @@ def test_no_file_is_served(server, bundle, file):
 ])  # fmt: skip
 def test_what_the_page_does_not_use_is_not_there(server, method, path):
     assert server.ask(method, path)[0] == 404
+
+
+def test_there_are_no_websockets(server):
+    asked = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "A" * 22 + "==",
+    }
+    assert server.ask("GET", "/gradio_api/queue/join", **asked)[0] == 404
+
+
+def test_where_other_machines_are_let_in_the_page_opens_by_address_and_by_the_names_that_are_given():
+    everywhere = Guard(None, "0.0.0.0")
+    assert all(map(everywhere.serves, ("192.168.1.5", "10.0.0.8", "fe80::1", "127.0.0.1", "localhost")))
+    assert not any(map(everywhere.serves, (STRANGERS, "192.168.1.5.nip.io", "")))
+    assert Guard(None, "chat.lan").serves("chat.lan") and not Guard(None, "127.0.0.1").serves("192.168.1.5")
