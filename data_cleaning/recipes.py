@@ -1,4 +1,4 @@
-"""Recipes of the corpus: one frozen dataclass per stage, without defaults (values are in orchestration/thresholds.py)."""
+"""Recipes of the corpus: one frozen dataclass per stage, without defaults (orchestration/thresholds.py has values)."""
 
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath

@@ -1,7 +1,7 @@
-"""A failure reaches a person: by the command or the webhook that CRIA_ON_FAILURE names; without it nobody is told.
+"""Reports failures by the command or webhook that CRIA_ON_FAILURE names; without it, nothing is sent.
 
 A command gets the message on its standard input (`mail -s "Cria" team@example.org`), a webhook as the JSON object
-`{"text": …}`, as Slack and Mattermost take it. A webhook's address is a secret: it is in no message.
+`{"text": …}`, which Slack and Mattermost accept. A webhook's address is a secret, so no message contains it.
 """
 
 import json
@@ -16,7 +16,7 @@ from dagster._core.execution.plan.objects import StepFailureData
 
 VARIABLE = "CRIA_ON_FAILURE"
 TIMEOUT_S = 60
-MOST_CHARACTERS = 500  # of what a person reads of one stage
+MOST_CHARACTERS = 500  # per stage in a message
 
 
 class AlertError(Exception):
@@ -28,7 +28,7 @@ def configured() -> bool:
 
 
 def send(text: str) -> None:
-    """Delivers a message. Raises AlertError where the command fails, or the webhook does not take it."""
+    """Delivers a message. Raises AlertError if the command fails or the webhook does not accept it."""
     where = os.environ[VARIABLE]
     if where.startswith(("http://", "https://")):
         _post(where, text)
@@ -49,12 +49,12 @@ def _post(address: str, text: str) -> None:
         urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
     except urllib.error.HTTPError as error:
         raise AlertError(f"the webhook of {VARIABLE} answered {error.code}") from None
-    except (OSError, ValueError) as error:  # the text of some of these holds the address
+    except (OSError, ValueError) as error:  # some of their texts contain the address
         raise AlertError(f"the webhook of {VARIABLE} cannot be reached ({type(error).__name__})") from None
 
 
 def cause(failure: StepFailureData, whole: bool = False) -> str:
-    """What a person can act on: the failure's own description, else the innermost error, `whole` with its stack."""
+    """Returns the cause of a failure: its own description, else the innermost error, with its stack if `whole`."""
     if failure.user_failure_data and failure.user_failure_data.description:
         return failure.user_failure_data.description
     error = failure.error
@@ -66,10 +66,10 @@ def cause(failure: StepFailureData, whole: bool = False) -> str:
 
 
 def message(run: dg.DagsterRun, failed: Mapping[str, StepFailureData], otherwise: str = "") -> str:
-    """What a person reads: which run, at which steps and why; `otherwise` where no step failed."""
+    """Returns the message text: which run failed, at which steps and why; `otherwise` if no step failed."""
     partition = run.tags.get("dagster/partition")
     about = f"{run.job_name}, {partition}" if partition else run.job_name
-    steps: dict[str, list[str]] = {}  # by cause: several may fail of one
+    steps: dict[str, list[str]] = {}  # by cause, as several steps may share one
     for step, failure in failed.items():
         steps.setdefault(cause(failure)[:MOST_CHARACTERS], []).append(step)
     causes = [f"{', '.join(names)}: {why}" for why, names in steps.items()] or [otherwise]
@@ -80,10 +80,10 @@ def message(run: dg.DagsterRun, failed: Mapping[str, StepFailureData], otherwise
     name="failures",
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING if configured() else dg.DefaultSensorStatus.STOPPED,
-    description=f"Tells a person of failed runs, by the command or the webhook that {VARIABLE} names. Off until it is set.",
+    description=f"Reports failed runs by the command or webhook that {VARIABLE} names. Sends nothing until it is set.",
 )
 def failures(context: dg.RunFailureSensorContext):
-    """Tells of a run that failed, unless Dagster starts it again by itself."""
+    """Reports a failed run, unless Dagster retries it."""
     run = context.dagster_run
     if not configured():
         return dg.SkipReason(f"{VARIABLE} is not set")

@@ -1,6 +1,7 @@
-"""What re-runs the graph by itself, once a person switches it on: new snapshots start the corpus job, new data the model job.
+"""Sensors that start runs, once switched on: new snapshots start the corpus job, new data starts the model job.
 
-Always on: runs that no process works on any more are ended, so that they hold nothing back and are started again.
+One sensor is always on: it ends runs that no process executes any more, so that they block nothing and Dagster retries
+them.
 """
 
 import datetime
@@ -17,19 +18,19 @@ from orchestration.stage import SNAPSHOT
 from orchestration.store import artifact
 
 SNAPSHOT_TAG, CORPUS_TAG = "cria/new_snapshot", "cria/new_corpus"
-# Runs that may fail within a PERIOD: a lost network passes, and a source that is gone must not fill the history.
+# Failed runs allowed per PERIOD: enough to outlast a network failure, but a missing source must not fill the history.
 ATTEMPTS = 3
 PERIOD = datetime.timedelta(days=1)
-PAUSE = datetime.timedelta(minutes=10)  # after the first failure; twice as long after each further one
+PAUSE = datetime.timedelta(minutes=10)  # after the first failure; doubles with each further one
 REASON_TAG = "dagster/failure_reason"
-OF_ITSELF = {"STEP_FAILURE", "JOB_INITIALIZATION_FAILURE", "RUN_EXCEPTION"}  # reasons of a run that was not killed
+OF_ITSELF = {"STEP_FAILURE", "JOB_INITIALIZATION_FAILURE", "RUN_EXCEPTION"}  # of runs that were not killed
 
 
 @dg.sensor(job_name="corpus", minimum_interval_seconds=60, description="Cleans each snapshot that sources.toml adds.")
 def new_snapshots(context: dg.SensorEvaluationContext):
-    """Adds the partitions of new snapshots and requests a corpus run for each that has no artifact yet.
+    """Adds the partitions of new snapshots and requests a corpus run for each snapshot without an artifact.
 
-    A run that failed is requested again after a PAUSE, at most ATTEMPTS times a PERIOD; one that a person canceled is not.
+    A failed run is requested again after a PAUSE, at most ATTEMPTS times per PERIOD; a canceled run is not.
     """
     new = partitions.new_snapshots(context.instance)
     waiting = [name for name in snapshots() if records.read(artifact("corpus_report", name)) is None]
@@ -44,10 +45,10 @@ def new_snapshots(context: dg.SensorEvaluationContext):
 
 
 def _corpus_run(instance: dg.DagsterInstance, name: str) -> dg.RunRequest | str:
-    """The run for a snapshot, or why there is none now.
+    """Returns the run request for a snapshot, or why there is none now.
 
-    Dagster starts no second run with the same key, ever: one that was canceled keeps its key, and each that ended makes a new
-    one, so that a snapshot is cleaned again where the store was deleted.
+    Dagster never starts a second run with the same key. A canceled run keeps its key, so it is not repeated. Each
+    failed or successful run changes the key, so a snapshot is cleaned again if the store was deleted.
     """
     runs = instance.get_run_records(dg.RunsFilter(tags={SNAPSHOT_TAG: name}))
     failed = [record for record in runs if record.dagster_run.status == dg.DagsterRunStatus.FAILURE]
@@ -58,25 +59,25 @@ def _corpus_run(instance: dg.DagsterInstance, name: str) -> dg.RunRequest | str:
 
 
 def _why_not_now(name: str, runs: Sequence[dg.RunRecord], failed: Sequence[dg.RunRecord]) -> str | None:
-    """Why no further run is requested, of all `runs` for the same and of those among them that `failed`; None: one is."""
+    """Returns why no further run is requested, from all `runs` of a target and the `failed` ones; None: request one."""
     if any(not record.dagster_run.is_finished for record in runs):
-        return f"a run for {name} is on its way"
+        return f"a run for {name} is queued or running"
     now = datetime.datetime.now(datetime.UTC)
     ended = [datetime.datetime.fromtimestamp(record.end_time, datetime.UTC) for record in failed]
     lately = [when for when in ended if when > now - PERIOD]
     if len(lately) >= ATTEMPTS:
         return f"{name} failed {ATTEMPTS} times within {PERIOD}"
     if lately and (again := max(lately) + PAUSE * 2 ** (len(lately) - 1)) > now:
-        return f"{name} failed and is tried again at {again:%H:%M} UTC"
+        return f"{name} failed; the pipeline retries at {again:%H:%M} UTC"
     return None
 
 
-@dg.sensor(job_name="model", minimum_interval_seconds=60, description="Makes each released scale anew from new data.")
+@dg.sensor(job_name="model", minimum_interval_seconds=60, description="Rebuilds each released scale from new data.")
 def new_data(context: dg.SensorEvaluationContext):
-    """Requests a model run for each scale that has been released from another corpus than the one that is cleaned now.
+    """Requests a model run for each released scale whose corpus differs from the current one.
 
-    It waits until every snapshot is cleaned and judged. A run is requested once for a corpus, and again only where it was
-    killed: a failed one is for a person.
+    Waits until every snapshot is cleaned and has passed its gates. Requests one run per corpus, and another only if
+    that run was killed: after a failure, the user must correct the cause.
     """
     released = [name for name in scales.SCALES if records.read(artifact("bundle", name)) is not None]
     requests, refused = [], []
@@ -92,12 +93,12 @@ def new_data(context: dg.SensorEvaluationContext):
             (requests if isinstance(asked, dg.RunRequest) else refused).append(asked)
     return dg.SensorResult(
         run_requests=requests,
-        skip_reason=None if requests else "; ".join(refused) or "every released scale has read the corpus as it is",
+        skip_reason=None if requests else "; ".join(refused) or "every released scale is made from the current corpus",
     )
 
 
 def _model_run(instance: dg.DagsterInstance, name: str, corpus: str) -> dg.RunRequest | str:
-    """The run for a scale and a corpus, or why there is none now."""
+    """Returns the run request for a scale and a corpus, or why there is none now."""
     runs = instance.get_run_records(dg.RunsFilter(tags={CORPUS_TAG: corpus}))
     failed = [record.dagster_run for record in runs if record.dagster_run.status == dg.DagsterRunStatus.FAILURE]
     killed = [record for record in runs if record.dagster_run in failed and _was_killed(record.dagster_run)]
@@ -114,9 +115,9 @@ def _was_killed(run: dg.DagsterRun) -> bool:
     name="dead_runs",
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Ends runs whose process was killed, so that they hold nothing back and Dagster's retries continue them.",
+    description="Ends runs whose process was killed, so that they block no other run and Dagster retries them.",
 )
 def dead_runs(context: dg.SensorEvaluationContext):
-    """Ends the runs of this project that no process works on any more."""
+    """Ends the runs of this project that no process executes any more."""
     closed = close_dead_runs(context.instance)
     return dg.SkipReason(f"ended {', '.join(closed)}" if closed else "every run has its process")

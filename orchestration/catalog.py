@@ -1,4 +1,4 @@
-"""What Dagster's catalogue says of an asset: who answers for it, what it is, which section of the paper, where its code lies."""
+"""An asset's entry in Dagster's catalog: owner, description, section of the paper, kinds, link to its code."""
 
 import importlib.util
 import os
@@ -11,7 +11,8 @@ import dagster as dg
 from orchestration.launchers import TRAINERS
 from orchestration.stage import SCALE, Stage
 
-# By group; CRIA_OWNER names others for all, separated by commas: e-mail addresses, or teams as `team:NAME`.
+# Owners by group. CRIA_OWNER replaces them for all groups: e-mail addresses or teams (`team:NAME`), separated by
+# commas.
 OWNERS = {
     "corpus": "team:data",
     "pretraining": "team:pretraining",
@@ -26,7 +27,7 @@ MODELS = TRAINERS | {"modeling.rlhf.ppo.stage"}
 
 
 def owners(stage: Stage) -> list[str]:
-    """The owners of a stage's asset. Raises ValueError where CRIA_OWNER is neither an address nor a team."""
+    """Returns the owners of a stage's asset. Raises ValueError if CRIA_OWNER is neither an address nor a team."""
     stated = [owner for owner in os.environ.get("CRIA_OWNER", "").replace(" ", "").split(",") if owner]
     for owner in stated:
         if not OWNER.fullmatch(owner):
@@ -36,37 +37,37 @@ def owners(stage: Stage) -> list[str]:
 
 
 def description(stage: Stage) -> str:
-    """What the asset is, where the paper has it, what makes it, and where a person reads what its partitions are."""
-    partitions = "\n\nOne partition a scale: the job `model` says which scale is what." if stage.axis == SCALE else ""
+    """Returns the asset's description: what it is, its section of the paper, its code, and its partitions."""
+    partitions = "\n\nOne partition per scale: the job `model` describes the scales." if stage.axis == SCALE else ""
     return f"{stage.description}\n\nPaper: {stage.paper}. Made by `{stage.module}.run`.{partitions}"
 
 
 def makes(stage: Stage) -> str:
-    """What kind of thing the stage makes: model, measures, release or data."""
+    """Returns the kind of artifact that the stage makes: model, measures, release or data."""
     if stage.module in MODELS:
         return "model"
     return {"evaluation": "measures", "release": "release"}.get(stage.group, "data")
 
 
 def tags(stage: Stage) -> dict[str, str]:
-    """By which the graph is filtered in the UI: `tag:makes=model`, `tag:"paper/3.2.2"`."""
+    """Returns tags by which the UI filters the graph: `tag:makes=model`, `tag:"paper/3.2.2"`."""
     sections = (section.replace(" ", "-") for section in stage.paper.split(", "))
     return {"makes": makes(stage), **{f"paper/{section}": "" for section in sections}}
 
 
 def kinds(stage: Stage) -> set[str]:
-    """The libraries and formats that the graph draws an icon for."""
+    """Returns the libraries and formats for which the UI draws icons."""
     if stage.module in MODELS or stage.group == "release":
         return {"pytorch", "huggingface"}
     return {"pytorch"} if stage.module.startswith("modeling.") else {"python"}
 
 
 def code_link(stage: Stage) -> dict[str, dg.CodeReferencesMetadataValue]:
-    """Metadata that links the asset to the `run` of its module."""
+    """Returns metadata that links the asset to the `run` of its module."""
     path = Path(importlib.util.find_spec(stage.module).origin)
     lines = path.read_text(encoding="utf-8").splitlines()
     number = next((number for number, line in enumerate(lines, 1) if line.startswith("def run(")), 1)
-    with warnings.catch_warnings():  # that links to code are young: every command would begin with it, for each asset
+    with warnings.catch_warnings():  # code references are in preview: Dagster would warn for each asset
         warnings.simplefilter("ignore", dg.BetaWarning)
         reference = dg.LocalFileCodeReference(file_path=str(path), line_number=number, label=f"{stage.module}.run")
         return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference])}

@@ -1,4 +1,4 @@
-"""What a running stage says, in the terminal: stage k of n, step, tokens/s, time left."""
+"""Progress of a running stage in the terminal: stage k of n, step, tokens/s, time left."""
 
 import sys
 import time
@@ -12,9 +12,9 @@ def figure(value: float) -> str:
 
 
 class StageLog:
-    """`info` and `progress` of one stage, to the terminal and to `report` (Dagster's log, or a Pipes channel).
+    """Sends `info` and `progress` of one stage to the terminal and to `report` (Dagster's log, or a Pipes channel).
 
-    A terminal is refreshed in place; a file gets a line every ten seconds, `report` one every thirty.
+    Refreshes a terminal line in place; writes a line to a file every ten seconds and to `report` every thirty.
     """
 
     def __init__(self, title: str, report: Callable[[str], None] | None = None, stream=sys.stderr) -> None:

@@ -1,4 +1,4 @@
-"""The end of runs that no process works on any more: Dagster would count them, and hold others back, for ever."""
+"""Ends runs that no process executes any more: Dagster would count them as running and block others for ever."""
 
 import time
 
@@ -9,28 +9,29 @@ from orchestration.partitions import asset_key
 from orchestration.processes import is_alive
 
 JOBS = ("corpus", "model")
-ASSET_JOB = "__ASSET_JOB"  # Dagster's name for a run of what a person picked in the graph
+ASSET_JOB = "__ASSET_JOB"  # Dagster's name for a run of assets selected in the graph
 ACTIVE = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-GONE = "Its process ended without a word: it was killed, or the machine restarted. What it had made is kept."
+GONE = "Its process was killed, or the machine restarted. Finished work is kept."
 
 
 def _is_ours(run: dg.DagsterRun) -> bool:
-    """Other code locations may share the instance, and their runs carry no tags of ours."""
+    """Returns whether this project started the run: other code locations may share the instance."""
     keys = {asset_key(stage) for stage in STAGES.values()}
     return run.job_name in JOBS or (run.job_name == ASSET_JOB and bool((run.asset_selection or set()) & keys))
 
 
 def _works(record: dg.RunRecord, grace: float) -> bool:
-    """Whether a process works on the run. It is tagged as it begins: one that is not began just now, or never."""
+    """Returns whether a process executes the run. It is tagged as it begins: an untagged one began just now or never."""
     alive = is_alive(record.dagster_run.run_id, record.dagster_run.tags)
     return time.time() - record.update_timestamp.timestamp() < grace if alive is None else alive
 
 
 def close_dead_runs(instance: dg.DagsterInstance, grace: float | None = None) -> list[str]:
-    """Ends the runs of this project that no process works on; returns their ids.
+    """Ends the runs of this project that no process executes; returns their ids.
 
-    Such a run has failed, and Dagster's retries continue it. One that was being canceled, or that Dagster cannot start
-    (`make run` did), is canceled. `grace`: seconds that a launched run has to begin; the instance's own limit unless stated.
+    Marks such a run as failed, so that Dagster retries it. Marks it as canceled if it was being canceled, or if Dagster
+    cannot start it (`make run` did). `grace`: seconds that a launched run has to begin; by default the instance's own
+    limit.
     """
     grace = instance.run_monitoring_start_timeout_seconds if grace is None else grace
     closed = []

@@ -37,6 +37,6 @@ defs = dg.Definitions(
     jobs=[corpus_job, model_job],
     sensors=[new_snapshots, new_data, dead_runs, failures],
     resources={"machine": machine},
-    # One process for a whole run, of a job or of assets picked in the UI: torch is imported once.
+    # One process executes a whole run, of a job or of assets selected in the UI: torch is imported once.
     executor=dg.in_process_executor,
 )

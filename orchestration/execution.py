@@ -1,4 +1,4 @@
-"""Makes one artifact: reuses it where its record matches, else builds it where a kill leaves it, seals it, publishes it."""
+"""Makes one artifact: reuses it if its record matches, else builds (or continues), seals and publishes it."""
 
 import importlib
 import json
@@ -20,12 +20,12 @@ from orchestration.store import SCRATCH, artifact, gates_file, store, work
 
 
 class StageError(Exception):
-    """Something the person who runs the graph can mend; the message says how."""
+    """An error that the user can correct; the message says how."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that decides what will be made, before it is."""
+    """All inputs that determine an artifact, before it is made."""
 
     stage: Stage
     partition: str | None
@@ -41,7 +41,7 @@ class Plan:
 
     @property
     def work(self) -> Path:
-        """The folder it is built in, the same in every process that takes part."""
+        """The folder it is built in, the same in every participating process."""
         return work(self.stage.key, self.partition, self.fingerprint)
 
     @property
@@ -51,7 +51,7 @@ class Plan:
 
 
 def plan(stage: Stage, partition: str | None, gates: Sequence[Gate] = ()) -> Plan:
-    """Resolves recipe and parents. Raises StageError where a parent is missing, failed a gate or awaits one of `gates`."""
+    """Resolves recipe and parents. Raises StageError if a parent is missing, failed a gate or awaits one of `gates`."""
     recipe = stage.recipe(settings(stage.axis, partition))
     inputs, parents = {}, {}
     for role, (parent, parent_partition) in expanded_inputs(stage, partition).items():
@@ -68,7 +68,7 @@ def plan(stage: Stage, partition: str | None, gates: Sequence[Gate] = ()) -> Pla
             if gate.stage.key == parent.key and gate.name not in verdicts:
                 raise StageError(
                     f"{stage.key} will not start: gate {gate.name} has not judged {parent.key}{where} as it is now. "
-                    f"Materialize {parent.key}{where} with its checks: what is up to date is only judged"
+                    f"Materialize {parent.key}{where} with its checks: if it is up to date, only its gates run"
                 )
         inputs[role], parents[role] = folder, record
     code = code_version(stage.module)
@@ -76,7 +76,7 @@ def plan(stage: Stage, partition: str | None, gates: Sequence[Gate] = ()) -> Pla
 
 
 def _verdicts(stage: Stage, partition: str | None, record: dict) -> dict[str, dict]:
-    """What the gates said of exactly this artifact."""
+    """Returns the gates' verdicts on exactly this artifact."""
     said = read_gates(stage.key, partition)
     return {name: verdict for name, verdict in said.items() if verdict["content"] == record["content"]}
 
@@ -87,18 +87,18 @@ def read_gates(key: str, partition: str | None) -> dict[str, dict]:
 
 
 def write_gate(key: str, partition: str | None, name: str, said: dict) -> None:
-    """Remembers a gate's verdict beside the artifact, so that a later run of a child alone is stopped too."""
+    """Writes a gate's verdict beside the artifact, so that it also blocks a later run of a child alone."""
     write_json(gates_file(key, partition), {**read_gates(key, partition), name: said})
 
 
 def remembered_verdict(gate: Gate, partition: str | None, record: dict) -> dict | None:
-    """The gate's verdict on exactly this artifact, made from what it was made from, where the same code passed it before."""
+    """Returns the verdict by which the same gate code passed this artifact and its parents before, or None."""
     verdict = read_gates(gate.stage.key, partition).get(gate.name)
     return verdict if verdict and verdict["passed"] and about(gate, record).items() <= verdict.items() else None
 
 
 def about(gate: Gate, record: dict) -> dict[str, str]:
-    """What a verdict is about: while it is the same, so is the verdict."""
+    """Returns all that determines a verdict: if it is unchanged, so is the verdict."""
     return {
         "content": record["content"],
         "fingerprint": record["fingerprint"],
@@ -107,9 +107,9 @@ def about(gate: Gate, record: dict) -> dict[str, str]:
 
 
 def _wanted(planned: Plan, folder: Path) -> dict | None:
-    """The record in `folder` where it has the wanted fingerprint and its files verify.
+    """Returns the record in `folder` if it has the wanted fingerprint and its files verify, else None.
 
-    Raises StageError for a file that is no part of it: to make it again would delete what somebody put there.
+    Raises StageError for a file that the manifest does not list: a rebuild would delete a file that somebody put there.
     """
     record = records.read(folder)
     if record is None or not matches(planned, record):
@@ -120,38 +120,38 @@ def _wanted(planned: Plan, folder: Path) -> dict | None:
 
 
 def matches(planned: Plan, record: dict) -> bool:
-    """Whether the record says what is planned."""
+    """Returns whether the record matches the plan."""
     return record["fingerprint"] == planned.fingerprint
 
 
 def reusable(planned: Plan) -> dict | None:
-    """The published record where nothing has to be made."""
+    """Returns the published record if the artifact is up to date, else None."""
     return _wanted(planned, planned.final)
 
 
 def settle(planned: Plan, log: Any) -> dict | None:
-    """Waits until no other process makes the artifact; its record where it is there then, as `build` would find it."""
+    """Waits until no other process makes the artifact; returns its record if it is finished then, else None."""
     with alone(planned.work.parent, log):
         return _settled(planned, log)
 
 
 def _settled(planned: Plan, log: Any) -> dict | None:
-    """The record where another process has just published it, or where a kill left it finished: that is published now."""
+    """Returns the record if another process has published the artifact; publishes one finished before a kill."""
     record = reusable(planned)
     if record is None and (planned.work / records.RECORD).is_file():
         record = _wanted(planned, planned.work)
         if record is None:
-            discard(planned.work)  # damaged since it was sealed, and without the scratch that could mend it
+            discard(planned.work)  # damaged after it was sealed, when the scratch to continue from was gone
         else:
-            log.info("was finished when it was stopped")
+            log.info("was finished before it was stopped")
             _publish(planned)
     return record
 
 
 def build(planned: Plan, log: Any, launch: Callable[[Plan, Path, Any], dict]) -> tuple[dict, bool]:
-    """Builds, seals and publishes the artifact; its record, and whether it was there already.
+    """Builds, seals and publishes the artifact; returns its record and whether it existed already.
 
-    `launch` runs the stage and returns its metrics. Raises StageError where source or parents change meanwhile.
+    `launch` runs the stage and returns its metrics. Raises StageError if source code or parents change meanwhile.
     """
     out = planned.work
     with alone(out.parent, log):
@@ -181,10 +181,10 @@ def build(planned: Plan, log: Any, launch: Callable[[Plan, Path, Any], dict]) ->
 
 
 def _refuse_changes(planned: Plan) -> None:
-    """Raises StageError where what runs or what is read is no longer what the fingerprint and the record say."""
+    """Raises StageError if code or parents no longer match the fingerprint and the record."""
     key = planned.stage.key
     if code_version_now(planned.stage.module) != planned.code:
-        raise StageError(f"{key}: its source was edited since this run began, so which code makes it is not known. "
+        raise StageError(f"{key}: its source was edited after this run began, so its code version is unknown. "
                          "Start the run again; undo the edit first to keep what this stage has done")  # fmt: skip
     for role, parent in planned.parents.items():
         current = records.read(planned.inputs[role])
@@ -193,7 +193,7 @@ def _refuse_changes(planned: Plan) -> None:
 
 
 def _refuse_damage(planned: Plan) -> None:
-    """Raises StageError where a parent's files are not those of its record: what is made alone would name bytes it never read."""
+    """Raises StageError if a parent's files differ from its record: the new record would name bytes never read."""
     for role, parent in planned.parents.items():
         wrong = manifest.verify(planned.inputs[role], parent)
         if wrong:
@@ -202,16 +202,17 @@ def _refuse_damage(planned: Plan) -> None:
 
 
 def _publish(planned: Plan) -> None:
-    """Renames the sealed work into place. Each step is one rename, and a kill between two leaves what `_settled` ends.
+    """Renames the sealed work into place. Each step is one rename; after a kill between two, `_settled` completes them.
 
-    The scratch goes first, once the record is written: a stage that lost half of it would continue to other bytes.
+    Removes the scratch first, once the record is written: a stage that continued from half of it would make other
+    bytes.
     """
     discard(planned.work / SCRATCH)
     readable_by_all(planned.work)
     planned.final.parent.mkdir(parents=True, exist_ok=True)
-    for parent in planned.final.relative_to(store()).parents[:-1]:  # the store itself is as open as its owner made it
+    for parent in planned.final.relative_to(store()).parents[:-1]:  # the store's own permissions are the owner's choice
         set_mode(store() / parent, FOLDER_MODE)
-    gates_file(planned.stage.key, planned.partition).unlink(missing_ok=True)  # they judged what is replaced here
+    gates_file(planned.stage.key, planned.partition).unlink(missing_ok=True)  # verdicts on the replaced artifact
     for other in others(planned.work):
         discard(other)
     discard(planned.final)
@@ -220,5 +221,5 @@ def _publish(planned: Plan) -> None:
 
 
 def run_inline(planned: Plan, out: Path, log: Any) -> dict:
-    """The stage's own `run`, in this process."""
+    """Calls the stage's own `run` in this process."""
     return importlib.import_module(planned.stage.module).run(planned.recipe, planned.inputs, out, log)

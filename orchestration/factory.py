@@ -15,7 +15,7 @@ from orchestration.source_code import code_version
 from orchestration.stage import SCALE, SNAPSHOT, Gate, Stage
 from orchestration.store import artifact
 
-# What passes by itself: the stage is tried again at once and continues. All else is for a person to mend.
+# Transient errors: the pipeline retries the stage at once, and it continues. The user must correct all other errors.
 PASSES = (WorkerKilledError, BrokenProcessPool, ConnectionError, TimeoutError)
 
 
@@ -27,7 +27,7 @@ def _dependency(parent: Stage, child: Stage) -> dg.AssetDep:
 
 
 def build_asset(stage: Stage, gates: Sequence[Gate] = ()) -> dg.AssetsDefinition:
-    """The Dagster asset of a stage, which does not begin before `gates` have passed its parents.
+    """Returns the Dagster asset of a stage, which begins only after `gates` have passed its parents.
 
     It needs the resource `machine`.
     """

@@ -1,6 +1,6 @@
 """Fetches the embedded sources into the download cache, so that the tests need no network.
 
-The checkpoint that a scale may adopt is left out: no test of the default path reads it, and it is the largest.
+Leaves out the checkpoint that a scale may adopt: it is the largest, and no test of the default path reads it.
 
 Usage: python -m orchestration.fetch
 """

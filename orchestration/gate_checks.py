@@ -1,4 +1,4 @@
-"""Gates as blocking asset checks: where one fails, nothing downstream starts, in this run or a later one."""
+"""Gates as blocking asset checks: if one fails, nothing downstream starts, in this run or a later one."""
 
 import importlib
 import time
@@ -14,17 +14,17 @@ from orchestration.pools import pool_of
 from orchestration.stage import Gate, expanded_inputs, settings
 from orchestration.store import artifact
 
-# Partitioned checks are what we want, and every command would begin with a warning that they are young.
+# Partitioned checks are in preview: Dagster would warn in every command.
 warnings.filterwarnings(
     "ignore", message="Specifying a partitions_def on an AssetCheckSpec", category=dg.PreviewWarning
 )
 
 
 def judge_gate(gate: Gate, partition: str | None, begin: Callable[[], None] = lambda: None) -> dict:
-    """The verdict on the published artifact, kept beside it. The same code on the same artifact passed it before: that one.
+    """Returns the verdict on the published artifact and writes it beside the artifact; reuses an earlier pass if valid.
 
-    `begin` is called before the judging itself. Raises StageError where the artifact is not there, or was made from other
-    parents than lie there now.
+    Calls `begin` before it runs the gate. Raises StageError if the artifact does not exist, or if its parents have been
+    replaced since it was made.
     """
     folder = artifact(gate.stage.key, partition)
     inputs = {role: artifact(p.key, where) for role, (p, where) in expanded_inputs(gate.stage, partition).items()}
@@ -52,7 +52,7 @@ def judge_gate(gate: Gate, partition: str | None, begin: Callable[[], None] = la
 
 
 def build_check(gate: Gate) -> dg.AssetChecksDefinition:
-    """The blocking asset check of a gate."""
+    """Returns the blocking asset check of a gate."""
 
     @dg.asset_check(
         asset=asset_key(gate.stage),

@@ -27,17 +27,17 @@ run_retries:
   max_retries: 3
   retry_on_asset_or_op_failure: false
 """
-# What earlier versions of this program wrote: replaced, where a person's own settings stay.
+# The settings that earlier versions of this program wrote: they are replaced, the user's own settings are kept.
 EARLIER = (QUIET, f"{QUIET}concurrency:\n  runs:\n    max_concurrent_runs: 1\n")
 
 
 def prepare_dagster_home() -> Path:
-    """DAGSTER_HOME as an absolute folder, in the checkout unless set, with the settings above unless a person wrote others.
+    """Returns DAGSTER_HOME, absolute, by default in the checkout; writes SETTINGS there unless the user has others.
 
-    Raises ValueError where DAGSTER_HOME cannot be expanded.
+    Raises ValueError if DAGSTER_HOME cannot be expanded.
     """
     home = path_from("DAGSTER_HOME", CHECKOUT / ".dagster")
-    os.environ["DAGSTER_HOME"] = str(home)  # Dagster takes an absolute path only
+    os.environ["DAGSTER_HOME"] = str(home)  # Dagster requires an absolute path
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
     if not settings.exists() or settings.read_text(encoding="utf-8") in EARLIER:

@@ -1,4 +1,4 @@
-"""A command that ends at once when it is told to, and leaves no process behind."""
+"""Commands that end at once on a signal and leave no process behind."""
 
 import os
 import signal
@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 
 def interruptible(function: Callable[[], int]) -> int:
-    """What `function` returns, or an exit at once on Ctrl-C or SIGTERM, children included.
+    """Returns the result of `function`, or exits at once on Ctrl-C or SIGTERM and ends all child processes.
 
-    Run on the main thread, Dagster would take the signal for a failed step, try it again and go on with the next one.
-    Stages keep what they have finished, so there is nothing to tidy up.
+    On the main thread, Dagster would treat the signal as a failed step, retry it and continue with the next step.
+    Stages keep their finished work, so no cleanup is needed.
     """
 
     def stop(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Where a stage runs: in this process, in one of its own, or under torchrun. Never part of a recipe.
+"""Where a stage runs: in this process, in a process of its own, or under torchrun. No recipe contains it.
 
 `CRIA_LAUNCHER` overrides the choice of the scale: inline | subprocess | torchrun.
 """
@@ -16,15 +16,15 @@ from orchestration.processes import environment_of_a_worker
 from orchestration.stage import Gate, Stage
 from orchestration.store import CHECKOUT
 
-# glibc maps and unmaps large tensors at each step and page faults dominate: these made CPU training five times faster.
-# They hold only for processes started after they are set. One arena: the graph runs beside the main thread, whose arena alone
-# keeps what it was given.
+# By default glibc maps and unmaps large tensors at each step, and page faults dominate: these settings made CPU
+# training five times faster. They affect only processes started after they are set. One arena: the graph does not run
+# on the main thread, whose arena is the only one that keeps freed memory.
 ALLOCATOR = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1",
 }
-# No hub at run time, and the libraries' own bars and warnings stay out of the progress lines.
+# No access to the hub at run time, and no progress bars or warnings of libraries between the progress lines.
 QUIET = {
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -44,13 +44,13 @@ BY_SCALE = {"gpu": "subprocess", "7b": "torchrun", "13b": "torchrun", "34b": "to
 
 
 class WorkerKilledError(Exception):
-    """A signal ended the worker. Nothing a person has to mend first: tried again, it continues."""
+    """A signal ended the worker. A retry continues it; the user need not correct anything."""
 
 
 def prepare_environment() -> bool:
-    """Sets what child processes need; True where this process itself was started without it.
+    """Sets the environment of child processes; returns True if this process itself was started without it.
 
-    Paths are made absolute here, once: a child may be started in another folder. Raises ValueError where one cannot be expanded.
+    Makes paths absolute, as a child may start in another folder. Raises ValueError if a path cannot be expanded.
     """
     for variable in PATHS:
         if os.environ.get(variable):
@@ -62,7 +62,7 @@ def prepare_environment() -> bool:
 
 
 def launcher_name(stage: Stage, partition: str | None) -> str:
-    """Only stages of modeling leave this process; of those, only the ones built on a Trainer use every device."""
+    """Returns the launcher: only stages of modeling leave this process, only those with a Trainer use all devices."""
     name = os.environ.get("CRIA_LAUNCHER", BY_SCALE.get(partition or "", "inline"))
     if name not in ("inline", "subprocess", "torchrun"):
         raise execution.StageError(f"CRIA_LAUNCHER={name}: use inline, subprocess or torchrun")
@@ -74,9 +74,9 @@ def launcher_name(stage: Stage, partition: str | None) -> str:
 def materialize(
     stage: Stage, partition: str | None, log: Any, gates: Sequence[Gate] = (), begin: Callable[[], None] = lambda: None
 ) -> tuple[dict, bool]:
-    """The artifact's record and whether it was reused; `gates` have to have passed the parents.
+    """Returns the artifact's record and whether it was reused; `gates` must have passed the parents.
 
-    `begin` is called where there is something to make. Raises StageError, WorkerKilledError, or what the stage raised.
+    Calls `begin` if there is work to do. Raises StageError, WorkerKilledError, or the stage's own exception.
     """
     planned = execution.plan(stage, partition, gates)
     record = execution.reusable(planned)
@@ -86,14 +86,14 @@ def materialize(
     name = launcher_name(stage, partition)
     if name == "inline":
         return execution.build(planned, log, execution.run_inline)
-    record = execution.settle(planned, log)  # the processes of a worker must not disagree on whether there is work
+    record = execution.settle(planned, log)  # a worker's processes must agree on whether there is work
     if record is not None:
         return record, True
     return _in_a_process(planned, log, torchrun=name == "torchrun"), False
 
 
 def worker_command(stage: Stage, partition: str | None, torchrun: bool) -> list[str]:
-    """What starts the worker: one process, or one a device of the node."""
+    """Returns the command that starts the worker: one process, or one per device of the node."""
     start = [sys.executable, "-m"]
     if torchrun:
         start += ["orchestration.torchrun", "--standalone", "--nproc-per-node", "gpu", "-m"]
@@ -101,7 +101,7 @@ def worker_command(stage: Stage, partition: str | None, torchrun: bool) -> list[
 
 
 def _in_a_process(planned: execution.Plan, log: Any, torchrun: bool) -> dict:
-    """Runs the worker and trusts only the record it published: an exit code of 0 alone proves nothing."""
+    """Runs the worker and returns the record it published: an exit code of 0 alone proves nothing."""
     follow(planned.stage.key, worker_command(planned.stage, planned.partition, torchrun), log)
     record = records.read(planned.final)
     if record is None or record["fingerprint"] != planned.fingerprint:
@@ -110,7 +110,7 @@ def _in_a_process(planned: execution.Plan, log: Any, torchrun: bool) -> dict:
 
 
 def follow(key: str, command: list[str], log: Any) -> None:
-    """Runs the worker of stage `key` and passes on what it says. Raises WorkerKilledError, or StageError where it failed."""
+    """Runs the worker of stage `key` and forwards its output. Raises WorkerKilledError, or StageError if it failed."""
     with subprocess.Popen(
         command, cwd=CHECKOUT, env=environment_of_a_worker(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace",

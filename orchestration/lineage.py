@@ -16,7 +16,7 @@ from release.lineage import LineageError, as_markdown, read, store_lookup, walk
 
 
 def artifact_of(path: Path) -> Path:
-    """The artifact folder that holds `path`. Raises LineageError where none does."""
+    """Returns the artifact folder that contains `path`. Raises LineageError if there is none."""
     for folder in (path, *path.parents):
         if (folder / RECORD).is_file():
             return folder
@@ -24,7 +24,7 @@ def artifact_of(path: Path) -> Path:
 
 
 def lineage_of(path: Path) -> str:
-    """The chain as Markdown: the file, the artifacts in the order they were made, the sources with today's licences."""
+    """Returns the chain as Markdown: the file, artifacts in order of creation, the sources with current licenses."""
     if not path.exists():
         raise LineageError(f"{path} does not exist")
     artifact = read(artifact_of(path))

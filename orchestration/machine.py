@@ -1,4 +1,4 @@
-"""What a run has of the machine: from its first stage with work to do until its end, a slot of the pool it works in."""
+"""A run's share of the machine: a slot in a pool, held from the run's first stage with work to do until its end."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from orchestration.store import artifact
 
 
 class Machine:
-    """One a run, which is one process: the jobs are executed in process."""
+    """One object per run; a run is one process, because jobs execute in process."""
 
     def __init__(self, instance: dg.DagsterInstance, run: dg.DagsterRun, held: contextlib.ExitStack) -> None:
         self._instance, self._run, self._held = instance, run, held
@@ -22,17 +22,17 @@ class Machine:
         self._begun = 0
 
     def title(self, key: str, total: int) -> str:
-        """`[k/n] key`: the k-th stage that the run begins, of its `total`."""
+        """Returns `[k/n] key`: the run begins its k-th stage of `total`."""
         self._begun += 1
         return f"[{self._begun:2d}/{total}] {key}"
 
     def admit(self, stage: Stage, partition: str | None) -> None:
-        """Raises StageError where nothing was made yet and the scale does not fit: said before what else is missing."""
+        """Raises StageError if nothing was made yet and the scale does not fit, before any other error is reported."""
         if stage.axis == SCALE and records.read(artifact(stage.key, partition)) is None:
             preflight.check_fit(partition)
 
     def take(self, stage: Stage, partition: str | None, log: Any) -> None:
-        """Waits for a slot in the stage's pool, unless the run has one. Raises StageError where scale or disk forbid work."""
+        """Waits for a slot in the stage's pool, unless the run has one. StageError if scale or disk does not fit."""
         pool = pools.pool_of(stage)
         if pool in self._pools:
             return
@@ -48,7 +48,7 @@ class Machine:
 
 @dg.resource(description="The run's slot in a pool of this machine, taken once it has work to do.")
 def machine(context: dg.InitResourceContext) -> Iterator[Machine]:
-    """Tags the run with its process, by which `close_dead_runs` sees that it was killed; frees the slots at its end."""
+    """Tags the run with its process, so that `close_dead_runs` detects a kill; frees the slots at the run's end."""
     context.instance.add_run_tags(context.run.run_id, tags_of_this_process(context.run.run_id))
     with contextlib.ExitStack() as held:
         yield Machine(context.instance, context.run, held)

@@ -1,4 +1,4 @@
-"""What a materialization shows in the Dagster UI: the record, readable to a stakeholder."""
+"""Metadata of a materialization in the Dagster UI: the record in readable form."""
 
 import base64
 import re
@@ -11,7 +11,7 @@ from orchestration.records import RECORD
 
 DATA_VERSION = "dagster/data_version"  # the tag in which Dagster keeps it
 MAX_TEXT = 40_000  # characters of a Markdown file shown in the UI
-# Shows a file that lies beside the text. The UI has no such file, and the plots are shown by themselves.
+# An image of a file beside the text. The UI does not have that file and shows the plots separately.
 RELATIVE_IMAGE = re.compile(r"!\[[^\]]*\]\((?!https?:|data:)[^)]*\)")
 
 
@@ -43,7 +43,7 @@ def _metric(value) -> dg.MetadataValue:
 
 
 def _texts(folder: Path) -> dict[str, dg.MetadataValue]:
-    """The Markdown files, each text once: a bundle's README is its model card."""
+    """Returns the Markdown files, each text once: a bundle's README is its model card."""
     names = {path.read_text(encoding="utf-8"): path.stem.lower() for path in sorted(folder.glob("*.md"), reverse=True)}
     found = {}
     for text, name in reversed(names.items()):
@@ -53,7 +53,7 @@ def _texts(folder: Path) -> dict[str, dg.MetadataValue]:
 
 
 def shown_content(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str | None:
-    """The data version of an asset that the UI shows: the content of its latest materialization, or None."""
+    """Returns the data version that the UI shows for an asset: the content of its latest materialization, or None."""
     wanted = dg.AssetRecordsFilter(key, asset_partitions=[partition] if partition else None)
     for record in instance.fetch_materializations(wanted, limit=1).records:
         return (record.asset_materialization.tags or {}).get(DATA_VERSION)
@@ -61,9 +61,9 @@ def shown_content(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str
 
 
 def of(folder: Path, record: dict, reused: bool, known: bool = False) -> dict[str, dg.MetadataValue]:
-    """Metadata of one materialization, from its record and the plots and report beside it.
+    """Returns the metadata of one materialization, from its record and the plots and report beside it.
 
-    Where they are `known`, only where the artifact lies: the event log keeps every event for ever, and each thrice.
+    If they are `known`, returns only the artifact's path: the event log keeps every event for ever, three times.
     """
     where = {
         "reused": dg.MetadataValue.bool(reused),

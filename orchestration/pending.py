@@ -1,4 +1,4 @@
-"""What a run has left to do: the stages to make, judge or show, and all that comes after them."""
+"""The stages that a run still has to make, judge or show, and all stages downstream of them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,9 +13,9 @@ from orchestration.stage import Gate, Stage
 def pending(
     stages: Iterable[Stage], partition: str, gates: Sequence[Gate], instance: dg.DagsterInstance
 ) -> list[Stage]:
-    """Of a job's stages (parents before children) those that a run has to begin; none where all is done and shown.
+    """Returns the stages of a job (parents before children) that a run has to begin; empty if all are done and shown.
 
-    A stage below one that is made again is begun too, and reused where its parents come out with the same bytes.
+    Includes the stages downstream of one that is rebuilt; the run reuses them if their parents' bytes do not change.
     """
     found: dict[str, Stage] = {}
     for stage in stages:

@@ -1,7 +1,7 @@
-"""Pools: how many runs of a kind may work on this machine at once, whoever started them.
+"""Pools limit how many runs of a kind may work on this machine at once, however they were started.
 
-Dagster's queue keeps the limits for what is launched in the UI or by a sensor; a run that `make run` starts passes no queue.
-Both take a slot here, a file lock that the kernel frees with its process, however that ends.
+Dagster's queue limits runs that the UI or a sensor launches, but `make run` bypasses the queue. Both take a slot here:
+a file lock, which the kernel frees when the process ends.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ LOOK_AGAIN_S = 1.0
 
 
 def pool_of(stage: Stage) -> str:
-    """Corpora are cleaned in one pool and models made in the other: neither waits for the other's days of work."""
+    """Returns the stage's pool: corpora and models have separate pools, so neither waits for the other's long runs."""
     return GPU if stage.axis == SCALE else CPU
 
 

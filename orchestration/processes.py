@@ -1,7 +1,7 @@
-"""Which process a run runs in, so that others can tell whether it still does: the next run, and its own workers.
+"""Records which process executes a run, so that the next run and its own workers can check whether it is alive.
 
-A process id alone says nothing after a restart, when it may belong to something else: it is kept together with the boot and
-with the tick of the clock at which its process began.
+After a restart, another process may have the same id. The id is therefore kept with the boot id and the process's start
+tick.
 """
 
 import os
@@ -34,7 +34,7 @@ def tags_of_this_process(run_id: str) -> dict[str, str]:
 
 
 def is_alive(run_id: str, tags: Mapping[str, str]) -> bool | None:
-    """Whether the process of a run lives, as far as this host can tell; another host's is taken to. None: it has none yet."""
+    """Returns whether the process of a run is alive; assumes so for another host's. None: it has no process yet."""
     tagged, _, process = tags.get(PROCESS_TAG, "").partition("/")
     if tagged != run_id[:8]:
         return None
@@ -49,7 +49,7 @@ def environment_of_a_worker() -> dict[str, str]:
 def end_with_the_launcher() -> None:
     """Ends this process once the one that launched it is gone; does nothing where it was started by hand.
 
-    A run that was killed tells its workers nothing: they would train on, beside the run that continues it.
+    The workers of a killed run would otherwise train on, beside the run that continues it.
     """
     launcher = os.environ.get(LAUNCHED_BY)
     if not launcher:

@@ -32,7 +32,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Gate:
-    """A blocking check: `function` (module:name) tells (passed, why, figures) of an artifact, from it and its parents."""
+    """A blocking check: `function` (module:name) judges an artifact and its parents: (passed, why, figures)."""
 
     name: str
     stage: Stage

@@ -1,4 +1,4 @@
-"""Around the folder an artifact is built in: one process at a time, the time that earlier attempts took, and a trash."""
+"""The folder in which an artifact is built: its lock, the time of earlier attempts, and a trash."""
 
 import fcntl
 import json
@@ -50,9 +50,9 @@ def different(other: Path, identity: dict[str, str]) -> str:
 
 
 def begin_attempt(out: Path, identity: dict[str, str]) -> float:
-    """Notes in the scratch of `out` that an attempt begins, and at what; returns the seconds that the earlier ones took.
+    """Notes in the scratch of `out` that an attempt begins, and its identity; returns the seconds of earlier attempts.
 
-    Nothing can be written at a kill: an attempt is taken to have ended with the newest file it left.
+    A killed attempt cannot write its end, so the time of its newest file counts as its end.
     """
     note = out / NOTE
     earlier = 0.0
@@ -70,7 +70,7 @@ def _trash() -> Path:
 
 
 def discard(folder: Path) -> None:
-    """Takes a folder away in one step: a kill leaves all of it or nothing, never a half that would be continued from."""
+    """Removes a folder in one step: a kill leaves all of it or nothing, never a part to continue from."""
     if folder.exists():
         _trash().mkdir(parents=True, exist_ok=True)
         os.rename(folder, _trash() / f"{folder.name}--{uuid.uuid4().hex}")

@@ -1,7 +1,7 @@
-"""torchrun that ends as its first failed worker did: by the same signal where one ended that.
+"""Runs torchrun and ends as its first failed worker did: by the same signal if a signal ended that worker.
 
-torchrun itself ends with 1 for a worker that was killed and for one with an error of its own, and only the first is tried
-again. Usage: python -m orchestration.torchrun TORCHRUN-ARGUMENTS
+torchrun itself exits with 1 both for a killed worker and for a worker's own error, but the pipeline retries only the
+first. Usage: python -m orchestration.torchrun TORCHRUN-ARGUMENTS
 """
 
 import os

@@ -47,7 +47,7 @@ def read_warc(path: Path, max_bytes: int) -> Read:
 
 
 def _page(record, max_bytes: int) -> Record | Bad:
-    """Returns the page of a response, parsed apart from the crawl: a broken response would shift the crawl's position."""
+    """Returns the page of a response, parsed on a copy: a broken response would shift the position in the crawl."""
     from fastwarc.warc import WarcRecord
 
     place, length = record.stream_pos, record.content_length

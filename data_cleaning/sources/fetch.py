@@ -108,7 +108,7 @@ def _lay_out(source: Source, path: Path, member: str, folder: Path) -> list[str]
 
 
 def _copy_folder(path: Path, pattern: str, folder: Path) -> list[str]:
-    """Copies the files that the pattern names, of those that the folder's digest covers; rules as for archive members."""
+    """Copies the files that the pattern names and the folder's digest covers; patterns work as for archive members."""
     given, left_out = local.folder_files(path)
     base = archives.fixed_folder(pattern)
     for name in given:

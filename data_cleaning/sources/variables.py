@@ -1,4 +1,4 @@
-"""Secrets of addresses: environment variables ${NAME}. Only requests contain their values, no message or record does."""
+"""Secrets of addresses: environment variables ${NAME}. Only requests contain their values, no messages or records."""
 
 import os
 import re

@@ -95,7 +95,7 @@ def test_between_two_attempts_a_network_has_time_to_come_back(instance, monkeypa
     assert not start(first, instance)
     assert [request.partition_key for request in look(instance).run_requests] == ["2026-12"]
     assert not start(other, instance)
-    assert "2026-11 failed and is tried again at" in look(instance).skip_reason.skip_message
+    assert "2026-11 failed; the pipeline retries at" in look(instance).skip_reason.skip_message
     monkeypatch.setattr(automation, "PAUSE", datetime.timedelta(microseconds=1))
     again = look(instance).run_requests[0]
     assert again.partition_key == "2026-11" and not start(again, instance)
@@ -104,7 +104,7 @@ def test_between_two_attempts_a_network_has_time_to_come_back(instance, monkeypa
     for name, hours in (("2026-11", 2), ("2026-12", 1)):  # after the second failure twice as long
         last = instance.get_run_records(dg.RunsFilter(tags={automation.SNAPSHOT_TAG: name}), limit=1)[0].end_time
         again = datetime.datetime.fromtimestamp(last, datetime.UTC) + datetime.timedelta(hours=hours)
-        assert f"{name} failed and is tried again at {again:%H:%M} UTC" in said
+        assert f"{name} failed; the pipeline retries at {again:%H:%M} UTC" in said
 
 
 def test_a_snapshot_is_cleaned_again_where_the_store_was_deleted(instance):
@@ -133,7 +133,7 @@ def test_new_data_flows_on_into_what_was_released_and_nothing_else(instance, tmp
     published("mixture", "tiny")
     published("bundle", "tiny")
     assert look(instance, automation.new_data).skip_reason.skip_message == (
-        "every released scale has read the corpus as it is"
+        "every released scale is made from the current corpus"
     )
     write_table(tmp_path, "2026-11", "2026-12")
     said = look(instance, automation.new_data)

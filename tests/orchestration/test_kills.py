@@ -76,7 +76,7 @@ def test_finished_work_is_published_without_running_the_stage_again_unless_it_wa
     planned = execution.plan(stage, "tiny")
     os.rename(planned.final, planned.work)  # where a kill before the last rename leaves it
     assert materialize(stage, "tiny", log) == (whole, True)
-    assert "was finished when it was stopped" in log.lines
+    assert "was finished before it was stopped" in log.lines
     os.rename(planned.final, planned.work)
     (planned.work / "1.txt").write_text("spoiled")
     record, reused = materialize(stage, "tiny", log)

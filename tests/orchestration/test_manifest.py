@@ -108,12 +108,14 @@ def test_a_file_that_is_not_in_the_manifest_is_found_and_never_deleted(made, log
     stray = artifact("first", "tiny") / "documents" / "more.parquet"
     stray.parent.mkdir()
     stray.write_text("a child would read it")
-    assert manifest.verify(artifact("first", "tiny"), made) == f"{stray} is no file of this artifact"
+    assert manifest.verify(artifact("first", "tiny"), made) == f"{stray} does not belong to this artifact"
     with pytest.raises(
-        execution.StageError, match="more.parquet is no file of this artifact. Move that file elsewhere"
+        execution.StageError, match="more.parquet does not belong to this artifact. Move that file elsewhere"
     ):
         materialize(toy("first"), "tiny", log)
-    with pytest.raises(execution.StageError, match="child will not start: .*more.parquet is no file of this artifact"):
+    with pytest.raises(
+        execution.StageError, match="child will not start: .*more.parquet does not belong to this artifact"
+    ):
         materialize(toy("child", parent=toy("first")), "tiny", log)
     stray.unlink()
     assert materialize(toy("first"), "tiny", log) == (made, True)

@@ -80,7 +80,7 @@ def test_files_that_changed_are_missing_or_are_too_many(made):
     assert explained(*made)[1] == f"  files: {path} is missing"
     path.write_text(text)
     (path.parent / "more").touch()
-    assert explained(*made)[1] == f"  files: {path.parent / 'more'} is no file of this artifact"
+    assert explained(*made)[1] == f"  files: {path.parent / 'more'} does not belong to this artifact"
 
 
 def test_versions_of_libraries_are_told_and_are_no_reason(made, log, monkeypatch):
