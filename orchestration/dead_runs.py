@@ -21,7 +21,7 @@ def _is_ours(run: dg.DagsterRun) -> bool:
 
 
 def _works(record: dg.RunRecord, grace: float) -> bool:
-    """Returns whether a process executes the run. It is tagged as it begins: an untagged one began just now or never."""
+    """Returns whether a process executes the run. It is tagged as it begins: else it began just now or never."""
     alive = is_alive(record.dagster_run.run_id, record.dagster_run.tags)
     return time.time() - record.update_timestamp.timestamp() < grace if alive is None else alive
 
