@@ -1,7 +1,7 @@
 """What one busy core beside the run costs, and what the settings against it cost on an idle machine.
 
-    python -m benchmarks.busy_machine                # every setting, idle and beside a process at nice 19
-    python -m benchmarks.busy_machine --settings launcher none --rounds 5
+    python -m benchmarks.busy_machine                # every setting, idle and beside a busy process
+    python -m benchmarks.busy_machine --settings none active --rounds 5
 
 Work: generation and training steps of the laptop's model (2.4M parameters) and of a model of 30M, each with all cores.
 Every round measures every setting once, idle and busy side by side, so that a slow moment of the machine meets all of them.
@@ -16,14 +16,14 @@ import sys
 import time
 from dataclasses import replace
 
-from orchestration.launchers import ALLOCATOR, THREADS
+from orchestration.launchers import ALLOCATOR
 from orchestration.store import CHECKOUT
 
 WORKS = ("generate", "train", "generate 30M", "train 30M")
-# Environments to compare; the first is what the launcher sets.
+# Environments to compare.
 SETTINGS: dict[str, dict[str, str]] = {
-    "launcher": THREADS,
     "none": {},
+    "active": {"OMP_WAIT_POLICY": "active"},
     "passive": {"OMP_WAIT_POLICY": "passive"},
     "spin 1k": {"GOMP_SPINCOUNT": "1000"},
     "spin 10k": {"GOMP_SPINCOUNT": "10000"},
@@ -79,11 +79,15 @@ def work(name: str, seconds: float) -> float:
     return done / (time.perf_counter() - counted_from)
 
 
-def measure(name: str, settings: dict[str, str], seconds: float, busy: bool) -> float:
-    """The same in a process of its own under `settings`; `busy` keeps one core at work beside it, at nice 19."""
-    dropped = {variable for each in SETTINGS.values() for variable in each} | set(THREADS)
+def measure(name: str, settings: dict[str, str], seconds: float, nice: int | None) -> float:
+    """The same in a process of its own under `settings`. `nice`: the priority of a busy process beside it; None for none."""
+    dropped = {variable for each in SETTINGS.values() for variable in each}
     environment = {key: value for key, value in os.environ.items() if key not in dropped}
-    other = subprocess.Popen(["nice", "-n", "19", sys.executable, "-c", "while True: pass"]) if busy else None
+    other = (
+        subprocess.Popen(["nice", "-n", str(nice), sys.executable, "-c", "while True: pass"])
+        if nice is not None
+        else None
+    )
     try:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.busy_machine", "--work", name, "--seconds", str(seconds)],
@@ -102,6 +106,7 @@ def main() -> None:
     parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="a measurement")
+    parser.add_argument("--nice", type=int, default=19, help="priority of the busy process (default: 19)")
     parser.add_argument("--work", help=argparse.SUPPRESS)  # one measurement, in a process of its own
     options = parser.parse_args()
     if options.work:
@@ -112,7 +117,7 @@ def main() -> None:
         for name in options.works:
             for setting in options.settings:
                 for busy in (False, True):
-                    speed = measure(name, SETTINGS[setting], options.seconds, busy)
+                    speed = measure(name, SETTINGS[setting], options.seconds, options.nice if busy else None)
                     speeds.setdefault((name, setting, busy), []).append(speed)
     print("| work | setting | idle, tokens/s | beside a busy process | slower by | idle against none |")
     print("|---|---|---|---|---|---|")
