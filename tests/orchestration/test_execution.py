@@ -162,7 +162,7 @@ def test_source_edited_during_a_run_is_not_sealed_under_the_old_hash(log, monkey
     stage = toy("first", module="edited_stage")
     planned = execution.plan(stage, "tiny")
     module.write_text(source.format("new"))
-    with pytest.raises(execution.StageError, match="first: its source was edited since this run began"):
+    with pytest.raises(execution.StageError, match="first: its source was edited after this run began"):
         execution.build(planned, log, execution.run_inline)
     module.write_text("# a comment is no edit\n" + source.format("old"))
 
@@ -171,7 +171,7 @@ def test_source_edited_during_a_run_is_not_sealed_under_the_old_hash(log, monkey
         module.write_text(source.format("new"))
         return metrics
 
-    with pytest.raises(execution.StageError, match="first: its source was edited since this run began"):
+    with pytest.raises(execution.StageError, match="first: its source was edited after this run began"):
         execution.build(planned, log, edits_its_source)
     assert not artifact("first", "tiny").exists()
     module.write_text(source.format("old"))

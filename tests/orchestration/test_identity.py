@@ -65,7 +65,7 @@ def edit(tmp_path, monkeypatch):
 def test_stages_that_run_after_an_edit(notes, edit):
     stages = graph(notes)
     assert ran(stages) == ["sources", "documents", "child"]
-    edit("data_cleaning/reading/readers.py", '"""The file as one document."""', '"""A file is one document."""')
+    edit("data_cleaning/reading/readers.py", '"""Reads the file as one document."""', '"""A file is one document."""')
     assert ran(stages) == []
     edit("data_cleaning/reading/readers.py", '(".txt", ".text")', '(".txt", ".text", ".log")')
     assert ran(stages) == ["documents"], "it comes out with the same bytes: what was made from it stays"

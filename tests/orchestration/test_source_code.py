@@ -259,7 +259,7 @@ def test_fetching_imports_no_reader():
     ("file", "old", "new", "stages"),
     [
         ("data_cleaning/reading/readers.py", '(".txt", ".text")', '(".txt", ".text", ".log")', {"documents"}),
-        ("data_cleaning/reading/readers.py", "The file as one document.", "A file is one document.", set()),
+        ("data_cleaning/reading/readers.py", "Reads the file as one document.", "A file is one document.", set()),
         ("data_cleaning/recipes.py", "    samples_per_reason: int\n", "    samples_per_reason: int\n    more: int\n",
          {"corpus_report"}),
         ("modeling/core/recipes.py", "    iterations: int\n", "    iterations: int\n    more: int\n",
