@@ -14,8 +14,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from data_cleaning.files import sha256_of_all, write_json, write_text
-from modeling.core import dialog, runtime, unused_ids
-from modeling.core.atomic_folders import readable_by_all
+from modeling.core import dialog, hashing, runtime, unused_ids
+from modeling.core.atomic_folders import filling, readable_by_all
 from release import bundle, card, figures, licenses, lineage
 from release.recipes import ReleaseRecipe
 
@@ -120,12 +120,11 @@ def examples(prompts: Path, wanted: int) -> list[str]:
     A hash of the id gives the order within a category, so the choice is reproducible and unbiased.
     """
     rows = pq.read_table(prompts / "test.parquet", columns=["id", "messages", "kind", "category"]).to_pylist()
-    by_category: dict[str, list[tuple[str, str]]] = {}
+    by_category: dict[str, list[tuple[bytes, str]]] = {}
     for row in rows:
         text = row["messages"][-1]["content"]
         if row["kind"] == "helpfulness" and len(row["messages"]) == 1 and len(text) <= LONGEST_EXAMPLE:
-            place = hashlib.blake2b(row["id"].encode(), digest_size=8).hexdigest()
-            by_category.setdefault(row["category"], []).append((place, text))
+            by_category.setdefault(row["category"], []).append((hashing.digest(row["id"]), text))
     queues = [sorted(entries) for _, entries in sorted(by_category.items())]
     ranked = [
         queue[depth][1] for depth in range(max(map(len, queues), default=0)) for queue in queues if depth < len(queue)
@@ -151,12 +150,9 @@ def export_model(source: Path, out: Path, prompts: list[str], sampling: dict) ->
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else closing,
         suppress_tokens=unused_ids.unused_ids(model.config.vocab_size, tokenizer) or None,
     )
-    scratch = out / "_scratch" / "model"
-    shutil.rmtree(scratch, ignore_errors=True)
-    model.save_pretrained(scratch)
-    tokenizer.save_pretrained(scratch)
-    for path in sorted(scratch.iterdir()):
-        os.replace(path, out / path.name)
+    with filling(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     reloaded = AutoModelForCausalLM.from_pretrained(out, dtype="auto").to(where).eval()
     after, ids_after = logits(reloaded, AutoTokenizer.from_pretrained(out), messages, where)
     if ids != ids_after:

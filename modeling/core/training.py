@@ -25,7 +25,6 @@ from transformers import (
     TrainingArguments,
 )
 
-from data_cleaning.files import write_text
 from modeling.core import json_text, reporting, resumable_generation, sampling
 from modeling.core.atomic_folders import filling
 from modeling.core.divergence import Watch
@@ -215,7 +214,7 @@ def main_process() -> bool:
 
 def write_history(history: Sequence[dict], out: Path) -> None:
     """Write out/loss.jsonl and out/plots/loss.png."""
-    write_text(out / "loss.jsonl", json_text.lines(history))
+    reporting.write_text(out / "loss.jsonl", json_text.lines(history))
     steps, losses = [entry["step"] for entry in history], [entry["loss"] for entry in history]
     plot_loss(out / "plots" / "loss.png", steps, losses)
 
