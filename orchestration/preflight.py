@@ -18,8 +18,8 @@ from orchestration.stage import SCALE, SNAPSHOT, Stage
 from orchestration.store import store
 
 # Measured where a scale ran: all that its graph leaves on the disk, and the most memory that a stage of it held.
-DISK_BYTES = {"tiny": 1e9, "laptop": 4e9, "adopted": 12e9}
-MEMORY_BYTES = {"adopted": 12e9}
+DISK_BYTES = {"tiny": 1e9, "scratch": 4e9, "laptop": 12e9}
+MEMORY_BYTES = {"laptop": 7e9}
 CORPUS_DISK_BYTES = 1e9
 # Estimated for the others, a parameter: float32 weights, gradients and two moments while training; on the disk nineteen
 # models of float32 and two checkpoints of weights and moments.
@@ -74,11 +74,11 @@ def check_fit(scale: str) -> None:
     """Raises StageError where the models of a scale do not fit this machine, unless CRIA_ALLOW_SCALE names the scale."""
     if scale in os.environ.get("CRIA_ALLOW_SCALE", "").replace(" ", "").split(","):
         return
-    base = scales.scale(scale).base
-    if isinstance(base, AdoptRecipe):
+    model = scales.scale(scale).base.model
+    if isinstance(model, AdoptRecipe):
         needed, what = MEMORY_BYTES.get(scale, 0.0), "its models take"
     else:
-        count = parameters(base.model)
+        count = parameters(model)
         needed, what = TRAINING_BYTES * count, f"to train {count / 1e9:,.1f} billion parameters takes"
     on_gpus = scale in BY_SCALE  # only these have a launcher of their own
     there = gpu_bytes() if on_gpus else psutil.virtual_memory().total
@@ -100,8 +100,8 @@ def _disk_bytes(axis: str | None, partition: str | None) -> float:
         return CORPUS_DISK_BYTES
     if partition in DISK_BYTES:
         return DISK_BYTES[partition]
-    base = scales.scale(partition).base
-    return CORPUS_DISK_BYTES + (0 if isinstance(base, AdoptRecipe) else KEPT_BYTES * parameters(base.model))
+    model = scales.scale(partition).base.model
+    return CORPUS_DISK_BYTES + (0 if isinstance(model, AdoptRecipe) else KEPT_BYTES * parameters(model))
 
 
 def check_disk(axis: str | None, partition: str | None) -> None:

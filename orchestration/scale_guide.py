@@ -21,11 +21,11 @@ def table() -> str:
         scale = make()
         base = scale.base
         where = {"subprocess": "one GPU", "torchrun": "several GPUs"}.get(BY_SCALE.get(name), "CPU or GPU")
-        if isinstance(base, AdoptRecipe):
-            size = ("as published", f"{scale.sft.context:,}", f"none: adopts `{base.source}`")
+        seen = f"{_count(base.batch_tokens * base.steps)} tokens"
+        if isinstance(base.model, AdoptRecipe):
+            size = ("as published", f"{base.model.context:,}", f"{seen}, from `{base.model.source}`")
         else:
-            seen = _count(base.batch_tokens * base.steps)
-            size = (_count(parameters(base.model)), f"{base.model.context:,}", f"{seen} tokens")
+            size = (_count(parameters(base.model)), f"{base.model.context:,}", seen)
         what = make.__doc__.splitlines()[0].rstrip(".")
         rows.append("| " + " | ".join((f"`{name}`", *size, where, what)) + " |")
     return "\n".join(rows)

@@ -223,7 +223,7 @@ SPOILERS = {
     "nothing_lost": lose_a_document,
     "heldout_apart": train_on_the_heldout,
     "exact_round_trip": lower_case,
-    "better_than_unigram": scramble,
+    "better_than_its_start": scramble,
     "answers_better_than_base": scramble,
     "prompts_apart": ask_a_test_prompt,
     "pairs_are_sound": prefer_the_unsafe,

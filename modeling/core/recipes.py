@@ -51,14 +51,15 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class AdoptRecipe:
-    """An existing Llama checkpoint, used as the base model."""
+    """An existing Llama checkpoint, from which pretraining continues."""
 
     source: str  # name of the entry in sources.toml with use = "checkpoint"
+    context: int  # tokens of a training sequence; the checkpoint keeps its own limit
 
 
 @dataclass(frozen=True)
 class PretrainRecipe:
-    model: ModelRecipe
+    model: ModelRecipe | AdoptRecipe  # random weights of this shape, or a checkpoint to continue from
     optimizer: OptimizerRecipe
     batch_tokens: int
     steps: int

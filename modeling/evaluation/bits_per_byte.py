@@ -25,7 +25,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling.core import dialog, reporting, runtime
 from modeling.core.recipes import EvaluationRecipe
-from modeling.pretraining.tokenizer import copies
+from modeling.pretraining.tokenizer import copies, document_tokens
 
 # Most training text per source for a compressor. It bounds their memory: xz needs 12 bytes per byte.
 FLOOR_BYTES = 32 << 20
@@ -83,20 +83,6 @@ def load(folder: Path):
     where = runtime.device()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     return model.to(where).eval(), AutoTokenizer.from_pretrained(folder)
-
-
-def document_tokens(tokenizer) -> tuple[int, int]:
-    """Returns (token before a document, token after it) as in pretraining.
-
-    Models whose vocabulary has `<|endoftext|>` were pretrained with it between documents, and their BOS may be a chat
-    token. Raises ValueError without a BOS or EOS token.
-    """
-    separator = tokenizer.get_added_vocab().get("<|endoftext|>")
-    if separator is not None:
-        return separator, separator
-    if tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
-        raise ValueError("The tokenizer names no BOS or no EOS token: set both in tokenizer_config.json")
-    return tokenizer.bos_token_id, tokenizer.eos_token_id
 
 
 def score_texts(model, tokenizer, texts: Sequence[str]) -> Score:

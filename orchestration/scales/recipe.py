@@ -28,8 +28,8 @@ class Scale:
 
     mixture: MixtureRecipe
     tokenizer: TokenizerRecipe | AdoptRecipe
-    tokens: TokensRecipe | AdoptRecipe
-    base: PretrainRecipe | AdoptRecipe
+    tokens: TokensRecipe
+    base: PretrainRecipe
     demonstrations: DemonstrationsRecipe
     prompts: PromptsRecipe
     sft: FinetuneRecipe

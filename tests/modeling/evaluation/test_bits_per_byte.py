@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from modeling.evaluation import bits_per_byte
 from modeling.pretraining import tokenizer as tokenizers
+from modeling.pretraining.tokenizer import document_tokens
 from tests.modeling.toy_evaluation import RECIPE
 
 WORDS = [
@@ -106,10 +107,10 @@ def test_windows_give_the_exact_likelihood_where_the_context_suffices():
 
 def test_documents_are_marked_as_the_vocabulary_does(base):
     tokenizer = AutoTokenizer.from_pretrained(base)
-    assert bits_per_byte.document_tokens(tokenizer) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    assert document_tokens(tokenizer) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|endoftext|>"]})
     separator = tokenizer.convert_tokens_to_ids("<|endoftext|>")
-    assert bits_per_byte.document_tokens(tokenizer) == (separator, separator)
+    assert document_tokens(tokenizer) == (separator, separator)
 
 
 def test_compressors_learn_from_the_training_text():
