@@ -2,7 +2,7 @@
 
 from assets.corpus import benchmarks, dialogues
 from assets.finetuning import prompts, sft_model
-from assets.pretraining import base_model, mixture
+from assets.pretraining import base_model, initial_model, mixture
 from assets.rlhf import ppo_policy, rounds, v5
 from assets.safety import chat_model
 from data_cleaning.recipes import SourcesRecipe
@@ -18,7 +18,7 @@ versions = {f"policy_{i + 1}": r.policy for i, r in enumerate(rounds)}
 bits_per_byte = _evaluation(
     "bits_per_byte", "modeling.evaluation.bits_per_byte", "2.2, Figure 5",
     "Bits per byte on held-out text by source, compared with general compressors given the same training text.",
-    mixture=mixture, base_model=base_model,
+    mixture=mixture, initial_model=initial_model, base_model=base_model,
 )  # fmt: skip
 benchmark_scores = _evaluation(
     "benchmark_scores", "modeling.evaluation.benchmarks", "2.3",
