@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from assets.finetuning import demonstrations, prompts, sft_model
+from assets.finetuning import prompts, sft_dialogues, sft_model
 from assets.pretraining import base_model
 from orchestration.stage import SCALE, Stage
 
@@ -54,7 +54,7 @@ def rlhf_round(n: int, earlier: tuple[Round, ...]) -> Round:
     policy = stage(
         "policy", "policy", lambda r: r.policy, "3.2.3",
         "The base model fine-tuned anew on the round's best samples.",
-        base_model=base_model, demonstrations=demonstrations, rejection_samples=rejection_samples,
+        base_model=base_model, demonstrations=sft_dialogues, rejection_samples=rejection_samples,
     )  # fmt: skip
     return Round(preferences, helpfulness_reward_model, safety_reward_model, rejection_samples, policy)
 

@@ -115,6 +115,15 @@ class SamplingRecipe:
 
 
 @dataclass(frozen=True)
+class OwnAnswersRecipe:
+    """A checkpoint's own answers, as demonstrations beside the written ones. The paper has none."""
+
+    prompts: int
+    samples: int
+    sampling: SamplingRecipe
+
+
+@dataclass(frozen=True)
 class PreferencesRecipe:
     """On-policy pairs of one round, from two different variants or temperatures (paper 3.2.1)."""
 

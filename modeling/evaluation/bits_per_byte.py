@@ -26,7 +26,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling.core import dialog, reporting, runtime
 from modeling.core.recipes import EvaluationRecipe
-from modeling.pretraining.initial_model import is_checkpoint
+from modeling.core.verdicts import has_weights
 from modeling.pretraining.tokenizer import copies, document_tokens
 
 # Most training text per source for a compressor. It bounds their memory: xz needs 12 bytes per byte.
@@ -56,7 +56,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:  # compressors release the GIL
         floors = start_floors(pool, inputs["mixture"] / "train", heldout)
         scores = score_sources(inputs["base_model"], heldout, log)
-        before = score_sources(inputs["initial_model"], heldout, log) if is_checkpoint(inputs["initial_model"]) else {}
+        before = score_sources(inputs["initial_model"], heldout, log) if has_weights(inputs["initial_model"]) else {}
         rows = [
             row(source, texts, scores[source], floors[source], before.get(source)) for source, texts in heldout.items()
         ]

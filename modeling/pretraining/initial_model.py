@@ -14,11 +14,6 @@ from modeling.core.recipes import AdoptRecipe, ModelRecipe
 from modeling.pretraining import adopt
 
 
-def is_checkpoint(folder: Path) -> bool:
-    """Whether an initial model holds weights."""
-    return (folder / "config.json").exists()
-
-
 def run(config: ModelRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
     """Write a Hugging Face directory with bfloat16 weights and tokenizer, or shape.json for random weights.
 

@@ -12,6 +12,7 @@ from modeling.core.recipes import (
     DistillationRecipe,
     EvaluationRecipe,
     FinetuneRecipe,
+    OwnAnswersRecipe,
     PpoRecipe,
     PretrainRecipe,
     PromptsRecipe,
@@ -31,6 +32,7 @@ class Scale:
     tokens: TokensRecipe
     base: PretrainRecipe
     demonstrations: DemonstrationsRecipe
+    own_answers: OwnAnswersRecipe
     prompts: PromptsRecipe
     sft: FinetuneRecipe
     rounds: tuple[RoundRecipe, ...]

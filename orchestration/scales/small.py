@@ -93,6 +93,7 @@ def _answers(scale: Scale, max_new_tokens: int) -> Scale:
     return replace(
         scale,
         rounds=rounds,
+        own_answers=replace(scale.own_answers, sampling=short(scale.own_answers.sampling)),
         ppo=replace(scale.ppo, sampling=short(scale.ppo.sampling)),
         distillation=replace(scale.distillation, sampling=short(scale.distillation.sampling)),
         evaluation=replace(scale.evaluation, sampling=short(scale.evaluation.sampling)),
@@ -226,8 +227,9 @@ def laptop() -> Scale:
         big.base, model=checkpoint, batch_tokens=2048, steps=60,
         optimizer=replace(big.base.optimizer, learning_rate=5e-5, warmup_steps=6),
     )  # fmt: skip
+    own = replace(big.own_answers, prompts=150, samples=3, sampling=replace(big.own_answers.sampling, temperature=0.7))
     scale = replace(
-        big, tokenizer=checkpoint, base=base, tokens=replace(big.tokens, title_share=0.0),
+        big, tokenizer=checkpoint, base=base, own_answers=own, tokens=replace(big.tokens, title_share=0.0),
         # Twelve steps see about three hundred dialogues. A third of them are safe answers, so that the model refuses
         # some adversarial prompts and not others, and pairs hold one safe and one unsafe answer (LOG.md).
         demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_safety=190,
