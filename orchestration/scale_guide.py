@@ -1,4 +1,4 @@
-"""Which scale is what, for a person who picks a partition in the UI: its key cannot carry a description."""
+"""A table that describes the scales, for a person who picks a partition in the UI: a key has no description."""
 
 from modeling.core.recipes import AdoptRecipe
 from orchestration import scales
@@ -15,7 +15,7 @@ def _count(number: float) -> str:
 
 
 def table() -> str:
-    """A Markdown table of all scales, from their recipes."""
+    """Returns a Markdown table of all scales, made from their recipes."""
     rows = ["| Scale | Parameters | Context | Pretraining | Runs on | What |", "|---|---|---|---|---|---|"]
     for name, make in scales.SCALES.items():
         scale = make()
