@@ -103,6 +103,7 @@ class FinetuneRecipe:
     epochs: float
     max_steps: int  # 0 = by epochs (3.2.3: a constant number in each RLHF round)
     demonstration_share: float  # share of demonstrations mixed into a round's samples
+    frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
     seed: int
 
 
@@ -148,6 +149,7 @@ class RewardRecipe:
     margins: tuple[float, float, float, float]  # significantly better … negligibly better (Table 27)
     own_share: float  # share of pairs of its own kind; the rest are of the other kind
     safety_loss_weight: float  # auxiliary loss on safety labels (A.3.4), safety model only
+    frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
     seed: int
 
 

@@ -22,6 +22,7 @@ from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from modeling.core import dialog, json_text, reporting, training
+from modeling.core.frozen_layers import freeze_lower
 from modeling.core.recipes import RewardRecipe
 from modeling.core.runtime import device
 from modeling.rlhf import pairs as preference_pairs
@@ -84,6 +85,7 @@ def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> 
         train_dataset=Dataset.from_list(in_batches_of_like_length(rows, config.batch_pairs, config.seed)),
         processing_class=tokenizer,
     )
+    freeze_lower(trainer.model, config.frozen_layers)
     trainer.safety_loss_weight = config.safety_loss_weight if config.kind == "safety" else 0.0
     tokens = sum(len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in rows)
     history = training.fit(trainer, out, log, tokens_per_step=round(tokens / len(rows) * config.batch_pairs))

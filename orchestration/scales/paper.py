@@ -45,13 +45,14 @@ def llama2_70b() -> Scale:
     )  # fmt: skip
     finetuning = FinetuneRecipe(  # 3.1
         optimizer=replace(adamw, learning_rate=2e-5, warmup_steps=0, warmup_ratio=0.03),  # warm-up (open): 3 %, as the RMs
-        context=4096, batch_sequences=64, epochs=2.0, max_steps=0, demonstration_share=0.0, seed=1,
+        context=4096, batch_sequences=64, epochs=2.0, max_steps=0, demonstration_share=0.0, frozen_layers=0,
+        seed=1,
     )  # fmt: skip
     rewards = RewardRecipe(  # 3.2.2
         kind="helpfulness",
         optimizer=replace(adamw, learning_rate=5e-6, warmup_steps=5, warmup_ratio=0.03),
         context=4096, batch_pairs=512, epochs=1.0, margins=(1.0, 2 / 3, 1 / 3, 0.0),  # Table 27, small (open)
-        own_share=0.5, safety_loss_weight=0.0, seed=2,
+        own_share=0.5, safety_loss_weight=0.0, frozen_layers=0, seed=2,
     )  # fmt: skip
     sampling = SamplingRecipe(temperature=1.0, top_p=0.95, max_new_tokens=1024, seed=3)
 

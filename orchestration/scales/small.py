@@ -244,8 +244,9 @@ def laptop() -> Scale:
                            sampling=replace(big.evaluation.sampling, temperature=0.1)),
         release=replace(big.release, max_version_bytes=400_000_000),
     )  # fmt: skip
-    # At half this learning rate, twelve steps do not teach a policy which prompts to refuse (LOG.md).
-    scale = _finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=12)
+    # At half this learning rate, twelve steps do not teach a policy which prompts to refuse (LOG.md). A step with the
+    # lower half of the 30 layers frozen takes half the time.
+    scale = _finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=12, frozen_layers=15)
     finetune = replace(scale.distillation.finetune, max_steps=8, demonstration_share=0.7)
     scale = replace(scale, distillation=replace(scale.distillation, finetune=finetune))
     scale = _each_round(
@@ -254,7 +255,7 @@ def laptop() -> Scale:
         # more than four. Near greedy decoding the model refuses half of the adversarial prompts, at temperature 0.8 an
         # eighth. Sampling must draw the refusals that training is to keep (LOG.md).
         preferences={"prompts": 96, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
-        reward={"context": 512, "batch_pairs": 8, "optimizer": {"learning_rate": 8e-5}},
+        reward={"context": 512, "batch_pairs": 8, "frozen_layers": 15, "optimizer": {"learning_rate": 8e-5}},
         # The best of so few answers may be unsafe, and the next policy must not learn it.
         rejection={
             "prompts": 64,

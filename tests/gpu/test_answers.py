@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from modeling.core import dialog, runtime, sampling
+from modeling.core import dialog, nucleus, runtime, sampling
 from modeling.core.recipes import SamplingRecipe
 from modeling.rlhf import scoring
 from modeling.rlhf.ppo import losses, networks, rollout
@@ -56,7 +56,7 @@ def test_drawn_tokens_follow_the_distribution(where):
     logits_RV = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).expand(20_000, 4).to(where)
     uniforms_R2 = torch.rand(20_000, 2, generator=torch.Generator().manual_seed(0)).to(where)
     for top_p, wanted in ((1.0, [0.5, 0.3, 0.15, 0.05]), (0.75, [0.625, 0.375, 0.0, 0.0])):
-        drawn = sampling.sample_tokens(logits_RV, uniforms_R2, 1.0, top_p)
+        drawn = nucleus.sample_tokens(logits_RV, uniforms_R2, 1.0, top_p)
         shares = torch.bincount(drawn, minlength=4).cpu() / 20_000
         torch.testing.assert_close(shares, torch.tensor(wanted), atol=0.02, rtol=0)
 

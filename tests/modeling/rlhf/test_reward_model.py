@@ -26,6 +26,7 @@ RECIPE = RewardRecipe(
     margins=(1.0, 2 / 3, 1 / 3, 0.0),
     own_share=0.5,
     safety_loss_weight=0.0,
+    frozen_layers=0,
     seed=1,
 )
 
@@ -135,7 +136,7 @@ def test_same_bytes_again_and_after_a_kill_between_training_and_measuring(
 def test_a_kill_in_the_middle_of_training_changes_no_byte(world, tmp_path, log, monkeypatch):
     killed.assert_kill_changes_no_byte(
         reward_model.run,
-        dataclasses.replace(RECIPE, kind="safety", own_share=0.9, safety_loss_weight=1.0),
+        dataclasses.replace(RECIPE, kind="safety", own_share=0.9, safety_loss_weight=1.0, frozen_layers=1),
         world,
         tmp_path,
         log,
