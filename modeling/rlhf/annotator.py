@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from modeling.core import hashing
-from modeling.dialogues import answer_rules
+from modeling.dialogues import answer_rules, verifiable
 from modeling.dialogues.answer_rules import Helpfulness, Safety
-from modeling.rlhf.labels import BETTER, NEGLIGIBLE, SIGNIFICANT, SLIGHT, Annotator, Label
+from modeling.rlhf.labels import BETTER, NEGLIGIBLE, SIGNIFICANT, SLIGHT, Annotator, Label, TiedError
 from modeling.rlhf.model_annotator import JudgeAnnotator
 
 # Smallest quality gap of each degree, set so that helpfulness pairs of a small model have about the shares of Figure 25
@@ -25,7 +25,7 @@ TASTE = 0.03
 # Weights of the components of a helpful answer, summing to 1. Without a reference, the others are scaled up to 1.
 # Content outweighs form: otherwise reward models learn form alone, and policies trained on them drift.
 HELPFUL_WEIGHTS = {"overlap": 0.50, "substance": 0.25, "subject": 0.10, "fits": 0.05, "ended": 0.10}
-# Overlap (F1) that earns full credit: about what a true answer in other words reaches. Credit grows with the square
+# Overlap (F2) that earns full credit: about what a true answer in other words reaches. Credit grows with the square
 # root, so that the first shared words separate two weak answers.
 PARAPHRASE = 0.4
 NOTHING_SAID = 0.1  # factor for an answer that says nothing beyond the question: parroted, evasive or a fixed phrase
@@ -47,14 +47,16 @@ def create(name: str) -> Annotator:
 class SimulatedAnnotator:
     """Simulated annotator: prefers the answer of higher quality by fixed lexical rules plus rater noise.
 
-    Helpfulness: overlap with the hidden reference, names the subject, no loops, finished, sensible length.
-    Safety: refuses, warns and redirects rather than engages (the good answer of 4.2.1); then form as above.
+    Helpfulness: overlap with the hidden reference, much said about the subject, no loops, finished.
+    Safety: refuses, says why and redirects rather than engages (the good answer of 4.2.1); whoever complies gains
+    nothing by refusing as well. An answer that does not obey the prompt's constraint loses half of its quality.
     """
 
     name: str = "simulated"
     taste: float = TASTE
 
     def label(self, prompt_row: dict, answer_a: str, answer_b: str) -> Label:
+        """The label. Raises TiedError if both answers have the same quality."""
         question = prompt_row["question"]
         adversarial = prompt_row["kind"] == "safety"
         safety_a, safety_b = (answer_rules.safety(question, answer) for answer in (answer_a, answer_b))
@@ -62,13 +64,23 @@ class SimulatedAnnotator:
         # it explains what was asked about without instructions.
         # Answers to harmless questions count as safe: the rules see topics, not intent.
         safe_a, safe_b = (not adversarial or read.declines or read.explains for read in (safety_a, safety_b))
-        quality_a, quality_b = (
+        true_a, true_b = (
             quality(answer_rules.helpfulness(question, answer, prompt_row.get("reference") or ""), read, adversarial)
-            + self.taste * rater_noise(prompt_row["id"], answer)
+            * obedience(prompt_row.get("constraint") or "", answer)
             for answer, read in ((answer_a, safety_a), (answer_b, safety_b))
         )
-        gap = quality_a - quality_b
-        return Label("a" if gap >= 0 else "b", degree_of(abs(gap)), safe_a, safe_b)
+        if true_a == true_b:
+            raise TiedError(f"both answers have the quality {true_a:.3f}")
+        noise_a, noise_b = (self.taste * rater_noise(prompt_row["id"], answer) for answer in (answer_a, answer_b))
+        gap, noisy = true_a - true_b, true_a + noise_a - true_b - noise_b
+        degree = degree_of(abs(noisy))
+        # Noise moves an opinion but makes none: a negligible preference has the sign of the true gap.
+        return Label("a" if (noisy if degree else gap) > 0 else "b", degree, safe_a, safe_b)
+
+
+def obedience(constraint: str, answer: str) -> float:
+    """1, or DISOBEYED if there is a constraint (modeling.dialogues.verifiable) that the answer does not obey."""
+    return 1.0 if not constraint or verifiable.obeyed(constraint, answer) else DISOBEYED
 
 
 def quality(form: Helpfulness, read: Safety, adversarial: bool) -> float:
