@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from assets.corpus import dialogues
 from assets.finetuning import prompts, sft_dialogues, sft_model
 from assets.pretraining import base_model
 from orchestration.stage import SCALE, Stage
@@ -42,7 +43,7 @@ def rlhf_round(n: int, earlier: tuple[Round, ...]) -> Round:
     safety_reward_model = stage(
         "safety_reward_model", "reward_model", lambda r: r.safety, "3.2.2, A.3.4",
         "Scores safety; trained like the helpfulness model, with an auxiliary loss on the safety labels.",
-        chat=chat, **pairs,
+        chat=chat, dialogues=dialogues, **pairs,
     )  # fmt: skip
     before = {f"earlier_{i + 1}": r.rejection_samples for i, r in enumerate(earlier)} if n >= 4 else {}
     rejection_samples = stage(

@@ -34,7 +34,8 @@ POOLED_BATCHES = 50  # batches whose rows are sorted by length together
 
 
 def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write a LlamaForSequenceClassification directory, accuracy.json and plots. Inputs: chat, preferences_1 … N.
+    """Write a LlamaForSequenceClassification directory, accuracy.json and plots. Inputs: chat, preferences_1 … N, and
+    optionally dialogues, whose pairs with human harm scores are trained on as well.
 
     Returns the metrics of training and accuracy on held-out pairs. Raises ValueError for an unknown kind or no pairs.
     """
@@ -42,6 +43,8 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         raise ValueError(f"a reward model's kind is one of {KINDS}, not {config.kind!r}")
     pairs = preference_pairs.read_pairs(inputs)
     pool = [pair for pair in pairs if pair["split"] == "train"]
+    if "dialogues" in inputs:
+        pool += preference_pairs.scored_by_people(inputs["dialogues"])
     train = preference_pairs.mix(pool, config.kind, config.own_share, config.seed)
     if not train:
         raise ValueError(f"there are no {config.kind} pairs to train on: ask for more prompts in the preferences")
