@@ -10,8 +10,8 @@ from typing import Any
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Yields (line number from 1, value) of every line that is not blank.
 
-    A name that ends in .gz is unpacked. Strings may contain U+2028, U+2029, U+0085 and control characters, at which str.splitlines would split. Raises
-    ValueError with file and line for a line that is not JSON.
+    Unpacks a file with the suffix .gz. Strings may contain U+2028, U+2029, U+0085 and control characters, at which
+    str.splitlines would split. Raises ValueError with file and line for a line that is not JSON.
     """
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8-sig", newline="\n") as file:
