@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeling.dialogues import answer_rules, everyday_sources, judge_labels, splits
+from modeling.dialogues.dialogue_sources import Conversation
 from modeling.dialogues.everyday_sources import Asked
+from modeling.dialogues.questions import Subject
 from modeling.dialogues.splits import DEMONSTRATIONS, RL, TEST, Shares
 
 LEARNT: Shares = ((DEMONSTRATIONS, 0.6), (RL, 0.4))
@@ -48,6 +50,7 @@ class Request:
     source: str
     entity: str  # its group of near-duplicates
     part: str  # splits.DEMONSTRATIONS, RL or TEST
+    dish: bool  # asks for a recipe: by far the most requests do
 
 
 def requests(dialogues: Path, known: Iterable[str] = ()) -> tuple[list[Request], collections.Counter]:
@@ -74,9 +77,23 @@ def requests(dialogues: Path, known: Iterable[str] = ()) -> tuple[list[Request],
             left_out[one.source, why] += 1
         else:
             found.append(
-                Request(one.question, one.answer, one.before, one.borderline, one.source, f"everyday: {group}", part)
+                Request(
+                    one.question,
+                    one.answer,
+                    one.before,
+                    one.borderline,
+                    one.source,
+                    f"everyday: {group}",
+                    part,
+                    one.topic != one.question and not one.borderline,
+                )
             )
     return sorted(found, key=lambda one: splits.unit(one.question, "order")), left_out
+
+
+def entities(known: Iterable[Subject], conversations: Iterable[Conversation]) -> set[str]:
+    """What reference texts and conversations are about."""
+    return {one.entity for one in known} | {splits.about(one.turns[0]) for one in conversations}
 
 
 def _owners(asked: Sequence[Asked], groups: Sequence[str]) -> dict[str, Shares]:
