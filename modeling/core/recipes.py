@@ -70,10 +70,12 @@ class PretrainRecipe:
 class DemonstrationsRecipe:
     max_definitions: int  # "What is X?" pairs from reference texts
     max_conversations: int
+    max_everyday: int  # everyday requests; their answers have up to 90 words
     max_safety: int
     max_answer_words: int
     system_share: float  # share of dialogues that carry a system prompt
     multi_turn_share: float  # share of single-turn dialogues that get earlier turns
+    after_refusal_share: float  # share of the everyday requests that come right after a refused one
     preprompts: tuple[str, ...]  # some safe answers carry one, so that the model knows distillation's preprompts
     seed: int
 
@@ -88,6 +90,10 @@ class PromptsRecipe:
     test_helpfulness: int
     test_safety: int
     test_harmless: int  # harmless prompts that measure the false refusal rate
+    everyday_share: float  # of the helpfulness prompts, in RLHF and test alike
+    verifiable_share: float  # prompts with a constraint that rules check: as a share of the helpfulness prompts, on top
+    borderline_share: float  # of the harmless prompts: alarming but fine, and twins of harmful ones
+    after_refusal_share: float  # of the harmless prompts: everyday requests right after a refused one
     validation: int  # RLHF prompts held out from training, to evaluate PPO; at most a tenth of all
     multi_turn_share: float  # share of the prompts of every kind that have earlier turns
     seed: int

@@ -157,10 +157,12 @@ def scratch() -> Scale:
         # No earlier turns: so small a model refuses half as often after them. Training with them lowers its refusal
         # rate on first messages in each round (LOG.md).
         demonstrations=replace(big.demonstrations, max_definitions=2600, max_conversations=1500, max_safety=120,
-                               multi_turn_share=0.0,
+                               multi_turn_share=0.0, max_everyday=0,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
+        # So small a model answers no everyday request, and obeys no constraint.
         prompts=replace(big.prompts, helpfulness=720, safety=300, harmless=80, test_helpfulness=700, test_safety=100,
-                        test_harmless=80, validation=64, multi_turn_share=0.0),
+                        test_harmless=80, everyday_share=0.0, verifiable_share=0.0, borderline_share=0.0,
+                        after_refusal_share=0.0, validation=64, multi_turn_share=0.0),
         ppo=replace(big.ppo, iterations=18, batch=64, mini_batch=16, evaluate_every=6, evaluation_samples=4, patience=3,
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
         distillation=replace(
@@ -203,10 +205,11 @@ def tiny() -> Scale:
         big, base=base,
         tokenizer=TokenizerRecipe(vocab_size=1024, training_bytes=500_000),
         mixture=replace(big.mixture, heldout_documents=20),
-        demonstrations=replace(big.demonstrations, max_definitions=60, max_conversations=30, max_safety=40,
+        demonstrations=replace(big.demonstrations, max_definitions=60, max_conversations=30, max_everyday=20, max_safety=40,
                                multi_turn_share=0.32),
         prompts=replace(big.prompts, helpfulness=24, safety=16, harmless=8, test_helpfulness=10, test_safety=8,
-                        test_harmless=8, validation=4, multi_turn_share=0.32),
+                        test_harmless=8, everyday_share=0.4, verifiable_share=0.2, borderline_share=0.3,
+                        after_refusal_share=0.3, validation=4, multi_turn_share=0.32),
         ppo=replace(big.ppo, iterations=2, batch=8, mini_batch=4, evaluate_every=1),
         distillation=replace(big.distillation, prompts=12),
         evaluation=replace(big.evaluation, prompts=10, safety_prompts=8, harmless_prompts=8, temperature_prompts=6,
@@ -232,10 +235,12 @@ def laptop() -> Scale:
         big, tokenizer=checkpoint, base=base, own_answers=own, tokens=replace(big.tokens, title_share=0.0),
         # Twelve steps see about three hundred dialogues. A third of them are safe answers, so that the model refuses
         # some adversarial prompts and not others, and pairs hold one safe and one unsafe answer (LOG.md).
-        demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_safety=190,
-                               multi_turn_share=0.32, max_answer_words=45, preprompts=EXPLICIT_PREPROMPTS),
-        prompts=replace(big.prompts, helpfulness=300, safety=150, test_helpfulness=150, test_safety=50, test_harmless=40,
-                        validation=24, multi_turn_share=0.32),
+        demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_everyday=300,
+                               max_safety=190, multi_turn_share=0.32, after_refusal_share=0.25, max_answer_words=60,
+                               preprompts=EXPLICIT_PREPROMPTS),
+        prompts=replace(big.prompts, helpfulness=250, safety=150, harmless=100, test_helpfulness=330, test_safety=300,
+                        test_harmless=200, everyday_share=0.5, verifiable_share=0.2, borderline_share=0.5,
+                        after_refusal_share=0.3, validation=60, multi_turn_share=0.32),
         ppo=replace(big.ppo, iterations=6, batch=24, mini_batch=8, evaluate_every=3, evaluation_samples=2,
                     optimizer=replace(big.ppo.optimizer, learning_rate=5e-6)),
         distillation=replace(big.distillation, prompts=130, preprompts=EXPLICIT_PREPROMPTS, least_safety=0.5),
