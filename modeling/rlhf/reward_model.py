@@ -41,7 +41,8 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         raise ValueError(f"a reward model's kind is one of {KINDS}, not {config.kind!r}")
     pairs = preference_pairs.read_pairs(inputs)
     pool = [pair for pair in pairs if pair["split"] == "train"]
-    train = preference_pairs.mix(pool, config.kind, config.own_share, config.seed)
+    mixed = preference_pairs.mix(pool, config.kind, config.own_share, config.seed)
+    train = preference_pairs.recent(mixed, config.recent_pairs, config.seed)
     if not train:
         raise ValueError(f"there are no {config.kind} pairs to train on: ask for more prompts in the preferences")
     own = sum(of_kind(pair, config.kind) for pair in train)
@@ -54,7 +55,8 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     report = {kind: evaluate([pair for pair in scored if pair.kind == kind]) for kind in KINDS}
     reporting.write_json(out / "accuracy.json", json_text.without_nan(report))
     plot_scores(out / "plots" / "scores.png", [pair for pair in scored if pair.kind == config.kind], config.kind)
-    return {"pairs_train": len(train), "pairs_own": own, **trained, **headline(report, config.kind)}
+    counts = {"pairs_train": len(train), "pairs_left_out": len(mixed) - len(train), "pairs_own": own}
+    return {**counts, **trained, **headline(report, config.kind)}
 
 
 def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> dict:
