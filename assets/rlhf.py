@@ -54,8 +54,10 @@ def rlhf_round(n: int, earlier: tuple[Round, ...]) -> Round:
     )  # fmt: skip
     policy = stage(
         "policy", "policy", lambda r: r.policy, "3.2.3",
-        "The base model fine-tuned anew on the round's best samples.",
+        "The base model fine-tuned anew on the round's best samples; the policy before, if the new one is worse.",
         base_model=base_model, demonstrations=sft_dialogues, rejection_samples=rejection_samples,
+        before=chat, helpfulness_reward_model=helpfulness_reward_model, safety_reward_model=safety_reward_model,
+        prompts=prompts,
     )  # fmt: skip
     return Round(preferences, helpfulness_reward_model, safety_reward_model, rejection_samples, policy)
 

@@ -156,6 +156,7 @@ class RewardRecipe:
     own_share: float  # share of pairs of its own kind; the rest are of the other kind
     safety_loss_weight: float  # auxiliary loss on safety labels (A.3.4), safety model only
     frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
+    recent_pairs: int  # most pairs to train on: the newest round's first, then a draw of earlier ones; 0 = all
     seed: int
 
 
@@ -176,8 +177,11 @@ class PpoRecipe:
     optimizer: OptimizerRecipe
     sampling: SamplingRecipe
     iterations: int
-    batch: int
+    batch: int  # responses of an iteration
+    samples: int  # responses a prompt; the paper: 1
     mini_batch: int
+    baseline: str  # critic | leave-one-out: the mean reward of the prompt's other samples (needs gae_lambda 1)
+    critic_warmup: int  # first iterations, in which the critic alone learns
     clip: float
     value_clip: float
     value_coefficient: float  # affects only clipping and epsilon: the critic has its own optimizer
@@ -189,7 +193,17 @@ class PpoRecipe:
     evaluate_every: int
     evaluation_samples: int  # answers per held-out prompt: one each for few prompts cannot separate a gain from chance
     patience: int  # evaluations without a better held-out reward before training stops
+    max_kl: float  # nats a response: weights further from the first policy on held-out prompts are not released
+    frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
     seed: int
+
+
+@dataclass(frozen=True)
+class PolicyRecipe(FinetuneRecipe):
+    """The fine-tuning of a round and its model selection (paper 3.2.3)."""
+
+    selection_prompts: int  # validation prompts on which the new policy is compared with the one before; 0 = not at all
+    selection_sampling: SamplingRecipe
 
 
 @dataclass(frozen=True)
@@ -198,7 +212,7 @@ class RoundRecipe:
     helpfulness: RewardRecipe
     safety: RewardRecipe
     rejection: RejectionRecipe
-    policy: FinetuneRecipe
+    policy: PolicyRecipe
 
 
 @dataclass(frozen=True)

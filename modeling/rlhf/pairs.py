@@ -68,6 +68,19 @@ def mix(pairs: list[dict], kind: str, own_share: float, seed: int) -> list[dict]
     return sorted(chosen, key=lambda pair: hashing.unit_hash(seed, "order", pair["id"]))
 
 
+def recent(pairs: list[dict], count: int, seed: int) -> list[dict]:
+    """At most `count` of the pairs, in their order; 0 keeps all. Newer rounds come first, else a hash draws.
+
+    All pairs of the newest round stay if they fit, and the rest is drawn from all earlier rounds.
+    """
+    if not count or len(pairs) <= count:
+        return pairs
+    newest = max(pair["round"] for pair in pairs)
+    drawn = sorted(pairs, key=lambda pair: (pair["round"] != newest, hashing.unit_hash(seed, "recent", pair["id"])))
+    kept = {pair["id"] for pair in drawn[:count]}
+    return [pair for pair in pairs if pair["id"] in kept]
+
+
 def with_answer(pair: dict, side: str) -> list[dict]:
     """The dialogue that ends with the pair's "chosen" or "rejected" answer."""
     return dialog.with_answer(pair["messages"], pair[side])

@@ -45,7 +45,8 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     pool = [pair for pair in pairs if pair["split"] == "train"]
     if "dialogues" in inputs:
         pool += preference_pairs.scored_by_people(inputs["dialogues"])
-    train = preference_pairs.mix(pool, config.kind, config.own_share, config.seed)
+    mixed = preference_pairs.mix(pool, config.kind, config.own_share, config.seed)
+    train = preference_pairs.recent(mixed, config.recent_pairs, config.seed)
     if not train:
         raise ValueError(f"there are no {config.kind} pairs to train on: ask for more prompts in the preferences")
     own = sum(of_kind(pair, config.kind) for pair in train)
@@ -58,7 +59,8 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     report = {kind: evaluate([pair for pair in scored if pair.kind == kind]) for kind in KINDS}
     reporting.write_json(out / "accuracy.json", json_text.without_nan(report))
     plot_scores(out / "plots" / "scores.png", [pair for pair in scored if pair.kind == config.kind], config.kind)
-    return {"pairs_train": len(train), "pairs_own": own, **trained, **headline(report, config.kind)}
+    counts = {"pairs_train": len(train), "pairs_left_out": len(mixed) - len(train), "pairs_own": own}
+    return {**counts, **trained, **headline(report, config.kind)}
 
 
 def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> dict:

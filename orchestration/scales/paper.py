@@ -14,6 +14,7 @@ from modeling.core.recipes import (
     ModelRecipe,
     OptimizerRecipe,
     OwnAnswersRecipe,
+    PolicyRecipe,
     PpoRecipe,
     PreferencesRecipe,
     PretrainRecipe,
@@ -52,7 +53,7 @@ def llama2_70b() -> Scale:
         kind="helpfulness",
         optimizer=replace(adamw, learning_rate=5e-6, warmup_steps=5, warmup_ratio=0.03),
         context=4096, batch_pairs=512, epochs=1.0, margins=(1.0, 2 / 3, 1 / 3, 0.0),  # Table 27, small (open)
-        own_share=0.5, safety_loss_weight=0.0, frozen_layers=0, seed=2,
+        own_share=0.5, safety_loss_weight=0.0, frozen_layers=0, recent_pairs=0, seed=2,
     )  # fmt: skip
     sampling = SamplingRecipe(temperature=1.0, top_p=0.95, max_new_tokens=1024, seed=3)
 
@@ -70,7 +71,11 @@ def llama2_70b() -> Scale:
                 sampling=replace(sampling, temperature=1.2, top_p=1.0, seed=10 * n + 2),  # Figure 8
                 safety_threshold=0.15, least_safety=0.0, earlier_rounds=n >= 4,
             ),
-            policy=replace(finetuning, max_steps=300, seed=10 * n + 3),  # (open) about two epochs of 100,000 samples
+            policy=PolicyRecipe(
+                **vars(finetuning) | {"max_steps": 300, "seed": 10 * n + 3},  # (open) about two epochs of 100,000 samples
+                selection_prompts=512,  # (open) all validation prompts; sampled as for evaluation
+                selection_sampling=replace(sampling, temperature=0.1, top_p=0.9, seed=10 * n + 4),
+            ),
         )  # fmt: skip
 
     return Scale(
@@ -99,9 +104,10 @@ def llama2_70b() -> Scale:
         ppo=PpoRecipe(
             optimizer=replace(adamw, learning_rate=1e-6, schedule="constant", warmup_steps=0),
             sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=1024, seed=60),
-            iterations=400, batch=512, mini_batch=64, clip=0.2, value_clip=0.2, value_coefficient=0.1,  # (open) value
+            iterations=400, batch=512, samples=1, mini_batch=64, baseline="critic", critic_warmup=10,  # (open) warm-up
+            clip=0.2, value_clip=0.2, value_coefficient=0.1,  # (open) value
             beta=0.005, gamma=1.0, gae_lambda=0.95, safety_threshold=0.15, truncation_penalty=1.0, evaluate_every=10,
-            evaluation_samples=1, patience=5, seed=60,
+            evaluation_samples=1, patience=5, max_kl=50.0, frozen_layers=0, seed=60,  # (open) bound of the KL
         ),
         distillation=DistillationRecipe(
             prompts=20_000, sampling=replace(sampling, seed=70), preprompts=PREPROMPTS, least_gain=0.0, least_safety=0.0,

@@ -87,6 +87,7 @@ def _answers(scale: Scale, max_new_tokens: int) -> Scale:
                 r.preferences, sampling_a=short(r.preferences.sampling_a), sampling_b=short(r.preferences.sampling_b)
             ),
             rejection=replace(r.rejection, sampling=short(r.rejection.sampling)),
+            policy=replace(r.policy, selection_sampling=short(r.policy.selection_sampling)),
         )
         for r in scale.rounds
     )
@@ -133,7 +134,7 @@ def gpu() -> Scale:
         preferences={"annotator": "simulated", "prompts": 2000, "test_share": 0.1},
         reward={"context": 2048, "batch_pairs": 64, "optimizer": {"learning_rate": 2e-5}},
         rejection={"prompts": 2000, "samples": 16},
-        policy={"demonstration_share": 0.5, "max_steps": 12},
+        policy={"demonstration_share": 0.5, "max_steps": 12, "selection_prompts": 256},
     )
     return _answers(scale, 256)
 
@@ -163,7 +164,9 @@ def scratch() -> Scale:
         prompts=replace(big.prompts, helpfulness=720, safety=300, harmless=80, test_helpfulness=700, test_safety=100,
                         test_harmless=80, everyday_share=0.0, verifiable_share=0.0, borderline_share=0.0,
                         after_refusal_share=0.0, validation=64, multi_turn_share=0.0),
-        ppo=replace(big.ppo, iterations=18, batch=64, mini_batch=16, evaluate_every=6, evaluation_samples=4, patience=3,
+        # A few hundred answers teach a critic nothing: four answers a prompt are each other's baseline.
+        ppo=replace(big.ppo, iterations=18, batch=64, samples=4, mini_batch=16, evaluate_every=6, evaluation_samples=4,
+                    patience=3, baseline="leave-one-out", critic_warmup=0, gae_lambda=1.0, max_kl=15.0,
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
         distillation=replace(
             big.distillation, prompts=300, sampling=replace(big.distillation.sampling, temperature=0.7),
@@ -188,7 +191,12 @@ def scratch() -> Scale:
         # model with 90 % own pairs learns that every non-refusal is unsafe, and overrules helpfulness (LOG.md).
         own_shares={"helpfulness": 0.9, "safety": 0.6},
         rejection={"prompts": 480, "samples": 8, "safety_share": 0.2, "sampling": {"temperature": 0.8}},
-        policy={"max_steps": 120, "demonstration_share": 0.7},
+        policy={
+            "max_steps": 120,
+            "demonstration_share": 0.7,
+            "selection_prompts": 64,
+            "selection_sampling": {"temperature": 1.0},
+        },
     )
     return _answers(scale, 48)
 
@@ -217,7 +225,11 @@ def tiny() -> Scale:
     )  # fmt: skip
     scale = _finetuning(scale, max_steps=5)
     scale = _each_round(
-        scale, preferences={"prompts": 24}, reward={}, rejection={"prompts": 12, "samples": 3}, policy={"max_steps": 5}
+        scale,
+        preferences={"prompts": 24},
+        reward={},
+        rejection={"prompts": 12, "samples": 3},
+        policy={"max_steps": 5, "selection_prompts": 4},
     )
     return _answers(scale, 16)
 
@@ -241,8 +253,8 @@ def laptop() -> Scale:
         prompts=replace(big.prompts, helpfulness=250, safety=150, harmless=100, test_helpfulness=330, test_safety=300,
                         test_harmless=200, everyday_share=0.5, verifiable_share=0.2, borderline_share=0.5,
                         after_refusal_share=0.3, validation=60, multi_turn_share=0.32),
-        ppo=replace(big.ppo, iterations=6, batch=24, mini_batch=8, evaluate_every=3, evaluation_samples=2,
-                    optimizer=replace(big.ppo.optimizer, learning_rate=5e-6)),
+        ppo=replace(big.ppo, iterations=8, batch=32, mini_batch=8, evaluate_every=4, evaluation_samples=1, frozen_layers=15,
+                    optimizer=replace(big.ppo.optimizer, learning_rate=1e-5)),
         distillation=replace(big.distillation, prompts=130, preprompts=EXPLICIT_PREPROMPTS, least_safety=0.5),
         evaluation=replace(big.evaluation, prompts=150, safety_prompts=50, harmless_prompts=40, temperatures=(0.7, 1.0),
                            temperature_prompts=40, benchmark_limit=10, bits_per_byte_documents=20,
@@ -260,7 +272,13 @@ def laptop() -> Scale:
         # more than four. Near greedy decoding the model refuses half of the adversarial prompts, at temperature 0.8 an
         # eighth. Sampling must draw the refusals that training is to keep (LOG.md).
         preferences={"prompts": 96, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
-        reward={"context": 512, "batch_pairs": 8, "frozen_layers": 15, "optimizer": {"learning_rate": 8e-5}},
+        reward={
+            "context": 512,
+            "batch_pairs": 8,
+            "frozen_layers": 15,
+            "recent_pairs": 160,
+            "optimizer": {"learning_rate": 8e-5},
+        },
         # The best of so few answers may be unsafe, and the next policy must not learn it.
         rejection={
             "prompts": 64,
@@ -269,6 +287,7 @@ def laptop() -> Scale:
             "sampling": {"temperature": 0.5},
             "least_safety": 0.5,
         },
-        policy={},
+        policy={"selection_prompts": 40, "selection_sampling": {"temperature": 0.1}},
     )
-    return _answers(scale, 64)
+    scale = _answers(scale, 64)
+    return replace(scale, ppo=replace(scale.ppo, sampling=replace(scale.ppo.sampling, max_new_tokens=96)))

@@ -90,17 +90,17 @@ def test_ppo_starts_with_ratio_one_and_improves_its_loss(where, world, log):
             assert float(losses.masked_mean((ratio_BT - 1).abs(), batch.mask_BT)) < 0.02
     updated = loop.update(experience)
     assert all(value == value for value in updated.values())
-    assert updated["gradient_norm"] > 0 and updated["value_gradient_norm"] > 0
+    assert updated["policy_gradient_norm"] > 0 and updated["critic_gradient_norm"] > 0
 
 
 def test_ppo_checkpoints_come_back_equal(world, tmp_path, log):
     loop = ppo.make_loop(toy_rlhf.recipe(), world, log)
     loop.update(loop.rollout(1)[0])
-    ppo_state.save(tmp_path, ppo_state.Progress(iteration=1), loop.policy, loop.critic)
+    ppo_state.save(tmp_path, ppo_state.Progress(iteration=1), loop.learners)
     ppo_state.save_best(tmp_path, 0, loop.policy.model)
     other = ppo.make_loop(toy_rlhf.recipe(), world, log)
-    assert ppo_state.restore(tmp_path, other.policy, other.critic).iteration == 1
-    for ours, theirs in ((loop.policy, other.policy), (loop.critic, other.critic)):
+    assert ppo_state.restore(tmp_path, other.learners).iteration == 1
+    for ours, theirs in zip(loop.learners.values(), other.learners.values(), strict=True):
         for mine, restored in zip(ours.model.parameters(), theirs.model.parameters(), strict=True):
             assert torch.equal(mine, restored) and mine.device == restored.device
     loop.update(loop.rollout(2)[0])
