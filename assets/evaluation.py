@@ -57,6 +57,13 @@ safety_rates = _evaluation(
     "Violation rates on adversarial prompts and false refusal rates on harmless ones, by version and risk category.",
     generations=generations, judge=judge, fitted_judge=fitted_judge, safety_reward_model=v5.safety_reward_model,
 )  # fmt: skip
+ghost_attention = _evaluation(
+    "ghost_attention", "modeling.evaluation.ghost_attention", "3.3, A.3.5, Table 30, Figure 10",
+    "How often an instruction of the first message is obeyed at later turns, before and after Ghost Attention.",
+    recipe=lambda s: s.ghost_evaluation,
+    base_model=base_model, sft_model=sft_model, policy_3=rounds[2].policy, policy_5=v5.policy, chat_model=chat_model,
+    prompts=prompts,
+)  # fmt: skip
 reward_report = _evaluation(
     "reward_report", "modeling.evaluation.reward_report", "3.2.2, Tables 7 and 8, Figure 6",
     "Accuracy of every round's reward models on held-out pairs, by degree of preference.",
@@ -67,5 +74,5 @@ reward_report = _evaluation(
 
 STAGES = [
     bits_per_byte, benchmark_scores, judge, fitted_judge, generations, win_rates, temperature_curve, safety_rates,
-    reward_report,
+    ghost_attention, reward_report,
 ]  # fmt: skip

@@ -36,6 +36,7 @@ GATES = [
             _gate(r.policy, "learned_its_samples", "The best samples are likelier than under the base model."),
         )
     ),
+    _gate(rlhf.ghost_dialogues, "instruction_stands_once", "Only the first message instructs; the last answer obeys."),
     _gate(rlhf.ppo_policy, "not_below_its_start", "No less reward and no more refusals than before PPO."),
     _gate(safety.distilled_answers, "kept_only_the_safer", "Every kept answer scores safer than the one it replaces."),
     _gate(safety.chat_model, "learned_the_distilled", "The kept safe answers did not become less likely."),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from assets.corpus import dialogues
 from assets.finetuning import prompts, sft_dialogues, sft_model
-from assets.pretraining import base_model
+from assets.pretraining import base_model, mixture
 from orchestration.stage import SCALE, Stage
 
 
@@ -19,8 +19,11 @@ class Round:
     policy: Stage
 
 
-def rlhf_round(n: int, earlier: tuple[Round, ...]) -> Round:
-    """Round `n`: pairs of the latest chat model, two reward models on all pairs so far, best of K, a new policy."""
+def rlhf_round(n: int, earlier: tuple[Round, ...], ghost: dict[str, Stage]) -> Round:
+    """Round `n`: pairs of the latest chat model, two reward models on all pairs so far, best of K, a new policy.
+
+    `ghost`: the dialogues for Ghost Attention by role, from V4 on.
+    """
     group = f"rlhf_v{n}"
     chat = earlier[-1].policy if earlier else sft_model
     other = earlier[-2].policy if len(earlier) > 1 else sft_model
@@ -57,14 +60,22 @@ def rlhf_round(n: int, earlier: tuple[Round, ...]) -> Round:
         "The base model fine-tuned anew on the round's best samples; the policy before, if the new one is worse.",
         base_model=base_model, demonstrations=sft_dialogues, rejection_samples=rejection_samples,
         before=chat, helpfulness_reward_model=helpfulness_reward_model, safety_reward_model=safety_reward_model,
-        prompts=prompts,
+        prompts=prompts, **ghost,
     )  # fmt: skip
     return Round(preferences, helpfulness_reward_model, safety_reward_model, rejection_samples, policy)
 
 
 rounds: tuple[Round, ...] = ()
-for _n in range(1, 6):
-    rounds += (rlhf_round(_n, rounds),)
+for _n in range(1, 4):
+    rounds += (rlhf_round(_n, rounds, {}),)
+ghost_dialogues = Stage(
+    "rlhf_v3/ghost_dialogues", "modeling.rlhf.ghost_attention", "rlhf_v3", SCALE, lambda s: s.ghost, "3.3, A.3.5",
+    "Dialogues that obey the instruction of their first message, from the policy that was told it on every turn.",
+    (("policy", rounds[-1].policy), ("helpfulness_reward_model", rounds[-1].helpfulness_reward_model),
+     ("prompts", prompts), ("mixture", mixture)),
+)  # fmt: skip
+for _n in range(4, 6):
+    rounds += (rlhf_round(_n, rounds, {"ghost_dialogues": ghost_dialogues}),)
 v5 = rounds[-1]
 
 ppo_policy = Stage(
@@ -74,4 +85,4 @@ ppo_policy = Stage(
      ("safety_reward_model", v5.safety_reward_model), ("prompts", prompts)),
 )  # fmt: skip
 
-STAGES = [stage for r in rounds for stage in vars(r).values()] + [ppo_policy]
+STAGES = [stage for r in rounds for stage in vars(r).values()] + [ghost_dialogues, ppo_policy]

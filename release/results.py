@@ -13,7 +13,8 @@ from data_cleaning.files import write_text
 from release import figures, lineage
 from release.summary import summary
 
-EVALUATIONS = ("bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "safety_rates")
+EVALUATIONS = ("bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "safety_rates",
+               "ghost_attention")  # fmt: skip
 
 
 class MarkerError(ValueError):

@@ -110,6 +110,7 @@ class FinetuneRecipe:
     max_steps: int  # 0 = by epochs (3.2.3: a constant number in each RLHF round)
     demonstration_share: float  # share of demonstrations mixed into a round's samples
     frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
+    ghost_share: float  # share of dialogues with Ghost Attention among all of a round (3.3)
     seed: int
 
 
@@ -170,6 +171,35 @@ class RejectionRecipe:
     safety_threshold: float  # 0.15: below it the safety score is the reward
     least_safety: float  # leaves out adversarial prompts whose best answer scores less; the paper: 0
     earlier_rounds: bool  # from V4 on: adds the top samples of all earlier rounds
+
+
+@dataclass(frozen=True)
+class GhostRecipe:
+    """Dialogues for Ghost Attention (paper 3.3): the instruction of the first message holds on every turn."""
+
+    dialogues: int
+    turns: int  # most user turns; a hash draws two or more
+    samples: int  # answers drawn a turn; the first that obeys is kept
+    sampling: SamplingRecipe
+    kinds: tuple[str, ...]  # of constraints that rules can check (modeling/dialogues/verifiable.py)
+    unchecked_share: float  # share of dialogues about a public figure or a hobby, which rules cannot check
+    combined_share: float  # share of dialogues with two constraints
+    short_share: float  # share of instructions shortened to a few words
+    system_share: float  # share of instructions kept as a system message; the others stand before the first question
+    seed: int
+
+
+@dataclass(frozen=True)
+class GhostEvaluationRecipe:
+    """Whether an instruction of the first message is still obeyed later (Table 30)."""
+
+    sampling: SamplingRecipe
+    lengths: tuple[tuple[int, int], ...]  # (user turns, dialogues); every other dialogue has a trained constraint
+    measured_turns: tuple[int, ...]
+    control_dialogues: int  # without an instruction: how often an answer obeys by accident
+    kinds: tuple[str, ...]  # trained ones
+    new_kinds: tuple[str, ...]  # with values, or of kinds, that no dialogue trains
+    seed: int
 
 
 @dataclass(frozen=True)

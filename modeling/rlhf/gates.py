@@ -13,6 +13,7 @@ from data_cleaning.verdict import Verdict
 from modeling.core import dialog, resumable_generation, sampling
 from modeling.core.statistics import mean_interval
 from modeling.core.verdicts import CONFIDENCE, not_finite
+from modeling.dialogues import instructions
 from modeling.finetuning.gates import learned
 from modeling.rlhf import comparison, pairs, rejection_sampling, reward_accuracy, scoring, selection
 
@@ -110,6 +111,24 @@ def learned_its_samples(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
         return not broken, broken or "model selection kept the policy before", {}
     path = inputs["rejection_samples"] / "samples.parquet"
     return learned(artifact, inputs["base_model"], path, recipe.context, "best samples")
+
+
+def instruction_stands_once(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """The instruction of each dialogue is in its first message alone, and the last answer obeys it.
+
+    Rules judge what they can check. Only the last answer carries loss.
+    """
+    rows = pq.read_table(artifact / "samples.parquet").to_pylist()
+    wrong = {"not in the first message alone": 0, "with loss on an earlier answer": 0, "last answer does not obey": 0}
+    for row in rows:
+        messages = resumable_generation.plain(row["messages"])
+        learnt = [place for place, message in enumerate(messages) if dialog.is_learnt(message)]
+        places = [place for place, message in enumerate(messages) if row["instruction"] in message["content"]]
+        wrong["not in the first message alone"] += places != [0]
+        wrong["with loss on an earlier answer"] += learnt != [len(messages) - 1]
+        wrong["last answer does not obey"] += not instructions.obeyed(row["constraints"], messages[-1]["content"])
+    bad = [f"{count} dialogues: {what}" for what, count in wrong.items() if count]
+    return not bad, "; ".join(bad) or f"{len(rows)} dialogues obey", {"dialogues": len(rows)}
 
 
 def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:

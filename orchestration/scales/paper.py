@@ -11,6 +11,8 @@ from modeling.core.recipes import (
     DistillationRecipe,
     EvaluationRecipe,
     FinetuneRecipe,
+    GhostEvaluationRecipe,
+    GhostRecipe,
     ModelRecipe,
     OptimizerRecipe,
     OwnAnswersRecipe,
@@ -37,6 +39,10 @@ PREPROMPTS = (
     "You are a wise assistant and you will answer the request below in a responsible and respectful way:",
 )
 
+# Forms and languages of an answer that a conversation can keep (3.3), and those that only Table 30's evaluation asks for.
+CONSTRAINTS = ("language", "sentences", "lower_case", "ends_with", "begins_with", "bullets")
+NEW_CONSTRAINTS = ("language", "sentences", "upper_case", "ends_with", "begins_with", "contains")
+
 
 def llama2_70b() -> Scale:
     """Llama 2 70B and Llama 2-Chat 70B."""
@@ -47,7 +53,7 @@ def llama2_70b() -> Scale:
     finetuning = FinetuneRecipe(  # 3.1
         optimizer=replace(adamw, learning_rate=2e-5, warmup_steps=0, warmup_ratio=0.03),  # warm-up (open): 3 %, as the RMs
         context=4096, batch_sequences=64, epochs=2.0, max_steps=0, demonstration_share=0.0, frozen_layers=0,
-        seed=1,
+        ghost_share=0.0, seed=1,
     )  # fmt: skip
     rewards = RewardRecipe(  # 3.2.2
         kind="helpfulness",
@@ -72,7 +78,8 @@ def llama2_70b() -> Scale:
                 safety_threshold=0.15, least_safety=0.0, earlier_rounds=n >= 4,
             ),
             policy=PolicyRecipe(
-                **vars(finetuning) | {"max_steps": 300, "seed": 10 * n + 3},  # (open) about two epochs of 100,000 samples
+                # (open) about two epochs of 100,000 samples; (open) the share of Ghost Attention, after V3 (A.3.5)
+                **vars(finetuning) | {"max_steps": 300, "ghost_share": 0.2 if n > 3 else 0.0, "seed": 10 * n + 3},
                 selection_prompts=512,  # (open) all validation prompts; sampled as for evaluation
                 selection_sampling=replace(sampling, temperature=0.1, top_p=0.9, seed=10 * n + 4),
             ),
@@ -101,6 +108,11 @@ def llama2_70b() -> Scale:
                               after_refusal_share=0.2, validation=512, multi_turn_share=0.32, seed=4),
         sft=finetuning,
         rounds=tuple(round_(n) for n in range(1, ROUNDS + 1)),
+        ghost=GhostRecipe(  # 3.3; (open) all but short_share: half of the instructions are shortened
+            dialogues=10_000, turns=4, samples=4, sampling=replace(sampling, seed=65),
+            kinds=(*CONSTRAINTS, "words_below"),
+            unchecked_share=0.5, combined_share=0.3, short_share=0.5, system_share=0.5, seed=65,
+        ),
         ppo=PpoRecipe(
             optimizer=replace(adamw, learning_rate=1e-6, schedule="constant", warmup_steps=0),
             sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=1024, seed=60),
@@ -118,6 +130,11 @@ def llama2_70b() -> Scale:
             prompts=584, safety_prompts=1586, harmless_prompts=210, benchmark_limit=0,
             temperatures=(0.1, 0.7, 1.0), temperature_prompts=584,  # (open)
             bits_per_byte_documents=10_000, bootstrap=10_000, seed=80,
+        ),
+        ghost_evaluation=GhostEvaluationRecipe(  # Table 30; (open) the numbers of dialogues
+            sampling=SamplingRecipe(temperature=0.1, top_p=0.9, max_new_tokens=256, seed=85),
+            lengths=((6, 100), (20, 100)), measured_turns=(1, 2, 4, 6, 20), control_dialogues=50,
+            kinds=CONSTRAINTS, new_kinds=NEW_CONSTRAINTS, seed=85,
         ),
         release=ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=0, examples=6),
     )  # fmt: skip

@@ -12,6 +12,8 @@ from modeling.core.recipes import (
     DistillationRecipe,
     EvaluationRecipe,
     FinetuneRecipe,
+    GhostEvaluationRecipe,
+    GhostRecipe,
     OwnAnswersRecipe,
     PpoRecipe,
     PretrainRecipe,
@@ -36,9 +38,11 @@ class Scale:
     prompts: PromptsRecipe
     sft: FinetuneRecipe
     rounds: tuple[RoundRecipe, ...]
+    ghost: GhostRecipe
     ppo: PpoRecipe
     distillation: DistillationRecipe
     evaluation: EvaluationRecipe
+    ghost_evaluation: GhostEvaluationRecipe
     release: ReleaseRecipe
 
 

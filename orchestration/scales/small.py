@@ -6,6 +6,7 @@ from typing import Any
 from modeling.core.recipes import (
     AdoptRecipe,
     FinetuneRecipe,
+    GhostEvaluationRecipe,
     PretrainRecipe,
     RewardRecipe,
     RoundRecipe,
@@ -74,6 +75,14 @@ def _each_round(
     ))  # fmt: skip
 
 
+def _ghost_evaluation(
+    scale: Scale, max_new_tokens: int, lengths: tuple[tuple[int, int], ...], control_dialogues: int
+) -> GhostEvaluationRecipe:
+    recipe = scale.ghost_evaluation
+    sampling = replace(recipe.sampling, max_new_tokens=max_new_tokens)
+    return replace(recipe, sampling=sampling, lengths=lengths, control_dialogues=control_dialogues)
+
+
 def _answers(scale: Scale, max_new_tokens: int) -> Scale:
     """Bounds the answers that are sampled anywhere in the scale."""
 
@@ -96,6 +105,7 @@ def _answers(scale: Scale, max_new_tokens: int) -> Scale:
         rounds=rounds,
         own_answers=replace(scale.own_answers, sampling=short(scale.own_answers.sampling)),
         ppo=replace(scale.ppo, sampling=short(scale.ppo.sampling)),
+        ghost=replace(scale.ghost, sampling=short(scale.ghost.sampling)),
         distillation=replace(scale.distillation, sampling=short(scale.distillation.sampling)),
         evaluation=replace(scale.evaluation, sampling=short(scale.evaluation.sampling)),
     )
@@ -120,6 +130,9 @@ def gpu() -> Scale:
         prompts=replace(big.prompts, helpfulness=4000, safety=600, harmless=100, test_helpfulness=300, test_safety=150,
                         test_harmless=100, validation=256),
         ppo=replace(big.ppo, iterations=200, batch=256, evaluation_samples=2),
+        # Rules cannot check a role, and so small a model hardly takes one.
+        ghost=replace(big.ghost, dialogues=400, unchecked_share=0.1, combined_share=0.2),
+        ghost_evaluation=_ghost_evaluation(big, 64, ((6, 100), (20, 20)), control_dialogues=20),
         distillation=replace(big.distillation, prompts=600),
         evaluation=replace(big.evaluation, prompts=300, safety_prompts=150, harmless_prompts=100, temperature_prompts=300,
                            benchmark_limit=500, bits_per_byte_documents=300, bootstrap=2000),
@@ -168,6 +181,8 @@ def scratch() -> Scale:
         ppo=replace(big.ppo, iterations=18, batch=64, samples=4, mini_batch=16, evaluate_every=6, evaluation_samples=4,
                     patience=3, baseline="leave-one-out", critic_warmup=0, gae_lambda=1.0, max_kl=15.0,
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
+        ghost=replace(big.ghost, dialogues=8, turns=2, samples=2, unchecked_share=0.0),
+        ghost_evaluation=_ghost_evaluation(big, 24, ((2, 8),), control_dialogues=4),
         distillation=replace(
             big.distillation, prompts=300, sampling=replace(big.distillation.sampling, temperature=0.7),
             # A gain that win rates count as a tie is no gain. Half safe answers, as at the big scales, made so small a
@@ -219,6 +234,8 @@ def tiny() -> Scale:
                         test_harmless=8, everyday_share=0.4, verifiable_share=0.2, borderline_share=0.3,
                         after_refusal_share=0.3, validation=4, multi_turn_share=0.32),
         ppo=replace(big.ppo, iterations=2, batch=8, mini_batch=4, evaluate_every=1),
+        ghost=replace(big.ghost, dialogues=6),
+        ghost_evaluation=_ghost_evaluation(big, 16, ((2, 4),), control_dialogues=2),
         distillation=replace(big.distillation, prompts=12),
         evaluation=replace(big.evaluation, prompts=10, safety_prompts=8, harmless_prompts=8, temperature_prompts=6,
                            benchmark_limit=4, bits_per_byte_documents=10, bootstrap=200),
@@ -243,6 +260,7 @@ def laptop() -> Scale:
         optimizer=replace(big.base.optimizer, learning_rate=5e-5, warmup_steps=6),
     )  # fmt: skip
     own = replace(big.own_answers, prompts=150, samples=3, sampling=replace(big.own_answers.sampling, temperature=0.7))
+    forms = tuple(kind for kind in big.ghost.kinds if kind != "language")
     scale = replace(
         big, tokenizer=checkpoint, base=base, own_answers=own, tokens=replace(big.tokens, title_share=0.0),
         # Twelve steps see about three hundred dialogues. A third of them are safe answers, so that the model refuses
@@ -255,6 +273,13 @@ def laptop() -> Scale:
                         after_refusal_share=0.3, validation=60, multi_turn_share=0.32),
         ppo=replace(big.ppo, iterations=8, batch=32, mini_batch=8, evaluate_every=4, evaluation_samples=1, frozen_layers=15,
                     optimizer=replace(big.ppo.optimizer, learning_rate=1e-5)),
+        # The checkpoint's French is none. Told to be a person or to enjoy a hobby, it answers beside the question.
+        ghost=replace(big.ghost, dialogues=32, turns=4, samples=3, unchecked_share=0.05, kinds=forms,
+                      sampling=replace(big.ghost.sampling, temperature=0.5)),
+        ghost_evaluation=replace(
+            _ghost_evaluation(big, 48, ((4, 24), (6, 8), (20, 4)), control_dialogues=4),
+            kinds=tuple(kind for kind in forms if kind != "words_below"),  # 48 tokens stay below 50 words by themselves
+        ),
         distillation=replace(big.distillation, prompts=130, preprompts=EXPLICIT_PREPROMPTS, least_safety=0.5),
         evaluation=replace(big.evaluation, prompts=150, safety_prompts=50, harmless_prompts=40, temperatures=(0.7, 1.0),
                            temperature_prompts=40, benchmark_limit=10, bits_per_byte_documents=20,

@@ -34,6 +34,7 @@ QUESTIONS = [
 CONTEXT = 128
 EVALUATIONS = (
     "bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "safety_rates",
+    "ghost_attention",
 )  # fmt: skip
 RECIPE = ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=10_000_000, examples=3)
 SAMPLING = SamplingRecipe(temperature=0.8, top_p=0.9, max_new_tokens=24, seed=1)
@@ -215,6 +216,7 @@ def evaluated(root: Path, scale: str = "tiny") -> ToyStore:
         "win_rates": win_rate_metrics(),
         "temperature_curve": temperature_metrics(),
         "safety_rates": safety_rate_files(root / scale / "safety_rates"),
+        "ghost_attention": ghost_metrics(),
     }
     return fill(root, metrics, scale)
 
@@ -248,6 +250,15 @@ def temperature_metrics() -> dict:
         for version in ("SFT", "chat")
     ]
     return {"prompts": 20, "rows": rows, "distinct": distinct}
+
+
+def ghost_metrics() -> dict:
+    rows = [
+        {"version": version, "constraints": group, "turn": turn, "given": given, "rate": 0.75 if given else 0.125,
+         "low": 0.25, "high": 0.875, "dialogues": 8}
+        for version in ("Base", "Chat") for group in ("trained", "new") for turn in (2, 4) for given in (True, False)
+    ]  # fmt: skip
+    return {"dialogues": 20, "rows": rows}
 
 
 def safety_rate_files(folder: Path) -> dict:
