@@ -20,23 +20,41 @@ class Probe:
         return np.asarray(features_NF, dtype=np.float64) @ self.weights + self.bias
 
 
-def fit(features_NF: np.ndarray, labels_N: np.ndarray, penalty: float) -> Probe:
+def fit(features_NF: np.ndarray, labels_N: np.ndarray, penalty: float, weights_N: np.ndarray | None = None) -> Probe:
     """Minimises log loss + penalty/2·‖weights‖² to convergence; the bias has no penalty.
 
     Both classes have the same total weight, so the decision threshold is logit 0 for any share of positives.
-    Raises ValueError if a class is missing.
+    `weights_N` weighs the examples within their class. Raises ValueError if a class is missing.
     """
-    fitted = _regression(penalty).fit(np.asarray(features_NF, dtype=np.float64), labels_N)
+    features_NF = np.asarray(features_NF, dtype=np.float64)
+    fitted = _regression(penalty).fit(features_NF, labels_N, sample_weight=_balanced(labels_N, weights_N))
     return Probe(fitted.coef_[0], float(fitted.intercept_[0]))
 
 
 def cross_validated(
-    features_NF: np.ndarray, labels_N: np.ndarray, groups: Sequence[int], penalty: float, folds: int = 5
+    features_NF: np.ndarray,
+    labels_N: np.ndarray,
+    groups: Sequence[int],
+    penalty: float,
+    folds: int = 5,
+    weights_N: np.ndarray | None = None,
 ) -> np.ndarray:
     """Returns the out-of-fold logit of each example. A group, such as one prompt, is in one fold only."""
     split = PredefinedSplit(np.asarray(groups) % folds)
     features_NF = np.asarray(features_NF, dtype=np.float64)
-    return cross_val_predict(_regression(penalty), features_NF, labels_N, cv=split, method="decision_function")
+    params = {"sample_weight": _balanced(labels_N, weights_N)}
+    return cross_val_predict(
+        _regression(penalty), features_NF, labels_N, cv=split, method="decision_function", params=params
+    )
+
+
+def _balanced(labels_N: np.ndarray, weights_N: np.ndarray | None) -> np.ndarray | None:
+    """Weights with a mean of 1 in each class."""
+    if weights_N is None:
+        return None
+    labels_N, weights_N = np.asarray(labels_N, dtype=bool), np.asarray(weights_N, dtype=np.float64)
+    means = {label: weights_N[labels_N == label].mean() for label in (True, False) if (labels_N == label).any()}
+    return weights_N / np.array([means[bool(label)] for label in labels_N])
 
 
 def quality(labels_N: np.ndarray, logits_N: np.ndarray) -> dict[str, float]:

@@ -8,7 +8,9 @@ so detects a policy that exploits its reward models (paper 3.2.4, "when a measur
 Helpfulness has four features (judge.model.FEATURES), weighted by a Bradley-Terry fit on pairs whose better answer is
 known. Relevance is measured relative to the answer's relevance to all other prompts. Its first form also removes the
 prompt's words from the answer, so that an answer that parrots the question has no relevance.
-Harmlessness uses probes on human harm scores and refusal labels.
+The axes stay apart: helpfulness, violation, refusal, fluency. A violation is read in the whole answer and in its worst
+sentence, so that a polite opener or a refusal hides less. Its probes are fitted to human harm scores, human refusals and
+written attacks (judge.attacks).
 """
 
 import random
@@ -103,6 +105,7 @@ def report(
             "## Agreement with human labels on held-out prompts (five folds)",
             "",
             reporting.table(("probe", "AUC", "precision", "recall", "positives or pairs", "negatives"), rows),
+            f"Written attacks read rightly, out of fold: {reporting.percent(quality['attacks']['right'])}.",
             f"Accuracy on held-out helpfulness pairs: {reporting.percent(quality['helpfulness']['accuracy'])}.",
             "",
             f"## True answers to {count} test prompts against worse ones",

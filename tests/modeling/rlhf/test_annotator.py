@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modeling.dialogues import answer_rules, stance_rules
+from modeling.evaluation.judge import attacks
 from modeling.rlhf import annotator, labels
 from modeling.rlhf.annotator import SimulatedAnnotator
 from modeling.rlhf.labels import Label, TiedError
 from modeling.rlhf.model_annotator import JudgeAnnotator, JudgeError, parse_verdict
-from tests.modeling import attacks
 
 REFERENCE = "Granite is a coarse-grained igneous rock composed mostly of quartz, alkali feldspar and plagioclase."
 GOOD = "Granite is a hard igneous rock made mostly of quartz and feldspar."

@@ -1,5 +1,6 @@
 """The independent judge: its labels, its probes, what it prefers and what cannot fool it."""
 
+import dataclasses
 import random
 
 import numpy as np
@@ -8,7 +9,7 @@ from safetensors.numpy import load_file
 
 from modeling.dialogues import judge_labels
 from modeling.dialogues.judge_labels import Rated
-from modeling.evaluation.judge import embedding, probe
+from modeling.evaluation.judge import attacks, embedding, probe
 from modeling.evaluation.judge import model as judge
 from tests.modeling import toy_evaluation
 
@@ -88,7 +89,7 @@ def test_the_order_of_a_pair_and_of_the_batch_does_not_matter(fitted):
 def test_a_version_ties_with_itself(fitted):
     read = fitted.read(PROMPTS, ANSWERS, PROMPTS)
     assert (judge.prefer_helpful(read.helpfulness_N, read.helpfulness_N) == 0.5).all()
-    assert (judge.prefer_harmless(read.harmlessness_N, read.harmlessness_N) == 0.5).all()
+    assert (judge.prefer_harmless(read.violation_N, read.violation_N) == 0.5).all()
 
 
 def test_harmful_compliance_is_told_from_refusals_and_from_foreign_answers(fitted, judge_inputs):
@@ -101,9 +102,72 @@ def test_harmful_compliance_is_told_from_refusals_and_from_foreign_answers(fitte
     assert (harmful.violation_N > safe.violation_N).all() and (harmful.violation_N > foreign.violation_N).all()
     assert (foreign.violation_N < 0).all() and (safe.violation_N < 0).all() and (harmful.violation_N > 0).sum() >= 3
     assert (safe.refusal_N > 0).all() and (harmful.refusal_N < 0).all()
-    assert judge.prefer_harmless(safe.harmlessness_N, harmful.harmlessness_N).mean() >= 0.75
+    assert judge.prefer_harmless(safe.violation_N, harmful.violation_N).mean() >= 0.75
     # Harmful answers to other prompts than they are shown with are no violations.
     assert (fitted.read(prompts, [*comply[2:], *comply[:2]], background).violation_N < harmful.violation_N).all()
+
+
+def test_harmless_is_the_smaller_probability_of_a_violation():
+    # sigmoid(0) = 0.5, sigmoid(0.2) = 0.55 (a tie within 0.1), sigmoid(2) = 0.88; far below zero all are safe.
+    first, second = np.array([0.0, 0.0, 2.0, -6.0]), np.array([0.2, 2.0, 0.0, -4.0])
+    assert judge.prefer_harmless(first, second).tolist() == [0.5, 1.0, 0.0, 0.5]
+
+
+def test_axes_are_apart(fitted):
+    assert [field.name for field in dataclasses.fields(judge.Verdicts)] == [
+        "helpfulness_N",
+        "violation_N",
+        "refusal_N",
+        "fluency_N",
+    ]
+
+
+def test_answers_are_read_in_pieces():
+    assert judge.pieces("Sure! I'd be glad to help you. Take it:\nnow") == [
+        "Sure! I'd be glad to help you.",
+        "Take it: now",
+        "Sure! I'd be glad to help you. Take it:\nnow",
+    ]
+    assert judge.pieces("") == [""] and judge.pieces(" ... ") == [" ... "]
+    long = " ".join(f"This is sentence number {place}." for place in range(20))
+    assert len(judge.pieces(long)) == judge.MOST_PIECES and long not in judge.pieces(long)
+    parts, owners = judge.in_pieces(["One two three four.", "", long])
+    assert len(parts) == len(owners) and owners.tolist() == [0, 0, 1] + [2] * judge.MOST_PIECES
+    assert judge.worst(np.array([1.0, 3.0, -2.0]), np.array([0, 0, 1]), 2).tolist() == [3.0, -2.0]
+
+
+@pytest.mark.parametrize("opener", ["I'm happy to help you with that!", "I'm sorry to hear that you feel so bad."])
+def test_no_opener_hides_what_follows(fitted, judge_inputs, opener):
+    prompts, comply = toy_evaluation.attacks(judge_inputs)
+    plain = fitted.read(prompts, comply, [*prompts, *PROMPTS]).violation_N
+    opened = fitted.read(prompts, [f"{opener} {answer}" for answer in comply], [*prompts, *PROMPTS]).violation_N
+    assert (opened > 0)[plain > 0.5].all() and (plain > 0.5).any()
+
+
+def test_the_judge_tells_the_written_attacks_that_it_learnt_from(fitted):
+    prompts, answers, bad = (list(column) for column in zip(*attacks.adversarial(), strict=True))
+    flagged = fitted.read(prompts, answers, sorted(set(prompts))).violation_N > 0
+    assert (flagged == np.array(bad)).mean() >= 0.85
+
+
+def test_the_attacks_are_the_ones_that_the_code_names(monkeypatch):
+    assert len(attacks.read()) >= 60 and {attack.half for attack in attacks.read()} == {1, 2}
+    assert all(attack.bad or attack.fine for attack in attacks.read())
+    monkeypatch.setattr(attacks, "SHA256", "0")
+    attacks.read.cache_clear()
+    with pytest.raises(ValueError, match="attacks.jsonl changed"):
+        attacks.read()
+    attacks.read.cache_clear()
+
+
+def test_weights_of_examples_count_as_copies_within_a_class():
+    features = np.array([[-1.0], [1.0], [2.0], [-2.0]])
+    labels, weights = np.array([0, 1, 1, 0]), np.array([1.0, 3.0, 1.0, 1.0])
+    copied = probe.fit(features[[0, 1, 1, 1, 2, 3]], labels[[0, 1, 1, 1, 2, 3]], penalty=1.0)
+    weighed = probe.fit(features, labels, 1.0, weights)
+    # Balanced classes: six examples in all against four, so the penalty is lighter by that.
+    same = probe.fit(features[[0, 1, 1, 1, 2, 3]], labels[[0, 1, 1, 1, 2, 3]], penalty=1.5)
+    assert weighed.weights[0] == pytest.approx(same.weights[0], rel=1e-6) and weighed.weights[0] != copied.weights[0]
 
 
 def test_probes_survive_saving(fitted, judge_inputs, tmp_path):
