@@ -41,7 +41,7 @@ EVALUATIONS = (
     "bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "answer_rates",
 )  # fmt: skip
 RECIPE = ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=10_000_000, examples=3)
-SAMPLING = SamplingRecipe(temperature=0.8, top_p=0.9, max_new_tokens=24, seed=1)
+SAMPLING = SamplingRecipe(temperature=0.3, top_p=0.9, max_new_tokens=24, seed=1)
 EVALUATION = EvaluationRecipe(
     sampling=SAMPLING, prompts=20, safety_prompts=20, harmless_prompts=20, round_share=0.5, temperatures=(0.1, 1.0),
     temperature_prompts=20, temperature_versions=("Base", "Chat"), benchmarks=("boolq",), benchmark_limit=10,
