@@ -61,9 +61,9 @@ class Talk:
 def run(config: GhostEvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Write answers.parquet, ghost_attention.json, report.md, examples.md and plots/attention.png.
 
-    Inputs: prompts, initial_model, base_model, sft_model, policy_3, policy_5, chat_model. `rows` holds the share of obedient answers
-    with its 95 % interval by version, constraints, turn, and whether the instruction was given. Raises ValueError if no
-    test prompt is harmless.
+    Inputs: prompts, initial_model, base_model, sft_model, policy_3, policy_5, chat_model. `rows` holds the share of
+    obedient answers with its 95 % interval by version, constraints, turn, and whether the instruction was given. Raises
+    ValueError if no test prompt is harmless.
     """
     planned = plan(resumable_generation.read_prompts(inputs["prompts"], "test"), config)
     versions, talks = version_folders(inputs), {}
