@@ -2,7 +2,7 @@
 
 from assets.corpus import benchmarks, dialogues
 from assets.finetuning import prompts, sft_model
-from assets.pretraining import base_model, mixture
+from assets.pretraining import base_model, initial_model, mixture
 from assets.rlhf import ppo_policy, rounds, v5
 from assets.safety import chat_model
 from data_cleaning.recipes import SourcesRecipe
@@ -15,18 +15,19 @@ def _evaluation(key, module, paper, description, recipe=lambda s: s.evaluation, 
 
 policies = {f"policy_{i + 1}": r.policy for i, r in enumerate(rounds)}
 versions = {
-    "base_model": base_model, "sft_model": sft_model, **policies, "ppo_policy": ppo_policy, "chat_model": chat_model,
+    "initial_model": initial_model, "base_model": base_model, "sft_model": sft_model, **policies,
+    "ppo_policy": ppo_policy, "chat_model": chat_model,
 }  # fmt: skip
 
 bits_per_byte = _evaluation(
     "bits_per_byte", "modeling.evaluation.bits_per_byte", "2.2, Figure 5",
     "Bits per byte on held-out text by source, compared with general compressors given the same training text.",
-    mixture=mixture, base_model=base_model,
+    mixture=mixture, initial_model=initial_model, base_model=base_model,
 )  # fmt: skip
 benchmark_scores = _evaluation(
     "benchmark_scores", "modeling.evaluation.benchmarks", "2.3",
     "Academic benchmarks from local files through lm-eval, compared with chance.",
-    base_model=base_model, chat_model=chat_model, benchmarks=benchmarks,
+    initial_model=initial_model, base_model=base_model, chat_model=chat_model, benchmarks=benchmarks,
 )  # fmt: skip
 judge = _evaluation(
     "judge", "data_cleaning.sources.fetch", "3.4",
@@ -65,6 +66,13 @@ answer_rates = _evaluation(
     "Violations, refusals, false refusals, fluency, requests obeyed and length, each apart, with paired tests.",
     scored_answers=scored_answers,
 )  # fmt: skip
+ghost_attention = _evaluation(
+    "ghost_attention", "modeling.evaluation.ghost_attention", "3.3, A.3.5, Table 30, Figure 10",
+    "How often an instruction of the first message is obeyed at later turns, before and after Ghost Attention.",
+    recipe=lambda s: s.ghost_evaluation,
+    base_model=base_model, sft_model=sft_model, policy_3=rounds[2].policy, policy_5=v5.policy, chat_model=chat_model,
+    prompts=prompts,
+)  # fmt: skip
 reward_report = _evaluation(
     "reward_report", "modeling.evaluation.reward_report", "3.2.2, Tables 7 and 8, Figure 6",
     "Accuracy of every round's reward models on held-out pairs, by degree of preference.",
@@ -75,5 +83,5 @@ reward_report = _evaluation(
 
 STAGES = [
     bits_per_byte, benchmark_scores, judge, fitted_judge, temperature_curve, generations, scored_answers, win_rates,
-    answer_rates, reward_report,
+    answer_rates, ghost_attention, reward_report,
 ]  # fmt: skip

@@ -23,6 +23,7 @@ bundle = Stage(
      ("prompts", prompts), ("bits_per_byte", evaluation.bits_per_byte),
      ("benchmark_scores", evaluation.benchmark_scores), ("win_rates", evaluation.win_rates),
      ("temperature_curve", evaluation.temperature_curve), ("answer_rates", evaluation.answer_rates),
+     ("ghost_attention", evaluation.ghost_attention),
      ("reward_report", evaluation.reward_report)),
 )  # fmt: skip
 

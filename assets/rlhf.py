@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from assets.finetuning import demonstrations, prompts, sft_model
-from assets.pretraining import base_model
+from assets.corpus import dialogues
+from assets.finetuning import prompts, sft_dialogues, sft_model
+from assets.pretraining import base_model, mixture
 from orchestration.stage import SCALE, Stage
 
 
@@ -18,8 +19,11 @@ class Round:
     policy: Stage
 
 
-def rlhf_round(n: int, earlier: tuple[Round, ...]) -> Round:
-    """Round `n`: pairs of the latest chat model, two reward models on all pairs so far, best of K, a new policy."""
+def rlhf_round(n: int, earlier: tuple[Round, ...], ghost: dict[str, Stage]) -> Round:
+    """Round `n`: pairs of the latest chat model, two reward models on all pairs so far, best of K, a new policy.
+
+    `ghost`: the dialogues for Ghost Attention by role, from V4 on.
+    """
     group = f"rlhf_v{n}"
     chat = earlier[-1].policy if earlier else sft_model
     other = earlier[-2].policy if len(earlier) > 1 else sft_model
@@ -42,7 +46,7 @@ def rlhf_round(n: int, earlier: tuple[Round, ...]) -> Round:
     safety_reward_model = stage(
         "safety_reward_model", "reward_model", lambda r: r.safety, "3.2.2, A.3.4",
         "Scores safety; trained like the helpfulness model, with an auxiliary loss on the safety labels.",
-        chat=chat, **pairs,
+        chat=chat, dialogues=dialogues, **pairs,
     )  # fmt: skip
     before = {f"earlier_{i + 1}": r.rejection_samples for i, r in enumerate(earlier)} if n >= 4 else {}
     rejection_samples = stage(
@@ -53,15 +57,25 @@ def rlhf_round(n: int, earlier: tuple[Round, ...]) -> Round:
     )  # fmt: skip
     policy = stage(
         "policy", "policy", lambda r: r.policy, "3.2.3",
-        "The base model fine-tuned anew on the round's best samples.",
-        base_model=base_model, demonstrations=demonstrations, rejection_samples=rejection_samples,
+        "The base model fine-tuned anew on the round's best samples; the policy before, if the new one is worse.",
+        base_model=base_model, demonstrations=sft_dialogues, rejection_samples=rejection_samples,
+        before=chat, helpfulness_reward_model=helpfulness_reward_model, safety_reward_model=safety_reward_model,
+        prompts=prompts, **ghost,
     )  # fmt: skip
     return Round(preferences, helpfulness_reward_model, safety_reward_model, rejection_samples, policy)
 
 
 rounds: tuple[Round, ...] = ()
-for _n in range(1, 6):
-    rounds += (rlhf_round(_n, rounds),)
+for _n in range(1, 4):
+    rounds += (rlhf_round(_n, rounds, {}),)
+ghost_dialogues = Stage(
+    "rlhf_v3/ghost_dialogues", "modeling.rlhf.ghost_attention", "rlhf_v3", SCALE, lambda s: s.ghost, "3.3, A.3.5",
+    "Dialogues that obey the instruction of their first message, from the policy that was told it on every turn.",
+    (("policy", rounds[-1].policy), ("helpfulness_reward_model", rounds[-1].helpfulness_reward_model),
+     ("prompts", prompts), ("mixture", mixture)),
+)  # fmt: skip
+for _n in range(4, 6):
+    rounds += (rlhf_round(_n, rounds, {"ghost_dialogues": ghost_dialogues}),)
 v5 = rounds[-1]
 
 ppo_policy = Stage(
@@ -71,4 +85,4 @@ ppo_policy = Stage(
      ("safety_reward_model", v5.safety_reward_model), ("prompts", prompts)),
 )  # fmt: skip
 
-STAGES = [stage for r in rounds for stage in vars(r).values()] + [ppo_policy]
+STAGES = [stage for r in rounds for stage in vars(r).values()] + [ghost_dialogues, ppo_policy]

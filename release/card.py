@@ -181,7 +181,8 @@ def host(machine: dict) -> str:
 
 def training_data(facts: Facts) -> str:
     sources = lineage.sources(facts.chain)
-    trained = [source for source in sources if source["use"] in ("corpus", "dialogues", "prompts", "checkpoint")]
+    learnt = ("corpus", "dialogues", "preferences", "prompts", "checkpoint")
+    trained = [source for source in sources if source["use"] in learnt]
     measured = [source for source in sources if source not in trained]
     local = [source["name"] for source in trained if "://" not in source["uri"]]
     rated = any(a.record["recipe"]["annotator"] == PEOPLE for a in preferences(facts))

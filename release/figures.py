@@ -75,12 +75,37 @@ def best_of_n(artifact: Artifact) -> Section:
     return Section(title, artifact, ("Reward", *(f"N = {n}" for n in sizes)), rows, "")
 
 
+def ghost_attention(artifact: Artifact) -> Section:
+    """Table 30: a row per version, the share of answers that obey the first message's instruction by turn."""
+    rows = metric(artifact, "rows")
+    shown = {"trained": "trained instructions", "new": "new instructions"}
+    turns, versions = (list(dict.fromkeys(row[key] for row in rows)) for key in ("turn", "version"))
+    cells = {
+        (row["version"], row["constraints"], row["turn"]): f"{interval(row, 'rate')}, {row['dialogues']}"
+        for row in rows if row["given"]
+    }  # fmt: skip
+    table_rows = [
+        (version, title, *(cells.get((version, group, turn), "–") for turn in turns))
+        for version in versions
+        for group, title in shown.items()
+    ]
+    chance = [row["rate"] for row in rows if not row["given"]]
+    note = (
+        "Share of answers that obey the instruction of the first message, by rules; 95 % intervals (Wilson) and the number "
+        "of dialogues. Ghost Attention trained no instruction of the kinds and values called new."
+        + (f" Without an instruction, {100 * sum(chance) / len(chance):.1f} % obey by accident." if chance else "")
+    )
+    head = ("Version", "", *(f"turn {turn}" for turn in turns))
+    return Section("Instructions of the first message at later turns", artifact, head, table_rows, note)
+
+
 READERS: tuple[tuple[str, Callable[[Artifact], Section]], ...] = (
     ("bits_per_byte", bits_per_byte),
     ("benchmark_scores", benchmarks),
     ("reward_report", reward_accuracy),
     ("rejection_samples", best_of_n),
     *answer_tables.READERS,
+    ("ghost_attention", ghost_attention),
 )
 
 

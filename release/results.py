@@ -13,7 +13,8 @@ from data_cleaning.files import write_text
 from release import figures, lineage, section
 from release.summary import HEAD, summary
 
-EVALUATIONS = ("bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "answer_rates")
+EVALUATIONS = ("bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "answer_rates",
+               "ghost_attention")  # fmt: skip
 
 
 class MarkerError(ValueError):

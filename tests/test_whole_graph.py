@@ -67,7 +67,7 @@ def test_every_asset_has_a_record_and_a_second_run_makes_nothing_anew(run_folder
     history, seconds = bytes_in(run_folder / "dagster"), cpu_seconds()
     said = run_tiny(run_folder)
     assert (
-        "corpus base: 10 of 10 stages are up to date" in said and "model tiny: 47 of 47 stages are up to date" in said
+        "corpus base: 10 of 10 stages are up to date" in said and "model tiny: 49 of 49 stages are up to date" in said
     )
     assert bytes_in(run_folder / "dagster") - history < 1_000_000 and cpu_seconds() - seconds < 20
     assert before == {key: records.read(artifact(key, partition(key))) for key in STAGES}
@@ -197,6 +197,13 @@ def rank_upside_down(folder):
     replace_rows(folder / "candidates.parquet", lambda rows: [{**row, "rank": (row["rank"] + 1) % 3} for row in rows])
 
 
+def learn_every_answer(folder):
+    def learnt(row):
+        return {**row, "messages": [{**message, "weight": None} for message in row["messages"]]}
+
+    replace_rows(folder / "samples.parquet", lambda rows: [learnt(row) for row in rows])
+
+
 def keep_the_worse(folder):
     replace_rows(
         folder / "answers.parquet",
@@ -227,13 +234,14 @@ SPOILERS = {
     "nothing_lost": lose_a_document,
     "heldout_apart": train_on_the_heldout,
     "exact_round_trip": lower_case,
-    "better_than_unigram": scramble,
+    "better_than_its_start": scramble,
     "answers_better_than_base": scramble,
     "prompts_apart": ask_a_test_prompt,
     "pairs_are_sound": prefer_the_unsafe,
     "ranks_pairs": silence_the_head,
     "best_of_k": rank_upside_down,
     "learned_its_samples": scramble,
+    "instruction_stands_once": learn_every_answer,
     "not_below_its_start": not_a_number,
     "kept_only_the_safer": keep_the_worse,
     "learned_the_distilled": not_a_number,

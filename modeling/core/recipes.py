@@ -51,14 +51,15 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class AdoptRecipe:
-    """An existing Llama checkpoint, used as the base model."""
+    """An existing Llama checkpoint, from which pretraining continues."""
 
     source: str  # name of the entry in sources.toml with use = "checkpoint"
+    context: int  # tokens of a training sequence; the checkpoint keeps its own limit
 
 
 @dataclass(frozen=True)
 class PretrainRecipe:
-    model: ModelRecipe
+    model: ModelRecipe | AdoptRecipe  # random weights of this shape, or a checkpoint to continue from
     optimizer: OptimizerRecipe
     batch_tokens: int
     steps: int
@@ -69,10 +70,12 @@ class PretrainRecipe:
 class DemonstrationsRecipe:
     max_definitions: int  # "What is X?" pairs from reference texts
     max_conversations: int
+    max_everyday: int  # everyday requests; their answers have up to 90 words
     max_safety: int
     max_answer_words: int
     system_share: float  # share of dialogues that carry a system prompt
     multi_turn_share: float  # share of single-turn dialogues that get earlier turns
+    after_refusal_share: float  # share of the everyday requests that come right after a refused one
     preprompts: tuple[str, ...]  # some safe answers carry one, so that the model knows distillation's preprompts
     seed: int
 
@@ -87,6 +90,10 @@ class PromptsRecipe:
     test_helpfulness: int
     test_safety: int
     test_harmless: int  # harmless prompts that measure the false refusal rate
+    everyday_share: float  # of the helpfulness prompts, in RLHF and test alike
+    verifiable_share: float  # prompts with a constraint that rules check: as a share of the helpfulness prompts, on top
+    borderline_share: float  # of the harmless prompts: alarming but fine, and twins of harmful ones
+    after_refusal_share: float  # of the harmless prompts: everyday requests right after a refused one
     validation: int  # RLHF prompts held out from training, to evaluate PPO; at most a tenth of all
     multi_turn_share: float  # share of the prompts of every kind that have earlier turns
     seed: int
@@ -102,6 +109,8 @@ class FinetuneRecipe:
     epochs: float
     max_steps: int  # 0 = by epochs (3.2.3: a constant number in each RLHF round)
     demonstration_share: float  # share of demonstrations mixed into a round's samples
+    frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
+    ghost_share: float  # share of dialogues with Ghost Attention among all of a round (3.3)
     seed: int
 
 
@@ -111,6 +120,15 @@ class SamplingRecipe:
     top_p: float
     max_new_tokens: int
     seed: int
+
+
+@dataclass(frozen=True)
+class OwnAnswersRecipe:
+    """A checkpoint's own answers, as demonstrations beside the written ones. The paper has none."""
+
+    prompts: int
+    samples: int
+    sampling: SamplingRecipe
 
 
 @dataclass(frozen=True)
@@ -138,6 +156,8 @@ class RewardRecipe:
     margins: tuple[float, float, float, float]  # significantly better … negligibly better (Table 27)
     own_share: float  # share of pairs of its own kind; the rest are of the other kind
     safety_loss_weight: float  # auxiliary loss on safety labels (A.3.4), safety model only
+    frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
+    recent_pairs: int  # most pairs to train on: the newest round's first, then a draw of earlier ones; 0 = all
     seed: int
 
 
@@ -154,12 +174,44 @@ class RejectionRecipe:
 
 
 @dataclass(frozen=True)
+class GhostRecipe:
+    """Dialogues for Ghost Attention (paper 3.3): the instruction of the first message holds on every turn."""
+
+    dialogues: int
+    turns: int  # most user turns; a hash draws two or more
+    samples: int  # answers drawn a turn; the first that obeys is kept
+    sampling: SamplingRecipe
+    kinds: tuple[str, ...]  # of constraints that rules can check (modeling/dialogues/verifiable.py)
+    unchecked_share: float  # share of dialogues about a public figure or a hobby, which rules cannot check
+    combined_share: float  # share of dialogues with two constraints
+    short_share: float  # share of instructions shortened to a few words
+    system_share: float  # share of instructions kept as a system message; the others stand before the first question
+    seed: int
+
+
+@dataclass(frozen=True)
+class GhostEvaluationRecipe:
+    """Whether an instruction of the first message is still obeyed later (Table 30)."""
+
+    sampling: SamplingRecipe
+    lengths: tuple[tuple[int, int], ...]  # (user turns, dialogues); every other dialogue has a trained constraint
+    measured_turns: tuple[int, ...]
+    control_dialogues: int  # without an instruction: how often an answer obeys by accident
+    kinds: tuple[str, ...]  # trained ones
+    new_kinds: tuple[str, ...]  # with values, or of kinds, that no dialogue trains
+    seed: int
+
+
+@dataclass(frozen=True)
 class PpoRecipe:
     optimizer: OptimizerRecipe
     sampling: SamplingRecipe
     iterations: int
-    batch: int
+    batch: int  # responses of an iteration
+    samples: int  # responses a prompt; the paper: 1
     mini_batch: int
+    baseline: str  # critic | leave-one-out: the mean reward of the prompt's other samples (needs gae_lambda 1)
+    critic_warmup: int  # first iterations, in which the critic alone learns
     clip: float
     value_clip: float
     value_coefficient: float  # affects only clipping and epsilon: the critic has its own optimizer
@@ -171,7 +223,17 @@ class PpoRecipe:
     evaluate_every: int
     evaluation_samples: int  # answers per held-out prompt: one each for few prompts cannot separate a gain from chance
     patience: int  # evaluations without a better held-out reward before training stops
+    max_kl: float  # nats a response: weights further from the first policy on held-out prompts are not released
+    frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
     seed: int
+
+
+@dataclass(frozen=True)
+class PolicyRecipe(FinetuneRecipe):
+    """The fine-tuning of a round and its model selection (paper 3.2.3)."""
+
+    selection_prompts: int  # validation prompts on which the new policy is compared with the one before; 0 = not at all
+    selection_sampling: SamplingRecipe
 
 
 @dataclass(frozen=True)
@@ -180,7 +242,7 @@ class RoundRecipe:
     helpfulness: RewardRecipe
     safety: RewardRecipe
     rejection: RejectionRecipe
-    policy: FinetuneRecipe
+    policy: PolicyRecipe
 
 
 @dataclass(frozen=True)

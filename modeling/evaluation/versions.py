@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from modeling.core.verdicts import has_weights
+
 BASE, SFT, PPO, CHAT = "Base", "SFT", "PPO", "Chat"
 CHOICE = "choice.json"  # of a `temperature_curve` artifact
 HEADLINE = (BASE, SFT, CHAT)  # these answer every prompt, the others a nested subset
@@ -28,7 +30,7 @@ def version_folders(inputs: dict[str, Path]) -> dict[str, Path]:
 def checkpoint(inputs: dict[str, Path]) -> Path | None:
     """Returns the model that pretraining starts from, or None if it starts from random weights."""
     folder = inputs.get("initial_model")
-    return folder if folder is not None and (folder / "model.safetensors").is_file() else None
+    return folder if folder is not None and has_weights(folder) else None
 
 
 def baselines(version: str, versions: Sequence[str]) -> list[str]:

@@ -12,6 +12,9 @@ from modeling.core.recipes import (
     DistillationRecipe,
     EvaluationRecipe,
     FinetuneRecipe,
+    GhostEvaluationRecipe,
+    GhostRecipe,
+    OwnAnswersRecipe,
     PpoRecipe,
     PretrainRecipe,
     PromptsRecipe,
@@ -28,15 +31,18 @@ class Scale:
 
     mixture: MixtureRecipe
     tokenizer: TokenizerRecipe | AdoptRecipe
-    tokens: TokensRecipe | AdoptRecipe
-    base: PretrainRecipe | AdoptRecipe
+    tokens: TokensRecipe
+    base: PretrainRecipe
     demonstrations: DemonstrationsRecipe
+    own_answers: OwnAnswersRecipe
     prompts: PromptsRecipe
     sft: FinetuneRecipe
     rounds: tuple[RoundRecipe, ...]
+    ghost: GhostRecipe
     ppo: PpoRecipe
     distillation: DistillationRecipe
     evaluation: EvaluationRecipe
+    ghost_evaluation: GhostEvaluationRecipe
     release: ReleaseRecipe
 
 

@@ -39,6 +39,7 @@ QUESTIONS = [
 CONTEXT = 128
 EVALUATIONS = (
     "bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "answer_rates",
+    "ghost_attention",
 )  # fmt: skip
 RECIPE = ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=10_000_000, examples=3)
 SAMPLING = SamplingRecipe(temperature=0.3, top_p=0.9, max_new_tokens=24, seed=1)
@@ -220,6 +221,7 @@ def evaluated(root: Path, scale: str = "tiny") -> ToyStore:
         "win_rates": stage_metrics(win_rates, root / scale / "win_rates"),
         "temperature_curve": temperature_files(root / scale / "temperature_curve"),
         "answer_rates": stage_metrics(answer_rates, root / scale / "answer_rates"),
+        "ghost_attention": ghost_metrics(),
     }
     return fill(root, metrics, scale)
 
@@ -278,6 +280,15 @@ def temperature_files(folder: Path) -> dict:
     folder.mkdir(parents=True)
     (folder / CHOICE).write_text(json.dumps(choice))
     return {"prompts": 20, "choice": choice, "rows": rows, "measured": measured}
+
+
+def ghost_metrics() -> dict:
+    rows = [
+        {"version": version, "constraints": group, "turn": turn, "given": given, "rate": 0.75 if given else 0.125,
+         "low": 0.25, "high": 0.875, "dialogues": 8}
+        for version in ("Base", "Chat") for group in ("trained", "new") for turn in (2, 4) for given in (True, False)
+    ]  # fmt: skip
+    return {"dialogues": 20, "rows": rows}
 
 
 def benchmark_metrics() -> dict:

@@ -9,13 +9,17 @@ import pytest
 import torch
 
 from modeling.core import sampling
-from modeling.core.recipes import SamplingRecipe
+from modeling.core.recipes import PolicyRecipe, SamplingRecipe
 from modeling.rlhf import policy
 from tests.modeling import toy_chat
 
 pytestmark = pytest.mark.trains
 
-RECIPE = dataclasses.replace(toy_chat.RECIPE, max_steps=40, demonstration_share=0.25)
+RECIPE = PolicyRecipe(
+    **vars(toy_chat.RECIPE) | {"max_steps": 40, "demonstration_share": 0.25},
+    selection_prompts=0,
+    selection_sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=12, seed=0),
+)
 
 
 def write(dialogues: list, path) -> None:
@@ -70,3 +74,22 @@ def test_what_cannot_be_mixed_is_refused(inputs, tmp_path, log):
     pq.write_table(pq.read_table(tmp_path / "empty/samples.parquet").slice(0, 0), tmp_path / "empty/samples.parquet")
     with pytest.raises(ValueError, match="more prompts"):
         policy.run(RECIPE, inputs | {"rejection_samples": tmp_path / "empty"}, tmp_path / "out", log)
+
+
+def test_ghost_dialogues_are_a_share_of_all_and_only_their_last_answer_is_learnt(inputs, tmp_path, log):
+    ghosts = [
+        [*toy_chat.dialogue(thing, "red"), *toy_chat.dialogue(thing, "gold", "Say gold.")[1:]]
+        for thing in toy_chat.THINGS
+    ]
+    for ghost in ghosts:
+        ghost[1]["weight"] = 0
+    write(ghosts, tmp_path / "ghosts/samples.parquet")
+    recipe = dataclasses.replace(RECIPE, ghost_share=0.2, max_steps=1)
+    assert len(policy.ghost_dialogues(tmp_path / "ghosts", 8, recipe)) == 2
+    plain = policy.run(recipe, inputs, tmp_path / "plain", log)
+    mixed = policy.run(recipe, inputs | {"ghost_dialogues": tmp_path / "ghosts"}, tmp_path / "mixed", log)
+    assert (plain["ghost_dialogues"], mixed["ghost_dialogues"], mixed["dialogues"]) == (0, 2, 10)
+    alike = policy.ghost_dialogues(tmp_path / "ghosts", 8, recipe)
+    assert all(one[1]["weight"] == 0 and "weight" not in one[-1] for one in alike)
+    with pytest.raises(ValueError, match="ghost_share must be a share"):
+        policy.ghost_dialogues(tmp_path / "ghosts", 8, dataclasses.replace(recipe, ghost_share=1.0))
