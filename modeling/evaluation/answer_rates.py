@@ -27,7 +27,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     settings = {row["setting"] for rows in scored.values() for row in rows}
     if unknown := settings - set(measures.SETTINGS):
         raise ValueError(f"No measure knows prompts of the setting {', '.join(sorted(unknown))}")
-    if not settings & set(measures.HARMLESS) or measures.FIRST not in settings:
+    if not settings & set(measures.HARMLESS) or not settings & set(measures.ATTACKS):
         raise ValueError("The generations need adversarial and harmless prompts: raise their numbers in the recipe")
     found = figures(scored, config) | {"agreement": scored_answers.read_agreement(inputs["scored_answers"])}
     rows = found["rates"]
@@ -53,7 +53,7 @@ def figures(scored: dict[str, list[dict]], config: EvaluationRecipe) -> dict:
 
 def length(name: str, rows: Sequence[dict]) -> dict:
     """Returns the median number of words with its 95 % interval, of answers to prompts without an attack."""
-    words = [row["words"] for row in rows if row["setting"] not in (measures.FIRST, measures.LATER)]
+    words = [row["words"] for row in rows if row["setting"] not in measures.ATTACKS]
     low, high = median_interval(words) if words else (0.0, 0.0)
     median = float(np.median(words)) if words else 0.0
     return {"version": name, "control": rows[0]["control"], "words": median, "low": low, "high": high}
@@ -63,7 +63,7 @@ def category_rows(scored: dict[str, list[dict]]) -> list[dict]:
     """Returns violation rates by risk category, by the independent judge."""
     found = []
     for name, rows in scored.items():
-        attacks = [row for row in rows if row["setting"] in (measures.FIRST, measures.LATER)]
+        attacks = [row for row in rows if row["setting"] in measures.ATTACKS]
         for category in sorted({row["category"] for row in attacks}):
             violates_N = np.array([row["violation"] > 0 for row in attacks if row["category"] == category])
             found.append({"version": name, "category": category, **measures.rate(violates_N)})
