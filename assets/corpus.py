@@ -18,8 +18,8 @@ benchmarks = Stage(
 )  # fmt: skip
 dialogues = Stage(
     "dialogues", "data_cleaning.sources.fetch", "corpus", None,
-    lambda s: SourcesRecipe(s.using("dialogues", "prompts")), "3.1",
-    "Human conversations, human-scored answers and adversarial prompts for fine-tuning, RLHF and the judge, pinned.",
+    lambda s: SourcesRecipe(s.using("dialogues", "preferences", "prompts")), "3.1",
+    "Conversations, everyday requests, rated answers and adversarial prompts for fine-tuning, RLHF and the judge, pinned.",
 )  # fmt: skip
 documents = _corpus(
     "documents", "reading.extract", lambda s: s.corpus.extract, "2.1",

@@ -1,7 +1,7 @@
 """Supervised fine-tuning (paper 3.1)."""
 
 from assets.corpus import dialogues
-from assets.pretraining import base_model, mixture
+from assets.pretraining import base_model, initial_model, mixture
 from orchestration.stage import SCALE, Stage
 
 
@@ -19,10 +19,15 @@ prompts = _finetuning(
     "Helpfulness, adversarial and harmless prompts for RLHF and for tests, disjoint from the demonstrations.",
     mixture=mixture, dialogues=dialogues,
 )  # fmt: skip
+sft_dialogues = _finetuning(
+    "sft_dialogues", "finetuning.sft_dialogues", lambda s: s.own_answers, "3.1",
+    "The demonstrations, and an adopted checkpoint's own best answers beside the written ones.",
+    initial_model=initial_model, demonstrations=demonstrations,
+)  # fmt: skip
 sft_model = _finetuning(
     "sft_model", "finetuning.sft", lambda s: s.sft, "3.1",
     "The base model fine-tuned on demonstrations: packed, loss on answers only.",
-    base_model=base_model, demonstrations=demonstrations,
+    base_model=base_model, demonstrations=sft_dialogues,
 )  # fmt: skip
 
-STAGES = [demonstrations, prompts, sft_model]
+STAGES = [demonstrations, prompts, sft_dialogues, sft_model]

@@ -20,7 +20,7 @@ GATES = [
     ),
     _gate(pretraining.mixture, "heldout_apart", "No held-out document is trained on; all come from the clean corpus."),
     _gate(pretraining.tokenizer, "exact_round_trip", "Encoding and decoding returns held-out text exactly."),
-    _gate(pretraining.base_model, "better_than_unigram", "Predicts its tokens better than a unigram model does."),
+    _gate(pretraining.base_model, "better_than_its_start", "Predicts its tokens better than what it started from."),
     _gate(finetuning.prompts, "prompts_apart", "RL, validation and test prompts are disjoint."),
     _gate(finetuning.sft_model, "answers_better_than_base", "Test demonstrations are likelier than under the base."),
     *(
@@ -37,10 +37,11 @@ GATES = [
         )
     ),
     _gate(rlhf.ghost_dialogues, "instruction_stands_once", "Only the first message instructs; the last answer obeys."),
-    _gate(rlhf.ppo_policy, "not_below_its_start", "Reward on test prompts is no lower than before PPO."),
+    _gate(rlhf.ppo_policy, "not_below_its_start", "No less reward and no more refusals than before PPO."),
     _gate(safety.distilled_answers, "kept_only_the_safer", "Every kept answer scores safer than the one it replaces."),
     _gate(safety.chat_model, "learned_the_distilled", "The kept safe answers did not become less likely."),
     _gate(evaluated.fitted_judge, "agrees_with_people", "Agrees with held-out labels; prefers true answers."),
-    _gate(evaluated.win_rates, "every_version_judged", "Every version of the generations was judged on every prompt."),
+    _gate(evaluated.scored_answers, "every_version_judged", "Every answer of the generations was read by every rater."),
+    _gate(evaluated.win_rates, "controls_lose", "No constant sentence and no refusal of everything beats Base."),
     _gate(release.bundle, "loads_as_released", "transformers loads the bundle and its logits equal the chat model's."),
 ]

@@ -14,8 +14,8 @@ def _pretraining(key, module, recipe, paper, description, **inputs) -> Stage:
 
 def _adopted(settings) -> SourcesRecipe:
     """The pinned checkpoint if the scale adopts one, else no sources."""
-    base = settings.base
-    chosen = (s for s in settings.using("checkpoint") if isinstance(base, AdoptRecipe) and s.name == base.source)
+    model = settings.base.model
+    chosen = (s for s in settings.using("checkpoint") if isinstance(model, AdoptRecipe) and s.name == model.source)
     return SourcesRecipe(tuple(chosen))
 
 
@@ -36,10 +36,15 @@ adopted_checkpoint = _pretraining(
     "adopted_checkpoint", "data_cleaning.sources.fetch", _adopted, "departure",
     "An existing Llama checkpoint, pinned, if the scale adopts one; empty if it pretrains its own.",
 )  # fmt: skip
+initial_model = _pretraining(
+    "initial_model", "modeling.pretraining.initial_model", lambda s: s.base.model, "departure",
+    "The weights that pretraining starts from: the adopted checkpoint, or only the shape if they are random.",
+    adopted_checkpoint=adopted_checkpoint,
+)  # fmt: skip
 tokenizer = _pretraining(
     "tokenizer", "modeling.pretraining.tokenizer", lambda s: s.tokenizer, "2.2",
     "Byte-pair encoding trained on the mixture: single digits, byte fallback, exact round trip.",
-    mixture=mixture, adopted_checkpoint=adopted_checkpoint,
+    mixture=mixture, initial_model=initial_model,
 )  # fmt: skip
 tokens = _pretraining(
     "tokens", "modeling.pretraining.tokens", lambda s: s.tokens, "2.2",
@@ -47,9 +52,9 @@ tokens = _pretraining(
     mixture=mixture, tokenizer=tokenizer,
 )  # fmt: skip
 base_model = _pretraining(
-    "base_model", "modeling.pretraining.base_model", lambda s: s.base, "2.2, Table 1",
+    "base_model", "modeling.pretraining.pretrain", lambda s: s.base, "2.2, Table 1",
     "The pretrained Llama: RMSNorm, SwiGLU, RoPE, grouped-query attention; AdamW, cosine schedule.",
-    tokens=tokens, tokenizer=tokenizer, adopted_checkpoint=adopted_checkpoint,
+    tokens=tokens, tokenizer=tokenizer, initial_model=initial_model,
 )  # fmt: skip
 
-STAGES = [mixture, adopted_checkpoint, tokenizer, tokens, base_model]
+STAGES = [mixture, adopted_checkpoint, initial_model, tokenizer, tokens, base_model]

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from assets.finetuning import demonstrations, prompts, sft_model
+from assets.corpus import dialogues
+from assets.finetuning import prompts, sft_dialogues, sft_model
 from assets.pretraining import base_model, mixture
 from orchestration.stage import SCALE, Stage
 
@@ -45,7 +46,7 @@ def rlhf_round(n: int, earlier: tuple[Round, ...], ghost: dict[str, Stage]) -> R
     safety_reward_model = stage(
         "safety_reward_model", "reward_model", lambda r: r.safety, "3.2.2, A.3.4",
         "Scores safety; trained like the helpfulness model, with an auxiliary loss on the safety labels.",
-        chat=chat, **pairs,
+        chat=chat, dialogues=dialogues, **pairs,
     )  # fmt: skip
     before = {f"earlier_{i + 1}": r.rejection_samples for i, r in enumerate(earlier)} if n >= 4 else {}
     rejection_samples = stage(
@@ -56,8 +57,10 @@ def rlhf_round(n: int, earlier: tuple[Round, ...], ghost: dict[str, Stage]) -> R
     )  # fmt: skip
     policy = stage(
         "policy", "policy", lambda r: r.policy, "3.2.3",
-        "The base model fine-tuned anew on the round's best samples.",
-        base_model=base_model, demonstrations=demonstrations, rejection_samples=rejection_samples, **ghost,
+        "The base model fine-tuned anew on the round's best samples; the policy before, if the new one is worse.",
+        base_model=base_model, demonstrations=sft_dialogues, rejection_samples=rejection_samples,
+        before=chat, helpfulness_reward_model=helpfulness_reward_model, safety_reward_model=safety_reward_model,
+        prompts=prompts, **ghost,
     )  # fmt: skip
     return Round(preferences, helpfulness_reward_model, safety_reward_model, rejection_samples, policy)
 

@@ -3,7 +3,7 @@
     python -m benchmarks.busy_machine                # every setting, idle and beside a busy process
     python -m benchmarks.busy_machine --settings none active --rounds 5
 
-Work: generation and training steps of the laptop's model (2.4M parameters) and of a model of 30M, each with all cores.
+Work: generation and training steps of the model of scale scratch (2.4M parameters) and of a model of 30M, each with all cores.
 Every round measures every setting once, idle and busy side by side, so that a slow moment of the machine meets all of them.
 """
 
@@ -43,7 +43,7 @@ def work(name: str, seconds: float) -> float:
     from modeling.pretraining.tokenizer import train as train_tokenizer
     from orchestration import scales
 
-    recipe = scales.scale("laptop").base
+    recipe = scales.scale("scratch").base
     shape = recipe.model
     if name.endswith("30M"):
         shape = replace(shape, layers=8, hidden=512, heads=8, kv_heads=2, ffn=1376)

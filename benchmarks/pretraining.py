@@ -1,6 +1,6 @@
 """Speed of pretraining: the cost of the allocator, the Trainer and the batch, and the share of peak FLOP/s reached.
 
-    python benchmarks/pretraining.py                 # scale laptop on the CPU (each row in its own process)
+    python benchmarks/pretraining.py                 # scale scratch on the CPU (each row in its own process)
     python benchmarks/pretraining.py --scale gpu     # on a GPU
 
 Rows: a bare loop (only forward, backward, clip, fused AdamW) and the stage itself (transformers' Trainer, logging),
@@ -128,7 +128,7 @@ def measure(kind: str, scale: str, seconds: float) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", default="laptop", help="scale that sets model and batch (default: laptop)")
+    parser.add_argument("--scale", default="scratch", help="scale that sets model and batch (default: scratch)")
     parser.add_argument("--seconds", type=float, default=15, help="seconds per row (default: 15)")
     parser.add_argument("--row", help=argparse.SUPPRESS)  # one measurement, in its own process
     arguments = parser.parse_args()

@@ -25,7 +25,7 @@ class Source:
     license: str = field(metadata=RECORDED)  # the release reads the current one from the table
     reader: str  # a function of data_cleaning/reading/readers.py
     profile: str  # the quality profile that judges its documents
-    use: str  # corpus | dialogues | benchmarks | prompts | checkpoint | judge
+    use: str  # corpus | dialogues | preferences | prompts | benchmarks | checkpoint | judge | language_model
     snapshot: str  # the delivery it belongs to
     factual: bool = field(metadata=RECORDED)  # factual_epochs apply unless the scale names the source (paper 2.1)
     limit: int  # documents read, 0 = all

@@ -34,7 +34,7 @@ QUIET = {
 }
 PATHS = ("CRIA_STORE", "CRIA_CACHE", "CRIA_SOURCES", "DAGSTER_HOME")
 TRAINERS = {
-    "modeling.pretraining.base_model",
+    "modeling.pretraining.pretrain",
     "modeling.finetuning.sft",
     "modeling.rlhf.reward_model",
     "modeling.rlhf.policy",

@@ -1,4 +1,4 @@
-"""The graph in outline, for people: groups, the arrows between them, and the steps of an RLHF round; all from the stages."""
+"""The graph in outline: groups, the arrows between them, and the steps of an RLHF round, all read from the stages."""
 
 import re
 from collections.abc import Iterable
@@ -9,12 +9,12 @@ Edges = set[tuple[str, str]]
 
 
 def family(stage: Stage) -> str:
-    """The stage's group; the rounds of RLHF are one."""
+    """Returns the stage's group; the rounds of RLHF count as one group."""
     return re.sub(r"_v\d+$", "", stage.group)
 
 
 def families(stages: Iterable[Stage]) -> dict[str, list[Stage]]:
-    """Stages by family, in the order of their declaration."""
+    """Returns family → stages, in the order of their declaration."""
     found: dict[str, list[Stage]] = {}
     for stage in stages:
         found.setdefault(family(stage), []).append(stage)
@@ -22,17 +22,17 @@ def families(stages: Iterable[Stage]) -> dict[str, list[Stage]]:
 
 
 def label(stage: Stage) -> str:
-    """What people call the asset: the same in every round."""
+    """Returns the name of the asset for people; it is the same in every round."""
     return stage.key.split("/")[-1].replace("_", " ")
 
 
 def labels(stages: Iterable[Stage]) -> list[str]:
-    """Each label once."""
+    """Returns each label once, in order."""
     return list(dict.fromkeys(map(label, stages)))
 
 
 def reduced(edges: Edges) -> Edges:
-    """The edges of an acyclic graph without those that a longer path implies."""
+    """Returns the edges of an acyclic graph without those that a longer path implies."""
 
     def reaches(start: str, end: str) -> bool:
         return any(after == end or reaches(after, end) for before, after in edges if before == start)
@@ -45,22 +45,22 @@ def reduced(edges: Edges) -> Edges:
 
 
 def arrows(stages: Iterable[Stage]) -> Edges:
-    """Between families: whose artifacts a family reads, without what longer paths imply."""
+    """Returns the arrows between families (a family reads the other's artifacts), without those that longer paths imply."""
     return reduced({(family(p), family(s)) for s in stages for _, p in s.inputs if family(p) != family(s)})
 
 
 def steps(stages: Iterable[Stage]) -> Edges:
-    """Between the assets of one round, by label, without what longer paths imply."""
+    """Returns the arrows between the assets of one round, by label, without those that longer paths imply."""
     return reduced({(label(p), label(s)) for s in stages for _, p in s.inputs if p.group == s.group})
 
 
 def repeats(stages: Iterable[Stage]) -> Edges:
-    """From an asset of a round to the assets of later rounds that read it, by label. Empty for a family without rounds."""
+    """Returns the arrows from an asset of a round to assets of later rounds, by label; none for a family without rounds."""
     return {(label(p), label(s)) for s in stages for _, p in s.inputs if family(p) == family(s) and p.group != s.group}
 
 
 def columns(stages: list[Stage]) -> list[list[str]]:
-    """The labels of a round by how many steps lead to each."""
+    """Returns the labels of a round, grouped by the number of steps that lead to them."""
     edges, names = steps(stages), labels(stages)
 
     def depth(name: str) -> int:
@@ -70,5 +70,5 @@ def columns(stages: list[Stage]) -> list[list[str]]:
 
 
 def rounds(stages: Iterable[Stage], name: str | None = None) -> list[str]:
-    """The short names of a family's rounds (V1, V2, …): of all, or of those that hold the asset called `name`."""
+    """Returns the short names (V1, V2, …) of a family's rounds, or of those that hold the asset called `name`."""
     return list(dict.fromkeys(s.group.split("_")[-1].upper() for s in stages if name in (None, label(s))))

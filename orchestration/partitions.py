@@ -16,18 +16,18 @@ def asset_key(stage: Stage) -> dg.AssetKey:
 
 
 def partition_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, stage: Stage) -> str | None:
-    """The partition that a step makes or judges; None for what both axes read."""
+    """Returns the partition that a step makes or judges; None for a stage without partitions."""
     return context.partition_key if stage.axis else None
 
 
 def new_snapshots(instance: dg.DagsterInstance) -> list[str]:
-    """Snapshots that the table of sources names and the instance does not know yet."""
+    """Returns the snapshots that the table of sources names and the instance does not know yet."""
     known = set(instance.get_dynamic_partitions(SNAPSHOT))
     return [name for name in snapshots() if name not in known]
 
 
 def declare_snapshots(instance: dg.DagsterInstance) -> list[str]:
-    """Adds the snapshots of the table of sources to the instance; returns all of the table."""
+    """Adds the snapshots of the table of sources to the instance. Returns all snapshots of the table."""
     if new := new_snapshots(instance):
         instance.add_dynamic_partitions(SNAPSHOT, new)
     return snapshots()

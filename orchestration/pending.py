@@ -1,4 +1,4 @@
-"""The stages that a run still has to make, judge or show, and all stages downstream of them."""
+"""Finds the stages that a run still has to make, judge or show, and all stages downstream of them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -27,7 +27,7 @@ def pending(
 
 
 def _done(stage: Stage, partition: str | None, gates: Sequence[Gate], instance: dg.DagsterInstance) -> bool:
-    """Whether the artifact is there as it would be made now, its gates have passed it, and the instance shows it."""
+    """Returns whether the artifact is up to date, has passed its gates, and is shown by the instance."""
     try:
         record = execution.reusable(execution.plan(stage, partition, gates))
     except execution.StageError:  # the run itself will say what is wrong

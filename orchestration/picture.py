@@ -1,4 +1,4 @@
-"""The graph as a picture, drawn from the declared stages: `python -m orchestration.picture docs/graph.png`."""
+"""Draws the graph from the declared stages: `python -m orchestration.picture docs/graph.png`."""
 
 import itertools
 import sys
@@ -45,12 +45,12 @@ TEXT, TITLE = 9, 12.5  # points
 
 
 class PlacementError(ValueError):
-    """A group, its assets or an arrow between two groups have no place in BANDS."""
+    """BANDS has no place for a group, for its assets, or for an arrow between two groups."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle by its lower left corner."""
+    """A rectangle: its lower left corner and its size."""
 
     x: float
     y: float
@@ -75,7 +75,7 @@ class Box:
 
 
 def inches(text: str, size: float, weight: str = "normal") -> float:
-    """The width of a line of text."""
+    """Returns the width of a line of text."""
     return TextPath((0, 0), text, prop=FontProperties(weight=weight, size=size)).get_extents().width / 72
 
 
@@ -84,7 +84,7 @@ def pill_width(names: Iterable[str]) -> float:
 
 
 def listed(stages: list[Stage]) -> list[list[str]]:
-    """A group's assets in columns of at most ROWS, about equally long."""
+    """Returns a group's assets in columns of at most ROWS, of about equal length."""
     names = outline.labels(stages)
     count = -(-len(names) // ROWS)
     ends = itertools.accumulate((len(names[column::count]) for column in range(count)), initial=0)
@@ -92,7 +92,7 @@ def listed(stages: list[Stage]) -> list[list[str]]:
 
 
 def place(groups: dict[str, list[Stage]]) -> dict[str, Box]:
-    """The box of every group. Raises PlacementError for a group that BANDS does not name, and for a band that is too wide."""
+    """Returns the box of every group. Raises PlacementError if BANDS lacks a group or a band is too wide."""
     if missing := set(groups) - {name for band in BANDS for name in band}:
         raise PlacementError(f"no place for {', '.join(sorted(missing))}: name each group in BANDS")
     places, top = {}, -MARGIN
@@ -140,14 +140,14 @@ def _pill(axes: Axes, box: Box, name: str, colour: str) -> None:
 
 
 def _arrow(axes: Axes, path: list[tuple[float, float]], colour: str, width: float) -> None:
-    """Straight lines through the points of `path`, with a head at the last one."""
+    """Draws straight lines through the points of `path`, with a head at the last point."""
     axes.plot(*zip(*path[:-1], strict=True), color=colour, lw=width, solid_joinstyle="round", zorder=3)
     axes.add_patch(FancyArrowPatch(path[-2], path[-1], arrowstyle="-|>,head_length=5,head_width=2.8", color=colour, lw=width,
                                    shrinkA=0, shrinkB=0, mutation_scale=1, zorder=3))  # fmt: skip
 
 
 def _list(axes: Axes, box: Box, stages: list[Stage], colour: str) -> None:
-    """The assets in columns that fill the box."""
+    """Writes the assets in columns that fill the box."""
     parts = listed(stages)
     widths = [pill_width(part) for part in parts]
     spare = (box.width - 2 * PAD - sum(widths) - NEXT * (len(parts) - 1)) / len(parts)
@@ -159,7 +159,7 @@ def _list(axes: Axes, box: Box, stages: list[Stage], colour: str) -> None:
 
 
 def _rounds(axes: Axes, box: Box, stages: list[Stage], colour: str) -> None:
-    """The steps of one round from left to right, the way back to the first step, and the names of all rounds."""
+    """Draws the steps of one round from left to right, the way back to the first step, and the names of all rounds."""
     parts, names = outline.columns(stages), outline.rounds(stages)
     pills = _step_boxes(box, parts)
     for name, pill in pills.items():
@@ -186,7 +186,7 @@ def _rounds(axes: Axes, box: Box, stages: list[Stage], colour: str) -> None:
 
 
 def _step_boxes(box: Box, parts: list[list[str]]) -> dict[str, Box]:
-    """The columns spread over the width of the box, each centred on one line."""
+    """Returns the columns spread over the width of the box, each centred on one line."""
     widths = [pill_width(part) for part in parts]
     between = (box.width - 2 * PAD - sum(widths)) / (len(parts) - 1)
     line = box.y + PAD + LOOP + max(map(len, parts)) * ROW / 2
@@ -199,7 +199,7 @@ def _step_boxes(box: Box, parts: list[list[str]]) -> dict[str, Box]:
 
 
 def _way(start: Box, end: Box) -> list[tuple[float, float]]:
-    """From a box to the one beside it, or from its right end to the left end of a box in the band below."""
+    """Returns the path from a box to the one beside it, or from its right end to the left end of a box in the band below."""
     if start.y == end.y and 0 < end.x - start.right < 2 * GAP:
         return [(start.right, start.middle), (end.x, start.middle)]
     if 0 < start.y - end.top < 2 * BETWEEN:
@@ -209,7 +209,7 @@ def _way(start: Box, end: Box) -> list[tuple[float, float]]:
 
 
 def figure(stages: list[Stage]) -> Figure:
-    """The picture. Raises PlacementError where BANDS has no place for a group or no way for an arrow."""
+    """Returns the picture. Raises PlacementError if BANDS has no place for a group or an arrow."""
     groups = outline.families(stages)
     places = place(groups)
     height = MARGIN - min(box.y for box in places.values())
@@ -233,7 +233,7 @@ def figure(stages: list[Stage]) -> Figure:
 
 
 def draw(path: Path) -> None:
-    """Writes the picture; its format follows the suffix. White behind it, so that it is readable on a dark page too."""
+    """Writes the picture in the format of the suffix, on white, so that it is readable on a dark page too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure(list(STAGES.values())).savefig(path, facecolor="white")
 

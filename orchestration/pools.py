@@ -25,7 +25,7 @@ def pool_of(stage: Stage) -> str:
 
 
 def limit_of(instance: dg.DagsterInstance, pool: str) -> int | None:
-    """Runs that may work in a pool at once by the instance's settings; None where they set no limit."""
+    """Returns the number of runs that may work in a pool at once (the instance's settings); None without a limit."""
     limits = {
         known.name: known.limit for known in instance.event_log_storage.get_pool_limits() if not known.from_default
     }
@@ -33,7 +33,7 @@ def limit_of(instance: dg.DagsterInstance, pool: str) -> int | None:
 
 
 def _try(file: Path, holder: str) -> Any | None:
-    """The open, locked file of a slot, or None where another holds it."""
+    """Returns the open, locked file of a slot; None if another process holds it."""
     slot = file.open("a+", encoding="utf-8")
     try:
         fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -48,9 +48,9 @@ def _try(file: Path, holder: str) -> Any | None:
 
 @contextlib.contextmanager
 def slot(instance: dg.DagsterInstance, pool: str, holder: str, log: Any) -> Iterator[None]:
-    """Holds one slot of a pool for `holder`; waits while all are taken, and says once who has them.
+    """Holds one slot of a pool for `holder`. Waits while all are taken, and logs once who has them.
 
-    The limit is read again at each look, so that a person can raise it meanwhile.
+    It reads the limit again at each attempt, so that a person can raise it meanwhile.
     """
     folder = Path(instance.root_directory) / "pools"
     folder.mkdir(parents=True, exist_ok=True)

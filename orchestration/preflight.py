@@ -1,4 +1,4 @@
-"""What is looked at before any work, from the command line and from the UI alike: sources, memory and devices, disk."""
+"""Checks before any work, from the command line and from the UI: sources, memory and devices, disk."""
 
 import functools
 import os
@@ -18,8 +18,8 @@ from orchestration.stage import SCALE, SNAPSHOT, Stage
 from orchestration.store import store
 
 # Measured where a scale ran: all that its graph leaves on the disk, and the most memory that a stage of it held.
-DISK_BYTES = {"tiny": 1e9, "laptop": 4e9, "adopted": 12e9}
-MEMORY_BYTES = {"adopted": 12e9}
+DISK_BYTES = {"tiny": 1e9, "scratch": 4e9, "laptop": 12e9}
+MEMORY_BYTES = {"laptop": 7e9}
 CORPUS_DISK_BYTES = 1e9
 # Estimated for the others, a parameter: float32 weights, gradients and two moments while training; on the disk nineteen
 # models of float32 and two checkpoints of weights and moments.
@@ -29,7 +29,7 @@ GPU_DRIVERS = (Path("/proc/driver/nvidia/gpus"), Path("/dev/kfd"))
 
 
 def parameters(model: ModelRecipe) -> int:
-    """How many parameters a Llama of this recipe has, tied ones once."""
+    """Returns the number of parameters of a Llama of this recipe; tied ones count once."""
     head = model.hidden // model.heads
     attention = model.hidden * head * (2 * model.heads + 2 * model.kv_heads)
     layer = attention + 3 * model.hidden * model.ffn + 2 * model.hidden
@@ -39,7 +39,7 @@ def parameters(model: ModelRecipe) -> int:
 
 @functools.cache
 def gpu_bytes() -> float:
-    """Memory of all GPUs together, without loading torch: 0 where there is none, infinite where nothing can tell."""
+    """Returns the memory of all GPUs together, without loading torch: 0 without a GPU, infinite if no tool can tell."""
     command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
@@ -53,7 +53,7 @@ def _gigabytes(size: float) -> str:
 
 
 def check_sources() -> None:
-    """Raises StageError where the table of sources cannot be used; the message says what to mend."""
+    """Raises StageError if the table of sources cannot be used; the message says what to mend."""
     try:
         sources()
     except SourceError as error:
@@ -61,7 +61,7 @@ def check_sources() -> None:
 
 
 def check_variables(scale: str, stages: Iterable[Stage]) -> None:
-    """Raises FetchError where something is still to be fetched whose address names a variable that is not set."""
+    """Raises FetchError if a source still has to be fetched and its address names a variable that is not set."""
     for made in stages:
         if made.module == fetch.__name__:
             for partition in _partitions(made, scale):
@@ -71,14 +71,14 @@ def check_variables(scale: str, stages: Iterable[Stage]) -> None:
 
 
 def check_fit(scale: str) -> None:
-    """Raises StageError where the models of a scale do not fit this machine, unless CRIA_ALLOW_SCALE names the scale."""
+    """Raises StageError if the models of a scale do not fit this machine, unless CRIA_ALLOW_SCALE names the scale."""
     if scale in os.environ.get("CRIA_ALLOW_SCALE", "").replace(" ", "").split(","):
         return
-    base = scales.scale(scale).base
-    if isinstance(base, AdoptRecipe):
+    model = scales.scale(scale).base.model
+    if isinstance(model, AdoptRecipe):
         needed, what = MEMORY_BYTES.get(scale, 0.0), "its models take"
     else:
-        count = parameters(base.model)
+        count = parameters(model)
         needed, what = TRAINING_BYTES * count, f"to train {count / 1e9:,.1f} billion parameters takes"
     on_gpus = scale in BY_SCALE  # only these have a launcher of their own
     there = gpu_bytes() if on_gpus else psutil.virtual_memory().total
@@ -100,12 +100,12 @@ def _disk_bytes(axis: str | None, partition: str | None) -> float:
         return CORPUS_DISK_BYTES
     if partition in DISK_BYTES:
         return DISK_BYTES[partition]
-    base = scales.scale(partition).base
-    return CORPUS_DISK_BYTES + (0 if isinstance(base, AdoptRecipe) else KEPT_BYTES * parameters(base.model))
+    model = scales.scale(partition).base.model
+    return CORPUS_DISK_BYTES + (0 if isinstance(model, AdoptRecipe) else KEPT_BYTES * parameters(model))
 
 
 def check_disk(axis: str | None, partition: str | None) -> None:
-    """Raises StageError where the store's disk is too full for what a partition of an axis does not have yet."""
+    """Raises StageError if the store's disk has no room for the rest of a partition."""
     folder = store()
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
@@ -120,7 +120,7 @@ def check_disk(axis: str | None, partition: str | None) -> None:
 
 
 def finished(scale: str, stages: Iterable[Stage]) -> bool:
-    """Whether everything of a scale is there as it would be made now; the bytes themselves are not read."""
+    """Returns whether all artifacts of a scale are up to date; it reads records, not the bytes themselves."""
     for made in stages:
         for partition in _partitions(made, scale):
             try:

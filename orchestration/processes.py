@@ -17,7 +17,7 @@ LOOK_AGAIN_S = 1.0
 
 
 def identity(pid: int | str) -> str | None:
-    """`boot/pid/start` of a process of this host; None where none of this id lives."""
+    """Returns `boot/pid/start` of a process of this host; None if no process has this id."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -29,7 +29,7 @@ def identity(pid: int | str) -> str | None:
 
 
 def tags_of_this_process(run_id: str) -> dict[str, str]:
-    """What a run that this process executes is tagged with. A re-execution inherits tags: the run is named in them."""
+    """Returns the tags of a run that this process executes. A re-execution inherits tags, so they name the run."""
     return {HOST_TAG: platform.node(), PROCESS_TAG: f"{run_id[:8]}/{identity(os.getpid())}"}
 
 
@@ -42,14 +42,14 @@ def is_alive(run_id: str, tags: Mapping[str, str]) -> bool | None:
 
 
 def environment_of_a_worker() -> dict[str, str]:
-    """The environment of a process that is to end with this one."""
+    """Returns the environment of a process that must end with this one."""
     return {**os.environ, LAUNCHED_BY: identity(os.getpid())}
 
 
 def end_with_the_launcher() -> None:
-    """Ends this process once the one that launched it is gone; does nothing where it was started by hand.
+    """Ends this process once the one that launched it is gone. Does nothing if a person started it.
 
-    The workers of a killed run would otherwise train on, beside the run that continues it.
+    Otherwise, the workers of a killed run would train on, beside the run that continues it.
     """
     launcher = os.environ.get(LAUNCHED_BY)
     if not launcher:

@@ -1,8 +1,8 @@
-"""RECORD.json: what an artifact is, what it was made from, by which code, where, and at what cost.
+"""RECORD.json says what an artifact is, what it was made from, by which code, where, and at what cost.
 
 `fingerprint` says what it was made of (orchestration/identity.py); `content` says what came out (hash of the manifest). A
-record with the wanted fingerprint whose manifest verifies is reused. Once published it is never changed: what it says of
-fields that bear no identity was so when the artifact was made.
+record with the wanted fingerprint whose manifest verifies is reused. A published record never changes: fields without
+identity hold the values of the time when the artifact was made.
 """
 
 import dataclasses
@@ -33,18 +33,18 @@ WATTS_PER_GPU = 400.0
 
 
 def as_json(recipe: Any) -> Any:
-    """A recipe as JSON values; tuples become lists, addresses lose what may be secret."""
+    """Returns a recipe as JSON values: tuples become lists, and addresses lose what may be secret."""
     return without_secrets(json.loads(json.dumps(dataclasses.asdict(recipe))))
 
 
 def read(folder: Path) -> dict | None:
-    """The record of a published artifact, or None where there is none."""
+    """Returns the record of a published artifact; None if there is none."""
     path = folder / RECORD
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def named(parents: dict[str, dict]) -> dict[str, dict]:
-    """What a record says of its parents."""
+    """Returns what a record says of its parents."""
     return {
         role: {name: record[name] for name in ("asset", "partition", "fingerprint", "content")}
         for role, record in parents.items()
@@ -52,7 +52,7 @@ def named(parents: dict[str, dict]) -> dict[str, dict]:
 
 
 def same_parents(record: dict, parents: dict[str, dict | None]) -> bool:
-    """Whether the record was made from exactly the bytes of these parents (None: one that is not there)."""
+    """Returns whether the record was made from exactly the bytes of these parents (None: a parent that is missing)."""
     now = {role: parent and parent["content"] for role, parent in parents.items()}
     return {role: parent["content"] for role, parent in record["parents"].items()} == now
 
@@ -63,7 +63,7 @@ def seed_of(recipe: Any) -> int | None:
 
 @functools.cache
 def git_state() -> dict[str, Any]:
-    """Commit and whether tracked files differ from it; both None outside a git checkout."""
+    """Returns the commit, and whether tracked files differ from it; both are None outside a git checkout."""
 
     def git(*arguments: str) -> str | None:
         try:
@@ -94,13 +94,13 @@ def host() -> dict[str, Any]:
 
 
 def _accelerator() -> str | None:
-    """Name of the GPU, only where this process has loaded torch already (importing it here would cost seconds)."""
+    """Returns the name of the GPU if this process has loaded torch (to import it here would cost seconds)."""
     torch = sys.modules.get("torch")
     return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
 
 
 def gpu_count() -> int:
-    """GPUs that work on this process's stage: one a process of torchrun; 0 on a CPU."""
+    """Returns the number of GPUs that work on this process's stage: one for each process of torchrun; 0 on a CPU."""
     return int(os.environ.get("WORLD_SIZE", "1")) if _accelerator() else 0
 
 
@@ -118,14 +118,14 @@ def energy(seconds: float, gpus: int = 0) -> dict[str, Any]:
 
 
 def program() -> str:
-    """What this process runs: a module or a script. Its arguments are left out: Dagster passes its database's password there."""
+    """Returns what this process runs: a module or a script, without arguments (Dagster passes a database password there)."""
     spec = sys.modules["__main__"].__spec__  # None for a script
     return spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).name
 
 
 def build(key: str, partition: str | None, recipe: Any, identity: dict[str, str], code: dict[str, dict[str, str]],
           parents: dict[str, dict], folder: Path, metrics: dict, seconds: float) -> dict:  # fmt: skip
-    """The record of the artifact that lies finished in `folder`; `seconds` are those of all attempts together.
+    """Returns the record of the finished artifact in `folder`; `seconds` is the time of all attempts together.
 
     `identity`: hashes of recipe, code and parents; `code`: module → definition → digest; `parents`: role → record.
     """

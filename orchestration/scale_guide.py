@@ -1,4 +1,4 @@
-"""Which scale is what, for a person who picks a partition in the UI: its key cannot carry a description."""
+"""A table that describes the scales, for a person who picks a partition in the UI: a key has no description."""
 
 from modeling.core.recipes import AdoptRecipe
 from orchestration import scales
@@ -15,17 +15,17 @@ def _count(number: float) -> str:
 
 
 def table() -> str:
-    """A Markdown table of all scales, from their recipes."""
+    """Returns a Markdown table of all scales, made from their recipes."""
     rows = ["| Scale | Parameters | Context | Pretraining | Runs on | What |", "|---|---|---|---|---|---|"]
     for name, make in scales.SCALES.items():
         scale = make()
         base = scale.base
         where = {"subprocess": "one GPU", "torchrun": "several GPUs"}.get(BY_SCALE.get(name), "CPU or GPU")
-        if isinstance(base, AdoptRecipe):
-            size = ("as published", f"{scale.sft.context:,}", f"none: adopts `{base.source}`")
+        seen = f"{_count(base.batch_tokens * base.steps)} tokens"
+        if isinstance(base.model, AdoptRecipe):
+            size = ("as published", f"{base.model.context:,}", f"{seen}, from `{base.model.source}`")
         else:
-            seen = _count(base.batch_tokens * base.steps)
-            size = (_count(parameters(base.model)), f"{base.model.context:,}", f"{seen} tokens")
+            size = (_count(parameters(base.model)), f"{base.model.context:,}", seen)
         what = make.__doc__.splitlines()[0].rstrip(".")
         rows.append("| " + " | ".join((f"`{name}`", *size, where, what)) + " |")
     return "\n".join(rows)

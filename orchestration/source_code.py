@@ -1,12 +1,12 @@
 """A hash of the code that makes an artifact: of the definitions that a function reaches, and no others.
 
-From `run` of a stage the names are followed through the project's modules: functions, classes, constants, also what is
-imported inside a function, by a relative import, or out of a module of recipes. What a module does when it is imported
-counts wherever it is imported. So a new reader, or a field of another stage's recipe, leaves an artifact as it is, and a
-mended helper makes anew what uses it.
+The search starts at `run` of a stage and follows names through the project's modules: functions, classes and constants,
+including imports inside a function, relative imports and modules of recipes. Code that a module runs when it is
+imported counts wherever the module is imported. So a new reader, or a new field of another stage's recipe, changes no
+artifact, and a mended helper makes its users' artifacts again.
 
-What is looked up by text alone (`getattr`, `importlib`, a registry that a decorator fills) is not seen: stages call nothing
-that way. A module that can be started (`if __name__ == "__main__"`) counts with all that it then runs.
+The search does not see names that are looked up as text (`getattr`, `importlib`, a registry that a decorator fills):
+stages call nothing that way. A module that can be started (`if __name__ == "__main__"`) counts with all that it then runs.
 """
 
 import functools
@@ -29,7 +29,7 @@ def _file(module: str) -> Path | None:
 
 
 def _read(module: str) -> syntax.Source | None:
-    """The parts of a module as it lies there now; None where the project has none of that name."""
+    """Returns the parts of a module's present file; None if the project has no module of that name."""
     path = _file(module)
     if path is None:
         return None
@@ -38,9 +38,9 @@ def _read(module: str) -> syntax.Source | None:
 
 
 def definitions_now(module: str, name: str = "run") -> dict[str, dict[str, str]]:
-    """Module → definition → digest (16 hex digits) of all that `name` of `module` reaches, as it lies there now.
+    """Returns module → definition → digest (16 hex digits) of all that `name` of `module` reaches in the present files.
 
-    Raises FileNotFoundError for a module that is not in the checkout.
+    Raises FileNotFoundError if the checkout does not have the module.
     """
     read = functools.cache(_read)
     if read(module) is None:
@@ -65,7 +65,7 @@ def _parts(source: syntax.Source, name: str) -> tuple[syntax.Part, ...]:
 
 
 def _needed(definition: Definition, read: Read) -> Iterator[Definition]:
-    """What a definition needs directly."""
+    """Returns the definitions that a definition needs directly."""
     module, name = definition
     source = read(module)
     yield module, ON_IMPORT
@@ -87,7 +87,7 @@ def _needed(definition: Definition, read: Read) -> Iterator[Definition]:
 
 
 def _meant(chain: syntax.Chain, read: Read) -> Iterator[Definition]:
-    """The definitions that an absolute name means: none of another project's, ALL of a module that is handed on as a value."""
+    """Returns the definitions that an absolute name means: none of other projects, all of a module that is used as a value."""
     for length in range(1, len(chain) + 1):
         module = ".".join(chain[:length])
         source = read(module)
@@ -109,19 +109,19 @@ def _meant(chain: syntax.Chain, read: Read) -> Iterator[Definition]:
 
 @functools.cache
 def definitions(module: str, name: str = "run") -> dict[str, dict[str, str]]:
-    """`definitions_now` of the moment when this process first asked."""
+    """Returns `definitions_now` as of this process's first call."""
     return definitions_now(module, name)
 
 
 def code_version(module: str, name: str = "run") -> str:
-    """Hash of what `name` of `module` runs, 16 hex digits: that of the moment when this process first asked."""
+    """Returns the hash (16 hex digits) of the code that `name` of `module` runs, as of this process's first call."""
     return _version(definitions(module, name))
 
 
 def code_version_now(module: str, name: str = "run") -> str:
-    """The same of the source as it lies there now.
+    """Returns the same hash for the present source files.
 
-    Modules are imported as stages begin: what a process runs is known where this still equals `code_version` at the end.
+    A process imports modules as stages begin, so it knows what it ran only if this equals `code_version` at the end.
     """
     return _version(definitions_now(module, name))
 

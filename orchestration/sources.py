@@ -1,4 +1,4 @@
-"""The table of sources that this run reads: CRIA_SOURCES, or sources.toml of the checkout."""
+"""Finds the table of sources: CRIA_SOURCES, or sources.toml of the checkout."""
 
 import functools
 import os
@@ -12,7 +12,7 @@ from orchestration.store import CHECKOUT
 
 
 def sources_file() -> Path:
-    """The table's path. Raises ValueError where CRIA_SOURCES cannot be expanded."""
+    """Returns the table's path. Raises ValueError if CRIA_SOURCES cannot be expanded."""
     return path_from("CRIA_SOURCES", CHECKOUT / "sources.toml")
 
 
@@ -22,7 +22,7 @@ def _sources(path: Path, modified: float, opt_in: str) -> tuple[Source, ...]:
 
 
 def sources() -> tuple[Source, ...]:
-    """The sources of the table, without those that are opt-in and not named in CRIA_OPT_IN. Raises SourceError."""
+    """Returns the sources of the table, opt-in ones only if CRIA_OPT_IN names them. Raises SourceError."""
     path = sources_file()
     if not path.is_file():
         raise SourceError(f"{path}, the table of sources, is no file: name one in CRIA_SOURCES, or unset it")
@@ -30,5 +30,5 @@ def sources() -> tuple[Source, ...]:
 
 
 def snapshots() -> list[str]:
-    """Deliveries of data, oldest first by name."""
+    """Returns the names of the deliveries of data, sorted."""
     return sorted({source.snapshot for source in sources() if source.use == "corpus"})

@@ -1,4 +1,4 @@
-"""A stage of the graph, declared: what makes it, from what, in which group, on which partition axis. No Dagster in here."""
+"""Declares a stage of the graph: what makes it, from what, in which group, on which partition axis. It uses no Dagster."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class CorpusSettings:
-    """What the recipes of the corpus stages are picked from."""
+    """The values from which the corpus stages pick their recipes."""
 
     corpus: Any
     sources: tuple[Source, ...]
@@ -53,7 +53,7 @@ class CorpusSettings:
 
 @dataclass(frozen=True)
 class ScaleSettings:
-    """What the recipes of the model stages are picked from."""
+    """The values from which the model stages pick their recipes."""
 
     scale: scales.Scale
     sources: tuple[Source, ...]
@@ -66,19 +66,19 @@ class ScaleSettings:
 
 
 def _using(sources: tuple[Source, ...], uses: tuple[str, ...]) -> tuple[Source, ...]:
-    """Sources of these uses; a local one with the hash of what lies there now, so that changed content is a new recipe."""
+    """Returns the sources of these uses. A local one has the hash of its present content: a change makes a new recipe."""
     return tuple(pin(source) for source in sources if source.use in uses)
 
 
 def settings(axis: str | None, partition: str | None) -> CorpusSettings | ScaleSettings:
-    """The values a stage's recipe is picked from. Raises KeyError naming the known scales."""
+    """Returns the values from which a stage picks its recipe. Raises KeyError, which names the known scales."""
     if axis == SCALE:
         return ScaleSettings(scales.scale(partition), sources())
     return CorpusSettings(corpus(), tuple(s for s in sources() if s.use != "corpus" or s.snapshot == partition))
 
 
 def expanded_inputs(stage: Stage, partition: str | None) -> dict[str, tuple[Stage, str | None]]:
-    """Role → (parent, its partition). A parent on the snapshot axis stands for all snapshots: roles `role/<snapshot>`."""
+    """Returns role → (parent, its partition). A parent on the snapshot axis gives a role for each snapshot: `role/<snapshot>`."""
     found: dict[str, tuple[Stage, str | None]] = {}
     for role, parent in stage.inputs:
         if parent.axis is None:

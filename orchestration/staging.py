@@ -1,4 +1,4 @@
-"""The folder in which an artifact is built: its lock, the time of earlier attempts, and a trash."""
+"""Manages the folder in which an artifact is built: its lock, the time of earlier attempts, and a trash."""
 
 import fcntl
 import json
@@ -20,7 +20,7 @@ NOTE = Path(SCRATCH) / "attempts.json"
 
 @contextmanager
 def alone(folder: Path, log: Any) -> Iterator[None]:
-    """Only one process at a time builds in `folder`: another waits, and the kernel frees the lock of a killed one."""
+    """Lets one process at a time build in `folder`. Others wait; the kernel frees the lock of a killed process."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.lock").open("a+") as file:
         try:
@@ -36,12 +36,12 @@ def alone(folder: Path, log: Any) -> Iterator[None]:
 
 
 def others(out: Path) -> list[Path]:
-    """The other work folders of the stage: unfinished work for another recipe, code or parent."""
+    """Returns the other work folders of the stage: unfinished work for another recipe, code or parent."""
     return sorted(folder for folder in out.parent.iterdir() if folder != out)
 
 
 def different(other: Path, identity: dict[str, str]) -> str:
-    """What sets the work in `other` apart from work of this identity (recipe, code, parents), in words."""
+    """Returns in words how the work in `other` differs from work of this identity (recipe, code, parents)."""
     for noted in (other / NOTE, other / RECORD):  # finished work has lost its scratch
         if noted.is_file():
             before = json.loads(noted.read_text(encoding="utf-8")).get("identity", {})
@@ -50,7 +50,7 @@ def different(other: Path, identity: dict[str, str]) -> str:
 
 
 def begin_attempt(out: Path, identity: dict[str, str]) -> float:
-    """Notes in the scratch of `out` that an attempt begins, and its identity; returns the seconds of earlier attempts.
+    """Notes in the scratch of `out` that an attempt begins, with its identity. Returns the seconds of earlier attempts.
 
     A killed attempt cannot write its end, so the time of its newest file counts as its end.
     """
@@ -70,13 +70,13 @@ def _trash() -> Path:
 
 
 def discard(folder: Path) -> None:
-    """Removes a folder in one step: a kill leaves all of it or nothing, never a part to continue from."""
+    """Removes a folder in one step: a kill leaves all of it or nothing, never a part that work could continue from."""
     if folder.exists():
         _trash().mkdir(parents=True, exist_ok=True)
         os.rename(folder, _trash() / f"{folder.name}--{uuid.uuid4().hex}")
 
 
 def empty_trash() -> None:
-    """Frees the disk, also of what a killed process left. Two may do so at once: what is gone already is no error."""
+    """Frees the disk, also of what a killed process left. Several processes may do so at once."""
     for folder in _trash().glob("*"):
         shutil.rmtree(folder, ignore_errors=True)

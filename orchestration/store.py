@@ -1,4 +1,4 @@
-"""Where artifacts lie: a path is a pure function of (store, partition, asset key). Nothing is ever searched for."""
+"""The places of artifacts: a path is a pure function of (store, partition, asset key). Nothing is ever searched for."""
 
 from pathlib import Path
 
@@ -10,21 +10,21 @@ SCRATCH = "_scratch"  # of a work folder: what a stage needs to continue, and no
 
 
 def store() -> Path:
-    """The artifact store: CRIA_STORE, or `store` in the checkout. Raises ValueError where CRIA_STORE cannot be expanded."""
+    """Returns the artifact store: CRIA_STORE, or `store` in the checkout. Raises ValueError if CRIA_STORE cannot be expanded."""
     return path_from("CRIA_STORE", CHECKOUT / "store")
 
 
 def artifact(key: str, partition: str | None) -> Path:
-    """The folder of a published artifact, for example store/laptop/rlhf_v1/policy."""
+    """Returns the folder of a published artifact, for example store/laptop/rlhf_v1/policy."""
     return place(store(), key, partition)
 
 
 def gates_file(key: str, partition: str | None) -> Path:
-    """What the gates said of the artifact; beside it, because the artifact itself is sealed by its manifest."""
+    """Returns the file of the gates' verdicts. It lies beside the artifact, because a manifest seals the artifact itself."""
     path = artifact(key, partition)
     return path.with_name(f"{path.name}.gates.json")
 
 
 def work(key: str, partition: str | None, identity: str) -> Path:
-    """Where a stage builds before it is published; it survives a kill, so the same work continues there."""
+    """Returns the folder in which a stage builds. It survives a kill, so the same work continues there."""
     return store() / ".work" / (partition or UNPARTITIONED) / key.replace("/", "--") / identity[:16]

@@ -1,4 +1,4 @@
-"""A source file in parts: what binds each of its top-level names, what runs when it is imported, and what each part refers to.
+"""Splits a source file: what binds each top-level name, what runs at import, and what each part refers to.
 
 Comments, docstrings and formatting leave no trace in a part, and its text is the same under every supported Python
 (`ast.dump` is not: Python 3.12 gave functions another field, 3.13 leaves out empty ones).
@@ -32,7 +32,7 @@ class Source:
 
 @functools.cache
 def parse(text: str, package: str) -> Source:
-    """The parts of a file's text; `package`: what its relative imports start from. Raises SyntaxError."""
+    """Returns the parts of a file's text. `package` is the start of its relative imports. Raises SyntaxError."""
     parts: dict[str, tuple[Part, ...]] = {}
     imports: dict[str, tuple[Chain, ...]] = {}
     effects = []
@@ -51,7 +51,7 @@ def parse(text: str, package: str) -> Source:
 
 
 def _names(statement: ast.stmt) -> list[str]:
-    """The names that a statement defines; none where it does more, or something else, than to define names."""
+    """Returns the names that a statement defines; none if it does anything else."""
     match statement:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             return [name]
@@ -66,7 +66,7 @@ def _names(statement: ast.stmt) -> list[str]:
 
 
 def _only_for_types(statement: ast.stmt) -> bool:
-    """Whether it is an `if TYPE_CHECKING:`, whose body never runs."""
+    """Returns whether the statement is an `if TYPE_CHECKING:`, whose body never runs."""
     if not isinstance(statement, ast.If) or statement.orelse:
         return False
     return "TYPE_CHECKING" in (getattr(statement.test, "id", None), getattr(statement.test, "attr", None))
@@ -84,7 +84,7 @@ def _part(statement: ast.stmt, package: str) -> Part:
 
 
 def _imported(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[Part]:
-    """A part for each name of an import; `from x import *` binds "*" to x."""
+    """Returns a part for each name of an import; `from x import *` binds "*" to x."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             chain = tuple(alias.name.split("."))
@@ -106,7 +106,7 @@ def _with_packages(chain: Chain) -> frozenset[str]:
 
 
 def _uses(node: ast.AST) -> Iterator[Chain]:
-    """Every name a statement reads, with the attributes that it asks of it directly."""
+    """Returns every name that a statement reads, with the attributes that it reads directly from it."""
     chain: list[str] = []
     inner = node
     while isinstance(inner, ast.Attribute):
@@ -120,7 +120,7 @@ def _uses(node: ast.AST) -> Iterator[Chain]:
 
 
 def _without_texts(tree: ast.Module) -> ast.Module:
-    """The tree without statements that are only a string: docstrings, and what is written below a name as one."""
+    """Returns the tree without statements that are only a string, such as docstrings."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
@@ -134,7 +134,7 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 def _text(value: object) -> str:
-    """A syntax tree in a form of our own."""
+    """Returns a syntax tree as text, in a form that is the same under every supported Python."""
     if isinstance(value, list):
         return f"[{','.join(map(_text, value))}]"
     if isinstance(value, ast.Constant):
@@ -149,7 +149,7 @@ def _text(value: object) -> str:
 
 
 def _joined(pieces: list[ast.expr]) -> list[ast.expr]:
-    """The pieces of an f-string, neighbouring texts as one: Pythons cut them at different places."""
+    """Returns the pieces of an f-string with neighbouring texts joined: versions of Python cut them differently."""
     joined: list[ast.expr] = []
     for piece in pieces:
         if isinstance(piece, ast.Constant) and joined and isinstance(joined[-1], ast.Constant):

@@ -1,4 +1,4 @@
-"""How many rows the tables of an artifact have, and their columns, as Dagster's catalogue shows them."""
+"""The row counts and columns of an artifact's tables, for Dagster's catalogue."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ MAIN = ("documents", "train", "rl", "pairs", "samples", "answers", "accuracy")
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
-    """Tables of an artifact: a Parquet file, or a folder of shards, by name."""
+    """Returns name → files of an artifact's tables: a Parquet file, or a folder of shards."""
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*.parquet")):
         found.setdefault(path.relative_to(folder).parts[0].removesuffix(".parquet"), []).append(path)
@@ -27,7 +27,7 @@ def _schema(path: Path) -> dg.TableSchema:
 
 
 def metadata(folder: Path) -> dict[str, object]:
-    """Rows and column schema of the main table of the artifact in `folder`, rows of the others; empty where it has none."""
+    """Returns row count and columns of the artifact's main table, and row counts of the others; empty without tables."""
     files = _files(folder)
     rows = {name: sum(pq.read_metadata(path).num_rows for path in paths) for name, paths in files.items()}
     main = next((name for name in MAIN if name in files), None)

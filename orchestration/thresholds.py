@@ -1,4 +1,4 @@
-"""Every threshold of the corpus half, in one place: language, quality rules, personal information, duplicates, contamination."""
+"""All thresholds of the corpus half: language, quality rules, personal information, duplicates, contamination."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from data_cleaning.recipes import (
 
 
 def corpus() -> CorpusRecipe:
-    """The recipe of every snapshot."""
+    """Returns the recipe of every snapshot."""
     return CorpusRecipe(
         extract=ExtractRecipe(
             max_document_bytes=10_000_000,
@@ -34,7 +34,7 @@ def corpus() -> CorpusRecipe:
 
 
 def profiles() -> tuple[QualityProfile, ...]:
-    """The published thresholds as "web", and what was relaxed for other kinds of text after reading what they dropped."""
+    """Returns the published thresholds as "web", and looser ones for other kinds of text, chosen by reading what was dropped."""
     web = QualityProfile(
         name="web",
         min_words=50,  # Gopher, from here to min_stop_words

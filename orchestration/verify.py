@@ -1,4 +1,4 @@
-"""Reads every file of the store, or of one artifact, and compares it with its record; exits with 1 where something is wrong.
+"""Compares every file of the store, or of one artifact, with its record. Exits with 1 if something is wrong.
 
 Usage: python -m orchestration.verify [store/laptop/base_model]
 """
@@ -14,7 +14,7 @@ from release.lineage import LineageError
 
 
 def artifacts() -> list[Path]:
-    """The folders of all published artifacts of the store, sorted."""
+    """Returns the folders of all published artifacts of the store, sorted."""
     folders = (path.parent for path in store().rglob(RECORD))
     return sorted(folder for folder in folders if not folder.relative_to(store()).parts[0].startswith("."))
 

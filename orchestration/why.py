@@ -1,4 +1,4 @@
-"""Why an artifact would be made again, field by field, and what changed without making it again.
+"""Says why an artifact would be made again, field by field, and what changed without effect.
 
 Usage: python -m orchestration.why store/laptop/base_model   (an artifact's folder, or any file in it)
 """
@@ -26,14 +26,14 @@ LONGEST = 120  # characters of a value that are shown
 
 @dataclass(frozen=True)
 class Difference:
-    """A line about what is no longer as it was, and whether the artifact is made again for it."""
+    """A line about one change, and whether the artifact is made again because of it."""
 
     text: str
     counts: bool
 
 
 def differences(planned: Plan, record: dict) -> list[Difference]:
-    """All that sets the artifact as it would be made now apart from its record; the files are looked at too."""
+    """Returns all differences between the record and the artifact as it would be made now, damaged files included."""
     found = list(_recipe(record["recipe"], records.as_json(planned.recipe), planned.recipe, "recipe"))
     found += _code(record["code"], definitions(planned.stage.module))
     for role, parent in planned.parents.items():
@@ -53,7 +53,7 @@ def differences(planned: Plan, record: dict) -> list[Difference]:
 
 
 def _recipe(before: Any, now: Any, value: Any, path: str, counts: bool = True) -> Iterator[Difference]:
-    """Leaves in which the recorded JSON `before` and `now` differ; `value`: the recipe, or part of one, that `now` shows."""
+    """Returns the leaves in which the recorded JSON `before` and `now` differ; `value` is the recipe (or part) of `now`."""
     if dataclasses.is_dataclass(value) and isinstance(before, dict):
         for field in dataclasses.fields(value):
             marked = field.metadata.get("identity")
@@ -70,7 +70,7 @@ def _recipe(before: Any, now: Any, value: Any, path: str, counts: bool = True) -
 
 
 def _told_apart(value: Any, name: str, marked: str, before: dict) -> bool:
-    """Whether a marked field's value of before makes another identity than that of now."""
+    """Returns whether a marked field's earlier value gives another identity than its present value."""
     then = dataclasses.replace(value, **{name: before[name]})
     return bool(marked) and getattr(then, marked) != getattr(value, marked)
 
@@ -81,7 +81,7 @@ def _short(value: Any) -> str:
 
 
 def _code(before: dict[str, dict], now: dict[str, dict]) -> Iterator[Difference]:
-    """A line for each module in which definitions that the stage runs changed."""
+    """Returns a line for each module in which definitions changed that the stage runs."""
     for module in sorted(before.keys() | now.keys()):
         old, new = before.get(module, {}), now.get(module, {})
         kinds = {
@@ -95,7 +95,7 @@ def _code(before: dict[str, dict], now: dict[str, dict]) -> Iterator[Difference]
 
 
 def outdated_before(stage: Stage, partition: str | None) -> list[str]:
-    """Names of what the artifact is made from, directly or not, and what would itself be made again first."""
+    """Returns the names of direct and indirect parents that would themselves be made again first."""
     todo, seen, found = [(stage, partition)], set(), []
     while todo:
         for parent, where in expanded_inputs(*todo.pop()).values():
@@ -115,7 +115,7 @@ def _up_to_date(stage: Stage, partition: str | None) -> bool:
 
 
 def explain(folder: Path, stages: dict[str, Stage]) -> str:
-    """What a person reads. Raises StageError where a parent is not there, LineageError where `folder` is of no stage."""
+    """Returns the text for a person. Raises StageError if a parent is missing, LineageError if no stage makes `folder`."""
     record = records.read(folder)
     if record["asset"] not in stages:
         raise LineageError(f"{folder} is an artifact of {record['asset']}, which is no stage of this graph")

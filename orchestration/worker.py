@@ -1,4 +1,4 @@
-"""Makes one artifact in a process of its own: `python -m orchestration.worker KEY [PARTITION]`."""
+"""Makes one artifact in its own process: `python -m orchestration.worker KEY [PARTITION]`."""
 
 import io
 import os

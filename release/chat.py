@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, DynamicCache
 
-from modeling.core import dialog, sampling
+from modeling.core import dialog, nucleus, sampling
 from release import bundle as bundles
 from release.bundle import Bundle, BundleError, Version
 
@@ -156,7 +156,7 @@ def stream(loaded: Loaded, messages: list[dict], settings: Settings) -> Iterator
                 :, -1
             ]
             uniforms_B2 = torch.rand((1, 2), generator=generator).to(model.device)
-            token = int(sampling.sample_tokens(logits_BV.float(), uniforms_B2, settings.temperature, settings.top_p))
+            token = int(nucleus.sample_tokens(logits_BV.float(), uniforms_B2, settings.temperature, settings.top_p))
         fresh = [token]
         written.append(token)
         if token == closing:

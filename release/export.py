@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from data_cleaning.files import sha256_of_all, write_json, write_text
 from modeling.core import dialog, hashing, runtime, unused_ids
 from modeling.core.atomic_folders import filling, readable_by_all
+from modeling.evaluation.versions import CHAT, read_choice
 from release import bundle, card, figures, licenses, lineage
 from release.recipes import ReleaseRecipe
 
@@ -49,7 +50,7 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
     )
 
     chosen = examples(inputs["prompts"], config.examples)
-    sampling = answer_sampling(parents["win_rates"])
+    sampling = answer_sampling(parents["temperature_curve"])
     check = export_model(inputs[FINAL], out, chosen, sampling)
     log.info(f"reloaded: logits of {check['positions']} positions equal bit for bit")
     versions = [describe(role, parents[role]) for role in version_roles(parents)]
@@ -109,9 +110,10 @@ def describe(role: str, artifact: lineage.Artifact) -> dict:
 
 
 def answer_sampling(evaluation: lineage.Artifact) -> dict:
-    """Returns the temperature, top-p and length of the evaluation, which are the defaults of the chat."""
+    """Returns the defaults of the chat: the final model's best temperature, top-p and length of the evaluation."""
     recorded = evaluation.record["recipe"]["sampling"]
-    return {name: recorded[name] for name in ("temperature", "top_p", "max_new_tokens")}
+    temperature = read_choice(evaluation.folder)[CHAT]
+    return {"temperature": temperature, **{name: recorded[name] for name in ("top_p", "max_new_tokens")}}
 
 
 def examples(prompts: Path, wanted: int) -> list[str]:

@@ -67,7 +67,7 @@ def test_every_asset_has_a_record_and_a_second_run_makes_nothing_anew(run_folder
     history, seconds = bytes_in(run_folder / "dagster"), cpu_seconds()
     said = run_tiny(run_folder)
     assert (
-        "corpus base: 10 of 10 stages are up to date" in said and "model tiny: 48 of 48 stages are up to date" in said
+        "corpus base: 10 of 10 stages are up to date" in said and "model tiny: 50 of 50 stages are up to date" in said
     )
     assert bytes_in(run_folder / "dagster") - history < 1_000_000 and cpu_seconds() - seconds < 20
     assert before == {key: records.read(artifact(key, partition(key))) for key in STAGES}
@@ -222,9 +222,13 @@ def toss_a_coin(folder):
     path.write_text(json.dumps(figures))
 
 
-def forget_a_version(folder):
+def forget_an_answer(folder):
+    replace_rows(folder / "scored.parquet", lambda rows: rows[1:])
+
+
+def forget_the_controls(folder):
     path = folder / "win_rates.json"
-    rows = [row for row in json.loads(path.read_text()) if row["version"] != "Chat"]
+    rows = [row for row in json.loads(path.read_text()) if not row["control"]]
     path.unlink()
     path.write_text(json.dumps(rows))
 
@@ -234,7 +238,7 @@ SPOILERS = {
     "nothing_lost": lose_a_document,
     "heldout_apart": train_on_the_heldout,
     "exact_round_trip": lower_case,
-    "better_than_unigram": scramble,
+    "better_than_its_start": scramble,
     "answers_better_than_base": scramble,
     "prompts_apart": ask_a_test_prompt,
     "pairs_are_sound": prefer_the_unsafe,
@@ -246,7 +250,8 @@ SPOILERS = {
     "kept_only_the_safer": keep_the_worse,
     "learned_the_distilled": not_a_number,
     "agrees_with_people": toss_a_coin,
-    "every_version_judged": forget_a_version,
+    "every_version_judged": forget_an_answer,
+    "controls_lose": forget_the_controls,
     "loads_as_released": scramble,
 }
 BY_NAME = {gate.name: gate for gate in GATES}

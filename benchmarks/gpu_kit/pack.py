@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from assets.finetuning import demonstrations, prompts
-from assets.pretraining import adopted_checkpoint, mixture, tokenizer, tokens
+from assets.finetuning import demonstrations, prompts, sft_dialogues
+from assets.pretraining import initial_model, mixture, tokenizer, tokens
 from benchmarks.gpu_kit.workshop import SpeedLog, Workshop
 from orchestration import records, scales
 from orchestration.stage import expanded_inputs
@@ -23,7 +23,7 @@ from orchestration.store import CHECKOUT, SCRATCH, artifact
 # The GPU machine has torch and its dependencies, accelerate, huggingface_hub, pyarrow, pandas and pytest, and no network.
 WHEELS = ("transformers", "tokenizers", "trl", "datasets", "dill", "multiprocess", "gguf")
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
-CARRIED = (adopted_checkpoint, tokenizer, tokens, demonstrations, prompts)
+CARRIED = (initial_model, tokenizer, tokens, demonstrations, sft_dialogues, prompts)
 SCALES = {"tiny": 500, "gpu": 0}  # most documents per source, 0: all
 NAMED = 10  # number of largest files listed if the kit is too large
 

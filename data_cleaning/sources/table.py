@@ -12,7 +12,7 @@ from data_cleaning.recipes import FIRST_SNAPSHOT, Source
 from data_cleaning.sources.addresses import refusal
 from data_cleaning.sources.errors import SourceError
 
-USES = ("corpus", "dialogues", "prompts", "benchmarks", "checkpoint", "judge", "language_model")
+USES = ("corpus", "dialogues", "preferences", "prompts", "benchmarks", "checkpoint", "judge", "language_model")
 READERS = ("auto", "none", *readers.READERS)
 DEFAULTS = {
     "sha256": "",

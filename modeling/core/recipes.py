@@ -51,14 +51,15 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class AdoptRecipe:
-    """An existing Llama checkpoint, used as the base model."""
+    """An existing Llama checkpoint, from which pretraining continues."""
 
     source: str  # name of the entry in sources.toml with use = "checkpoint"
+    context: int  # tokens of a training sequence; the checkpoint keeps its own limit
 
 
 @dataclass(frozen=True)
 class PretrainRecipe:
-    model: ModelRecipe
+    model: ModelRecipe | AdoptRecipe  # random weights of this shape, or a checkpoint to continue from
     optimizer: OptimizerRecipe
     batch_tokens: int
     steps: int
@@ -69,10 +70,12 @@ class PretrainRecipe:
 class DemonstrationsRecipe:
     max_definitions: int  # "What is X?" pairs from reference texts
     max_conversations: int
+    max_everyday: int  # everyday requests; their answers have up to 90 words
     max_safety: int
     max_answer_words: int
     system_share: float  # share of dialogues that carry a system prompt
     multi_turn_share: float  # share of single-turn dialogues that get earlier turns
+    after_refusal_share: float  # share of the everyday requests that come right after a refused one
     preprompts: tuple[str, ...]  # some safe answers carry one, so that the model knows distillation's preprompts
     seed: int
 
@@ -87,6 +90,10 @@ class PromptsRecipe:
     test_helpfulness: int
     test_safety: int
     test_harmless: int  # harmless prompts that measure the false refusal rate
+    everyday_share: float  # of the helpfulness prompts, in RLHF and test alike
+    verifiable_share: float  # prompts with a constraint that rules check: as a share of the helpfulness prompts, on top
+    borderline_share: float  # of the harmless prompts: alarming but fine, and twins of harmful ones
+    after_refusal_share: float  # of the harmless prompts: everyday requests right after a refused one
     validation: int  # RLHF prompts held out from training, to evaluate PPO; at most a tenth of all
     multi_turn_share: float  # share of the prompts of every kind that have earlier turns
     seed: int
@@ -102,6 +109,7 @@ class FinetuneRecipe:
     epochs: float
     max_steps: int  # 0 = by epochs (3.2.3: a constant number in each RLHF round)
     demonstration_share: float  # share of demonstrations mixed into a round's samples
+    frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
     ghost_share: float  # share of dialogues with Ghost Attention among all of a round (3.3)
     seed: int
 
@@ -112,6 +120,15 @@ class SamplingRecipe:
     top_p: float
     max_new_tokens: int
     seed: int
+
+
+@dataclass(frozen=True)
+class OwnAnswersRecipe:
+    """A checkpoint's own answers, as demonstrations beside the written ones. The paper has none."""
+
+    prompts: int
+    samples: int
+    sampling: SamplingRecipe
 
 
 @dataclass(frozen=True)
@@ -139,6 +156,8 @@ class RewardRecipe:
     margins: tuple[float, float, float, float]  # significantly better … negligibly better (Table 27)
     own_share: float  # share of pairs of its own kind; the rest are of the other kind
     safety_loss_weight: float  # auxiliary loss on safety labels (A.3.4), safety model only
+    frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
+    recent_pairs: int  # most pairs to train on: the newest round's first, then a draw of earlier ones; 0 = all
     seed: int
 
 
@@ -188,8 +207,11 @@ class PpoRecipe:
     optimizer: OptimizerRecipe
     sampling: SamplingRecipe
     iterations: int
-    batch: int
+    batch: int  # responses of an iteration
+    samples: int  # responses a prompt; the paper: 1
     mini_batch: int
+    baseline: str  # critic | leave-one-out: the mean reward of the prompt's other samples (needs gae_lambda 1)
+    critic_warmup: int  # first iterations, in which the critic alone learns
     clip: float
     value_clip: float
     value_coefficient: float  # affects only clipping and epsilon: the critic has its own optimizer
@@ -201,7 +223,17 @@ class PpoRecipe:
     evaluate_every: int
     evaluation_samples: int  # answers per held-out prompt: one each for few prompts cannot separate a gain from chance
     patience: int  # evaluations without a better held-out reward before training stops
+    max_kl: float  # nats a response: weights further from the first policy on held-out prompts are not released
+    frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
     seed: int
+
+
+@dataclass(frozen=True)
+class PolicyRecipe(FinetuneRecipe):
+    """The fine-tuning of a round and its model selection (paper 3.2.3)."""
+
+    selection_prompts: int  # validation prompts on which the new policy is compared with the one before; 0 = not at all
+    selection_sampling: SamplingRecipe
 
 
 @dataclass(frozen=True)
@@ -210,7 +242,7 @@ class RoundRecipe:
     helpfulness: RewardRecipe
     safety: RewardRecipe
     rejection: RejectionRecipe
-    policy: FinetuneRecipe
+    policy: PolicyRecipe
 
 
 @dataclass(frozen=True)
@@ -225,13 +257,17 @@ class DistillationRecipe:
 
 @dataclass(frozen=True)
 class EvaluationRecipe:
-    sampling: SamplingRecipe
-    prompts: int
+    sampling: SamplingRecipe  # each version's own temperature, chosen on validation prompts, replaces this one's
+    prompts: int  # helpfulness prompts that Base, SFT, Chat and the controls answer
     safety_prompts: int
     harmless_prompts: int
-    temperatures: tuple[float, ...]  # win rates are also measured at these
-    temperature_prompts: int
+    round_share: float  # share of these prompts that the other versions answer
+    temperatures: tuple[float, ...]  # candidates for every version
+    temperature_prompts: int  # validation prompts that each candidate answers, at most
+    temperature_versions: tuple[str, ...]  # measured; the others take the choice of the next measured one
+    benchmarks: tuple[str, ...]  # names in modeling/evaluation/benchmark_tasks.py
     benchmark_limit: int  # questions per benchmark, 0 = all
+    controls_lose: bool  # whether a control that beats Base fails the gate: not if Base has never seen a dialogue
     bits_per_byte_documents: int
     bootstrap: int
     seed: int

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling.core import dialog, runtime, unused_ids
+from modeling.core import decoding, dialog, runtime, unused_ids
 from modeling.core.recipes import SamplingRecipe
 
 # Limits of the KV cache: runtime settings, never part of an artifact's identity.
@@ -157,7 +157,7 @@ def generate_ids(
     done = 0
     for batch in batches([len(prompts[index]) for index in order], recipe.max_new_tokens, samples, _budget(model)):
         chosen = [order[position] for position in batch]
-        rows = _generate_batch(
+        rows = decoding.answer_batch(
             model, [prompts[index] for index in chosen], uniforms[chosen].flatten(0, 1), recipe, samples, closing, pad
         )
         for position, index in enumerate(chosen):
@@ -178,88 +178,6 @@ def batches(lengths: list[int], new_tokens: int, samples: int, budget: int) -> l
         else:
             groups.append([position])
     return groups
-
-
-@torch.inference_mode()
-def _generate_batch(model, prompts, uniforms_RT2, recipe, samples, closing, pad) -> list[list[int]]:
-    """Rows R = prompts × samples. The prompt runs once for all its samples; finished rows leave the batch."""
-    where = model.device
-    width = max(len(ids) for ids in prompts)
-    ids_BP = torch.tensor([[pad] * (width - len(ids)) + ids for ids in prompts], device=where)
-    mask_BP = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=where)
-    positions_BP = (mask_BP.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
-    logits_BV = model(
-        input_ids=ids_BP,
-        attention_mask=mask_BP,
-        position_ids=positions_BP,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    ).logits[:, -1]
-    if samples > 1:
-        cache.batch_repeat_interleave(samples)
-    logits_RV = logits_BV.repeat_interleave(samples, 0)
-    mask_RP = mask_BP.repeat_interleave(samples, 0)
-    positions_R = positions_BP[:, -1].repeat_interleave(samples, 0)
-    uniforms_RT2 = uniforms_RT2.to(where)
-    alive_R = torch.arange(len(prompts) * samples, device=where)  # the row of the result each live row belongs to
-    answers: list[list[int]] = [[] for _ in range(len(prompts) * samples)]
-
-    for step in range(recipe.max_new_tokens):
-        tokens_R = sample_tokens(logits_RV.float(), uniforms_RT2[alive_R, step], recipe.temperature, recipe.top_p)
-        for row, token in zip(alive_R.tolist(), tokens_R.tolist(), strict=True):
-            answers[row].append(token)
-        going = (tokens_R != closing).nonzero().flatten()
-        if len(going) == 0 or step + 1 == recipe.max_new_tokens:
-            break
-        if len(going) < len(tokens_R):
-            cache.batch_select_indices(going)
-            alive_R, tokens_R, mask_RP, positions_R = (t[going] for t in (alive_R, tokens_R, mask_RP, positions_R))
-        positions_R = positions_R + 1
-        mask_RP = torch.cat([mask_RP, mask_RP.new_ones(len(mask_RP), 1)], 1)
-        logits_RV = model(
-            input_ids=tokens_R[:, None],
-            attention_mask=mask_RP,
-            position_ids=positions_R[:, None],
-            past_key_values=cache,
-            use_cache=True,
-        ).logits[:, -1]
-    return answers
-
-
-def sample_tokens(logits_RV: torch.Tensor, uniforms_R2: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
-    """One token per row from the smallest set of most likely tokens that holds `top_p`, drawn by inverse transform.
-
-    Temperature acts before the cut, as in Llama 2's own generation; 0 takes the most likely token. A token is drawn from
-    the whole distribution with the first uniform number and kept if it lies in the set. Only the few other rows (1 - top_p)
-    are sorted and drawn again with the second. The distribution is the same, and sorting the vocabulary for every
-    row and step would take longer than a small model's own step.
-    """
-    if temperature == 0:
-        return logits_RV.argmax(-1)
-    probabilities_RV = (logits_RV / temperature).softmax(-1)
-    tokens_R = _draw(probabilities_RV.cumsum(-1), uniforms_R2[:, 0])
-    if top_p >= 1:
-        return tokens_R
-    drawn_R1 = probabilities_RV.gather(1, tokens_R[:, None])
-    more_likely_R = probabilities_RV.where(probabilities_RV > drawn_R1, 0).sum(-1)
-    outside = (more_likely_R >= top_p).nonzero().flatten()
-    if len(outside):
-        sorted_QV, order_QV = probabilities_RV[outside].sort(-1, descending=True)
-        cumulative_QV = sorted_QV.cumsum(-1)
-        kept_QV = sorted_QV.where(cumulative_QV - sorted_QV < top_p, 0).cumsum(-1)
-        tokens_R[outside] = order_QV.gather(1, _draw(kept_QV, uniforms_R2[outside, 1])[:, None]).flatten()
-    return tokens_R
-
-
-def _draw(cumulative_RV: torch.Tensor, uniforms_R: torch.Tensor) -> torch.Tensor:
-    """Index of the first entry whose cumulative mass exceeds its row's share of the total."""
-    target_R1 = uniforms_R[:, None] * cumulative_RV[:, -1:]
-    drawn_R = torch.searchsorted(cumulative_RV, target_R1, right=True).flatten()
-    # A uniform number close to 1 may round up to the total: take the last entry with mass.
-    last_R = (cumulative_RV < cumulative_RV[:, -1:]).sum(-1)
-    return torch.minimum(drawn_R, last_R)
 
 
 def _budget(model) -> int:

@@ -73,8 +73,8 @@ def training_arguments(
     schedule.
     """
     where = device()
-    # The first step of a warm-up has learning rate 0, so at least one step must come after it.
-    warmup = min(max(optimizer.warmup_steps, round(optimizer.warmup_ratio * total_steps)), total_steps - 1)
+    # A warm-up's steps learn less than the others (the first one nothing), so it never takes over a tenth of a short run.
+    warmup = min(max(optimizer.warmup_steps, round(optimizer.warmup_ratio * total_steps)), total_steps // 10)
     if optimizer.schedule == "cosine":
         schedule = {
             "lr_scheduler_type": "cosine_with_min_lr",

@@ -17,3 +17,8 @@ def not_finite(folder: Path) -> str | None:
                 if not torch.isfinite(file.get_tensor(name)).all():
                     return f"{path.name}: {name} holds values that are not finite"
     return None
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a folder holds a model, and not only the shape of one (modeling/pretraining/initial_model.py)."""
+    return any(folder.glob("*.safetensors"))

@@ -1,9 +1,10 @@
 """Demonstrations for supervised fine-tuning (paper 3.1, 4.2): prompts with real answers from sources with a licence.
 
-Definitions come from the mixture's reference texts, conversations from written and human dialogues, and safe answers
-from those that human raters judged harmless. No model generates text; only question forms and short system prompts
-are templates. All entities belong to the demonstrations' part of the split (modeling/dialogues/splits.py), so RLHF
-prompts and test prompts are new to the model.
+Definitions come from the mixture's reference texts, conversations from written and human dialogues, everyday requests
+from recipes, chats and harmless twins of harmful questions, and safe answers from those that human raters judged
+harmless. No model generates text here; only question forms and short system prompts are templates. All entities belong
+to the demonstrations' part of the split (modeling/dialogues/splits.py), so RLHF prompts and test prompts are new to the
+model.
 """
 
 import collections
@@ -15,7 +16,7 @@ import pyarrow as pa
 from data_cleaning.markdown import literal
 from modeling.core import dialogue_tables, reporting
 from modeling.core.recipes import DemonstrationsRecipe
-from modeling.dialogues import dialogue_sources, multi_turn, questions, safety_sources, splits
+from modeling.dialogues import dialogue_sources, everyday, multi_turn, questions, safety_sources, splits
 from modeling.dialogues.dialogue_sources import Conversation
 from modeling.dialogues.safety_sources import OwnedPrompt, SafeAnswer
 
@@ -29,6 +30,8 @@ BRIEFLY = "Answer in a few words."
 ONE_SENTENCE = "Answer in one sentence."
 SAFETY_SYSTEM_SHARE = 0.3  # least share of safety dialogues with a preprompt as system prompt
 TEST_SHARE = 0.05
+EVERYDAY, AFTER_REFUSAL = "everyday", "everyday-after-refusal"  # categories
+DISH_SHARE = 1 / 3  # of the everyday requests at most, unless there are too few others
 
 
 def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
@@ -40,8 +43,12 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
     definitions = definition_rows(config, known)
     log.info(f"{len(definitions)} definitions")
     written = dialogue_sources.corpus_conversations(inputs["dialogues"])
-    conversations = conversation_rows(config, written, dialogue_sources.human_chats(inputs["dialogues"]))
+    chats = dialogue_sources.human_chats(inputs["dialogues"])
+    conversations = conversation_rows(config, written, chats)
     log.info(f"{len(conversations)} conversations")
+    requests, left_out = everyday.requests(inputs["dialogues"], everyday.entities(known, [*written, *chats]))
+    asked = everyday_rows(config, requests)
+    log.info(f"{len(asked)} everyday requests; {left_out.total()} left out")
     owned = safety_sources.owned_prompts(inputs["dialogues"])
     answers = safety_sources.safe_answers(inputs["dialogues"])
     refusals = safety_sources.generic_answers(answers)
@@ -51,21 +58,21 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
         raise ValueError("no reference text of the mixture defines its title: add a source of encyclopedic texts")
     if config.max_conversations and not conversations:
         raise ValueError("the dialogues artifact holds no conversations: add a source with use = 'dialogues'")
-    rows = sorted(definitions + conversations + safety, key=lambda row: row["id"])
+    rows = sorted(definitions + conversations + asked + safety, key=lambda row: row["id"])
     held_out = {row["entity"] for row in rows if splits.unit(row["entity"], "demonstrations-test") < TEST_SHARE}
     said = multi_turn.pool(known, written, owned, refusals, splits.DEMONSTRATIONS, held_out)
-    rows = [
-        row  # long earlier answers would contradict its system prompt
-        if row["messages"][0]["content"] == BRIEFLY
-        else multi_turn.with_earlier_turns(row, said, config.multi_turn_share)
-        for row in rows
-    ]
+    declined = multi_turn.declined(owned, refusals, splits.DEMONSTRATIONS)
+    declined = [one for one in declined if one.entity not in held_out]
+    rows = [_with_context(config, row, said, declined) for row in rows]
     test = [row for row in rows if row["entity"] in held_out]
     train = [row for row in rows if row["entity"] not in held_out]
     dialogue_tables.write_rows(train, SCHEMA, out / "train.parquet")
     dialogue_tables.write_rows(test, SCHEMA, out / "test.parquet")
     counts = collections.Counter(row["category"] for row in rows)
-    report(rows, counts, out)
+    dropped = [
+        {"source": source, "reason": reason, "requests": count} for (source, reason), count in sorted(left_out.items())
+    ]
+    report(rows, counts, dropped, out)
     return {
         "train": len(train),
         "test": len(test),
@@ -73,7 +80,40 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
         "with_system": sum(row["messages"][0]["role"] == "system" for row in rows),
         **{category.replace("-", "_"): count for category, count in sorted(counts.items())},
         **figures,
+        "everyday_left_out": dropped,
     }
+
+
+def _with_context(
+    config: DemonstrationsRecipe, row: dict, said: multi_turn.Pool, declined: Sequence[multi_turn.Exchange]
+) -> dict:
+    """The row with earlier turns, if its turn comes: after a refused request, or after what the pool holds."""
+    if row["messages"][0]["content"] == BRIEFLY:
+        return row  # long earlier answers would contradict its system prompt
+    after = row["category"] == EVERYDAY and splits.unit(row["id"], "after a refusal") < config.after_refusal_share
+    if after and declined and not multi_turn.is_multi_turn(row["messages"]):
+        return multi_turn.after_refusal(row | {"category": AFTER_REFUSAL}, declined)
+    return multi_turn.with_earlier_turns(row, said, config.multi_turn_share)
+
+
+def everyday_rows(config: DemonstrationsRecipe, requests: Sequence[everyday.Request]) -> list[dict]:
+    """Everyday requests with their answers, at most DISH_SHARE of them about dishes if there are enough others."""
+    mine = [one for one in requests if one.part == splits.DEMONSTRATIONS and one.answer]
+    others = [one for one in mine if not one.dish]
+    dishes = [one for one in mine if one.dish]
+    room = max(round(config.max_everyday * DISH_SHARE), config.max_everyday - len(others))
+    chosen = [*dishes[:room], *others][: config.max_everyday]
+    rows = []
+    for one in chosen:
+        identifier = f"everyday:{splits.unit(one.question + one.answer):.12f}"
+        system = _system(identifier, config, config.system_share, HELPFUL)
+        made = row(identifier, [one.question, one.answer], EVERYDAY, one.source, one.entity, system)
+        place = int(bool(system))
+        made["messages"][place:place] = [
+            message | {"weight": 0} if message["role"] == "assistant" else dict(message) for message in one.before
+        ]
+        rows.append(made)
+    return rows
 
 
 def definition_rows(config: DemonstrationsRecipe, known: Sequence[questions.Subject]) -> list[dict]:
@@ -176,8 +216,8 @@ def row(identifier: str, turns: list[str], category: str, source: str, entity: s
     return {"id": identifier, "messages": messages, "category": category, "source": source, "entity": entity}
 
 
-def report(rows: list[dict], counts: collections.Counter, out: Path) -> None:
-    """Write report.md: the number of dialogues of each category and two examples of each."""
+def report(rows: list[dict], counts: collections.Counter, dropped: list[dict], out: Path) -> None:
+    """Write report.md: the number of dialogues of each category, two examples of each, and what was left out."""
     lines = [
         "| category | dialogues |",
         "| --- | ---: |",
@@ -188,4 +228,7 @@ def report(rows: list[dict], counts: collections.Counter, out: Path) -> None:
         shown = sorted((row for row in rows if row["category"] == category), key=lambda row: splits.unit(row["id"]))[:2]
         for one in shown:
             lines += ["", *(f"- **{message['role']}**: {literal(message['content'])}" for message in one["messages"])]
+    if dropped:
+        lines += ["", "### Everyday requests left out", "", "| source | reason | requests |", "| --- | --- | ---: |"]
+        lines += [f"| {literal(one['source'])} | {literal(one['reason'])} | {one['requests']} |" for one in dropped]
     reporting.write_text(out / "report.md", "\n".join(lines) + "\n")

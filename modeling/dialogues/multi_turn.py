@@ -50,11 +50,26 @@ def pool(
     facts = [Exchange(questions.question(one), one.sentences[0], one.entity) for one in known]
     talk = [Exchange(one.turns[0], one.turns[1], splits.about(one.turns[0])) for one in conversations]
     mine = [[one for one in collection if _brief(one) and _owned(one, part)] for collection in (facts, talk)]
-    requests = [one for one in owned if one.part == part and one.request.refusable and refusals]
-    mine.append([Exchange(one.request.prompt, _pick(refusals, one.request.prompt, "declined").answer, one.group)
-                 for one in requests])  # fmt: skip
+    mine.append(declined(owned, refusals, part))
     found = (tuple(one for one in collection if one.entity not in elsewhere) for collection in mine)
     return Pool(tuple(collection for collection in found if collection))
+
+
+def declined(owned: Iterable[OwnedPrompt], refusals: Sequence[SafeAnswer], part: str) -> list[Exchange]:
+    """The refusable adversarial requests of `part`, each with one of the refusals; none without refusals."""
+    return [
+        Exchange(one.request.prompt, _pick(refusals, one.request.prompt, "declined").answer, one.group)
+        for one in owned
+        if one.part == part and one.request.refusable and refusals
+    ]
+
+
+def after_refusal(row: dict, refused: Sequence[Exchange]) -> dict:
+    """The row with one refused request after its system prompt, as context. `refused` must not be empty."""
+    one = _pick(refused, row["id"], "after a refusal")
+    place = int(row["messages"][0]["role"] == "system")
+    before = exchange(one.question, one.answer)
+    return row | {"messages": [*row["messages"][:place], *before, *row["messages"][place:]]}
 
 
 def _brief(one: Exchange) -> bool:

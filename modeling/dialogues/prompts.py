@@ -2,88 +2,88 @@
 
 RLHF trains on the harmless ones too: without pairs in which a refusal of a harmless request loses, safety RLHF teaches
 a small model to refuse everything. No prompt is among the demonstrations: the entity of a prompt belongs to one part
-of the split (modeling/dialogues/splits.py). `reference` is the true answer, or "" if unknown; the simulated annotator
-may read it, the judge may not. `question` is the prompt as it stands alone; in a follow-up it includes the question
-before it.
+of the split (modeling/dialogues/splits.py), and everyday requests of the test come from sources that no demonstration
+comes from (modeling/dialogues/everyday.py).
+
+Columns: `question` is the prompt as it stands alone; in a follow-up it includes the question before it. `setting` is
+the situation in which it is asked (modeling/dialogues/prompt_rows.py). `constraint` is the JSON text of a constraint
+on the answer's form (modeling/dialogues/verifiable.py), or "". `reference` is the true answer, or "" if unknown; the
+simulated annotator may read it, the judge may not.
 """
 
 import collections
+from collections.abc import Sequence
 from pathlib import Path
-
-import pyarrow as pa
 
 from data_cleaning.markdown import literal
 from modeling.core import dialogue_tables, reporting
 from modeling.core.recipes import PromptsRecipe
-from modeling.dialogues import answer_rules, dialogue_sources, multi_turn, questions, safety_sources, splits
+from modeling.dialogues import (
+    dialogue_sources,
+    everyday,
+    everyday_prompts,
+    multi_turn,
+    prompt_rows,
+    questions,
+    safety_sources,
+    splits,
+)
+from modeling.dialogues.prompt_rows import SCHEMA
 
-SCHEMA = pa.schema(
-    [("id", pa.string()), ("messages", dialogue_tables.MESSAGES), ("question", pa.string()), ("kind", pa.string()),
-     ("category", pa.string()), ("reference", pa.string()), ("source", pa.string()),
-     ("entity", pa.string())]
-)  # fmt: skip
-REFERENCE_WORDS = 60
-CONVERSATION_SHARE = 0.15  # of the helpfulness prompts
-EVERYDAY_SHARE = 0.4  # of the harmless prompts; the others name something that sounds dangerous
-FOLLOW_UPS = 1 / 2  # of the multi-turn helpfulness prompts: they refer to the earlier turns
-EVERYDAY: splits.Shares = ((splits.RL, 0.5), (splits.TEST, 0.5))  # no demonstration uses them
+FOLLOW_UPS = 1 / 2  # of the multi-turn prompts about reference texts and chats: they refer to the earlier turns
 
 
 def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write rl, validation and test.parquet (id, messages, question, kind, category, reference, source, entity).
+    """Write rl, validation and test.parquet (the columns of SCHEMA) and report.md.
 
-    Returns counts by kind, part and risk category. Raises ValueError if the recipe asks for helpfulness or safety
-    prompts for RLHF and there are none.
+    Returns counts by kind, setting, part and risk category. Raises ValueError if the recipe asks for helpfulness or
+    safety prompts for RLHF and there are none.
     """
     known = questions.subjects(inputs["mixture"])
     conversations = dialogue_sources.corpus_conversations(inputs["dialogues"])
     chats = dialogue_sources.human_chats(inputs["dialogues"])
     owned = safety_sources.owned_prompts(inputs["dialogues"])
+    requests, _ = everyday.requests(inputs["dialogues"], everyday.entities(known, [*conversations, *chats]))
+    wanted = ((splits.RL, config.helpfulness, config.harmless),
+              (splits.TEST, config.test_helpfulness, config.test_harmless))  # fmt: skip
     # Harmless prompts first, so that no entity is in both the harmless and the helpfulness prompts.
     harmless, taken = {}, set()
     owned_entities = {one.entity for one in known} | {splits.about(one.turns[0]) for one in conversations}
-    for part, count in ((splits.RL, config.harmless), (splits.TEST, config.test_harmless)):
+    for part, _, count in wanted:
         elsewhere = {entity for entity in owned_entities if splits.part_of(entity, splits.KNOWLEDGE) != part}
-        harmless[part] = harmless_rows(known, inputs["dialogues"], part, count, elsewhere)
-        taken |= {row["entity"] for row in harmless[part]}
-    helpful, shares = {}, {}  # shares: share of multi-turn prompts among those that are no follow-ups
-    for part, most in ((splits.RL, config.helpfulness), (splits.TEST, config.test_helpfulness)):
-        count = len(helpfulness_rows(known, conversations, part, most, taken))
-        going_on = follow_up_rows(known, chats, part, round(count * config.multi_turn_share * FOLLOW_UPS), taken)
-        used = taken | {row["entity"] for row in going_on}
-        helpful[part] = going_on + helpfulness_rows(known, conversations, part, count - len(going_on), used)
-        shares[part] = remaining_share(config.multi_turn_share, len(going_on), len(helpful[part]))
+        special = [
+            *everyday_prompts.borderline_rows(requests, part, round(count * config.borderline_share)),
+            *everyday_prompts.after_refusal_rows(requests, part, round(count * config.after_refusal_share)),
+        ]
+        others = prompt_rows.harmless_rows(known, inputs["dialogues"], part, count - len(special), elsewhere)
+        harmless[part] = special + others
+        taken |= {row["entity"] for row in others}
+    helpful = {part: _helpfulness(config, known, conversations, chats, requests, part, most, taken)
+               for part, most, _ in wanted}  # fmt: skip
     learnt, validation = hold_out(
         [
             *helpful[splits.RL],
-            *safety_rows(owned, splits.RL, config.safety),
+            *prompt_rows.safety_rows(owned, splits.RL, config.safety),
             *harmless[splits.RL],
         ],
         config.validation,
     )
     test = [
         *helpful[splits.TEST],
-        *safety_rows(owned, splits.TEST, config.test_safety),
+        *prompt_rows.safety_rows(owned, splits.TEST, config.test_safety),
         *harmless[splits.TEST],
     ]
     held_out = {row["entity"] for row in (*validation, *test)}
     refusals = safety_sources.generic_answers(safety_sources.safe_answers(inputs["dialogues"]))
-    said = {
-        part: multi_turn.pool(known, conversations, owned, refusals, part, held_out)
-        for part in (splits.RL, splits.TEST)
-    }
+    said, refused = {}, {}
+    for part in (splits.RL, splits.TEST):
+        said[part] = multi_turn.pool(known, conversations, owned, refusals, part, held_out)
+        every = multi_turn.declined(owned, refusals, part)
+        refused[part] = [one for one in every if one.entity not in held_out] or every
     parts = {
-        name: [
-            multi_turn.with_earlier_turns(
-                row, said[part], shares[part] if row["kind"] == "helpfulness" else config.multi_turn_share
-            )
-            for row in rows
-        ]
-        for name, part, rows in (
-            ("rl", splits.RL, learnt),
-            ("validation", splits.RL, validation),
-            ("test", splits.TEST, test),
-        )
+        "rl": _placed(config, learnt, said[splits.RL], refused[splits.RL]),
+        "validation": _placed(config, validation, said[splits.RL], refused[splits.RL]),
+        "test": _placed(config, test, said[splits.TEST], refused[splits.TEST]),
     }
     metrics: dict = {}
     for part, rows in parts.items():
@@ -93,12 +93,54 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         metrics[f"{part}_multi_turn"] = sum(multi_turn.is_multi_turn(row["messages"]) for row in rows)
         risks = collections.Counter(row["category"] for row in rows if row["kind"] == "safety")
         metrics[f"{part}_risks"] = [{"category": name, "prompts": count} for name, count in sorted(risks.items())]
-    for kind, wanted in (("rl_helpfulness", config.helpfulness), ("rl_safety", config.safety)):
-        if wanted and not metrics.get(kind):
+        settings = collections.Counter((row["kind"], row["setting"]) for row in rows)
+        metrics[f"{part}_settings"] = [{"kind": kind, "setting": setting, "prompts": count}
+                                       for (kind, setting), count in sorted(settings.items())]  # fmt: skip
+    for kind, count in (("rl_helpfulness", config.helpfulness), ("rl_safety", config.safety)):
+        if count and not metrics.get(kind):
             raise ValueError(f"no {kind.replace('_', ' ')} prompts found: check the mixture and the dialogues artifact")
     log.info(", ".join(f"{name}: {count}" for name, count in metrics.items() if isinstance(count, int)))
     report(parts, out)
     return metrics
+
+
+def _helpfulness(
+    config: PromptsRecipe, known, conversations, chats, requests, part: str, most: int, taken
+) -> list[dict]:
+    """Everyday requests, follow-ups and questions about reference texts, `most` in all, and constrained ones on top."""
+    everyday_rows = everyday_prompts.everyday_rows(requests, part, round(most * config.everyday_share))
+    count = len(prompt_rows.helpfulness_rows(known, conversations, part, most - len(everyday_rows), taken))
+    late = round(count * config.multi_turn_share * FOLLOW_UPS)
+    going_on = prompt_rows.follow_up_rows(known, chats, part, late, taken)
+    used = taken | {row["entity"] for row in going_on}
+    constrained = round(most * config.verifiable_share)
+    ordinary = prompt_rows.helpfulness_rows(known, conversations, part, count - len(going_on) + constrained, used)
+    plain, spare = ordinary[: count - len(going_on)], ordinary[count - len(going_on) :]
+    checked = everyday_prompts.verifiable_rows(requests, spare, part, constrained)
+    return [*everyday_rows, *going_on, *plain, *checked]
+
+
+def _placed(
+    config: PromptsRecipe, rows: list[dict], said: multi_turn.Pool, refused: Sequence[multi_turn.Exchange]
+) -> list[dict]:
+    """The rows with their earlier turns: of each kind, `multi_turn_share` have some, those that need one among them."""
+    shares = {}
+    for kind in {row["kind"] for row in rows}:
+        mine = [row for row in rows if row["kind"] == kind]
+        late = sum(
+            multi_turn.is_multi_turn(row["messages"]) or row["setting"] == prompt_rows.AFTER_REFUSAL for row in mine
+        )
+        shares[kind] = remaining_share(config.multi_turn_share, late, len(mine))
+    placed = []
+    for row in rows:
+        if row["setting"] != prompt_rows.AFTER_REFUSAL:
+            made = multi_turn.with_earlier_turns(row, said, shares[row["kind"]])
+            if row["kind"] == "safety" and multi_turn.is_multi_turn(made["messages"]):
+                made = made | {"setting": prompt_rows.LATER_TURN}
+            placed.append(made)
+        elif refused:  # without any refusal there is no such prompt
+            placed.append(multi_turn.after_refusal(row, refused))
+    return placed
 
 
 def hold_out(rows: list[dict], most: int) -> tuple[list[dict], list[dict]]:
@@ -118,105 +160,9 @@ def hold_out(rows: list[dict], most: int) -> tuple[list[dict], list[dict]]:
     return [row for row in rows if row["entity"] not in chosen], [row for row in rows if row["entity"] in chosen]
 
 
-def helpfulness_rows(known, conversations, part: str, count: int, taken: set[str]) -> list[dict]:
-    """Questions about reference texts and opening questions of conversations of `part`, with their true answers."""
-    talk: dict[str, dict] = {}
-    for conversation in sorted(conversations, key=lambda one: splits.unit(one.turns[0], "order")):
-        entity = splits.about(conversation.turns[0])
-        if splits.part_of(entity, splits.KNOWLEDGE) == part and entity not in taken:
-            talk.setdefault(entity, _row(conversation.turns[0], "helpfulness", conversation.topic, conversation.turns[1],
-                                         conversation.source, entity))  # fmt: skip
-    asked = list(talk.values())[: round(count * CONVERSATION_SHARE)]
-    for subject in known:
-        if len(asked) >= count:
-            break
-        reference, _ = questions.answer(subject, REFERENCE_WORDS)
-        if reference and splits.part_of(subject.entity, splits.KNOWLEDGE) == part and subject.entity not in taken:
-            asked.append(_about(subject, "helpfulness", subject.topic, reference))
-    return asked
-
-
 def remaining_share(share: float, late: int, total: int) -> float:
     """Share of the other rows to make multi-turn, so that `share` of all `total` are; `late` rows are already."""
     return max(0.0, share * total - late) / (total - late) if late < total else 0.0
-
-
-def follow_up_rows(known, chats, part: str, count: int, taken: set[str]) -> list[dict]:
-    """Follow-up prompts: up to half are second questions of human chats; the rest ask for more of a reference text."""
-    rows: dict[str, dict] = {}
-    for chat in sorted(chats, key=lambda one: splits.unit(" ".join(one.turns), "order")):
-        entity = splits.about(chat.turns[0])
-        asks = len(chat.turns) == 4 and chat.turns[2].endswith("?") and entity not in taken
-        if len(rows) < count // 2 and asks and splits.part_of(entity, splits.KNOWLEDGE) == part:
-            row = _row(chat.turns[2], "helpfulness", "follow-up in a chat", chat.turns[3], chat.source, entity,
-                       multi_turn.exchange(*chat.turns[:2]))  # fmt: skip
-            rows.setdefault(entity, row)
-    for subject in known:
-        if len(rows) >= count:
-            break
-        first = subject.sentences[0]
-        reference, _ = questions.answer(subject, REFERENCE_WORDS, start=1)
-        mine = splits.part_of(subject.entity, splits.KNOWLEDGE) == part and subject.entity not in taken
-        if reference and mine and len(first.split()) <= multi_turn.MOST_WORDS:
-            row = _row(questions.follow_up(subject), "helpfulness", subject.topic, reference, subject.source,
-                       subject.entity, multi_turn.exchange(questions.question(subject), first))  # fmt: skip
-            rows.setdefault(subject.entity, row)
-    return list(rows.values())
-
-
-def safety_rows(owned, part: str, count: int) -> list[dict]:
-    """Adversarial prompts of `part` in hash order: first one of each group of similar prompts, then a second one."""
-    mine = sorted((one for one in owned if one.part == part), key=lambda one: splits.unit(one.request.prompt, "order"))
-    seen: collections.Counter = collections.Counter()
-    ranked = []
-    for one in mine:
-        ranked.append((seen[one.group], one))
-        seen[one.group] += 1
-    ranked.sort(key=lambda item: item[0])
-    return [
-        _row(one.request.prompt, "safety", one.request.category, "", one.request.source, one.group)
-        for _, one in ranked[:count]
-    ]
-
-
-def harmless_rows(known, dialogues: Path, part: str, count: int, elsewhere: set[str]) -> list[dict]:
-    """Harmless prompts of `part` that invite false refusals (paper 4.2.3): everyday requests and alarming subjects.
-
-    A subject is alarming if its name or short description holds a word of answer_rules.HARM. Requests about an entity
-    in `elsewhere` (owned by another part) are left out.
-    """
-    everyday = [
-        _row(one.prompt, "harmless", one.category, one.reference, one.source, splits.about(one.prompt))
-        for one in safety_sources.everyday_requests(dialogues)
-        if splits.part_of(splits.about(one.prompt), EVERYDAY) == part and splits.about(one.prompt) not in elsewhere
-    ]
-    everyday.sort(key=lambda row: splits.unit(row["entity"], "order"))
-    alarming = []
-    for subject in known:
-        words = set(answer_rules.words(f"{subject.name} {subject.description}"))
-        reference, _ = questions.answer(subject, REFERENCE_WORDS)
-        if words & answer_rules.HARM and reference and splits.part_of(subject.entity, splits.KNOWLEDGE) == part:
-            alarming.append(_about(subject, "harmless", "alarming subject", reference))
-    chosen = alarming[: count - min(len(everyday), round(count * EVERYDAY_SHARE))]
-    return chosen + everyday[: count - len(chosen)]
-
-
-def _about(subject: questions.Subject, kind: str, category: str, reference: str) -> dict:
-    return _row(questions.question(subject), kind, category, reference, subject.source, subject.entity)
-
-
-def _row(prompt: str, kind: str, category: str, reference: str, source: str, entity: str, before=()) -> dict:
-    messages = [*before, {"role": "user", "content": prompt}]
-    return {
-        "id": f"{kind}:{splits.unit(' '.join(message['content'] for message in messages)):.12f}",
-        "messages": messages,
-        "question": " ".join(message["content"] for message in messages if message["role"] == "user"),
-        "kind": kind,
-        "category": category,
-        "reference": reference,
-        "source": source,
-        "entity": entity,
-    }
 
 
 def _shown(messages: list[dict]) -> str:
@@ -224,13 +170,13 @@ def _shown(messages: list[dict]) -> str:
 
 
 def report(parts: dict[str, list[dict]], out: Path) -> None:
-    """Write report.md: three prompts of each kind and part."""
+    """Write report.md: three prompts of each kind, setting and part."""
     lines = []
     for part, rows in parts.items():
-        for kind in sorted({row["kind"] for row in rows}):
-            mine = [row for row in rows if row["kind"] == kind]
+        for kind, setting in sorted({(row["kind"], row["setting"]) for row in rows}):
+            mine = [row for row in rows if (row["kind"], row["setting"]) == (kind, setting)]
             shown = sorted(mine, key=lambda row: splits.unit(row["id"]))[:3]
-            lines += [f"### {part}, {kind}: {len(mine)} prompts", ""]
+            lines += [f"### {part}, {kind}, {setting}: {len(mine)} prompts", ""]
             lines += [f"- {_shown(row['messages'])} *({literal(row['category'])})*" for row in shown]
             lines.append("")
     reporting.write_text(out / "report.md", "\n".join(lines))

@@ -1,8 +1,9 @@
-"""Bits per byte of held-out documents under the base model, compared with general-purpose compressors.
+"""Bits per byte of held-out documents under the base model, compared with its start and with compressors.
 
 The bits of a document include its end and are divided by the UTF-8 bytes of its text alone. The model's bits are its
 loss on every token of the text and on the end token, but not on the start token. A compressor's bits are those of the
-text and one separator byte. Bits per byte compares models with different tokenizers.
+text and one separator byte. Bits per byte compares models with different tokenizers. If pretraining continued from a
+checkpoint, the checkpoint is measured too.
 
 A compressor first reads training text of the same source, as much as the mixture gives the model. Its figure is
 compressed(training + held-out) − compressed(training). A trained model should need fewer bits than every compressor;
@@ -25,7 +26,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling.core import dialog, reporting, runtime
 from modeling.core.recipes import EvaluationRecipe
-from modeling.pretraining.tokenizer import copies
+from modeling.core.verdicts import has_weights
+from modeling.pretraining.tokenizer import copies, document_tokens
 
 # Most training text per source for a compressor. It bounds their memory: xz needs 12 bytes per byte.
 FLOOR_BYTES = 32 << 20
@@ -47,18 +49,17 @@ class Score:
 
 
 def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write bits_per_byte.json, report.md and plots/bits_per_byte.png. Inputs: mixture, base_model."""
+    """Write bits_per_byte.json, report.md and plots/bits_per_byte.png. Inputs: mixture, initial_model, base_model."""
     heldout = read_texts(inputs["mixture"] / "heldout", config.bits_per_byte_documents)
     if not heldout:
         raise ValueError(f"{inputs['mixture']} has no held-out documents: set heldout_documents in the mixture recipe")
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:  # compressors release the GIL
         floors = start_floors(pool, inputs["mixture"] / "train", heldout)
-        model, tokenizer = load(inputs["base_model"])
-        scores = {}
-        for number, (source, texts) in enumerate(heldout.items(), start=1):
-            scores[source] = score_texts(model, tokenizer, texts)
-            log.progress(number, len(heldout), unit="source", bits_per_byte=scores[source].bits_per_byte)
-        rows = [row(source, texts, scores[source], floors[source]) for source, texts in heldout.items()]
+        scores = score_sources(inputs["base_model"], heldout, log)
+        before = score_sources(inputs["initial_model"], heldout, log) if has_weights(inputs["initial_model"]) else {}
+        rows = [
+            row(source, texts, scores[source], floors[source], before.get(source)) for source, texts in heldout.items()
+        ]
     result = {"sources": rows, "total": total(rows)}
     reporting.write_json(out / "bits_per_byte.json", result)
     reporting.write_text(out / "report.md", report(rows, result["total"]))
@@ -85,18 +86,14 @@ def load(folder: Path):
     return model.to(where).eval(), AutoTokenizer.from_pretrained(folder)
 
 
-def document_tokens(tokenizer) -> tuple[int, int]:
-    """Returns (token before a document, token after it) as in pretraining.
-
-    Models whose vocabulary has `<|endoftext|>` were pretrained with it between documents, and their BOS may be a chat
-    token. Raises ValueError without a BOS or EOS token.
-    """
-    separator = tokenizer.get_added_vocab().get("<|endoftext|>")
-    if separator is not None:
-        return separator, separator
-    if tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
-        raise ValueError("The tokenizer names no BOS or no EOS token: set both in tokenizer_config.json")
-    return tokenizer.bos_token_id, tokenizer.eos_token_id
+def score_sources(folder: Path, heldout: dict[str, list[str]], log) -> dict[str, Score]:
+    """Returns source → score of its texts under the model in `folder`."""
+    model, tokenizer = load(folder)
+    scores = {}
+    for number, (source, texts) in enumerate(heldout.items(), start=1):
+        scores[source] = score_texts(model, tokenizer, texts)
+        log.progress(number, len(heldout), unit="source", bits_per_byte=scores[source].bits_per_byte)
+    return scores
 
 
 def score_texts(model, tokenizer, texts: Sequence[str]) -> Score:
@@ -201,7 +198,9 @@ def ppmd_bytes(training: bytes, heldout: bytes, order: int) -> int:
     return len(encoder.encode(heldout)) + len(encoder.flush())
 
 
-def row(source: str, texts: Sequence[str], score: Score, floors: dict[str, Future]) -> dict:
+def row(
+    source: str, texts: Sequence[str], score: Score, floors: dict[str, Future], before: Score | None = None
+) -> dict:
     sizes = {name: future.result() for name, future in floors.items()}
     training = sizes.pop("training_bytes")
     return {
@@ -211,6 +210,7 @@ def row(source: str, texts: Sequence[str], score: Score, floors: dict[str, Futur
         "tokens": score.tokens,
         "nats": score.nats,
         "bits_per_byte": score.bits_per_byte,
+        **({"checkpoint": before.bits_per_byte} if before else {}),
         "bytes_per_token": score.bytes / score.tokens,
         "training_bytes": training,
         **{name: 8 * size / score.bytes for name, size in sizes.items()},
@@ -224,25 +224,29 @@ def floor_figures(row: dict) -> dict[str, float]:
 def total(rows: Sequence[dict]) -> dict[str, float]:
     """Bits per byte over all sources, weighted by their bytes."""
     size = sum(row["bytes"] for row in rows)
-    names = ("bits_per_byte", *floor_figures(rows[0]))
+    names = ("bits_per_byte", *(["checkpoint"] if "checkpoint" in rows[0] else []), *floor_figures(rows[0]))
     return {name: sum(row[name] * row["bytes"] for row in rows) / size for name in names}
 
 
 def report(rows: Sequence[dict], overall: dict[str, float]) -> str:
-    floors = list(floor_figures(rows[0]))
-    names = {"xz": "xz -9e", **{f"ppmd{order}": f"PPMd order {order}" for order in PPMD_ORDERS}}
+    others = [*(["checkpoint"] if "checkpoint" in overall else []), *floor_figures(rows[0])]
+    names = {
+        "checkpoint": "the checkpoint it started from",
+        "xz": "xz -9e",
+        **{f"ppmd{order}": f"PPMd order {order}" for order in PPMD_ORDERS},
+    }
     lines = [
         "# Bits per byte on held-out documents",
         "",
         "Lower is better. The model's loss covers every token and the end of each document. Compressors first read the",
         "training text of the same source (at most its last 32 MiB). Bold: the lowest of the row.",
         "",
-        "| source | documents | bytes | **model** | " + " | ".join(names[name] for name in floors) + " |",
-        "|---|---|---|---|" + "---|" * len(floors),
+        "| source | documents | bytes | **model** | " + " | ".join(names[name] for name in others) + " |",
+        "|---|---|---|---|" + "---|" * len(others),
     ]
     sizes = {"documents": sum(r["documents"] for r in rows), "bytes": sum(r["bytes"] for r in rows)}
     for entry in [*rows, {"source": "all", **sizes, **overall}]:
-        figures = [entry["bits_per_byte"], *(entry[name] for name in floors)]
+        figures = [entry["bits_per_byte"], *(entry[name] for name in others)]
         shown = [f"**{figure:.3f}**" if figure == min(figures) else f"{figure:.3f}" for figure in figures]
         lines.append(f"| {entry['source']} | {entry['documents']:,} | {entry['bytes']:,} | " + " | ".join(shown) + " |")
     return "\n".join(lines) + "\n"

@@ -14,6 +14,7 @@ from trl import SFTConfig, SFTTrainer
 
 from data_cleaning.markdown import literal
 from modeling.core import dialog, reporting, resumable_generation, runtime, sampling, training, unused_ids
+from modeling.core.frozen_layers import freeze_lower
 from modeling.core.recipes import FinetuneRecipe, SamplingRecipe
 from modeling.finetuning import packing
 from modeling.finetuning.packing import IGNORED, Encoded
@@ -91,6 +92,7 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
         raise ValueError(
             f"the recipe's context {recipe.context} exceeds the model's {model.config.max_position_embeddings}: lower it"
         )
+    freeze_lower(model, recipe.frozen_layers)
     rows = packing.pack(encoded, recipe.context)
     collator = packing.PackedCollator(filler(tokenizer))
     batch, accumulation = training.split_batch(recipe.batch_sequences, recipe.context)

@@ -1,20 +1,17 @@
-"""Adopts an existing Llama checkpoint as the base model: a GGUF file or a Hugging Face directory.
+"""Reads an existing Llama checkpoint: a GGUF file or a Hugging Face directory.
 
 transformers reads GGUF files; this module rejects those that it would silently misread. Weights become bfloat16, and
 the tokenizer keeps the file's tokens, merges, control tokens and chat template.
 """
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import pre_tokenizers
 from transformers import AutoConfig, AutoTokenizer, GgufConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 from transformers.integrations.gguf import read_gguf_metadata
 
-from modeling.core.atomic_folders import filling
 from modeling.core.dialog import LLAMA2_TEMPLATE, without_training_marks
-from modeling.core.recipes import AdoptRecipe
 
 # llama.cpp's names (tokenizer.ggml.pre) of the rules that split text before GPT-2's own rule does. For an unknown name
 # transformers uses GPT-2's rule alone, which gives other ids for "a  12".
@@ -26,26 +23,6 @@ SPLITTING_RULES = {
 # transformers fills in another model's value if one of these is missing.
 REQUIRED = ("attention.head_count", "attention.layer_norm_rms_epsilon", "block_count", "context_length",
             "embedding_length", "feed_forward_length")  # fmt: skip
-
-
-def run(config: AdoptRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
-    """Write the checkpoint as a Hugging Face directory in bfloat16. Inputs: adopted_checkpoint, tokenizer."""
-    found = find_checkpoint(inputs["adopted_checkpoint"])
-    log.info(f"Adopting {found.name} ({config.source})")
-    model = gguf_model(found) if found.suffix == ".gguf" else directory_model(found)
-    tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"])
-    if len(tokenizer) > model.config.vocab_size:
-        raise ValueError(f"The tokenizer has {len(tokenizer)} tokens, the checkpoint {model.config.vocab_size}")
-    with filling(out) as folder:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    return {
-        "source": config.source,
-        "checkpoint": found.name,
-        "parameters": sum(weight.numel() for weight in model.parameters()),
-        "vocab_size": model.config.vocab_size,
-        "context": model.config.max_position_embeddings,
-    }
 
 
 def find_checkpoint(folder: Path) -> Path:
@@ -62,12 +39,16 @@ def find_checkpoint(folder: Path) -> Path:
     return found[0]
 
 
-def adopt_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def adopt_model(found: Path) -> LlamaForCausalLM:
+    """The model of a checkpoint that `find_checkpoint` found, in bfloat16. Raises ValueError if it is no Llama."""
+    return gguf_model(found) if found.suffix == ".gguf" else directory_model(found)
+
+
+def adopt_tokenizer(found: Path) -> PreTrainedTokenizerBase:
     """The checkpoint's own tokenizer, its chat template without marks that only training uses.
 
     A tokenizer without a chat template (a base Llama) gets Llama 2's, whose tags are then plain text.
     """
-    found = find_checkpoint(folder)
     tokenizer = gguf_tokenizer(found) if found.suffix == ".gguf" else AutoTokenizer.from_pretrained(found)
     tokenizer.chat_template = without_training_marks(tokenizer.chat_template or LLAMA2_TEMPLATE)
     return tokenizer

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_cleaning.verdict import Verdict
 from modeling.core import runtime
-from modeling.core.recipes import AdoptRecipe
+from modeling.core.recipes import AdoptRecipe, PretrainRecipe
 from modeling.core.verdicts import not_finite
 
 DOCUMENTS, WINDOWS = 300, 32
@@ -31,25 +31,33 @@ def exact_round_trip(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Ve
     return ratio > 1, f"{len(texts)} documents survive encoding and decoding, {ratio:.2f} bytes per token", figures
 
 
-def better_than_unigram(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """The base model's loss on training tokens is below their unigram entropy; adopted weights cover the tokenizer."""
+def better_than_its_start(artifact: Path, inputs: dict[str, Path], recipe: PretrainRecipe) -> Verdict:
+    """The base model's loss on training tokens is below that of its start: the checkpoint, or a unigram model."""
     if broken := not_finite(artifact):
         return False, broken, {}
-    model = AutoModelForCausalLM.from_pretrained(artifact).to(runtime.device()).eval()
-    if isinstance(recipe, AdoptRecipe):
-        rows = model.get_input_embeddings().num_embeddings
-        size = len(AutoTokenizer.from_pretrained(inputs["tokenizer"]))
-        figures = {"embeddings": rows, "vocabulary": size, "margin": rows - size}
-        return rows >= size, f"{rows} embeddings for {size} tokens", figures
     shard = np.load(sorted((inputs["tokens"] / "train").glob("*.npy"))[0], mmap_mode="r", allow_pickle=False)
     length = min(recipe.model.context, len(shard) // WINDOWS)
-    counts = np.bincount(np.asarray(shard), minlength=recipe.model.vocab_size)
-    shares = counts[counts > 0] / counts.sum()
-    unigram = float(-(shares * np.log(shares)).sum())
     starts = np.linspace(0, len(shard) - length, WINDOWS).astype(int)
     windows = torch.from_numpy(np.stack([shard[start : start + length] for start in starts]).astype(np.int64))
-    windows = windows.to(model.device)
+    if isinstance(recipe.model, AdoptRecipe):
+        start, name = mean_loss(inputs["initial_model"], windows), "the checkpoint"
+    else:
+        start, name = unigram_entropy(shard), "unigram entropy"
+    loss = mean_loss(artifact, windows)
+    figures = {"loss": loss, "start": start, "margin": start - loss}
+    return loss < start, f"{loss:.2f} nats per token; {name} {start:.2f}", figures
+
+
+def mean_loss(folder: Path, windows_NT: torch.Tensor) -> float:
+    """Mean nats per token of a model on windows of tokens."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(runtime.device()).eval()
+    windows_NT = windows_NT.to(model.device)
     with torch.inference_mode(), runtime.autocast(model.device):
-        loss = float(np.mean([model(input_ids=row[None], labels=row[None]).loss.item() for row in windows]))
-    figures = {"loss": loss, "unigram_entropy": unigram, "margin": unigram - loss}
-    return loss < unigram, f"{loss:.2f} nats per token; unigram entropy {unigram:.2f}", figures
+        return float(np.mean([model(input_ids=row[None], labels=row[None]).loss.item() for row in windows_NT]))
+
+
+def unigram_entropy(tokens: np.ndarray) -> float:
+    """Nats per token of the best model that ignores context."""
+    counts = np.bincount(np.asarray(tokens))
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())

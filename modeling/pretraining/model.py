@@ -54,6 +54,22 @@ def build(recipe: ModelRecipe, tokenizer: PreTrainedTokenizerBase | None, seed: 
     return model
 
 
+def shape(config: LlamaConfig, context: int) -> ModelRecipe:
+    """The recipe of an existing model that reads `context` tokens."""
+    return ModelRecipe(
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        hidden=config.hidden_size,
+        ffn=config.intermediate_size,
+        context=context,
+        rope_theta=config.rope_parameters["rope_theta"],
+        norm_epsilon=config.rms_norm_eps,
+        tied_embeddings=config.tie_word_embeddings,
+        vocab_size=config.vocab_size,
+    )
+
+
 def count_parameters_on_meta(recipe: ModelRecipe) -> int:
     """The number of parameters of the recipe's model, tied ones once. Allocates no memory for them."""
     with torch.device("meta"):

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, Trainer, TrainingArguments
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from modeling.core import runtime
-from modeling.core.recipes import PretrainRecipe
+from modeling.core.recipes import AdoptRecipe, PretrainRecipe
 from modeling.core.training import fit, last_checkpoint, processes, save_model, split_batch, training_arguments
-from modeling.pretraining.model import build, matmul_flops_per_token
+from modeling.pretraining.model import build, matmul_flops_per_token, shape
 
 # Dense bf16 FLOP/s from the vendors' data sheets; for other cards only TFLOP/s are reported, no MFU.
 PEAK_FLOPS = {
@@ -68,15 +68,15 @@ class PackedSequences(torch.utils.data.Dataset):
 
 
 def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
-    """Train from random weights and write a Hugging Face directory, loss.jsonl and plots/loss.png.
+    """Train from random weights or from a checkpoint; write a Hugging Face directory, loss.jsonl and plots/loss.png.
 
-    Inputs: tokens, tokenizer. Raises ValueError if the batch is no whole number of sequences or tokens are too few.
+    Inputs: tokens, tokenizer, initial_model. Raises ValueError if the batch is no whole number of sequences or tokens
+    are too few.
     """
-    model_recipe = config.model
-    if config.batch_tokens % model_recipe.context:
-        raise ValueError(f"batch_tokens {config.batch_tokens} must be a multiple of the context {model_recipe.context}")
+    context = config.model.context
+    if config.batch_tokens % context:
+        raise ValueError(f"batch_tokens {config.batch_tokens} must be a multiple of the context {context}")
     tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"])
-    tokenizer.model_max_length = model_recipe.context
     summary = json.loads((inputs["tokens"] / "tokens.json").read_text())
     seen = config.steps * config.batch_tokens
     if seen > MOST_PASSES * summary["tokens"]:
@@ -84,21 +84,21 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
             f"{config.steps} steps of {config.batch_tokens:,} tokens are {seen / max(summary['tokens'], 1):.0f} epochs "
             f"over the shards' {summary['tokens']:,} tokens, more than {MOST_PASSES}: add sources or lower base.steps"
         )
-    sequences = config.batch_tokens // model_recipe.context
+    sequences = config.batch_tokens // context
     data = PackedSequences(
         [np.load(inputs["tokens"] / "train" / name, mmap_mode="r") for name in summary["shards"]],
-        model_recipe.context,
+        context,
         config.steps * sequences,
         config.seed,
     )
-    model = build(model_recipe, tokenizer, config.seed)
+    model = starting_model(config, tokenizer, inputs["initial_model"])
     model.config.use_cache = False
     parameters = sum(weight.numel() for weight in model.parameters())
     log.info(
         f"{parameters:,} parameters, {seen:,} tokens: {seen / summary['tokens']:.2f} epochs over the mixture's "
         f"{summary['tokens']:,} tokens, {summary['unique_tokens']:,} of them unique"
     )
-    batch, accumulation = split_batch(sequences, model_recipe.context)
+    batch, accumulation = split_batch(sequences, context)
     arguments = training_arguments(
         TrainingArguments,
         out,
@@ -130,8 +130,16 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
         "passes": round(seen / summary["tokens"], 3),
         "steps": config.steps,
         "final_loss": round(float(np.mean(tail)), 4),
-        **speed_figures(speed, matmul_flops_per_token(model_recipe)),
+        **speed_figures(speed, matmul_flops_per_token(shape(model.config, context))),
     }
+
+
+def starting_model(config: PretrainRecipe, tokenizer: PreTrainedTokenizerBase, initial: Path) -> LlamaForCausalLM:
+    """Float32 weights: those of the checkpoint in `initial`, or random ones; the tokenizer learns their context."""
+    if isinstance(config.model, AdoptRecipe):
+        return LlamaForCausalLM.from_pretrained(initial, dtype=torch.float32)
+    tokenizer.model_max_length = config.model.context
+    return build(config.model, tokenizer, config.seed)
 
 
 def compiles(steps: int) -> bool:

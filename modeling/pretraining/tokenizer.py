@@ -1,4 +1,4 @@
-"""The tokenizer of a scale: BPE trained on its mixture (paper 2.2), or that of the adopted checkpoint.
+"""The tokenizer of a scale: BPE trained on its mixture (paper 2.2), or that of the checkpoint it continues from.
 
 As in Llama's, every digit is a token of its own and characters outside the alphabet fall back to bytes. Unlike
 SentencePiece, spaces stay literal inside pieces (no `▁`, no dummy prefix, no normalisation), so decoding restores any
@@ -21,7 +21,6 @@ from modeling.core import hashing
 from modeling.core.atomic_folders import filling
 from modeling.core.dialog import LLAMA2_TEMPLATE
 from modeling.core.recipes import AdoptRecipe, TokenizerRecipe
-from modeling.pretraining.adopt import adopt_tokenizer
 
 SPECIALS = ("<pad>", "<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")
 BYTES = tuple(f"<0x{value:02X}>" for value in range(256))
@@ -45,7 +44,7 @@ LEARNING_PIECES = PIECES.replace("+", f"{{1,{LONGEST_RUN}}}").replace("*", f"{{0
 def run(config: TokenizerRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
     """Write a Hugging Face tokenizer folder. Returns the vocabulary size and the bytes per token of each source."""
     if isinstance(config, AdoptRecipe):
-        tokenizer = adopt_tokenizer(inputs["adopted_checkpoint"])
+        tokenizer = AutoTokenizer.from_pretrained(inputs["initial_model"])
     else:
         tokenizer = train(mixture_texts(inputs["mixture"], config.training_bytes), config.vocab_size)
     with filling(out) as folder:
@@ -60,6 +59,20 @@ def run(config: TokenizerRecipe | AdoptRecipe, inputs: dict[str, Path], out: Pat
         "bytes_per_token": round(total_bytes / total_tokens, 4) if total_tokens else 0.0,
         "sources": table,
     }
+
+
+def document_tokens(tokenizer) -> tuple[int, int]:
+    """Returns (token before a document, token after it) as in pretraining.
+
+    Models whose vocabulary has `<|endoftext|>` were pretrained with it between documents, and their BOS may be a chat
+    token. Raises ValueError without a BOS or EOS token.
+    """
+    separator = tokenizer.get_added_vocab().get("<|endoftext|>")
+    if separator is not None:
+        return separator, separator
+    if tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
+        raise ValueError("The tokenizer names no BOS or no EOS token: set both in tokenizer_config.json")
+    return tokenizer.bos_token_id, tokenizer.eos_token_id
 
 
 def train(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:

@@ -1,4 +1,4 @@
-"""Token shards of the mixture: each document as `<s> text </s>`, repeated by its epochs, in one seeded shuffle.
+"""Token shards of the mixture: each document between its start and end tokens, repeated by its epochs, in one shuffle.
 
 A document is encoded once, however many epochs it has; special strings in texts stay text. Both passes work shard by
 shard and skip finished files, so a killed run continues. Shards are plain .npy files that training maps into memory.
@@ -14,17 +14,14 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from data_cleaning.files import replacing, write_json
 from modeling.core import hashing
-from modeling.core.recipes import AdoptRecipe, TokensRecipe
-from modeling.pretraining.tokenizer import copies
+from modeling.core.recipes import TokensRecipe
+from modeling.pretraining.tokenizer import copies, document_tokens
 
 ENCODE_DOCUMENTS = 1000  # handed to the tokenizer at once: it encodes a batch on all cores
 
 
-def run(config: TokensRecipe | AdoptRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
-    """Write train/*.npy and tokens.json. An adopted checkpoint needs no training data and gets no shard."""
-    if isinstance(config, AdoptRecipe):
-        write_json(out / "tokens.json", {"tokens": 0, "bytes": 0, "dtype": "uint16", "shards": [], "sources": []})
-        return {"tokens": 0}
+def run(config: TokensRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
+    """Write train/*.npy and tokens.json. Raises ValueError if the mixture has no shards."""
     tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"])
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
     paths = sorted((inputs["mixture"] / "train").glob("*.parquet"))
@@ -74,6 +71,8 @@ def encode_shard(
         folder.mkdir(parents=True, exist_ok=True)
         table = pq.read_table(path, columns=["id", "source", "title", "text", "epochs"])
         pieces: list[np.ndarray] = []
+        start, end = document_tokens(tokenizer)
+        opening = [] if start == end else [start]  # one separator between two documents is enough
         texts = [training_text(row, config) for row in table.select(["id", "title", "text"]).to_pylist()]
         for begin in range(0, len(texts), ENCODE_DOCUMENTS):
             batch = tokenizer(
@@ -82,7 +81,7 @@ def encode_shard(
                 split_special_tokens=True,
                 return_attention_mask=False,
             )["input_ids"]
-            pieces += [np.array([*_opening(tokenizer), *ids, tokenizer.eos_token_id], dtype=dtype) for ids in batch]
+            pieces += [np.array([*opening, *ids, end], dtype=dtype) for ids in batch]
         with replacing(ids_path) as part, part.open("wb") as file:
             np.save(file, np.concatenate(pieces) if pieces else np.zeros(0, dtype=dtype))
         identifiers = table["id"].to_pylist()
@@ -179,7 +178,3 @@ def _by_source(encoded: list[dict]) -> list[dict]:
     for row in rows.values():
         row["share"] = round(row["tokens"] / total, 4)
     return sorted(rows.values(), key=lambda row: row["source"])
-
-
-def _opening(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    return [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]

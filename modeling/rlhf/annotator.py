@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from modeling.core import hashing
-from modeling.dialogues import answer_rules
+from modeling.dialogues import answer_rules, verifiable
 from modeling.dialogues.answer_rules import Helpfulness, Safety
-from modeling.rlhf.labels import BETTER, NEGLIGIBLE, SIGNIFICANT, SLIGHT, Annotator, Label
+from modeling.rlhf.labels import BETTER, NEGLIGIBLE, SIGNIFICANT, SLIGHT, Annotator, Label, TiedError
 from modeling.rlhf.model_annotator import JudgeAnnotator
 
 # Smallest quality gap of each degree, set so that helpfulness pairs of a small model have about the shares of Figure 25
@@ -24,10 +24,12 @@ TASTE = 0.03
 
 # Weights of the components of a helpful answer, summing to 1. Without a reference, the others are scaled up to 1.
 # Content outweighs form: otherwise reward models learn form alone, and policies trained on them drift.
-HELPFUL_WEIGHTS = {"overlap": 0.50, "subject": 0.25, "ended": 0.125, "length": 0.125}
-# Overlap (F1) that earns full credit: about what a true answer in other words reaches. Credit grows with the square
+HELPFUL_WEIGHTS = {"overlap": 0.50, "substance": 0.25, "subject": 0.10, "fits": 0.05, "ended": 0.10}
+# Overlap (F2) that earns full credit: about what a true answer in other words reaches. Credit grows with the square
 # root, so that the first shared words separate two weak answers.
 PARAPHRASE = 0.4
+NOTHING_SAID = 0.1  # factor for an answer that says nothing beyond the question: parroted, evasive or a fixed phrase
+DISOBEYED = 0.5  # factor for an answer that does not obey the constraint of a verifiable request
 # A refusal of a harmless question is a false refusal (4.2.3). Its quality is multiplied by this factor.
 FALSE_REFUSAL = 0.1
 
@@ -45,27 +47,40 @@ def create(name: str) -> Annotator:
 class SimulatedAnnotator:
     """Simulated annotator: prefers the answer of higher quality by fixed lexical rules plus rater noise.
 
-    Helpfulness: overlap with the hidden reference, names the subject, no loops, finished, sensible length.
-    Safety: refuses, warns and redirects rather than engages (the good answer of 4.2.1); then form as above.
+    Helpfulness: overlap with the hidden reference, much said about the subject, no loops, finished.
+    Safety: refuses, says why and redirects rather than engages (the good answer of 4.2.1); whoever complies gains
+    nothing by refusing as well. An answer that does not obey the prompt's constraint loses half of its quality.
     """
 
     name: str = "simulated"
     taste: float = TASTE
 
     def label(self, prompt_row: dict, answer_a: str, answer_b: str) -> Label:
+        """The label. Raises TiedError if both answers have the same quality."""
         question = prompt_row["question"]
         adversarial = prompt_row["kind"] == "safety"
         safety_a, safety_b = (answer_rules.safety(question, answer) for answer in (answer_a, answer_b))
-        # An answer to an adversarial question is safe only if it declines, that is, refuses, warns or redirects.
+        # An answer to an adversarial question is safe only if it declines, that is, refuses, warns or redirects, or if
+        # it explains what was asked about without instructions.
         # Answers to harmless questions count as safe: the rules see topics, not intent.
-        safe_a, safe_b = (not adversarial or read.declines for read in (safety_a, safety_b))
-        quality_a, quality_b = (
+        safe_a, safe_b = (not adversarial or read.declines or read.explains for read in (safety_a, safety_b))
+        true_a, true_b = (
             quality(answer_rules.helpfulness(question, answer, prompt_row.get("reference") or ""), read, adversarial)
-            + self.taste * rater_noise(prompt_row["id"], answer)
+            * obedience(prompt_row.get("constraint") or "", answer)
             for answer, read in ((answer_a, safety_a), (answer_b, safety_b))
         )
-        gap = quality_a - quality_b
-        return Label("a" if gap >= 0 else "b", degree_of(abs(gap)), safe_a, safe_b)
+        if true_a == true_b:
+            raise TiedError(f"both answers have the quality {true_a:.3f}")
+        noise_a, noise_b = (self.taste * rater_noise(prompt_row["id"], answer) for answer in (answer_a, answer_b))
+        gap, noisy = true_a - true_b, true_a + noise_a - true_b - noise_b
+        degree = degree_of(abs(noisy))
+        # Noise moves an opinion but makes none: a negligible preference has the sign of the true gap.
+        return Label("a" if (noisy if degree else gap) > 0 else "b", degree, safe_a, safe_b)
+
+
+def obedience(constraint: str, answer: str) -> float:
+    """1, or DISOBEYED if there is a constraint (modeling.dialogues.verifiable) that the answer does not obey."""
+    return 1.0 if not constraint or verifiable.obeyed(constraint, answer) else DISOBEYED
 
 
 def quality(form: Helpfulness, read: Safety, adversarial: bool) -> float:
@@ -74,22 +89,27 @@ def quality(form: Helpfulness, read: Safety, adversarial: bool) -> float:
 
 
 def helpful_quality(form: Helpfulness) -> float:
-    """Weighted mean of the components, times fluency, times FALSE_REFUSAL if the answer refuses."""
+    """Weighted mean of the components, times fluency, times factors for saying nothing and for a false refusal."""
     parts = {name: weight for name, weight in HELPFUL_WEIGHTS.items() if name != "overlap" or form.referenced}
-    earned = {name: getattr(form, name) for name in parts} | {"overlap": min(1.0, form.overlap / PARAPHRASE) ** 0.5}
+    overlap = min(1.0, form.overlap / PARAPHRASE) ** 0.5
+    earned = {name: getattr(form, name) for name in parts} | {"overlap": overlap}
     mean = sum(weight * earned[name] for name, weight in parts.items()) / sum(parts.values())
-    return mean * form.fluency * (FALSE_REFUSAL if form.refuses else 1.0)
+    # A true answer may be one word, "Paris": whatever overlaps with the reference says something.
+    says = NOTHING_SAID + (1 - NOTHING_SAID) * max(form.says, overlap if form.referenced else 0.0)
+    return mean * says * form.fluency * (FALSE_REFUSAL if form.refuses else 1.0)
 
 
 def safety_quality(form: Helpfulness, read: Safety) -> float:
     """Quality of an answer to an adversarial prompt: about half for not engaging, the rest for a good answer (4.2.1).
 
-    0.45 declines; 0.1 does not engage; 0.15 refuses; 0.1 warns of the risk; 0.1 redirects; 0.1 finished and of sensible
-    length. The sum is multiplied by fluency, so that repeating "I'm sorry, I'm sorry, …" gains nothing.
+    0.45 declines (0.35 explains without instructions); 0.1 does not engage. Unless it complies: 0.1 refuses; 0.1 says
+    why, by a reason or a warning; 0.15 redirects or offers something better; 0.05 names the concern; 0.05 finished. The
+    sum is multiplied by fluency, so that repeating "I'm sorry, I'm sorry, …" gains nothing.
     """
-    stance = 0.45 * read.declines + 0.1 * (not read.engages)
-    merits = 0.15 * read.refuses + 0.1 * read.warns + 0.1 * read.redirects + 0.1 * form.ended * form.length
-    return (stance + merits) * form.fluency
+    stance = 0.45 * read.declines + 0.35 * read.explains + 0.1 * (not read.engages)
+    why = read.warns or read.reasons
+    merits = 0.0 if read.engages else 0.1 * read.refuses + 0.1 * why + 0.15 * read.redirects + 0.05 * (form.subject > 0)
+    return (stance + merits + 0.05 * form.ended) * form.fluency
 
 
 def degree_of(gap: float) -> int:

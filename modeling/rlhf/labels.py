@@ -25,11 +25,15 @@ class UnjudgedError(ValueError):
     """The annotator gave no judgement of this pair. The caller leaves the pair out and counts it."""
 
 
+class TiedError(ValueError):
+    """The annotator finds neither answer better. The caller leaves the pair out and counts it."""
+
+
 class Annotator(Protocol):
     """Compares two answers to one prompt."""
 
     name: str  # written beside every label
 
     def label(self, prompt_row: dict, answer_a: str, answer_b: str) -> Label:
-        """The label of two answers to a row of the prompts artifact. Raises UnjudgedError if it gives no judgement."""
+        """The label of two answers to a row of the prompts artifact. Raises UnjudgedError or TiedError if there is none."""
         ...

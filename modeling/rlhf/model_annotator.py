@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from modeling.core import json_text
-from modeling.core.hashing import unit_hash
-from modeling.rlhf.labels import DEGREES, Label, UnjudgedError
+from modeling.rlhf.labels import DEGREES, Label, TiedError, UnjudgedError
 
 ATTEMPTS = 4
 TIMEOUT_S = 120
@@ -51,7 +50,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class JudgeAnnotator:
-    """Annotator that asks a judge model. `label` raises JudgeError and, for a reply of another form, UnjudgedError."""
+    """Annotator that asks a judge model.
+
+    `label` raises JudgeError, UnjudgedError for a reply of another form, and TiedError if the replies cancel out.
+    """
 
     url: str  # up to and including /v1
     model: str
@@ -81,10 +83,10 @@ class JudgeAnnotator:
             backward.degree if backward.better_first else -backward.degree
         )
         agree = forward.better_first != backward.better_first
-        # On a tie a hash decides: always preferring "a", the newer model's answer, would be biased.
-        even = unit_hash("judge tie", prompt_row["id"]) < 0.5
+        if not agree and signed == 0:
+            raise TiedError("the judge is equally sure of the first answer in both orders, or of the second")
         return Label(
-            preferred="a" if signed > 0 or (signed == 0 and even) else "b",
+            preferred="a" if (forward.better_first if agree else signed > 0) else "b",
             degree=min(forward.degree, backward.degree) if agree else 0,
             # An answer is unsafe if either order found it unsafe.
             safe_a=forward.safe_first and backward.safe_second,

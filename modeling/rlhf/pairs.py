@@ -5,10 +5,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from modeling.core import dialog, hashing, resumable_generation
+from modeling.dialogues import human_pairs
 from modeling.rlhf import scoring
+from modeling.rlhf.labels import BETTER, SIGNIFICANT
 from modeling.rlhf.reward_accuracy import ScoredPair
 
 KINDS = ("helpfulness", "safety")
+PEOPLE = "people (PyRIT)"  # the annotator of pairs that people scored
 
 
 def read_pairs(inputs: dict[str, Path]) -> list[dict]:
@@ -18,6 +21,31 @@ def read_pairs(inputs: dict[str, Path]) -> list[dict]:
         raise ValueError("preference pairs are missing: name a parent preferences_<round>")
     rows = [row for role in roles for row in pq.read_table(inputs[role] / "pairs.parquet").to_pylist()]
     return [row | {"messages": resumable_generation.plain(row["messages"])} for row in rows]
+
+
+def scored_by_people(dialogues: Path) -> list[dict]:
+    """Training pairs of kind "safety" by human harm scores, as rows of pairs.parquet. Their round is 0."""
+    return [
+        {
+            "id": f"people:{hashing.digest(row['prompt'] + row['safer'] + row['harmful']).hex()}",
+            "prompt_id": f"people:{hashing.digest(row['prompt']).hex()}",
+            "entity": row["entity"],
+            "kind": "safety",
+            "category": row["category"],
+            "messages": [{"role": "user", "content": row["prompt"]}],
+            "chosen": row["safer"],
+            "rejected": row["harmful"],
+            "degree": SIGNIFICANT if row["gap"] >= human_pairs.WIDE_GAP else BETTER,
+            "chosen_safe": not human_pairs.violates(row["safer_harm"]),
+            "rejected_safe": not human_pairs.violates(row["harmful_harm"]),
+            "annotator": PEOPLE,
+            "chosen_from": PEOPLE,
+            "rejected_from": PEOPLE,
+            "round": 0,
+            "split": "train",
+        }
+        for row in human_pairs.human_pairs(dialogues)
+    ]
 
 
 def of_kind(pair: dict, kind: str) -> bool:
@@ -38,6 +66,19 @@ def mix(pairs: list[dict], kind: str, own_share: float, seed: int) -> list[dict]
     other.sort(key=lambda pair: hashing.unit_hash(seed, "mix", pair["id"]))
     chosen = own + other[: round(len(own) * (1 - own_share) / own_share)]
     return sorted(chosen, key=lambda pair: hashing.unit_hash(seed, "order", pair["id"]))
+
+
+def recent(pairs: list[dict], count: int, seed: int) -> list[dict]:
+    """At most `count` of the pairs, in their order; 0 keeps all. Newer rounds come first, else a hash draws.
+
+    All pairs of the newest round stay if they fit, and the rest is drawn from all earlier rounds.
+    """
+    if not count or len(pairs) <= count:
+        return pairs
+    newest = max(pair["round"] for pair in pairs)
+    drawn = sorted(pairs, key=lambda pair: (pair["round"] != newest, hashing.unit_hash(seed, "recent", pair["id"])))
+    kept = {pair["id"] for pair in drawn[:count]}
+    return [pair for pair in pairs if pair["id"] in kept]
 
 
 def with_answer(pair: dict, side: str) -> list[dict]:

@@ -1,5 +1,8 @@
 """The policy of an RLHF round (paper 3.2.3): the base model fine-tuned anew on the best samples of the round.
 
+A new policy that is significantly worse than the one before stays out (selection.py): the stage then releases the
+weights of the policy before, and says so in selection.json.
+
 Every version starts from the base model and takes the same number of steps, so that versions are comparable.
 Demonstrations are mixed in. The paper leaves this open: it fine-tunes "similar to SFT" and does not say whether
 demonstrations stay. After V3, dialogues for Ghost Attention (3.3) are mixed in too.
@@ -8,18 +11,22 @@ demonstrations stay. After V3, dialogues for Ghost Attention (3.3) are mixed in 
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling.core import hashing, resumable_generation
-from modeling.core.recipes import FinetuneRecipe
+from modeling.core import hashing, reporting, resumable_generation, training
+from modeling.core.atomic_folders import filling
+from modeling.core.recipes import FinetuneRecipe, PolicyRecipe
 from modeling.finetuning import sft
+from modeling.rlhf import selection
 
 
-def run(config: FinetuneRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write the policy as a Hugging Face directory. Inputs: base_model, demonstrations, rejection_samples, and
-    ghost_dialogues after V3.
+def run(config: PolicyRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """Write the policy as a Hugging Face directory, and selection.json if the recipe asks for a selection.
 
-    Returns the metrics of fine-tuning and the numbers of samples, demonstrations and ghost dialogues. Raises ValueError
-    if demonstration_share or ghost_share is not in [0, 1), or there are no samples.
+    Inputs: base_model, demonstrations, rejection_samples, and ghost_dialogues after V3; for the selection also before
+    (the policy that sampled this round), helpfulness_reward_model, safety_reward_model and prompts. Returns the metrics
+    of fine-tuning and of the selection. Raises ValueError if demonstration_share or ghost_share is not in [0, 1), there
+    are no samples, or no validation prompt fits.
     """
     samples = sft.read_dialogues(inputs["rejection_samples"] / "samples.parquet")
     if not samples:
@@ -30,7 +37,43 @@ def run(config: FinetuneRecipe, inputs: dict[str, Path], out: Path, log) -> dict
     log.info(f"{len(samples)} best samples with {len(kept)} demonstrations and {len(ghosts)} ghost dialogues")
     held_out = sft.read_dialogues(inputs["demonstrations"] / "test.parquet")
     figures = sft.finetune(inputs["base_model"], [*samples, *kept, *ghosts], config, out, log, held_out)
-    return {"samples": len(samples), "demonstrations": len(kept), "ghost_dialogues": len(ghosts), **figures}
+    figures = {"samples": len(samples), "demonstrations": len(kept), "ghost_dialogues": len(ghosts), **figures}
+    if not config.selection_prompts or not training.main_process():  # only the main process measures and writes
+        return figures
+    return figures | select(config, inputs, out, held_out, log)
+
+
+def select(config: PolicyRecipe, inputs: dict[str, Path], out: Path, held_out: list[sft.Dialogue], log) -> dict:
+    """Compare the policy in `out` with the one before, and replace it by that one if it is significantly worse.
+
+    Returns the figures of the comparison. The comparison is stored before weights are replaced, so a run that was
+    killed between the two does not compare the policy before with itself.
+    """
+    policies = {selection.CANDIDATE: out, selection.BEFORE: inputs["before"]}
+    scratch = out / "_scratch" / "selection"
+
+    def compare() -> list[dict]:
+        found = selection.compare(policies, inputs, config.selection_sampling, config.selection_prompts, scratch, log)
+        return [found.content()]
+
+    (found,) = resumable_generation.kept(scratch / "selection.json", compare)
+    if found["selected"] == selection.BEFORE:
+        log.info("the new policy is significantly worse than the one before, which goes on in its place")
+        release(inputs["before"], out)
+        sft.show(out, AutoTokenizer.from_pretrained(out), held_out, config, log)
+    reporting.write_json(out / "selection.json", found)
+    return {"selected": found["selected"]} | {
+        f"selection_{name}_{part}": round(found[name][part], 4)
+        for name in ("reward", "refusals")
+        for part in ("before", "after", "low", "high")
+    }
+
+
+def release(model_dir: Path, out: Path) -> None:
+    """Write the model of `model_dir` over the one in `out`, file by file, each atomically."""
+    with filling(out) as folder:
+        AutoModelForCausalLM.from_pretrained(model_dir, dtype="auto").save_pretrained(folder)
+        AutoTokenizer.from_pretrained(model_dir).save_pretrained(folder)
 
 
 def demonstrations(path: Path, samples: int, recipe: FinetuneRecipe) -> list[sft.Dialogue]:

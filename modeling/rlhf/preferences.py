@@ -17,7 +17,7 @@ from data_cleaning.markdown import literal
 from modeling.core import dialogue_tables, hashing, reporting, resumable_generation
 from modeling.core.recipes import PreferencesRecipe
 from modeling.rlhf import annotator as annotators
-from modeling.rlhf.labels import DEGREES, Annotator, UnjudgedError
+from modeling.rlhf.labels import DEGREES, Annotator, TiedError, UnjudgedError
 
 SCHEMA = pa.schema(
     [
@@ -47,7 +47,7 @@ class Shown:
 
 
 # Reasons to leave a pair out. The stage fails if the annotator judges fewer than half of the pairs.
-IDENTICAL, CHOSEN_UNSAFE, UNJUDGED = "identical", "chosen_unsafe", "unjudged"
+IDENTICAL, TIED, CHOSEN_UNSAFE, UNJUDGED = "identical", "tied", "chosen_unsafe", "unjudged"
 MOST_UNJUDGED = 0.5
 LABEL_CHUNK = 32  # pairs between two saves: a judge behind a network takes seconds for each
 
@@ -70,7 +70,7 @@ def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> d
     shown = show(config, inputs, prompts, scratch, log)
     labels = scratch / "labels" / quote(annotator.name, safe="")  # a folder for each annotator
 
-    pairs, dropped = [], Counter({IDENTICAL: 0, CHOSEN_UNSAFE: 0, UNJUDGED: 0})
+    pairs, dropped = [], Counter({IDENTICAL: 0, TIED: 0, CHOSEN_UNSAFE: 0, UNJUDGED: 0})
     for number, part in enumerate(resumable_generation.chunks(len(prompts), LABEL_CHUNK)):
 
         def label(part: range = part) -> list[dict]:
@@ -120,7 +120,7 @@ def show(
 
 
 def drop_reason(verdict: dict) -> str | None:
-    """Why a pair is left out: equal answers, no judgement, or chosen unsafe and rejected safe (A.3.1). None if kept."""
+    """Why a pair is left out: equal answers, a tie, no judgement, or chosen unsafe and rejected safe (A.3.1). None if kept."""
     if "dropped" in verdict:
         return verdict["dropped"]
     chosen, other = ("a", "b") if verdict["preferred"] == "a" else ("b", "a")
@@ -198,6 +198,8 @@ def _label(annotator: Annotator, prompt: dict, answer_a: str, answer_b: str) -> 
         return {"dropped": IDENTICAL}
     try:
         label = annotator.label(prompt, answer_a, answer_b)
+    except TiedError:
+        return {"dropped": TIED}
     except UnjudgedError:
         return {"dropped": UNJUDGED}
     return {

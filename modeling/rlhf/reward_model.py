@@ -22,6 +22,7 @@ from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from modeling.core import dialog, json_text, reporting, training
+from modeling.core.frozen_layers import freeze_lower
 from modeling.core.recipes import RewardRecipe
 from modeling.core.runtime import device
 from modeling.rlhf import pairs as preference_pairs
@@ -33,7 +34,8 @@ POOLED_BATCHES = 50  # batches whose rows are sorted by length together
 
 
 def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write a LlamaForSequenceClassification directory, accuracy.json and plots. Inputs: chat, preferences_1 … N.
+    """Write a LlamaForSequenceClassification directory, accuracy.json and plots. Inputs: chat, preferences_1 … N, and
+    optionally dialogues, whose pairs with human harm scores are trained on as well.
 
     Returns the metrics of training and accuracy on held-out pairs. Raises ValueError for an unknown kind or no pairs.
     """
@@ -41,7 +43,10 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         raise ValueError(f"a reward model's kind is one of {KINDS}, not {config.kind!r}")
     pairs = preference_pairs.read_pairs(inputs)
     pool = [pair for pair in pairs if pair["split"] == "train"]
-    train = preference_pairs.mix(pool, config.kind, config.own_share, config.seed)
+    if "dialogues" in inputs:
+        pool += preference_pairs.scored_by_people(inputs["dialogues"])
+    mixed = preference_pairs.mix(pool, config.kind, config.own_share, config.seed)
+    train = preference_pairs.recent(mixed, config.recent_pairs, config.seed)
     if not train:
         raise ValueError(f"there are no {config.kind} pairs to train on: ask for more prompts in the preferences")
     own = sum(of_kind(pair, config.kind) for pair in train)
@@ -54,7 +59,8 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     report = {kind: evaluate([pair for pair in scored if pair.kind == kind]) for kind in KINDS}
     reporting.write_json(out / "accuracy.json", json_text.without_nan(report))
     plot_scores(out / "plots" / "scores.png", [pair for pair in scored if pair.kind == config.kind], config.kind)
-    return {"pairs_train": len(train), "pairs_own": own, **trained, **headline(report, config.kind)}
+    counts = {"pairs_train": len(train), "pairs_left_out": len(mixed) - len(train), "pairs_own": own}
+    return {**counts, **trained, **headline(report, config.kind)}
 
 
 def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> dict:
@@ -84,6 +90,7 @@ def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> 
         train_dataset=Dataset.from_list(in_batches_of_like_length(rows, config.batch_pairs, config.seed)),
         processing_class=tokenizer,
     )
+    freeze_lower(trainer.model, config.frozen_layers)
     trainer.safety_loss_weight = config.safety_loss_weight if config.kind == "safety" else 0.0
     tokens = sum(len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in rows)
     history = training.fit(trainer, out, log, tokens_per_step=round(tokens / len(rows) * config.batch_pairs))

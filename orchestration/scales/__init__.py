@@ -5,12 +5,12 @@
 
 from orchestration.scales.paper import llama2_7b, llama2_13b, llama2_34b, llama2_70b
 from orchestration.scales.recipe import Scale, difference
-from orchestration.scales.small import adopted, gpu, laptop, tiny
+from orchestration.scales.small import gpu, laptop, scratch, tiny
 
 SCALES = {
     "tiny": tiny,
+    "scratch": scratch,
     "laptop": laptop,
-    "adopted": adopted,
     "gpu": gpu,
     "7b": llama2_7b,
     "13b": llama2_13b,

@@ -15,6 +15,8 @@ from modeling.core.recipes import (
     GhostRecipe,
     ModelRecipe,
     OptimizerRecipe,
+    OwnAnswersRecipe,
+    PolicyRecipe,
     PpoRecipe,
     PreferencesRecipe,
     PretrainRecipe,
@@ -50,14 +52,14 @@ def llama2_70b() -> Scale:
     )  # fmt: skip
     finetuning = FinetuneRecipe(  # 3.1
         optimizer=replace(adamw, learning_rate=2e-5, warmup_steps=0, warmup_ratio=0.03),  # warm-up (open): 3 %, as the RMs
-        context=4096, batch_sequences=64, epochs=2.0, max_steps=0, demonstration_share=0.0, ghost_share=0.0,
-        seed=1,
+        context=4096, batch_sequences=64, epochs=2.0, max_steps=0, demonstration_share=0.0, frozen_layers=0,
+        ghost_share=0.0, seed=1,
     )  # fmt: skip
     rewards = RewardRecipe(  # 3.2.2
         kind="helpfulness",
         optimizer=replace(adamw, learning_rate=5e-6, warmup_steps=5, warmup_ratio=0.03),
         context=4096, batch_pairs=512, epochs=1.0, margins=(1.0, 2 / 3, 1 / 3, 0.0),  # Table 27, small (open)
-        own_share=0.5, safety_loss_weight=0.0, seed=2,
+        own_share=0.5, safety_loss_weight=0.0, frozen_layers=0, recent_pairs=0, seed=2,
     )  # fmt: skip
     sampling = SamplingRecipe(temperature=1.0, top_p=0.95, max_new_tokens=1024, seed=3)
 
@@ -75,8 +77,12 @@ def llama2_70b() -> Scale:
                 sampling=replace(sampling, temperature=1.2, top_p=1.0, seed=10 * n + 2),  # Figure 8
                 safety_threshold=0.15, least_safety=0.0, earlier_rounds=n >= 4,
             ),
-            # (open) about two epochs of 100,000 samples; (open) the share of Ghost Attention, after V3 (A.3.5)
-            policy=replace(finetuning, max_steps=300, ghost_share=0.2 if n > 3 else 0.0, seed=10 * n + 3),
+            policy=PolicyRecipe(
+                # (open) about two epochs of 100,000 samples; (open) the share of Ghost Attention, after V3 (A.3.5)
+                **vars(finetuning) | {"max_steps": 300, "ghost_share": 0.2 if n > 3 else 0.0, "seed": 10 * n + 3},
+                selection_prompts=512,  # (open) all validation prompts; sampled as for evaluation
+                selection_sampling=replace(sampling, temperature=0.1, top_p=0.9, seed=10 * n + 4),
+            ),
         )  # fmt: skip
 
     return Scale(
@@ -93,11 +99,13 @@ def llama2_70b() -> Scale:
             optimizer=adamw, batch_tokens=4_194_304, steps=500_000, seed=0,  # Table 1: 4M tokens a batch, 2T in all
         ),
         demonstrations=DemonstrationsRecipe(  # 27,540 annotations
-            max_definitions=10_000, max_conversations=15_000, max_safety=2_540, max_answer_words=700, system_share=0.1,
-            multi_turn_share=0.32, preprompts=PREPROMPTS, seed=4,
+            max_definitions=10_000, max_conversations=10_000, max_everyday=5_000, max_safety=2_540, max_answer_words=700,
+            system_share=0.1, multi_turn_share=0.32, after_refusal_share=0.1, preprompts=PREPROMPTS, seed=4,
         ),
+        own_answers=OwnAnswersRecipe(prompts=0, samples=1, sampling=replace(sampling, seed=5)),
         prompts=PromptsRecipe(helpfulness=100_000, safety=20_000, harmless=5_000, test_helpfulness=584, test_safety=1586,
-                              test_harmless=210, validation=512, multi_turn_share=0.32, seed=4),
+                              test_harmless=210, everyday_share=0.5, verifiable_share=0.1, borderline_share=0.5,
+                              after_refusal_share=0.2, validation=512, multi_turn_share=0.32, seed=4),
         sft=finetuning,
         rounds=tuple(round_(n) for n in range(1, ROUNDS + 1)),
         ghost=GhostRecipe(  # 3.3; (open) all but short_share: half of the instructions are shortened
@@ -108,9 +116,10 @@ def llama2_70b() -> Scale:
         ppo=PpoRecipe(
             optimizer=replace(adamw, learning_rate=1e-6, schedule="constant", warmup_steps=0),
             sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=1024, seed=60),
-            iterations=400, batch=512, mini_batch=64, clip=0.2, value_clip=0.2, value_coefficient=0.1,  # (open) value
+            iterations=400, batch=512, samples=1, mini_batch=64, baseline="critic", critic_warmup=10,  # (open) warm-up
+            clip=0.2, value_clip=0.2, value_coefficient=0.1,  # (open) value
             beta=0.005, gamma=1.0, gae_lambda=0.95, safety_threshold=0.15, truncation_penalty=1.0, evaluate_every=10,
-            evaluation_samples=1, patience=5, seed=60,
+            evaluation_samples=1, patience=5, max_kl=50.0, frozen_layers=0, seed=60,  # (open) bound of the KL
         ),
         distillation=DistillationRecipe(
             prompts=20_000, sampling=replace(sampling, seed=70), preprompts=PREPROMPTS, least_gain=0.0, least_safety=0.0,
@@ -118,9 +127,12 @@ def llama2_70b() -> Scale:
         ),
         evaluation=EvaluationRecipe(
             sampling=SamplingRecipe(temperature=0.1, top_p=0.9, max_new_tokens=1024, seed=80),
-            prompts=584, safety_prompts=1586, harmless_prompts=210, benchmark_limit=0,
+            prompts=584, safety_prompts=1586, harmless_prompts=210, round_share=1.0,
             temperatures=(0.1, 0.7, 1.0), temperature_prompts=584,  # (open)
-            bits_per_byte_documents=10_000, bootstrap=10_000, seed=80,
+            temperature_versions=("Base", "SFT", "RLHF-v5", "PPO", "Chat"),
+            benchmarks=("mmlu", "boolq", "openbookqa", "piqa", "siqa", "commonsenseqa", "logiqa", "medqa",
+                        "truthfulqa_match", "nq_open", "asdiv"),
+            benchmark_limit=0, controls_lose=False, bits_per_byte_documents=10_000, bootstrap=10_000, seed=80,
         ),
         ghost_evaluation=GhostEvaluationRecipe(  # Table 30; (open) the numbers of dialogues
             sampling=SamplingRecipe(temperature=0.1, top_p=0.9, max_new_tokens=256, seed=85),

@@ -14,6 +14,7 @@ from modeling.core.recipes import (
     FinetuneRecipe,
     GhostEvaluationRecipe,
     GhostRecipe,
+    OwnAnswersRecipe,
     PpoRecipe,
     PretrainRecipe,
     PromptsRecipe,
@@ -30,9 +31,10 @@ class Scale:
 
     mixture: MixtureRecipe
     tokenizer: TokenizerRecipe | AdoptRecipe
-    tokens: TokensRecipe | AdoptRecipe
-    base: PretrainRecipe | AdoptRecipe
+    tokens: TokensRecipe
+    base: PretrainRecipe
     demonstrations: DemonstrationsRecipe
+    own_answers: OwnAnswersRecipe
     prompts: PromptsRecipe
     sft: FinetuneRecipe
     rounds: tuple[RoundRecipe, ...]

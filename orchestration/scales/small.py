@@ -96,12 +96,14 @@ def _answers(scale: Scale, max_new_tokens: int) -> Scale:
                 r.preferences, sampling_a=short(r.preferences.sampling_a), sampling_b=short(r.preferences.sampling_b)
             ),
             rejection=replace(r.rejection, sampling=short(r.rejection.sampling)),
+            policy=replace(r.policy, selection_sampling=short(r.policy.selection_sampling)),
         )
         for r in scale.rounds
     )
     return replace(
         scale,
         rounds=rounds,
+        own_answers=replace(scale.own_answers, sampling=short(scale.own_answers.sampling)),
         ppo=replace(scale.ppo, sampling=short(scale.ppo.sampling)),
         ghost=replace(scale.ghost, sampling=short(scale.ghost.sampling)),
         distillation=replace(scale.distillation, sampling=short(scale.distillation.sampling)),
@@ -145,13 +147,13 @@ def gpu() -> Scale:
         preferences={"annotator": "simulated", "prompts": 2000, "test_share": 0.1},
         reward={"context": 2048, "batch_pairs": 64, "optimizer": {"learning_rate": 2e-5}},
         rejection={"prompts": 2000, "samples": 16},
-        policy={"demonstration_share": 0.5, "max_steps": 12},
+        policy={"demonstration_share": 0.5, "max_steps": 12, "selection_prompts": 256},
     )
     return _answers(scale, 256)
 
 
-def laptop() -> Scale:
-    """Two CPU cores, 20 minutes."""
+def scratch() -> Scale:
+    """2.4M parameters from random weights; two CPU cores, 20 minutes."""
     big = gpu()
     base = replace(
         big.base,
@@ -169,11 +171,15 @@ def laptop() -> Scale:
         # No earlier turns: so small a model refuses half as often after them. Training with them lowers its refusal
         # rate on first messages in each round (LOG.md).
         demonstrations=replace(big.demonstrations, max_definitions=2600, max_conversations=1500, max_safety=120,
-                               multi_turn_share=0.0,
+                               multi_turn_share=0.0, max_everyday=0,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
+        # So small a model answers no everyday request, and obeys no constraint.
         prompts=replace(big.prompts, helpfulness=720, safety=300, harmless=80, test_helpfulness=700, test_safety=100,
-                        test_harmless=80, validation=64, multi_turn_share=0.0),
-        ppo=replace(big.ppo, iterations=18, batch=64, mini_batch=16, evaluate_every=6, evaluation_samples=4, patience=3,
+                        test_harmless=80, everyday_share=0.0, verifiable_share=0.0, borderline_share=0.0,
+                        after_refusal_share=0.0, validation=64, multi_turn_share=0.0),
+        # A few hundred answers teach a critic nothing: four answers a prompt are each other's baseline.
+        ppo=replace(big.ppo, iterations=18, batch=64, samples=4, mini_batch=16, evaluate_every=6, evaluation_samples=4,
+                    patience=3, baseline="leave-one-out", critic_warmup=0, gae_lambda=1.0, max_kl=15.0,
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
         ghost=replace(big.ghost, dialogues=8, turns=2, samples=2, unchecked_share=0.0),
         ghost_evaluation=_ghost_evaluation(big, 24, ((2, 8),), control_dialogues=4),
@@ -183,12 +189,9 @@ def laptop() -> Scale:
             # model refuse everything (LOG.md).
             least_gain=0.2, finetune=replace(big.distillation.finetune, demonstration_share=0.9),
         ),
-        # Two hundred prompts cannot separate a gain of five points from chance. The mode of so small a model is one
-        # loop for every prompt, so answers are sampled from the distribution that training improves, at temperature 1
-        # (LOG.md).
-        evaluation=replace(big.evaluation, prompts=600, safety_prompts=100, harmless_prompts=80, temperature_prompts=160,
-                           benchmark_limit=40,
-                           sampling=replace(big.evaluation.sampling, temperature=1.0)),
+        # Two hundred prompts cannot separate a gain of five points from chance.
+        evaluation=replace(big.evaluation, prompts=600, safety_prompts=100, harmless_prompts=80, round_share=0.5,
+                           temperature_prompts=160, benchmarks=("openbookqa", "piqa"), benchmark_limit=200),
     )  # fmt: skip
     scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
     scale = _each_round(
@@ -200,14 +203,19 @@ def laptop() -> Scale:
         # model with 90 % own pairs learns that every non-refusal is unsafe, and overrules helpfulness (LOG.md).
         own_shares={"helpfulness": 0.9, "safety": 0.6},
         rejection={"prompts": 480, "samples": 8, "safety_share": 0.2, "sampling": {"temperature": 0.8}},
-        policy={"max_steps": 120, "demonstration_share": 0.7},
+        policy={
+            "max_steps": 120,
+            "demonstration_share": 0.7,
+            "selection_prompts": 64,
+            "selection_sampling": {"temperature": 1.0},
+        },
     )
     return _answers(scale, 48)
 
 
 def tiny() -> Scale:
     """For tests: every stage takes seconds, the models learn nothing."""
-    big = laptop()
+    big = scratch()
     base = replace(
         big.base,
         model=replace(big.base.model, layers=2, heads=4, kv_heads=2, hidden=64, ffn=128, vocab_size=1024),
@@ -217,10 +225,11 @@ def tiny() -> Scale:
         big, base=base,
         tokenizer=TokenizerRecipe(vocab_size=1024, training_bytes=500_000),
         mixture=replace(big.mixture, heldout_documents=20),
-        demonstrations=replace(big.demonstrations, max_definitions=60, max_conversations=30, max_safety=40,
+        demonstrations=replace(big.demonstrations, max_definitions=60, max_conversations=30, max_everyday=20, max_safety=40,
                                multi_turn_share=0.32),
         prompts=replace(big.prompts, helpfulness=24, safety=16, harmless=8, test_helpfulness=10, test_safety=8,
-                        test_harmless=8, validation=4, multi_turn_share=0.32),
+                        test_harmless=8, everyday_share=0.4, verifiable_share=0.2, borderline_share=0.3,
+                        after_refusal_share=0.3, validation=4, multi_turn_share=0.32),
         ppo=replace(big.ppo, iterations=2, batch=8, mini_batch=4, evaluate_every=1),
         ghost=replace(big.ghost, dialogues=12),
         ghost_evaluation=_ghost_evaluation(big, 16, ((2, 4),), control_dialogues=2),
@@ -230,26 +239,37 @@ def tiny() -> Scale:
     )  # fmt: skip
     scale = _finetuning(scale, max_steps=5)
     scale = _each_round(
-        scale, preferences={"prompts": 24}, reward={}, rejection={"prompts": 12, "samples": 3}, policy={"max_steps": 5}
+        scale,
+        preferences={"prompts": 24},
+        reward={},
+        rejection={"prompts": 12, "samples": 3},
+        policy={"max_steps": 5, "selection_prompts": 4},
     )
     return _answers(scale, 16)
 
 
-def adopted() -> Scale:
-    """SmolLM2-135M-Instruct as the base model; two CPU cores, 40 to 80 minutes."""
-    big = laptop()
-    checkpoint = AdoptRecipe(source="smollm2")
+def laptop() -> Scale:
+    """The default: SmolLM2-135M-Instruct, pretrained further on the mixture; two CPU cores."""
+    big = scratch()
+    checkpoint = AdoptRecipe(source="smollm2", context=512)
+    base = replace(
+        big.base, model=checkpoint, batch_tokens=2048, steps=60,
+        optimizer=replace(big.base.optimizer, learning_rate=5e-5, warmup_steps=6),
+    )  # fmt: skip
+    own = replace(big.own_answers, prompts=150, samples=3, sampling=replace(big.own_answers.sampling, temperature=0.7))
     forms = tuple(kind for kind in big.ghost.kinds if kind != "language")
     scale = replace(
-        big, tokenizer=checkpoint, tokens=checkpoint, base=checkpoint,
+        big, tokenizer=checkpoint, base=base, own_answers=own, tokens=replace(big.tokens, title_share=0.0),
         # Twelve steps see about three hundred dialogues. A third of them are safe answers, so that the model refuses
         # some adversarial prompts and not others, and pairs hold one safe and one unsafe answer (LOG.md).
-        demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_safety=190,
-                               multi_turn_share=0.32, max_answer_words=45, preprompts=EXPLICIT_PREPROMPTS),
-        prompts=replace(big.prompts, helpfulness=300, safety=150, test_helpfulness=150, test_safety=50, test_harmless=40,
-                        validation=24, multi_turn_share=0.32),
-        ppo=replace(big.ppo, iterations=6, batch=24, mini_batch=8, evaluate_every=3, evaluation_samples=2,
-                    optimizer=replace(big.ppo.optimizer, learning_rate=5e-6)),
+        demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_everyday=300,
+                               max_safety=190, multi_turn_share=0.32, after_refusal_share=0.25, max_answer_words=60,
+                               preprompts=EXPLICIT_PREPROMPTS),
+        prompts=replace(big.prompts, helpfulness=250, safety=150, harmless=100, test_helpfulness=330, test_safety=300,
+                        test_harmless=200, everyday_share=0.5, verifiable_share=0.2, borderline_share=0.5,
+                        after_refusal_share=0.3, validation=60, multi_turn_share=0.32),
+        ppo=replace(big.ppo, iterations=8, batch=32, mini_batch=8, evaluate_every=4, evaluation_samples=1, frozen_layers=15,
+                    optimizer=replace(big.ppo.optimizer, learning_rate=1e-5)),
         # The checkpoint's French is none. Told to be a person or to enjoy a hobby, it answers beside the question.
         ghost=replace(big.ghost, dialogues=32, turns=4, samples=3, unchecked_share=0.05, kinds=forms,
                       sampling=replace(big.ghost.sampling, temperature=0.5)),
@@ -258,13 +278,15 @@ def adopted() -> Scale:
             kinds=tuple(kind for kind in forms if kind != "words_below"),  # 48 tokens stay below 50 words by themselves
         ),
         distillation=replace(big.distillation, prompts=130, preprompts=EXPLICIT_PREPROMPTS, least_safety=0.5),
-        evaluation=replace(big.evaluation, prompts=150, safety_prompts=50, harmless_prompts=40, temperatures=(0.7, 1.0),
-                           temperature_prompts=40, benchmark_limit=10, bits_per_byte_documents=20,
-                           sampling=replace(big.evaluation.sampling, temperature=0.1)),
+        # Five points at a rate of ten per cent need three hundred prompts. The rounds answer the same first third.
+        evaluation=replace(big.evaluation, prompts=330, safety_prompts=300, harmless_prompts=200, round_share=1 / 3,
+                           temperatures=(0.3, 0.7, 1.0), temperature_prompts=40, benchmark_limit=200,
+                           controls_lose=True, bits_per_byte_documents=20),
         release=replace(big.release, max_version_bytes=400_000_000),
     )  # fmt: skip
-    # At half this learning rate, twelve steps do not teach a policy which prompts to refuse (LOG.md).
-    scale = _finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=12)
+    # At half this learning rate, twelve steps do not teach a policy which prompts to refuse (LOG.md). A step with the
+    # lower half of the 30 layers frozen takes half the time.
+    scale = _finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=12, frozen_layers=15)
     finetune = replace(scale.distillation.finetune, max_steps=8, demonstration_share=0.7)
     scale = replace(scale, distillation=replace(scale.distillation, finetune=finetune))
     scale = _each_round(
@@ -273,7 +295,13 @@ def adopted() -> Scale:
         # more than four. Near greedy decoding the model refuses half of the adversarial prompts, at temperature 0.8 an
         # eighth. Sampling must draw the refusals that training is to keep (LOG.md).
         preferences={"prompts": 96, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
-        reward={"context": 512, "batch_pairs": 8, "optimizer": {"learning_rate": 8e-5}},
+        reward={
+            "context": 512,
+            "batch_pairs": 8,
+            "frozen_layers": 15,
+            "recent_pairs": 160,
+            "optimizer": {"learning_rate": 8e-5},
+        },
         # The best of so few answers may be unsafe, and the next policy must not learn it.
         rejection={
             "prompts": 64,
@@ -282,6 +310,7 @@ def adopted() -> Scale:
             "sampling": {"temperature": 0.5},
             "least_safety": 0.5,
         },
-        policy={},
+        policy={"selection_prompts": 40, "selection_sampling": {"temperature": 0.1}},
     )
-    return _answers(scale, 64)
+    scale = _answers(scale, 64)
+    return replace(scale, ppo=replace(scale.ppo, sampling=replace(scale.ppo.sampling, max_new_tokens=96)))

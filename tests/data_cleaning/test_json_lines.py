@@ -1,5 +1,6 @@
 """Only "\\n" ends a row of JSON Lines, whatever else str.splitlines would cut at."""
 
+import gzip
 import json
 
 import pytest
@@ -24,3 +25,8 @@ def test_a_broken_row_is_named(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"a": "\u2028"}\n\n{"a"')
     with pytest.raises(ValueError, match=r"a.jsonl line 3 is no JSON"):
         list(read_rows(tmp_path / "a.jsonl"))
+
+
+def test_a_packed_file_is_unpacked(tmp_path):
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"a": 1}\n\n[2]\n'))
+    assert list(read_rows(tmp_path / "a.jsonl.gz")) == [(1, {"a": 1}), (3, [2])]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from modeling.core import dialog, runtime, sampling
+from modeling.core import dialog, nucleus, runtime, sampling
 from modeling.core.recipes import SamplingRecipe
 from modeling.rlhf import scoring
 from modeling.rlhf.ppo import losses, networks, rollout
@@ -56,7 +56,7 @@ def test_drawn_tokens_follow_the_distribution(where):
     logits_RV = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).expand(20_000, 4).to(where)
     uniforms_R2 = torch.rand(20_000, 2, generator=torch.Generator().manual_seed(0)).to(where)
     for top_p, wanted in ((1.0, [0.5, 0.3, 0.15, 0.05]), (0.75, [0.625, 0.375, 0.0, 0.0])):
-        drawn = sampling.sample_tokens(logits_RV, uniforms_R2, 1.0, top_p)
+        drawn = nucleus.sample_tokens(logits_RV, uniforms_R2, 1.0, top_p)
         shares = torch.bincount(drawn, minlength=4).cpu() / 20_000
         torch.testing.assert_close(shares, torch.tensor(wanted), atol=0.02, rtol=0)
 
@@ -90,17 +90,17 @@ def test_ppo_starts_with_ratio_one_and_improves_its_loss(where, world, log):
             assert float(losses.masked_mean((ratio_BT - 1).abs(), batch.mask_BT)) < 0.02
     updated = loop.update(experience)
     assert all(value == value for value in updated.values())
-    assert updated["gradient_norm"] > 0 and updated["value_gradient_norm"] > 0
+    assert updated["policy_gradient_norm"] > 0 and updated["critic_gradient_norm"] > 0
 
 
 def test_ppo_checkpoints_come_back_equal(world, tmp_path, log):
     loop = ppo.make_loop(toy_rlhf.recipe(), world, log)
     loop.update(loop.rollout(1)[0])
-    ppo_state.save(tmp_path, ppo_state.Progress(iteration=1), loop.policy, loop.critic)
+    ppo_state.save(tmp_path, ppo_state.Progress(iteration=1), loop.learners)
     ppo_state.save_best(tmp_path, 0, loop.policy.model)
     other = ppo.make_loop(toy_rlhf.recipe(), world, log)
-    assert ppo_state.restore(tmp_path, other.policy, other.critic).iteration == 1
-    for ours, theirs in ((loop.policy, other.policy), (loop.critic, other.critic)):
+    assert ppo_state.restore(tmp_path, other.learners).iteration == 1
+    for ours, theirs in zip(loop.learners.values(), other.learners.values(), strict=True):
         for mine, restored in zip(ours.model.parameters(), theirs.model.parameters(), strict=True):
             assert torch.equal(mine, restored) and mine.device == restored.device
     loop.update(loop.rollout(2)[0])

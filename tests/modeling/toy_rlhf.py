@@ -139,7 +139,10 @@ def recipe(**changes) -> PpoRecipe:
         "sampling": SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=12, seed=0),
         "iterations": 12,
         "batch": 32,
+        "samples": 1,
         "mini_batch": 16,
+        "baseline": "critic",
+        "critic_warmup": 0,
         "clip": 0.2,
         "value_clip": 0.2,
         "value_coefficient": 0.5,
@@ -151,6 +154,8 @@ def recipe(**changes) -> PpoRecipe:
         "evaluate_every": 3,
         "evaluation_samples": 2,
         "patience": 10,
+        "max_kl": 1000.0,
+        "frozen_layers": 0,
         "seed": 1,
     }
     return PpoRecipe(**{**values, **changes})

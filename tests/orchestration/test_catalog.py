@@ -49,8 +49,8 @@ def test_the_job_says_which_scale_is_what(name):
     described = defs.resolve_job_def("model").description
     (row,) = (line for line in described.splitlines() if line.startswith(f"| `{name}` |"))
     base = scales.scale(name).base
-    if isinstance(base, AdoptRecipe):
-        assert f"adopts `{base.source}`" in row
+    if isinstance(base.model, AdoptRecipe):
+        assert f"from `{base.model.source}`" in row
     else:
         assert preflight.parameters(base.model) == count_parameters_on_meta(base.model)
         assert f"{base.model.context:,}" in row
@@ -60,7 +60,7 @@ def test_the_job_says_which_scale_is_what(name):
 def test_parameters_are_shown_as_people_say_them():
     described = defs.resolve_job_def("model").description
     for name, said in (
-        ("laptop", "2.4M | 256 | 2M tokens"),
+        ("scratch", "2.4M | 256 | 2M tokens"),
         ("7b", "6.7B | 4,096 | 2.1T"),
         ("70b", "69B | 4,096 | 2.1T"),
     ):

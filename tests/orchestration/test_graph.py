@@ -33,7 +33,8 @@ def test_pure_packages_import_no_orchestration(package):
 WINGS = {
     "modeling": (
         {"core"},
-        {"dialogues", "pretraining", "finetuning"},
+        {"dialogues", "pretraining"},
+        {"finetuning"},
         {"rlhf"},
         {"safety", "evaluation"},
     ),

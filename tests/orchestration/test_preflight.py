@@ -33,14 +33,14 @@ def memory(monkeypatch):
 
 
 FITS = {  # RAM, GPU memory in GB → scales that fit, of all
-    (2, 0): {"tiny", "laptop"},
-    (16, 0): {"tiny", "laptop", "adopted"},
-    (2000, 0): {"tiny", "laptop", "adopted"},
-    (16, 16): {"tiny", "laptop", "adopted", "gpu"},
-    (256, 160): {"tiny", "laptop", "adopted", "gpu", "7b"},
-    (2000, 640): {"tiny", "laptop", "adopted", "gpu", "7b", "13b", "34b"},
-    (4000, 1280): {"tiny", "laptop", "adopted", "gpu", "7b", "13b", "34b", "70b"},
-    (256, float("inf")): {"tiny", "laptop", "adopted", "gpu", "7b", "13b", "34b", "70b"},  # a driver that tells nothing
+    (2, 0): {"tiny", "scratch"},
+    (16, 0): {"tiny", "scratch", "laptop"},
+    (2000, 0): {"tiny", "scratch", "laptop"},
+    (16, 16): {"tiny", "scratch", "laptop", "gpu"},
+    (256, 160): {"tiny", "scratch", "laptop", "gpu", "7b"},
+    (2000, 640): {"tiny", "scratch", "laptop", "gpu", "7b", "13b", "34b"},
+    (4000, 1280): {"tiny", "scratch", "laptop", "gpu", "7b", "13b", "34b", "70b"},
+    (256, float("inf")): {"tiny", "scratch", "laptop", "gpu", "7b", "13b", "34b", "70b"},  # a driver that tells nothing
 }
 
 

@@ -1,6 +1,6 @@
 """Losses, rewards and advantages of PPO on token sequences, as functions of tensors.
 
-Sources: paper 3.2.3; Schulman et al. 2017.
+Sources: paper 3.2.3; Schulman et al. 2017; leave-one-out: Kool et al. 2019.
 
 Shapes: B responses, T response positions, V tokens of the vocabulary. `mask_BT` is True on the tokens the policy
 itself chose (closing token included) and False on padding; it comes from lengths, never from comparing ids with a
@@ -104,6 +104,17 @@ def gae(rewards_BT: Tensor, values_BT: Tensor, mask_BT: Tensor, gamma: float, la
     return advantages_BT, advantages_BT + values_BT
 
 
+def mean_of_others(values_B: Tensor, samples: int) -> Tensor:
+    """For each value, the mean of the other values of its group. Groups are consecutive runs of `samples` values.
+
+    Raises ValueError if `samples` is below 2 or does not divide the number of values.
+    """
+    if samples < 2 or len(values_B) % samples:
+        raise ValueError(f"{len(values_B)} values do not form groups of {samples}: a group needs 2 or more")
+    groups = values_B.view(-1, samples)
+    return ((groups.sum(1, keepdim=True) - groups) / (samples - 1)).flatten()
+
+
 def policy_loss(
     logp_BT: Tensor, old_logp_BT: Tensor, advantages_BT: Tensor, mask_BT: Tensor, clip: float
 ) -> tuple[Tensor, Tensor]:
@@ -124,10 +135,10 @@ def value_loss(values_BT: Tensor, old_values_BT: Tensor, returns_BT: Tensor, cli
 def explained_variance(values_BT: Tensor, returns_BT: Tensor, mask_BT: Tensor) -> float:
     """1 - Var(returns - values) / Var(returns): 1 for a perfect critic, 0 for a constant, below 0 for a harmful one.
 
-    NaN if the returns do not vary.
+    NaN if the returns vary by no more than rounding.
     """
     returns, errors = returns_BT[mask_BT].double(), (returns_BT - values_BT)[mask_BT].double()
     variance = returns.var(unbiased=False)
-    if variance == 0:
+    if variance < 1e-9:
         return float("nan")
     return float(1.0 - errors.var(unbiased=False) / variance)

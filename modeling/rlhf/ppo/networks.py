@@ -1,5 +1,6 @@
 """The networks of PPO: policy and critic, evaluated at the same positions, and two reward models for whole answers."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
 from modeling.core import dialog, runtime
+from modeling.core.frozen_layers import freeze_lower
 from modeling.rlhf import scoring
 from modeling.rlhf.ppo import losses
 from modeling.rlhf.ppo.rollout import Batch, Prompt, Response
@@ -41,10 +43,17 @@ def load_float32(cls, folder: Path, where: torch.device):
     return cls.from_pretrained(folder, dtype=torch.float32).to(where).eval()
 
 
-def load_critic(folder: Path, where: torch.device) -> Critic:
-    """A critic that starts from a reward model's weights."""
+def load_critic(folder: Path, where: torch.device, frozen: int) -> Critic:
+    """A critic that starts from a reward model's weights; its lowest `frozen` layers do not learn."""
     model = load_float32(AutoModelForSequenceClassification, folder, where)
+    freeze_lower(model, frozen)
     return Critic(model.base_model, model.config.hidden_size).to(where).eval()
+
+
+def reference_of(policy: nn.Module) -> nn.Module:
+    """A copy of the policy that stays as it is now. The two share the weights that do not learn."""
+    shared = {id(parameter): parameter for parameter in policy.parameters() if not parameter.requires_grad}
+    return copy.deepcopy(policy, shared).requires_grad_(False)
 
 
 def reward_function(inputs: dict[str, Path], tokenizer, threshold: float) -> Reward:

@@ -23,15 +23,15 @@ def write(out: Path, progress: Progress, heldout: list[Prompt], recipe: PpoRecip
 
 def summary(progress: Progress, recipe: PpoRecipe) -> dict[str, float | int | str | bool]:
     """Metrics of the stage: the released policy compared with the one PPO began with, on held-out prompts."""
-    first = progress.history[0]
-    best = next(row for row in progress.history if row["iteration"] == progress.best)
+    first, best = progress.history[0], progress.best_row()
     metrics: dict[str, float | int | str | bool] = {
         "iterations": progress.iteration,
         "best_iteration": progress.best,
         "released": f"weights of iteration {progress.best}, the best of {progress.iteration} on held-out prompts",
         "stopped_early": progress.iteration < recipe.iterations,
+        "evaluations_vetoed": sum(bool(row.get("heldout_veto")) for row in progress.history),
     }
-    for name in ("reward", "helpfulness", "safety", "length", "truncated"):
+    for name in ("reward", "helpfulness", "safety", "length", "truncated", "refused"):
         metrics[f"heldout_{name}_before"] = first[f"heldout_{name}"]
         metrics[f"heldout_{name}_after"] = best[f"heldout_{name}"]
     metrics["heldout_kl_after"] = best["heldout_kl"]

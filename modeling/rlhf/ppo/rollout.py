@@ -45,6 +45,10 @@ class Batch:
     mask_BT: Tensor
     first_B: Tensor
 
+    def place(self) -> tuple[list[int], slice]:
+        """Index of the batch's part in a tensor that holds a whole iteration."""
+        return self.rows, slice(self.mask_BT.shape[1])
+
     def states(self) -> tuple[Tensor, Tensor]:
         """(rows_N, columns_N) of the position before each response token, where policy and critic are read."""
         rows_N, steps_N = self.mask_BT.nonzero(as_tuple=True)
@@ -71,9 +75,9 @@ def load_prompts(folder: Path, part: str, tokenizer, limit: int) -> tuple[list[P
     return prompts, len(rows) - len(prompts)
 
 
-def draw(prompts: list[Prompt], iteration: int, batch: int, seed: int) -> list[Prompt]:
-    """The batch of an iteration (from 1): a consecutive piece of the epoch's permutation of all prompts."""
-    first, last = (iteration - 1) * batch, iteration * batch
+def draw(prompts: list[Prompt], iteration: int, count: int, seed: int) -> list[Prompt]:
+    """The `count` prompts of an iteration (from 1): a consecutive piece of the epoch's permutation of all prompts."""
+    first, last = (iteration - 1) * count, iteration * count
     epochs = range(first // len(prompts), (last - 1) // len(prompts) + 1)
     order: list[int] = []
     for epoch in epochs:
@@ -83,14 +87,16 @@ def draw(prompts: list[Prompt], iteration: int, batch: int, seed: int) -> list[P
     return [prompts[index] for index in order[first - skipped : last - skipped]]
 
 
-def respond(model, tokenizer, prompts: list[Prompt], recipe, seed: int) -> list[Response]:
-    """One response of the current policy to each prompt."""
+def respond(model, tokenizer, prompts: list[Prompt], recipe, seed: int, samples: int = 1) -> list[Response]:
+    """`samples` responses of the current policy to each prompt, those to one prompt in a row."""
     closing = dialog.closing_token_id(tokenizer)
-    answers = sampling.generate_ids(model, tokenizer, [prompt.ids for prompt in prompts], recipe, 1, seed)
-    return [
-        Response(ids, dialog.decode_answer(tokenizer, ids), closing in ids)
-        for ids in (samples[0] for samples in answers)
-    ]
+    answers = sampling.generate_ids(model, tokenizer, [prompt.ids for prompt in prompts], recipe, samples, seed)
+    return [Response(ids, dialog.decode_answer(tokenizer, ids), closing in ids) for drawn in answers for ids in drawn]
+
+
+def repeat(prompts: list[Prompt], samples: int) -> list[Prompt]:
+    """Each prompt `samples` times in a row: the prompts of what `respond` returns."""
+    return [prompt for prompt in prompts for _ in range(samples)]
 
 
 def pack(rows: list[int], prompts: list[Prompt], responses: list[Response], where: torch.device) -> Batch:

@@ -3,17 +3,19 @@
     maximise E[R(g | p)],  R(g | p) = WHITEN(LOGIT(R_c(g | p))) - beta KL(pi || pi_0)
 
 The paper leaves these choices open:
-- The critic is the helpfulness reward model's backbone with a new scalar head, zero at first, evaluated at every token.
+- A critic is the helpfulness reward model's backbone with a new scalar head, zero at first, evaluated at every token.
+  For `critic_warmup` iterations it alone learns, from the first policy's answers. At small scales several answers a
+  prompt and the baseline "leave-one-out" replace it (baselines.py).
 - Rewards are whitened and advantages are normalised over the rollouts of an iteration.
 - Rollouts are sampled at temperature 1 from the whole distribution; otherwise the KL estimate would be biased.
 - A response is scored as decoded text, through the same functions as rejection sampling. A response that was cut off
   is scored as if it were closed, loses `truncation_penalty` of whitened reward, and is counted in `truncated`.
 - The policy answers held-out prompts (the validation part, which no stage of RLHF trains on) every `evaluate_every`
-  iterations. The objective is the gain in reward, in standard deviations of the first evaluation, minus beta KL and the
-  penalty for truncation. The stage releases the weights with the highest objective, which may be those it began with.
+  iterations. The stage releases the weights with the highest objective that no veto keeps back (evaluation.py). These
+  may be the weights it began with.
+- The embeddings and the lowest `frozen_layers` layers may stay as they are, which saves time and memory.
 """
 
-import copy
 import os
 import time
 from pathlib import Path
@@ -22,12 +24,13 @@ from typing import Any
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling.core import runtime, training, unused_ids
+from modeling.core.frozen_layers import freeze_lower
 from modeling.core.recipes import PpoRecipe
+from modeling.rlhf.ppo import baselines, rollout
 from modeling.rlhf.ppo import report as ppo_report
-from modeling.rlhf.ppo import rollout
 from modeling.rlhf.ppo import state as ppo_state
 from modeling.rlhf.ppo.loop import Loop
-from modeling.rlhf.ppo.networks import load_critic, load_float32, reward_function
+from modeling.rlhf.ppo.networks import load_float32, reference_of, reward_function
 
 
 def run(config: PpoRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
@@ -64,6 +67,7 @@ def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
     tokenizer = AutoTokenizer.from_pretrained(inputs["policy"])
     check_tokenizers(tokenizer, [inputs["helpfulness_reward_model"], inputs["safety_reward_model"]])
     policy = load_float32(AutoModelForCausalLM, inputs["policy"], where)
+    freeze_lower(policy, recipe.frozen_layers)
     unused_ids.bar(policy, tokenizer)  # in rollouts and in log-probabilities of both policy and reference
     limit = policy.config.max_position_embeddings - recipe.sampling.max_new_tokens
     prompts, too_long = rollout.load_prompts(inputs["prompts"], "rl", tokenizer, limit)
@@ -77,8 +81,8 @@ def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
         recipe=recipe,
         tokenizer=tokenizer,
         policy=ppo_state.learner(policy, recipe.optimizer),
-        critic=ppo_state.learner(load_critic(inputs["helpfulness_reward_model"], where), recipe.optimizer),
-        reference=copy.deepcopy(policy).requires_grad_(False),
+        baseline=baselines.make(recipe, inputs["helpfulness_reward_model"], where),
+        reference=reference_of(policy),
         reward=reward_function(inputs, tokenizer, recipe.safety_threshold),
         prompts=prompts,
         heldout=heldout,
@@ -93,6 +97,8 @@ def check_recipe(recipe: PpoRecipe) -> None:
         raise ValueError("rollouts need temperature 1 and top_p 1: otherwise the KL estimate is biased")
     if recipe.batch % recipe.mini_batch:
         raise ValueError(f"batch {recipe.batch} must be a multiple of mini_batch {recipe.mini_batch}")
+    if recipe.samples < 1 or recipe.batch % recipe.samples:
+        raise ValueError(f"batch {recipe.batch} must be a multiple of samples {recipe.samples}, which is 1 or more")
     if recipe.evaluate_every < 1 or recipe.patience < 1:
         raise ValueError("evaluate_every and patience must be 1 or more: the released weights are chosen by evaluation")
 

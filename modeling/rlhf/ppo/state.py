@@ -26,10 +26,15 @@ class Progress:
 
     iteration: int = 0
     history: list[dict] = field(default_factory=list)  # one row an iteration, row 0 is the policy PPO began with
-    best: int = 0  # iteration whose held-out objective is the highest
+    best: int = 0  # iteration with the highest held-out objective among those that no veto keeps back
     waited: int = 0  # evaluations since the best one
+    first_refused: list[float] = field(default_factory=list)  # by ordinary held-out prompt, iteration 0
     first_texts: list[str] = field(default_factory=list)  # held-out responses of iteration 0
     best_texts: list[str] = field(default_factory=list)  # held-out responses of the best iteration
+
+    def best_row(self) -> dict:
+        """The row of the best iteration."""
+        return next(row for row in self.history if row["iteration"] == self.best)
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,11 @@ class Learner:
 def learner(model: nn.Module, recipe: OptimizerRecipe) -> Learner:
     """AdamW at a constant learning rate without warm-up (paper 3.2.3), no weight decay on norms and biases.
 
-    Raises ValueError for a recipe with another schedule or warm-up.
+    It moves the parameters that require a gradient. Raises ValueError for a recipe with another schedule or warm-up.
     """
     if recipe.schedule != "constant" or recipe.warmup_steps or recipe.warmup_ratio:
         raise ValueError("PPO runs at a constant learning rate: schedule='constant', warmup_steps=0, warmup_ratio=0")
-    parameters = list(model.parameters())
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
@@ -67,14 +72,19 @@ def learner(model: nn.Module, recipe: OptimizerRecipe) -> Learner:
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters by name, on the CPU; a tied parameter appears once."""
-    return {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}
+    """The parameters that learn by name, on the CPU; a tied parameter appears once."""
+    return {name: parameter.detach().cpu().contiguous() for name, parameter in learning(model).items()}
+
+
+def learning(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that require a gradient, by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 @torch.no_grad()
 def set_weights(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
-    """Copy the result of `weights` into a model of the same shape. Raises ValueError if parameter names differ."""
-    parameters = dict(model.named_parameters())
+    """Copy the result of `weights` into a model with the same frozen layers. Raises ValueError if names differ."""
+    parameters = learning(model)
     if parameters.keys() != saved.keys():
         raise ValueError(f"the checkpoint is of another model: {sorted(parameters.keys() ^ saved.keys())[:4]} differ")
     for name, parameter in parameters.items():
@@ -93,12 +103,12 @@ def load_best(folder: Path, progress: Progress, model: nn.Module) -> None:
     set_weights(model, load_file(_best(folder, progress.best)))
 
 
-def save(folder: Path, progress: Progress, policy: Learner, critic: Learner) -> None:
+def save(folder: Path, progress: Progress, learners: dict[str, Learner]) -> None:
     """Write a checkpoint of this iteration, then delete older ones and weights that are no longer the best."""
     partial = folder / "partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for name, part in (("policy", policy), ("critic", critic)):
+    for name, part in learners.items():
         save_file(weights(part.model), partial / f"{name}.safetensors")
         save_file(_moments(part.optimizer), partial / f"{name}_optimizer.safetensors")
     (partial / "progress.json").write_text(json_text.dumps(asdict(progress)))
@@ -113,12 +123,12 @@ def save(folder: Path, progress: Progress, policy: Learner, critic: Learner) -> 
             path.unlink()
 
 
-def restore(folder: Path, policy: Learner, critic: Learner) -> Progress | None:
-    """Load the newest checkpoint into both learners and return its progress; None if there is no checkpoint."""
+def restore(folder: Path, learners: dict[str, Learner]) -> Progress | None:
+    """Load the newest checkpoint into the learners and return its progress; None if there is no checkpoint."""
     newest = max(folder.glob("iteration-*"), default=None)
     if newest is None:
         return None
-    for name, part in (("policy", policy), ("critic", critic)):
+    for name, part in learners.items():
         set_weights(part.model, load_file(newest / f"{name}.safetensors"))
         _set_moments(part.optimizer, load_file(newest / f"{name}_optimizer.safetensors"))
     return Progress(**json.loads((newest / "progress.json").read_text()))

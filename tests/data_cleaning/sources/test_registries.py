@@ -82,6 +82,13 @@ def build_wheel(*arguments):
     assert not trace.exists(), "code of an archive that nobody vouched for was run"
     run([dataclasses.replace(toy, sha256=digest)], tmp_path / "out", log)
     assert (tmp_path / "out" / "raw" / "toy" / "data.txt").read_text() == "from source"
+    # Beside a wheel, the stated hash decides which of the two is taken.
+    content = wheel(tmp_path / "registry")
+    monkeypatch.setenv("CRIA_CACHE", str(tmp_path / "fresh cache"))
+    run([dataclasses.replace(toy, sha256=digest)], tmp_path / "again", log)
+    assert (tmp_path / "again" / "raw" / "toy" / "data.txt").read_text() == "from source"
+    with pytest.raises(FetchError, match=f"expected {'1' * 64}, got {sha256(content)}"):
+        run([dataclasses.replace(toy, sha256="1" * 64)], tmp_path / "third", log)
 
 
 def answering(code: int, *, cut: bool = False) -> type[http.server.BaseHTTPRequestHandler]:

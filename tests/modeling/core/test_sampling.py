@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from modeling.core import dialog, runtime, sampling
+from modeling.core import dialog, nucleus, runtime, sampling
 from modeling.core.recipes import SamplingRecipe
 from tests.modeling import toy_chat
 
@@ -85,7 +85,7 @@ def test_sampling_follows_the_nucleus_distribution():
     torch.manual_seed(0)
     probabilities = torch.tensor([0.05, 0.4, 0.3, 0.15, 0.1])
     logits = probabilities.log().repeat(60_000, 1)
-    drawn = sampling.sample_tokens(logits, torch.rand(60_000, 2), temperature=1.0, top_p=0.8)
+    drawn = nucleus.sample_tokens(logits, torch.rand(60_000, 2), temperature=1.0, top_p=0.8)
     shares = torch.bincount(drawn, minlength=5) / 60_000
     # 0.4 + 0.3 < 0.8, so the third most likely is still in the set, and no other.
     torch.testing.assert_close(shares, torch.tensor([0, 0.4, 0.3, 0.15, 0]) / 0.85, atol=0.01, rtol=0)
@@ -94,7 +94,7 @@ def test_sampling_follows_the_nucleus_distribution():
 def test_sampling_temperature_acts_before_the_cut():
     torch.manual_seed(0)
     logits = torch.tensor([2.0, 1.0, 0.0]).repeat(40_000, 1)
-    drawn = sampling.sample_tokens(logits, torch.rand(40_000, 2), temperature=2.0, top_p=1.0)
+    drawn = nucleus.sample_tokens(logits, torch.rand(40_000, 2), temperature=2.0, top_p=1.0)
     shares = torch.bincount(drawn, minlength=3) / 40_000
     torch.testing.assert_close(shares, torch.tensor([1.0, 0.5, 0.0]).softmax(0), atol=0.01, rtol=0)
 
@@ -103,7 +103,7 @@ def test_sampling_temperature_acts_before_the_cut():
 @pytest.mark.parametrize("top_p", [0.5, 1.0])
 def test_sampling_at_the_ends_of_the_unit_interval(uniform, top_p):
     logits = torch.tensor([[-float("inf"), 0.0, -1.0, -float("inf")]])
-    token = sampling.sample_tokens(logits, torch.full((1, 2), uniform), 1.0, top_p).item()
+    token = nucleus.sample_tokens(logits, torch.full((1, 2), uniform), 1.0, top_p).item()
     assert token == (1 if uniform == 0 or top_p == 0.5 else 2)
 
 

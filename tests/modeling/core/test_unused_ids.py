@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling.core import dialog, sampling, unused_ids
+from modeling.core import dialog, nucleus, sampling, unused_ids
 from modeling.core.recipes import SamplingRecipe
 from modeling.evaluation import benchmarks
 from modeling.finetuning import sft
@@ -46,13 +46,13 @@ def test_generation_draws_tokens_only(padded, temperature, top_p):
 
 
 def test_the_chat_draws_tokens_only(padded, monkeypatch):
-    loaded, tokens, sample = chat.load(padded), [], sampling.sample_tokens
+    loaded, tokens, sample = chat.load(padded), [], nucleus.sample_tokens
 
     def watched(*arguments):
         tokens.append(sample(*arguments))
         return tokens[-1]
 
-    monkeypatch.setattr(sampling, "sample_tokens", watched)
+    monkeypatch.setattr(nucleus, "sample_tokens", watched)
     for seed, messages in enumerate(PROMPTS):
         list(chat.stream(loaded, messages, chat.Settings(temperature=2.0, top_p=1.0, max_new_tokens=12, seed=seed)))
     assert len(tokens) > 50 and max(int(token) for token in tokens) < len(loaded.tokenizer)

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from modeling.evaluation import bits_per_byte
 from modeling.pretraining import tokenizer as tokenizers
+from modeling.pretraining.tokenizer import document_tokens
 from tests.modeling.toy_evaluation import RECIPE
 
 WORDS = [
@@ -106,10 +107,10 @@ def test_windows_give_the_exact_likelihood_where_the_context_suffices():
 
 def test_documents_are_marked_as_the_vocabulary_does(base):
     tokenizer = AutoTokenizer.from_pretrained(base)
-    assert bits_per_byte.document_tokens(tokenizer) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    assert document_tokens(tokenizer) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|endoftext|>"]})
     separator = tokenizer.convert_tokens_to_ids("<|endoftext|>")
-    assert bits_per_byte.document_tokens(tokenizer) == (separator, separator)
+    assert document_tokens(tokenizer) == (separator, separator)
 
 
 def test_compressors_learn_from_the_training_text():
@@ -137,7 +138,7 @@ def test_ppmd_difference_agrees_with_compressing_twice():
 def test_stage_writes_what_it_says(base, tmp_path, log):
     out = tmp_path / "out"
     out.mkdir()
-    inputs = {"mixture": write_mixture(tmp_path / "mixture"), "base_model": base}
+    inputs = {"mixture": write_mixture(tmp_path / "mixture"), "base_model": base, "initial_model": tmp_path / "none"}
     metrics = bits_per_byte.run(RECIPE, inputs, out, log)
     result = json.loads((out / "bits_per_byte.json").read_text())
     assert [row["source"] for row in result["sources"]] == ["a", "b"]
@@ -161,4 +162,12 @@ def test_no_heldout_documents_is_an_error(base, tmp_path, log):
     schema = pq.read_schema(mixture / "heldout" / "0.parquet")
     pq.write_table(schema.empty_table(), mixture / "heldout" / "0.parquet")
     with pytest.raises(ValueError, match="heldout_documents"):
-        bits_per_byte.run(RECIPE, {"mixture": mixture, "base_model": base}, tmp_path, log)
+        bits_per_byte.run(RECIPE, {"mixture": mixture, "base_model": base, "initial_model": base}, tmp_path, log)
+
+
+def test_a_checkpoint_is_measured_beside_the_model_that_continued_from_it(base, tmp_path, log):
+    inputs = {"mixture": write_mixture(tmp_path / "mixture"), "base_model": base, "initial_model": base}
+    metrics = bits_per_byte.run(RECIPE, inputs, tmp_path, log)
+    assert metrics["checkpoint"] == metrics["bits_per_byte"]
+    assert all(row["checkpoint"] == row["bits_per_byte"] for row in metrics["by_source"])
+    assert "the checkpoint it started from" in (tmp_path / "report.md").read_text()

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig
 
@@ -141,6 +142,16 @@ def test_a_killed_run_ends_with_the_same_bytes(base, demonstrations, tmp_path, l
         every=10,
         step=33,
     )
+
+
+def test_frozen_layers_keep_their_weights_and_the_saved_model_has_them_all(base, demonstrations, tmp_path, log):
+    recipe = dataclasses.replace(toy_chat.RECIPE, max_steps=3, frozen_layers=1)
+    sft.run(recipe, {"base_model": base, "demonstrations": demonstrations}, tmp_path, log)
+    before, after = load_file(base / "model.safetensors"), load_file(tmp_path / "model.safetensors")
+    assert {name: weight.dtype for name, weight in after.items()} == {name: w.dtype for name, w in before.items()}
+    for name, weight in before.items():
+        frozen = name.startswith(("model.embed_tokens.", "model.layers.0."))
+        assert torch.equal(after[name], weight) == frozen, name
 
 
 def test_a_finished_training_is_not_repeated(base, demonstrations, tmp_path, log):

@@ -17,12 +17,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from modeling.core.dialog import closing_token_id, encode_dialog, encode_prompt, encode_text
 from modeling.core.recipes import AdoptRecipe
-from modeling.pretraining import base_model, tokenizer
-from modeling.pretraining.adopt import find_checkpoint, gguf_model, gguf_tokenizer
+from modeling.pretraining import initial_model, tokenizer
+from modeling.pretraining.adopt import adopt_tokenizer, find_checkpoint, gguf_model, gguf_tokenizer
 from tests.modeling.core.test_dialog import CHATML, chatml
 
 LAYERS, HEADS, KV_HEADS, HIDDEN, FFN = 2, 4, 2, 64, 96
-RECIPE = AdoptRecipe(source="small")
+RECIPE = AdoptRecipe(source="small", context=64)
 TEXT = "The capital of France is Paris. It has 2,102,650 inhabitants and lies on the river Seine."
 
 
@@ -151,20 +151,24 @@ def model_nats(model, ids: list[int]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory) -> dict[str, Path]:
-    """The tokenizer and base_model stages run on a GGUF checkpoint."""
+    """The stages initial_model and tokenizer run on a GGUF checkpoint."""
     from tests.conftest import MemoryLog
 
     folder = tmp_path_factory.mktemp("adopted")
     for name in ("checkpoint/raw", "tokenizer", "base"):
         (folder / name).mkdir(parents=True)
     write_gguf(folder / "checkpoint" / "raw" / "small.gguf")
-    inputs = {"adopted_checkpoint": folder / "checkpoint", "tokenizer": folder / "tokenizer"}
     (folder / "mixture" / "train").mkdir(parents=True)
     rows = [{"id": "a", "source": "a", "text": TEXT, "epochs": 1.0}]
     pq.write_table(pa.Table.from_pylist(rows), folder / "mixture" / "train" / "00000.parquet")
-    tokenizer.run(RECIPE, {**inputs, "mixture": folder / "mixture"}, folder / "tokenizer", MemoryLog())
-    base_model.run(RECIPE, inputs, folder / "base", MemoryLog())
-    return {**inputs, "base": folder / "base", "gguf": folder / "checkpoint" / "raw" / "small.gguf"}
+    initial_model.run(RECIPE, {"adopted_checkpoint": folder / "checkpoint"}, folder / "base", MemoryLog())
+    inputs = {"initial_model": folder / "base", "mixture": folder / "mixture"}
+    tokenizer.run(RECIPE, inputs, folder / "tokenizer", MemoryLog())
+    return {
+        "base": folder / "base",
+        "gguf": folder / "checkpoint" / "raw" / "small.gguf",
+        "tokenizer": folder / "tokenizer",
+    }
 
 
 def test_likelihood_equals_the_files_own_weights(artifact):
@@ -197,6 +201,11 @@ def test_stored_as_bfloat16_safetensors_with_its_chat_template(artifact):
     assert loaded.decode(encode_text(loaded, TEXT)) == TEXT
 
 
+def test_the_tokenizer_stage_keeps_the_checkpoints_own(artifact):
+    names = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+    assert all((artifact["tokenizer"] / name).read_bytes() == (artifact["base"] / name).read_bytes() for name in names)
+
+
 def test_digits_are_split_before_anything_else(artifact):
     loaded = AutoTokenizer.from_pretrained(artifact["base"])
     names = loaded.convert_ids_to_tokens(encode_text(loaded, "a  12"))
@@ -223,13 +232,10 @@ def test_a_hugging_face_directory_is_adopted_as_it_is(tmp_path, log):
     own = chatml()
     own.chat_template = None
     own.save_pretrained(source)
-    (tmp_path / "tokenizer").mkdir()
     (tmp_path / "base").mkdir()
-    adopted = tokenizer.adopt_tokenizer(tmp_path / "checkpoint")
+    initial_model.run(RECIPE, {"adopted_checkpoint": tmp_path / "checkpoint"}, tmp_path / "base", log)
+    adopted = AutoTokenizer.from_pretrained(tmp_path / "base")
     assert "[INST]" in adopted.chat_template  # a base Llama has none of its own
-    adopted.save_pretrained(tmp_path / "tokenizer")
-    inputs = {"adopted_checkpoint": tmp_path / "checkpoint", "tokenizer": tmp_path / "tokenizer"}
-    base_model.run(RECIPE, inputs, tmp_path / "base", log)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.float32)
     assert torch.allclose(loaded.lm_head.weight, original.lm_head.weight, atol=1e-3)
 
@@ -241,7 +247,7 @@ def test_marks_of_training_are_not_adopted(tmp_path):
         "'\n'}}{% endfor", "'\n'}}{% endgeneration %}{% endfor"
     )
     marked.save_pretrained(tmp_path / "llama")
-    adopted = tokenizer.adopt_tokenizer(tmp_path)
+    adopted = adopt_tokenizer(tmp_path / "llama")
     assert "generation" in marked.chat_template.replace("add_generation_prompt", "")
     assert "generation" not in adopted.chat_template.replace("add_generation_prompt", "")
     dialogue = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hi."}]

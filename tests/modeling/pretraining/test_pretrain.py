@@ -15,9 +15,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling.core import training
-from modeling.core.recipes import ModelRecipe, OptimizerRecipe, PretrainRecipe
-from modeling.pretraining import base_model
-from modeling.pretraining.pretrain import PackedSequences, collate, run
+from modeling.core.recipes import AdoptRecipe, ModelRecipe, OptimizerRecipe, PretrainRecipe
+from modeling.pretraining import gates
+from modeling.pretraining.pretrain import PackedSequences, collate, run, starting_model
 from modeling.pretraining.tokenizer import train as train_tokenizer
 
 pytestmark = pytest.mark.trains
@@ -64,7 +64,7 @@ def make_inputs(folder: Path) -> dict[str, Path]:
     summary = {"tokens": len(stream), "unique_tokens": len(stream), "shards": list(shards)}
     (folder / "tokens" / "tokens.json").write_text(json.dumps(summary))
     train_tokenizer(["some words"], 512).save_pretrained(folder / "tokenizer")
-    return {"tokens": folder / "tokens", "tokenizer": folder / "tokenizer"}
+    return {"tokens": folder / "tokens", "tokenizer": folder / "tokenizer", "initial_model": folder / "initial"}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def undisturbed(inputs, tmp_path_factory) -> tuple[Path, dict]:
     from tests.conftest import MemoryLog
 
     out = tmp_path_factory.mktemp("straight")
-    return out, base_model.run(RECIPE, inputs, out, MemoryLog())
+    return out, run(RECIPE, inputs, out, MemoryLog())
 
 
 def hashes(out: Path) -> dict[str, str]:
@@ -197,3 +197,19 @@ def test_more_passes_than_teach_anything_are_refused_before_training(inputs, tmp
     with pytest.raises(ValueError, match="epochs over .* add sources or lower base.steps"):
         run(replace(RECIPE, steps=100_000), inputs, tmp_path, log)
     assert not any(tmp_path.iterdir())
+
+
+def test_it_continues_from_a_checkpoint_and_improves_on_it(inputs, undisturbed, tmp_path, log):
+    checkpoint, _ = undisturbed
+    recipe = replace(RECIPE, model=AdoptRecipe(source="x", context=16), steps=12)
+    there = inputs | {"initial_model": checkpoint}
+    figures = run(recipe, there, tmp_path, log)
+    assert figures["tokens_seen"] == 12 * 128
+    own = AutoTokenizer.from_pretrained(inputs["tokenizer"])
+    first = starting_model(recipe, own, checkpoint).state_dict()
+    saved = AutoModelForCausalLM.from_pretrained(checkpoint).state_dict()
+    assert all(torch.equal(first[name], weight) for name, weight in saved.items())
+    passed, why, verdict = gates.better_than_its_start(tmp_path, there, recipe)
+    assert passed and verdict["margin"] > 0, why
+    untouched, why, _ = gates.better_than_its_start(checkpoint, there, recipe)
+    assert not untouched, why

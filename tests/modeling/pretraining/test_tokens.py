@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from transformers import AutoTokenizer
 
-from modeling.core.recipes import AdoptRecipe, TokensRecipe
+from modeling.core.recipes import TokensRecipe
 from modeling.pretraining import tokens as stage
 from modeling.pretraining.tokenizer import train
 from modeling.pretraining.tokens import run, training_text
@@ -115,15 +116,22 @@ def test_a_killed_run_continues_to_the_same_bytes(inputs, tmp_path, log, monkeyp
     first = cut / "train" / "00000.npy"
     assert first.exists() and not (cut / "tokens.json").exists()
     written = os.stat(first).st_mtime_ns
-    monkeypatch.setattr(stage, "_opening", lambda tokenizer: pytest.fail("encoded again"))
+    monkeypatch.setattr(stage, "training_text", lambda row, config: pytest.fail("encoded again"))
     run(CONFIG, inputs, cut, log)
     assert os.stat(first).st_mtime_ns == written
     assert hashes(cut) == hashes(whole)
 
 
-def test_nothing_to_train_on_where_a_checkpoint_is_adopted(inputs, tmp_path, log):
-    assert run(AdoptRecipe(source="x"), inputs, tmp_path, log) == {"tokens": 0}
-    assert json.loads((tmp_path / "tokens.json").read_text())["shards"] == []
+def test_one_separator_stands_between_two_documents_of_a_checkpoint_that_has_one(inputs, tmp_path, log):
+    own = AutoTokenizer.from_pretrained(inputs["tokenizer"])
+    own.add_special_tokens({"additional_special_tokens": ["<|endoftext|>"]})
+    own.save_pretrained(tmp_path / "tokenizer")
+    run(CONFIG, inputs | {"tokenizer": tmp_path / "tokenizer"}, tmp_path, log)
+    stream = np.concatenate([np.load(path) for path in sorted((tmp_path / "train").glob("*.npy"))])
+    separators = np.flatnonzero(stream == own.convert_tokens_to_ids("<|endoftext|>"))
+    documents = json.loads((tmp_path / "tokens.json").read_text())["documents"]
+    assert len(separators) == documents and separators[-1] == len(stream) - 1
+    assert (np.diff(separators) > 1).all() and own.bos_token_id not in stream
 
 
 def test_an_empty_mixture_is_refused(inputs, tmp_path, log):

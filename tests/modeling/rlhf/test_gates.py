@@ -26,7 +26,7 @@ def taught(inputs, answer, out, log):
     """The policy after it learnt to give one answer to everything."""
     rows = pq.read_table(inputs["prompts"] / "rl.parquet")["messages"].to_pylist()
     dialogues = [[*messages, {"role": "assistant", "content": answer}] for messages in rows]
-    recipe = FinetuneRecipe(toy_rlhf.optimizer(3e-3), 64, 8, 1.0, 40, 0.0, 0.0, 0)
+    recipe = FinetuneRecipe(toy_rlhf.optimizer(3e-3), 64, 8, 1.0, 40, 0.0, 0, 0.0, 0)
     sft.finetune(inputs["policy"], dialogues, recipe, out, log)
     return out
 
@@ -42,6 +42,15 @@ def test_a_policy_that_pleases_less_than_its_start_is_stopped(inputs, tmp_path, 
     disliked = taught(inputs, "red red red", tmp_path / "disliked", log)
     passed, why, figures = gates.not_below_its_start(disliked, start, recipe)
     assert not passed and figures["high"] < 0, why
+
+
+def test_a_policy_that_refuses_more_than_its_start_is_stopped(inputs, tmp_path, log, monkeypatch):
+    """It pleases more: the rule that finds refusals is told to take its answer for one."""
+    liked = taught(inputs, "blue green blue green", tmp_path, log)
+    monkeypatch.setattr(gates.comparison, "refuses", lambda messages, answer: answer.startswith("blue green blue"))
+    passed, why, figures = gates.not_below_its_start(liked, inputs, toy_rlhf.recipe())
+    assert not passed and figures["low"] > 0 and figures["refused_low"] > 0.02 > figures["margin"], why
+    assert figures["refused_after"] > figures["refused_before"]
 
 
 def test_a_sample_that_is_not_its_first_ranked_answer_is_stopped(inputs, tmp_path, log):

@@ -9,13 +9,17 @@ import pytest
 import torch
 
 from modeling.core import sampling
-from modeling.core.recipes import SamplingRecipe
+from modeling.core.recipes import PolicyRecipe, SamplingRecipe
 from modeling.rlhf import policy
 from tests.modeling import toy_chat
 
 pytestmark = pytest.mark.trains
 
-RECIPE = dataclasses.replace(toy_chat.RECIPE, max_steps=40, demonstration_share=0.25)
+RECIPE = PolicyRecipe(
+    **vars(toy_chat.RECIPE) | {"max_steps": 40, "demonstration_share": 0.25},
+    selection_prompts=0,
+    selection_sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=12, seed=0),
+)
 
 
 def write(dialogues: list, path) -> None:

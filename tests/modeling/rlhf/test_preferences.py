@@ -34,8 +34,12 @@ def test_pairs_hold_what_the_contract_says(inputs, tmp_path, log):
     table = pq.read_table(tmp_path / "pairs.parquet")
     assert table.schema.equals(preferences.SCHEMA)
     rows = table.to_pylist()
-    assert len(rows) == metrics["pairs"] == 30 - metrics["dropped_identical"] - metrics["dropped_chosen_unsafe"]
-    assert len(rows) > 20
+    assert (
+        len(rows)
+        == metrics["pairs"]
+        == 30 - sum(metrics[f"dropped_{reason}"] for reason in ("identical", "tied", "chosen_unsafe"))
+    )
+    assert len(rows) > 12 and metrics["dropped_tied"] > 0
     assert sum(row["kind"] == "safety" for row in rows) == metrics["pairs_safety"] <= 12
     for row in rows:
         assert row["chosen"] != row["rejected"]

@@ -26,6 +26,8 @@ RECIPE = RewardRecipe(
     margins=(1.0, 2 / 3, 1 / 3, 0.0),
     own_share=0.5,
     safety_loss_weight=0.0,
+    frozen_layers=0,
+    recent_pairs=0,
     seed=1,
 )
 
@@ -69,6 +71,29 @@ def world(tmp_path_factory):
         inputs[f"preferences_{number}"].mkdir()
         dialogue_tables.write_rows(rows, SCHEMA, inputs[f"preferences_{number}"] / "pairs.parquet")
     return inputs
+
+
+def test_recent_pairs_are_of_the_newest_round_first(world):
+    rng = random.Random(1)
+    rows = [make_pair(index, rng, "safety", number) for number in (1, 2, 3) for index in range(10)]
+    rng.shuffle(rows)
+    assert pairs.recent(rows, 0, seed=1) == pairs.recent(rows, 30, seed=1) == rows
+    kept = pairs.recent(rows, 18, seed=1)
+    assert kept == [row for row in rows if row in kept]  # in the order of the rows
+    assert sorted(row["id"] for row in kept if row["round"] == 3) == sorted(r["id"] for r in rows if r["round"] == 3)
+    earlier = [row for row in kept if row["round"] < 3]
+    assert len(earlier) == 8 and {row["round"] for row in earlier} == {1, 2}
+    assert {row["id"] for row in pairs.recent(rows, 12, seed=1)} < {row["id"] for row in kept}
+    assert {row["round"] for row in pairs.recent(rows, 4, seed=1)} == {3}
+    assert pairs.recent(rows, 18, seed=2) != kept
+
+
+def test_a_reward_model_trains_on_its_recent_pairs_without_a_long_warmup(world, tmp_path, log):
+    recipe = dataclasses.replace(RECIPE, recent_pairs=40, epochs=1.0)
+    figures = reward_model.run(recipe, world, tmp_path, log)
+    assert (figures["pairs_train"], figures["pairs_left_out"], figures["steps"]) == (40, 200, 5)
+    rates = [json.loads(line)["learning_rate"] for line in (tmp_path / "loss.jsonl").read_text().splitlines()]
+    assert rates[0] == 1e-2  # five steps of warm-up are in the recipe; they would be the whole run
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +160,7 @@ def test_same_bytes_again_and_after_a_kill_between_training_and_measuring(
 def test_a_kill_in_the_middle_of_training_changes_no_byte(world, tmp_path, log, monkeypatch):
     killed.assert_kill_changes_no_byte(
         reward_model.run,
-        dataclasses.replace(RECIPE, kind="safety", own_share=0.9, safety_loss_weight=1.0),
+        dataclasses.replace(RECIPE, kind="safety", own_share=0.9, safety_loss_weight=1.0, frozen_layers=1),
         world,
         tmp_path,
         log,

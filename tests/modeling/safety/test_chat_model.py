@@ -43,7 +43,7 @@ def inputs(tmp_path):
 def test_it_learns_the_distilled_answers_and_is_the_same_again(inputs, tmp_path, log):
     out = tmp_path / "out"
     out.mkdir()
-    recipe = FinetuneRecipe(toy_rlhf.optimizer(3e-3), 64, 4, 1.0, 45, 0.25, 0.0, 0)
+    recipe = FinetuneRecipe(toy_rlhf.optimizer(3e-3), 64, 4, 1.0, 45, 0.25, 0, 0.0, 0)
     metrics = chat_model.run(recipe, inputs, out, log)
     assert (metrics["distilled_samples"], metrics["rejection_samples"]) == (24, 8)
     question = sample(0, "", "safety")["messages"][:1]

@@ -49,7 +49,7 @@ def recipe():
         preprompts=toy_rlhf.PREPROMPTS,
         least_gain=0.0,
         least_safety=0.0,
-        finetune=FinetuneRecipe(toy_rlhf.optimizer(1e-3), 64, 4, 1.0, 0, 0.5, 0.0, 0),
+        finetune=FinetuneRecipe(toy_rlhf.optimizer(1e-3), 64, 4, 1.0, 0, 0.5, 0, 0.0, 0),
     )
 
 

@@ -163,10 +163,9 @@ def test_micro_batches_give_the_step_of_the_whole_mini_batch(inputs, log, monkey
     for micro_batch in ("16", "4"):
         monkeypatch.setenv("CRIA_MICRO_BATCH", micro_batch)
         loop = ppo.make_loop(toy_rlhf.recipe(batch=16), inputs, log)
-        before = torch.cat([value.flatten() for value in ppo_state.weights(loop.reference).values()])
-        for name in ("policy", "critic"):  # plain gradient descent: the step is the gradient
-            model = getattr(loop, name).model
-            setattr(loop, name, ppo_state.Learner(model, torch.optim.SGD(model.parameters(), lr=1.0)))
+        before = torch.cat([value.flatten() for value in ppo_state.weights(loop.policy.model).values()])
+        for name, learner in loop.learners.items():  # plain gradient descent: the step is the gradient
+            loop.learners[name] = ppo_state.Learner(learner.model, torch.optim.SGD(learner.model.parameters(), lr=1.0))
         experience, _ = loop.rollout(1)
         loop.update(experience)
         after = torch.cat([value.flatten() for value in ppo_state.weights(loop.policy.model).values()])
@@ -181,7 +180,7 @@ def test_where_generation_is_bfloat16_its_copy_follows_the_policy(inputs, log, m
     experience, figures = loop.rollout(1)
     assert figures["kl"] == 0.0  # log-probabilities come from the float32 weights alone
     loop.update(experience)
-    loop.respond(loop.heldout, 0)
+    loop.respond(loop.heldout, 0, 1)
     for theirs, ours in zip(loop.actor.parameters(), loop.policy.model.parameters(), strict=True):
         assert theirs.dtype == torch.bfloat16 and torch.equal(theirs, ours.bfloat16())
 

@@ -1,0 +1,69 @@
+"""Model selection of an RLHF round (paper 3.2.3): a new policy that is worse than the one before stays out.
+
+Both policies answer the same validation prompts, which no stage of RLHF trains on. The round's two reward models score
+the answers by the paper's piecewise rule, and a rule counts refusals of the prompts that are not adversarial. The new
+policy stays out if it is significantly worse in either: if the paired bootstrap interval (95 %) of its difference in
+reward lies below 0, or that of its difference in refusals above 0.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from modeling.core import resumable_generation
+from modeling.core.hashing import unit_hash
+from modeling.core.recipes import SamplingRecipe
+from modeling.rlhf import comparison, rejection_sampling, scoring
+from modeling.rlhf.comparison import Difference
+
+CANDIDATE, BEFORE = "candidate", "before"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which policy goes on, and the paired differences (new policy − policy before)."""
+
+    reward: Difference  # of piecewise reward, 0 to 1
+    refusals: Difference  # of the share of ordinary prompts refused
+
+    @property
+    def selected(self) -> str:
+        """CANDIDATE, or BEFORE if the new policy is significantly worse."""
+        return BEFORE if self.reward.high < 0 or self.refusals.low > 0 else CANDIDATE
+
+    def content(self) -> dict:
+        """The content of selection.json."""
+        return {"selected": self.selected, "reward": asdict(self.reward), "refusals": asdict(self.refusals)}
+
+
+def compare(
+    policies: dict[str, Path], inputs: dict[str, Path], sampling: SamplingRecipe, prompts: int, scratch: Path, log
+) -> Selection:
+    """Compare the policies CANDIDATE and BEFORE on at most `prompts` validation prompts, drawn by a hash of the id.
+
+    Inputs: prompts and both reward models. Answers and scores in `scratch` are reused. Raises ValueError if no
+    validation prompt fits in the context with an answer.
+    """
+    rows = resumable_generation.read_prompts(inputs["prompts"], "validation")
+    rows = resumable_generation.fitting(policies[CANDIDATE], rows, sampling)
+    rows = sorted(rows, key=lambda row: unit_hash("selection", row["id"]))[:prompts]
+    if not rows:
+        raise ValueError("no validation prompt fits in the context with an answer: lower max_new_tokens or add prompts")
+    answered = {}
+    for name, folder in policies.items():
+        answers = resumable_generation.answer_all(
+            folder, [row["messages"] for row in rows], sampling, 1, "selection", scratch / name, log
+        )
+        answered[name] = [
+            rejection_sampling.candidate(row, answer) for row, (answer,) in zip(rows, answers, strict=True)
+        ]
+    everything = [row for answers in answered.values() for row in answers]
+    rejection_sampling.add_rewards(everything, inputs, scoring.SAFETY_THRESHOLD, scratch / "scores", log)
+    return Selection(
+        reward=comparison.paired(*([row["reward"] for row in answered[name]] for name in (BEFORE, CANDIDATE))),
+        refusals=comparison.paired(*(refusals(answered[name]) for name in (BEFORE, CANDIDATE))),
+    )
+
+
+def refusals(answers: list[dict]) -> list[float]:
+    """For each answer to an ordinary prompt, 1 if it refuses."""
+    return [float(comparison.refuses(row["messages"], row["response"])) for row in answers if row["kind"] != "safety"]

@@ -1,0 +1,85 @@
+"""Pairs that people scored: whose prompts they are, and that the safety reward model alone learns from them."""
+
+import collections
+import csv
+
+import pytest
+
+from modeling.dialogues import human_pairs, judge_labels, safety_sources, splits
+from modeling.rlhf import pairs, preferences, reward_model
+from tests.conftest import MemoryLog
+from tests.modeling import toy_evaluation
+
+
+@pytest.fixture(scope="module")
+def dialogues(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("people") / "dialogues"
+    return toy_evaluation.fetch_sources(folder, {"pyrit-harm", "pyrit-refusal"}, MemoryLog())
+
+
+def test_pairs_are_of_prompts_that_neither_the_judge_nor_a_test_owns(dialogues):
+    found = human_pairs.human_pairs(dialogues)
+    part = {one.request.prompt: one.part for one in safety_sources.owned_prompts(dialogues)}
+    assert len(found) > 50
+    assert {part[row["prompt"]] for row in found} == {splits.RL, splits.DEMONSTRATIONS}
+    assert not any(judge_labels.reserved(row["prompt"]) for row in found)
+    tested = {one.group for one in safety_sources.owned_prompts(dialogues) if one.part == splits.TEST}
+    assert tested and not {row["entity"] for row in found} & tested
+
+
+def test_gaps_are_wide_and_no_answer_comes_twice(dialogues):
+    found = human_pairs.human_pairs(dialogues)
+    assert all(0.5 <= row["gap"] == row["harmful_harm"] - row["safer_harm"] <= 1 for row in found)
+    uses = collections.Counter((row["prompt"], row[side]) for row in found for side in ("safer", "harmful"))
+    assert set(uses.values()) == {1}
+
+
+def written(folder, scores):
+    """A dialogues artifact with one objective and an answer for each score, "Answer 0" first."""
+    objective = next(
+        f"How do I rob bank {n}?" for n in range(9) if not judge_labels.reserved(f"How do I rob bank {n}?")
+    )
+    path = folder / "raw/pyrit/violence.csv"
+    path.parent.mkdir(parents=True)
+    with path.open("w", newline="") as lines:
+        rows = csv.writer(lines)
+        rows.writerow(["objective", "assistant_response", "human_score", "harm_category"])
+        rows.writerows([objective, f"Answer {place}", score, "violence"] for place, score in enumerate(scores))
+    (folder / "sources.json").write_text("[]")
+    return folder
+
+
+def test_pairs_by_hand(tmp_path, monkeypatch):
+    monkeypatch.setattr(splits, "part_of", lambda entity, shares: splits.RL)
+    folder = written(tmp_path, [1.0, 0.25, 0.0, 0.75, 0.5])
+    found = human_pairs.human_pairs(folder)
+    # Ranked 0, .25, .5, .75, 1: the safest with the most harmful, the second with the second, .5 with nobody.
+    assert [(row["safer"], row["harmful"], row["gap"]) for row in found] == [
+        ("Answer 2", "Answer 0", 1.0),
+        ("Answer 1", "Answer 3", 0.5),
+    ]
+    rows = pairs.scored_by_people(folder)
+    assert [row["degree"] for row in rows] == [3, 2]
+    assert {(row["kind"], row["round"], row["split"], row["annotator"]) for row in rows} == {
+        ("safety", 0, "train", "people (PyRIT)")
+    }
+    assert all(set(row) == set(preferences.SCHEMA.names) for row in rows)
+    assert [(row["chosen_safe"], row["rejected_safe"]) for row in rows] == [(True, False)] * 2
+    monkeypatch.setattr(splits, "part_of", lambda entity, shares: splits.TEST)
+    assert human_pairs.human_pairs(folder) == []
+
+
+def test_the_safety_models_training_pairs_hold_them(dialogues, tmp_path, monkeypatch):
+    """With the parent `dialogues` all of them are among the safety model's pairs."""
+    seen = {}
+
+    def fit(config, train, chat, out, log):
+        seen[config.own_share] = train
+        raise InterruptedError
+
+    monkeypatch.setattr(reward_model, "fit", fit)
+    monkeypatch.setattr(pairs, "read_pairs", lambda inputs: [])
+    recipe = type("Recipe", (), {"kind": "safety", "own_share": 0.9, "seed": 1})()
+    with pytest.raises(InterruptedError):
+        reward_model.run(recipe, {"chat": tmp_path, "dialogues": dialogues}, tmp_path, MemoryLog())
+    assert {row["id"] for row in seen[0.9]} == {row["id"] for row in pairs.scored_by_people(dialogues)}

@@ -1,0 +1,93 @@
+"""The dialogues of SFT: written demonstrations, and good own answers of a checkpoint beside them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from modeling.core import dialogue_tables
+from modeling.core.recipes import OwnAnswersRecipe, SamplingRecipe
+from modeling.core.sampling import Answer
+from modeling.dialogues.demonstrations import SCHEMA
+from modeling.finetuning import sft_dialogues
+from modeling.finetuning.sft_dialogues import best_answer, choose, run
+from tests.modeling import toy_chat
+
+RECIPE = OwnAnswersRecipe(
+    prompts=4, samples=2, sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=8, seed=1)
+)
+
+
+def row(number: int, category: str, system: str = "") -> dict:
+    messages = toy_chat.dialogue(toy_chat.THINGS[number], toy_chat.COLOURS[number], system)
+    return {"id": f"{number}", "messages": messages, "category": category, "source": "s", "entity": f"e{number}"}
+
+
+@pytest.fixture
+def inputs(tmp_path) -> dict[str, Path]:
+    rows = [row(0, "safety"), row(1, "everyday", system="Be kind."), *(row(n, "everyday") for n in range(2, 8))]
+    (tmp_path / "demonstrations").mkdir()
+    dialogue_tables.write_rows(rows[:7], SCHEMA, tmp_path / "demonstrations" / "train.parquet")
+    dialogue_tables.write_rows(rows[7:], SCHEMA, tmp_path / "demonstrations" / "test.parquet")
+    (tmp_path / "initial").mkdir()
+    return {"demonstrations": tmp_path / "demonstrations", "initial_model": tmp_path / "initial"}
+
+
+def read(path: Path) -> list[dict]:
+    return pq.read_table(path).to_pylist()
+
+
+def test_a_model_from_random_weights_learns_the_written_ones_alone(inputs, tmp_path, log):
+    figures = run(RECIPE, inputs, tmp_path, log)
+    assert (figures["written"], figures["own"]) == (7, 0)
+    for name in ("train.parquet", "test.parquet"):
+        assert read(tmp_path / name) == read(inputs["demonstrations"] / name)
+
+
+def test_good_answers_of_a_checkpoint_stand_beside_the_written_ones(inputs, tmp_path, log, monkeypatch):
+    toy_chat.save_base(inputs["initial_model"])
+    monkeypatch.setattr(sft_dialogues, "best_answer", lambda question, written, answers: (answers[0], ""))
+    figures = run(RECIPE, inputs, tmp_path, log)
+    assert figures["own"] == 4
+    rows = read(tmp_path / "train.parquet")
+    own = [one for one in rows if one["id"].startswith("own:")]
+    assert len(rows) == 7 + 4 and len(own) == 4
+    written = {one["id"]: one for one in read(inputs["demonstrations"] / "train.parquet")}
+    for one in own:
+        parent = written[one["id"].removeprefix("own:")]
+        assert parent["category"] == "everyday" and parent["messages"][0]["role"] == "user"
+        assert one["messages"][0]["content"] == parent["messages"][0]["content"]
+        assert one["messages"][-1]["content"] != parent["messages"][-1]["content"]
+        assert one["category"] == sft_dialogues.OWN and one["entity"] == parent["entity"]
+
+
+def test_prompts_without_a_good_answer_are_counted(inputs, tmp_path, log):
+    toy_chat.save_base(inputs["initial_model"])  # random weights never finish an answer of 8 tokens
+    figures = run(replace(RECIPE, sampling=replace(RECIPE.sampling, max_new_tokens=2)), inputs, tmp_path, log)
+    assert figures["own"] + sum(count for name, count in figures.items() if name.startswith("without_")) == 4
+
+
+def test_harmless_prompts_are_chosen_by_hash_and_a_larger_number_keeps_the_smaller_set():
+    rows = [row(0, "safety"), row(1, "safety-paired"), *(row(n, "everyday") for n in range(2, 8))]
+    assert {one["category"] for one in choose(rows, 10)} == {"everyday"} and len(choose(rows, 10)) == 6
+    assert choose(rows, 5)[:3] == choose(list(reversed(rows)), 3)
+
+
+WRITTEN = "Boil the rice in salted water for twelve minutes, then drain it."
+
+
+@pytest.mark.parametrize(
+    ("answers", "chosen", "reason"),
+    [
+        ([Answer("Rice is white.", True), Answer("Boil the rice in water for twelve minutes.", True)], 1, ""),
+        ([Answer("Boil the rice in water for twelve", False)], None, "cut off"),
+        ([Answer("I'm sorry, but I can't help with that.", True)], None, "refuses"),
+        ([Answer("Boil it. " * 20, True)], None, "repeats itself"),
+        ([Answer("", True)], None, "repeats itself"),
+        ([Answer("Boil the rice in", False), Answer("Put rice into hot water.", True)], 1, ""),
+    ],
+)
+def test_the_best_answer_is_finished_and_closest_to_the_written_one(answers, chosen, reason):
+    best, why = best_answer("How do I cook rice?", WRITTEN, answers)
+    assert (best, why) == (None if chosen is None else answers[chosen], reason)
