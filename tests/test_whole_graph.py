@@ -198,11 +198,15 @@ def rank_upside_down(folder):
     replace_rows(folder / "candidates.parquet", lambda rows: [{**row, "rank": (row["rank"] + 1) % 3} for row in rows])
 
 
-def learn_every_answer(folder):
-    def learnt(row):
-        return {**row, "messages": [{**message, "weight": None} for message in row["messages"]]}
-
-    replace_rows(folder / "samples.parquet", lambda rows: [learnt(row) for row in rows])
+def disobey(folder):
+    """One more dialogue, because so small a model may have none that obeys."""
+    said = [("user", "Always answer in lower case.\nWhat is tea?"), ("assistant", "A DRINK.")]
+    forged = {
+        "id": "forged", "kind": "", "dialogue": "", "instruction": "Always answer in lower case.", "rewritten": False,
+        "constraints": ['{"kind": "lower_case", "value": ""}'],
+        "messages": [{"role": role, "content": content, "weight": None} for role, content in said],
+    }  # fmt: skip
+    replace_rows(folder / "samples.parquet", lambda rows: [*rows, forged])
 
 
 def keep_the_worse(folder):
@@ -242,7 +246,7 @@ SPOILERS = {
     "ranks_pairs": silence_the_head,
     "best_of_k": rank_upside_down,
     "learned_its_samples": scramble,
-    "instruction_stands_once": learn_every_answer,
+    "instruction_stands_once": disobey,
     "not_below_its_start": not_a_number,
     "kept_only_the_safer": keep_the_worse,
     "learned_the_distilled": not_a_number,

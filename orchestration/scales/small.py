@@ -231,7 +231,7 @@ def tiny() -> Scale:
                         test_harmless=8, everyday_share=0.4, verifiable_share=0.2, borderline_share=0.3,
                         after_refusal_share=0.3, validation=4, multi_turn_share=0.32),
         ppo=replace(big.ppo, iterations=2, batch=8, mini_batch=4, evaluate_every=1),
-        ghost=replace(big.ghost, dialogues=6),
+        ghost=replace(big.ghost, dialogues=12),
         ghost_evaluation=_ghost_evaluation(big, 16, ((2, 4),), control_dialogues=2),
         distillation=replace(big.distillation, prompts=12),
         evaluation=replace(big.evaluation, prompts=10, safety_prompts=8, harmless_prompts=8, temperature_prompts=6,
