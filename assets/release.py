@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from assets import evaluation
-from assets.finetuning import prompts, sft_model
+from assets.finetuning import sft_model
+from assets.pretraining import base_model
 from assets.rlhf import ppo_policy
 from assets.safety import chat_model
 from orchestration.stage import SCALE, Stage
@@ -20,7 +21,7 @@ bundle = Stage(
     "bundle", "release.export", "release", SCALE, _release, "A.7, Table 52",
     "The released model: safetensors, tokenizer with chat template, model card, lineage, every version for the demo.",
     (("chat_model", chat_model), ("sft_model", sft_model), *evaluation.versions.items(), ("ppo_policy", ppo_policy),
-     ("prompts", prompts), ("bits_per_byte", evaluation.bits_per_byte),
+     ("base_model", base_model), ("bits_per_byte", evaluation.bits_per_byte),
      ("benchmark_scores", evaluation.benchmark_scores), ("win_rates", evaluation.win_rates),
      ("temperature_curve", evaluation.temperature_curve), ("safety_rates", evaluation.safety_rates),
      ("reward_report", evaluation.reward_report)),

@@ -109,7 +109,7 @@ def llama2_70b() -> Scale:
             temperatures=(0.1, 0.7, 1.0), temperature_prompts=584,  # (open)
             bits_per_byte_documents=10_000, bootstrap=10_000, seed=80,
         ),
-        release=ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=0, examples=6),
+        release=ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=0),
     )  # fmt: skip
 
 
