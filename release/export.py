@@ -47,10 +47,11 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
         f"{len(chain.artifacts)} artifacts from {len(sources)} sources, {len(unlicensed)} of them without a licence"
     )
 
+    names, best = version_names.named(inputs), best_temperatures(inputs["temperature_curve"])
     sampling = answer_sampling(parents["win_rates"])
+    sampling["temperature"] = best.get(names[FINAL], sampling["temperature"])
     check = export_model(inputs[FINAL], out, EXAMPLES, sampling)
     log.info(f"reloaded: logits of {check['positions']} positions equal bit for bit")
-    names, best = version_names.named(inputs), best_temperatures(inputs["temperature_curve"])
     versions = [describe(role, names[role], parents[role], best.get(names[role])) for role in version_roles(inputs)]
     for version in versions:
         version["path"] = place_version(inputs[version["name"]], version["name"], out, config.max_version_bytes)

@@ -12,6 +12,7 @@ from release.examples import FOLLOW_UP
 from release.gallery import Gallery
 
 LOOK_AGAIN_S = 3.0
+ANSWER_TOKENS = 256  # an evaluation may allow fewer to save time; a reader wants the end of a sentence
 WAITING = 16  # requests in the queue before the page reports that it is busy
 PLACEHOLDER = "### Say something\nPick an example or write below. Enter sends, Shift+Enter starts a new line."
 CAUTION = (
@@ -59,7 +60,7 @@ def placeholder(bundle: Bundle, making: str | None) -> str:
 def length_slider(bundle: Bundle) -> dict:
     """Returns maximum and value of the longest answer, which takes half of the largest context at most."""
     longest = max((version.context for version in bundle.offered), default=2 * bundle.sampling.max_new_tokens) // 2
-    return {"maximum": longest, "value": min(bundle.sampling.max_new_tokens, longest)}
+    return {"maximum": longest, "value": min(max(bundle.sampling.max_new_tokens, ANSWER_TOKENS), longest)}
 
 
 def lineage(bundle: Bundle) -> str:
@@ -181,11 +182,11 @@ def build(gallery: Gallery) -> gr.Blocks:
                 with gr.Accordion("Sampling", open=False):
                     begin = opened.temperature(first) if first else opened.sampling.temperature
                     temperature = gr.Slider(0, chat.MAX_TEMPERATURE, begin, step=0.05, label="Temperature",
-                                            info="0: always the likeliest token")  # fmt: skip
+                                            info="0: always the likeliest token", elem_id="temperature")  # fmt: skip
                     top_p = gr.Slider(0.05, 1, opened.sampling.top_p, step=0.05, label="Top-p")
                     length = gr.Slider(1, step=1, label="Longest answer", info="in tokens", **length_slider(opened))
         with gr.Tab("Model card"):
-            card = gr.Markdown(opened.card, elem_classes="paper", latex_delimiters=[])
+            card = gr.Markdown(opened.card, elem_classes="paper", latex_delimiters=[], elem_id="card")
         with gr.Tab("Lineage"):
             ancestry = gr.Markdown(lineage(opened), elem_classes="paper", latex_delimiters=[])
 

@@ -35,7 +35,7 @@ CONTEXT = 128
 EVALUATIONS = (
     "bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "safety_rates",
 )  # fmt: skip
-RECIPE = ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=10_000_000, examples=3)
+RECIPE = ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=10_000_000)
 SAMPLING = SamplingRecipe(temperature=0.8, top_p=0.9, max_new_tokens=24, seed=1)
 EVALUATION = EvaluationRecipe(
     sampling=SAMPLING, prompts=20, safety_prompts=20, harmless_prompts=20, temperatures=(0.1, 1.0),
@@ -154,7 +154,7 @@ def fill(root: Path, metrics: dict[str, dict], scale: str = "tiny", models: dict
 
 def inputs(store: ToyStore, evaluations: list[str]) -> dict[str, Path]:
     roles = {"chat_model": "chat_model", "sft_model": "sft_model", "policy_1": "rlhf_v1/policy",
-             "ppo_policy": "rlhf_v5/ppo_policy", "prompts": "prompts"} | {name: name for name in evaluations}  # fmt: skip
+             "ppo_policy": "rlhf_v5/ppo_policy", "base_model": "base_model"} | {name: name for name in evaluations}  # fmt: skip
     return {role: store.folder(asset, store.scale) for role, asset in roles.items()}
 
 
