@@ -15,10 +15,11 @@ from matplotlib.figure import Figure
 from modeling.core import reporting, resumable_generation, sampling
 from modeling.core.recipes import EvaluationRecipe
 from modeling.core.statistics import mean_interval
+from modeling.core.version_names import CHOICE
 from modeling.dialogues import answer_rules
 from modeling.evaluation import generations, pairwise
 from modeling.evaluation.judge import model as judge_model
-from modeling.evaluation.versions import BASE, CHOICE, version_folders
+from modeling.evaluation.versions import BASE, version_folders
 from modeling.rlhf import scoring
 
 AXIS = "helpfulness"

@@ -1,14 +1,13 @@
 """The versions that evaluations compare, in training order, with the names of Figure 11."""
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from modeling.core import version_names
 from modeling.core.verdicts import has_weights
 
 BASE, SFT, PPO, CHAT = "Base", "SFT", "PPO", "Chat"
-CHOICE = "choice.json"  # of a `temperature_curve` artifact
 HEADLINE = (BASE, SFT, CHAT)  # these answer every prompt, the others a nested subset
 
 
@@ -18,10 +17,7 @@ def version_folders(inputs: dict[str, Path]) -> dict[str, Path]:
     Base is `initial_model`, the checkpoint that training starts from, or `base_model` where there is none. Raises
     ValueError without a base, sft_model or a later version.
     """
-    rounds = sorted(int(role.removeprefix("policy_")) for role in inputs if re.fullmatch(r"policy_\d+", role))
-    roles = {SFT: "sft_model", **{f"RLHF-v{number}": f"policy_{number}" for number in rounds}}
-    roles |= {PPO: "ppo_policy", CHAT: "chat_model"}
-    later = {name: inputs[role] for name, role in roles.items() if role in inputs}
+    later = {name: inputs[role] for role, name in version_names.named(inputs).items() if role not in version_names.BASE}
     if "base_model" not in inputs or SFT not in later or len(later) < 2:
         raise ValueError(f"Needs base_model, sft_model and at least one later version, got {', '.join(sorted(inputs))}")
     return {BASE: checkpoint(inputs) or inputs["base_model"], **later}
@@ -42,4 +38,4 @@ def baselines(version: str, versions: Sequence[str]) -> list[str]:
 
 def read_choice(folder: Path) -> dict[str, float]:
     """Returns version → sampling temperature of a `temperature_curve` artifact."""
-    return json.loads((folder / CHOICE).read_text(encoding="utf-8"))
+    return json.loads((folder / version_names.CHOICE).read_text(encoding="utf-8"))

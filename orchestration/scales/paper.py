@@ -139,7 +139,7 @@ def llama2_70b() -> Scale:
             lengths=((6, 100), (20, 100)), measured_turns=(1, 2, 4, 6, 20), control_dialogues=50,
             kinds=CONSTRAINTS, new_kinds=NEW_CONSTRAINTS, seed=85,
         ),
-        release=ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=0, examples=6),
+        release=ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=0),
     )  # fmt: skip
 
 

@@ -13,9 +13,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from data_cleaning.store_layout import place
 from modeling.core.recipes import EvaluationRecipe, SamplingRecipe
+from modeling.core.version_names import CHOICE
 from modeling.evaluation import answer_rates, bits_per_byte, controls, pairwise, reward_report, win_rates
 from modeling.evaluation.measures import SETTINGS
-from modeling.evaluation.versions import CHOICE
 from modeling.pretraining import tokenizer as tokenizers
 from modeling.rlhf import best_of_n
 from modeling.rlhf.reward_accuracy import ScoredPair
@@ -41,7 +41,7 @@ EVALUATIONS = (
     "bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "answer_rates",
     "ghost_attention",
 )  # fmt: skip
-RECIPE = ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=10_000_000, examples=3)
+RECIPE = ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=10_000_000)
 SAMPLING = SamplingRecipe(temperature=0.3, top_p=0.9, max_new_tokens=24, seed=1)
 EVALUATION = EvaluationRecipe(
     sampling=SAMPLING, prompts=20, safety_prompts=20, harmless_prompts=20, round_share=0.5, temperatures=(0.1, 1.0),
@@ -160,7 +160,7 @@ def fill(root: Path, metrics: dict[str, dict], scale: str = "tiny", models: dict
 
 def inputs(store: ToyStore, evaluations: list[str]) -> dict[str, Path]:
     roles = {"chat_model": "chat_model", "sft_model": "sft_model", "policy_1": "rlhf_v1/policy",
-             "ppo_policy": "rlhf_v5/ppo_policy", "prompts": "prompts"} | {name: name for name in evaluations}  # fmt: skip
+             "ppo_policy": "rlhf_v5/ppo_policy", "base_model": "base_model"} | {name: name for name in evaluations}  # fmt: skip
     return {role: store.folder(asset, store.scale) for role, asset in roles.items()}
 
 
