@@ -71,7 +71,7 @@ def requests(dialogues: Path, known: Iterable[str] = ()) -> tuple[list[Request],
             why = "resembles requests of another part"
         elif about in known and splits.part_of(about, splits.KNOWLEDGE) != part:
             why = "about a reference text of another part"
-        elif judged.has(one.question):
+        elif any(judged.has(text) for text in (one.question, *(message["content"] for message in one.before))):
             why = "resembles an objective of the judge"
         if why:
             left_out[one.source, why] += 1
