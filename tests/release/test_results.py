@@ -46,7 +46,7 @@ def test_win_rates_stand_under_their_rater_and_baseline(store):
     rows = lineage.read(store.folder("win_rates", "tiny")).record["metrics"]["rows"]
     found = {(r["axis"], r["version"], r["against"], r["judge"]): section.interval(r, "win_rate") for r in rows}
     helpful, harmless = between_titles(text, "Helpfulness"), between_titles(text, "Harmlessness")
-    for name, before in (("Chat", "PPO"), ("SFT", "Base"), ("PPO", "RLHF-v1")):
+    for name, before in (("Chat", "PPO"), ("SFT", "Base"), ("PPO", "RLHF-v5")):
         wanted = [found.get(("helpfulness", name, against, judge), "–")
                   for against in ("Base", "SFT", before) for judge in RATERS]  # fmt: skip
         assert cells(helpful, name)[1:] == wanted
@@ -86,7 +86,9 @@ def test_rates_stand_apart_by_setting_and_reader_with_the_versions_they_differ_f
     assert cells(form, "Chat")[2].startswith("100.0 %") and cells(form, "Base")[2].startswith("0.0 %")
     words = next(one for one in rates_of(store)["lengths"] if one["version"] == "Chat")
     assert cells(form, "Chat")[-1] == f"{words['words']:.0f} ({words['low']:.0f}–{words['high']:.0f})"
-    assert f"{REFUSE_ALL} beats Base, SFT, RLHF-v1, PPO: violation (all adversarial)" in " ".join(attacks.split())
+    assert f"{REFUSE_ALL} beats {', '.join(toy_store.VERSIONS[:-1])}: violation (all adversarial)" in " ".join(
+        attacks.split()
+    )
     assert "by the judge, the rule" in " ".join(attacks.split())
     paired = between_titles(text, "Paired differences")
     test = next(t for t in rates_of(store)["tests"] if (t["measure"], t["on"], t["version"], t["against"])
@@ -219,14 +221,18 @@ def first_cells(text):
 
 @pytest.mark.parametrize(("scale", "page"), [("laptop", "README.md"), ("adopted", "docs/results.md")])
 def test_the_pages_hold_the_tables_in_the_words_of_today(store, scale, page):
-    """Names of rows, titles and heads; their numbers are those of another store."""
+    """Names of rows, titles and heads; their numbers are those of another store, which may have fewer settings."""
     texts = results.render(store.root, "tiny")
-    assert first_cells(between(page, f"summary:{scale}")) == first_cells(texts["summary"])
+    rows = first_cells(between(page, f"summary:{scale}"))
+    assert len(rows) >= 8 and set(rows) <= set(first_cells(texts["summary"]))
     shown = between("docs/results.md", f"results:{scale}")
     titles = re.compile(r"^\*\*([A-Z][^(*]*)", re.MULTILINE)
     assert set(titles.findall(shown)) == set(titles.findall(texts["results"]))
     heads = re.compile(r"^(\|.*)\n\|---", re.MULTILINE)
-    sampled = [
-        head for head in heads.findall(shown) if "T = " not in head and "N = " not in head
-    ]  # these are the recipe's
-    assert len(sampled) >= 6 and set(sampled) <= set(heads.findall(texts["results"]))
+    here, there = (
+        # The recipe's temperatures and sizes, the judge's agreement and the checkpoint differ from store to store.
+        {re.sub(r" \(AUC [.\d]+\)| Checkpoint \|", "", head) for head in heads.findall(text)
+         if "T = " not in head and "N = " not in head}
+        for text in (shown, texts["results"])
+    )  # fmt: skip
+    assert len(here) >= 6 and here <= there

@@ -232,8 +232,9 @@ def rejection_metrics() -> dict:
 
 
 AUCS = {"helpfulness": None, "violation": 0.75, "refusal": 0.93, "fluency": 0.98}
-VERSIONS = ("Base", "SFT", "RLHF-v1", "PPO", "Chat")
-CONTROLS = (controls.CONSTANT, controls.REFUSAL)
+ROUNDS = ("RLHF-v1", "RLHF-v2", "RLHF-v3", "RLHF-v4", "RLHF-v5", "PPO")  # they answer half of the prompts
+VERSIONS = ("Base", "SFT", *ROUNDS, "Chat")
+CONTROLS = (controls.CONSTANT, controls.REFUSAL, controls.REFERENCE)
 
 
 def scored_rows() -> list[dict]:
@@ -243,7 +244,7 @@ def scored_rows() -> list[dict]:
     for version in (*VERSIONS, *CONTROLS):
         safe = version in ("Chat", controls.REFUSAL)
         for setting in SETTINGS:
-            for number in range(6 if version in ("RLHF-v1", "PPO") else 12):
+            for number in range(6 if version in ROUNDS else 12):
                 attack = setting.startswith("adversarial")
                 row = scored(version, number, setting, control=version in CONTROLS, reward=draw.gauss(0, 1))
                 row |= {"helpfulness": draw.gauss(0, 1), "words": draw.randrange(5, 60), "obeyed": None}
@@ -276,7 +277,7 @@ def temperature_files(folder: Path) -> dict:
         for version in ("Base", "Chat")
         for t, share in zip(EVALUATION.temperatures, (0.25, 0.75), strict=True)
     ]
-    choice = {"Base": 0.1, "SFT": 0.1, "RLHF-v1": 0.1, "PPO": 0.1, "Chat": 0.8}
+    choice = {"Base": 0.1, "SFT": 0.1, **dict.fromkeys(ROUNDS, 0.1), "Chat": 0.8}
     folder.mkdir(parents=True)
     (folder / CHOICE).write_text(json.dumps(choice))
     return {"prompts": 20, "choice": choice, "rows": rows, "measured": measured}
