@@ -80,7 +80,7 @@ def materialize(scale: str, defs: dg.Definitions) -> int:
             job = defs.resolve_job_def(name)
             stages = [made for made in wanted if asset_key(made) in job.asset_layer.executable_asset_keys]
             todo = pending(stages, partition, GATES, instance)
-            what = "the stages that need no corpus" if wanted is first else "stages"
+            what = "stages that need no corpus" if wanted is first else "stages"
             sys.stderr.write(f"{name} {partition}: {len(stages) - len(todo)} of {len(stages)} {what} are up to date\n")
             if todo and not run_job(job, partition, instance, [asset_key(made) for made in todo]):
                 return 1

@@ -64,7 +64,7 @@ def prepare_instance() -> None:
         partitions.declare_snapshots(instance)
 
 
-def wait_until_up(url: str, process: subprocess.Popen, seconds: float = 90.0) -> bool:
+def wait_until_up(url: str, process: subprocess.Popen, seconds: float = 180.0) -> bool:
     """True once the address answers; False where the process ended or time ran out. It is never asked through a proxy."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
@@ -129,11 +129,11 @@ def serve(commands: Mapping[str, tuple[str, list[str]]], work: list[str] | None 
             time.sleep(1)
         sys.exit("a server has stopped: its messages are above")
     except KeyboardInterrupt:
-        print("\nstopped", flush=True)
+        print("\nstopped; the same command continues where this one was" if work else "\nstopped", flush=True)
     finally:
         for number in (*ending, signal.SIGINT):  # a closing terminal sends it twice, and the second must not end this
             signal.signal(number, signal.SIG_IGN)
-        code = worker.poll() if worker else 0
+        code = worker.poll() if worker else None if work else 0  # None: the work is stopped before its end
         stop([*([worker] if worker else []), *children.values()])
     sys.exit(130 if code is None else code)
 

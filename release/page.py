@@ -47,7 +47,7 @@ def run_line(bundle: Bundle, making: str | None) -> str:
                                 "answers are slower.")  # fmt: skip
     if bundle.card:
         return ""
-    return theme.state_line("The release is not made yet, and no run is making it now. `make demo` continues.", "warn")
+    return theme.state_line("The release is not made yet, and no run is making it now: make demo continues.", "warn")
 
 
 def placeholder(bundle: Bundle, making: str | None) -> str:

@@ -127,7 +127,7 @@ def test_work_that_is_stopped_is_not_called_complete():
         worker = int(read_until(served, "pid").split()[-1])
         served.send_signal(signal.SIGINT)
         rest, _ = served.communicate(timeout=30)
-    assert served.returncode == 130 and "complete" not in rest
+    assert served.returncode == 130 and "complete" not in rest and "the same command continues" in rest
     assert identity(worker) is None
 
 
