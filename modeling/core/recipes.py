@@ -67,11 +67,21 @@ class PretrainRecipe:
 
 
 @dataclass(frozen=True)
+class AdversarialRecipe:
+    """The split of the adversarial prompts, by groups that hold all variants and paraphrases of a prompt."""
+
+    least_cosine: float  # of two prompts' sentence embeddings, from which on they are paraphrases; 0.01 is the finest step
+    least_shared_words: float  # Jaccard similarity of two prompts' word sets, from which on they are variants
+    largest_group: int  # groups that would have more prompts together are not joined
+
+
+@dataclass(frozen=True)
 class DemonstrationsRecipe:
     max_definitions: int  # "What is X?" pairs from reference texts
     max_conversations: int
     max_everyday: int  # everyday requests; their answers have up to 90 words
     max_safety: int
+    max_twins: int  # harmless questions in the words of harmful ones, with their answers
     max_answer_words: int
     system_share: float  # share of dialogues that carry a system prompt
     multi_turn_share: float  # share of single-turn dialogues that get earlier turns
