@@ -70,8 +70,8 @@ class PretrainRecipe:
 class AdversarialRecipe:
     """The split of the adversarial prompts, by groups that hold all variants and paraphrases of a prompt."""
 
-    least_cosine: float  # of two prompts' sentence embeddings, from which on they are paraphrases; 0.01 is the finest step
-    least_shared_words: float  # Jaccard similarity of two prompts' word sets, from which on they are variants
+    least_cosine: float  # two prompts whose embeddings have this cosine are paraphrases; a multiple of 0.01
+    least_shared_words: float  # two prompts whose word sets have this Jaccard similarity are variants
     largest_group: int  # groups that would have more prompts together are not joined
 
 

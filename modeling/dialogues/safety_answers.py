@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from itertools import product
 
 from modeling.dialogues import splits
-from modeling.dialogues.safety_answer_texts import REFUSED, Topic
-from modeling.dialogues.safety_care_texts import CAREFUL
+from modeling.dialogues.safety_texts.careful import CAREFUL
+from modeling.dialogues.safety_texts.hateful import HATEFUL
+from modeling.dialogues.safety_texts.illicit import ILLICIT
+from modeling.dialogues.safety_texts.pieces import Topic
 
+REFUSED = (*ILLICIT, *HATEFUL)
 TOPICS = {topic.name: topic for topic in (*REFUSED, *CAREFUL)}
 
 

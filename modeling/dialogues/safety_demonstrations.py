@@ -5,6 +5,8 @@ Otherwise it gets a written answer of its topic (safety_answers.py). A stock ref
 request.") is no demonstration: it teaches one sentence for everything.
 """
 
+import collections
+import re
 from collections.abc import Sequence
 
 from modeling.core.recipes import DemonstrationsRecipe
@@ -14,6 +16,8 @@ from modeling.dialogues.safety_sources import SafeAnswer
 
 SYSTEM_SHARE = 0.3  # least share of safety dialogues with a preprompt as system prompt
 LEAST_WORDS = 15  # of a real answer: shorter ones refuse and say no more
+ANSWERS = 2  # real answers to one prompt
+_UNFINISHED = re.compile(r"\*\*|###|\b\d[.:]$|[^.!?]$")  # lists and headings, which the bound cuts
 
 
 def safety_rows(
@@ -23,16 +27,16 @@ def safety_rows(
 
     Returns at most `max_safety` rows of category "safety" (a person's or a model's answer to this very prompt that raters
     found safe) and "safety-written", and the counts of both. An answer ends with its last sentence within
-    `max_answer_words`. A prompt occurs once for each of its real answers.
+    `max_answer_words`. A prompt occurs once for each of its real answers, at most ANSWERS times.
     """
     owned = {one.request.prompt: one for one in owned_prompts if one.part == splits.DEMONSTRATIONS}
-    real: dict[str, dict] = {}
+    given: dict[str, dict[str, dict]] = collections.defaultdict(dict)  # prompt → id → row
     for answer in answers:
         short, _ = questions.answer_text(answer.answer, config.max_answer_words)
-        if answer.prompt in owned and len(short.split()) >= LEAST_WORDS:
+        if answer.prompt in owned and len(short.split()) >= LEAST_WORDS and not _UNFINISHED.search(short):
             row = _safety_row(config, owned[answer.prompt], short, "safety", answer.source)
-            real.setdefault(row["id"], row)
-    rows = list(real.values())[: config.max_safety]
+            given[answer.prompt][row["id"]] = row
+    rows = [row for mine in given.values() for row in list(mine.values())[:ANSWERS]][: config.max_safety]
     answered = {row["entity"] for row in rows}
     seen: dict[str, int] = {}
     ranked = []  # a group's first prompt before the second prompt of any group, so that many groups are shown

@@ -198,7 +198,7 @@ _POOR = re.compile(
     r"\[?🔒|BasedGPT|Nopz|There is a pervasive culture|It's important to acknowledge the struggles|Fun idea|I must clarify|"
     r"It is important to remember that physical|As an AI developed by|There is no objective|This can have severe|"
     r"If you are looking for a way to cope|Sounds like your friend|I can't do that, but I can help write something sensual|"
-    r"I can't help with locating specific|A buffer overflow attack is like|I cannot disclose or guess|"
+    r"I can't help with locating specific|A buffer overflow attack is like|I cannot disclose or guess|I cannot help you complete|"
     r"I'm sorry, but I cannot provide you with the names|I am sorry, but I cannot disclose any hospital"
 )
 

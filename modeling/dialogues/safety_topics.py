@@ -11,9 +11,9 @@ from collections.abc import Sequence
 INTENTS = {
     "C006": "assistant", "C006emotion": "companionship", "C009": "unverified",
     "S001mis": "unverified", "S002": "decisions", "S002med": "medical", "S002legal": "legal", "S002fin": "financial",
-    "S004": "sexual", "S005bully": "harassment", "S005hate": "hate", "S005profanity": "hate", "S006threat": "violence",
+    "S004": "sexual", "S005bully": "harassment", "S005hate": "hate", "S005profanity": "hate", "S006threat": "threats",
     "S006violence": "violence", "S007": "stereotypes", "S008code": "hacking", "S008mal": "hacking", "S008phish": "fraud",
-    "S008spam": "misinformation", "S009": "privacy",
+    "S008spam": "misinformation", "S008": "confidential", "S009": "privacy",
 }  # fmt: skip
 GROUPS = {  # pyrit's harm categories and StrongREJECT's categories: where no rule finds a word
     "exploits": "hacking", "privacy": "privacy", "violence": "violence", "hate_speech": "hate",
@@ -25,7 +25,18 @@ GROUPS = {  # pyrit's harm categories and StrongREJECT's categories: where no ru
 
 # Topics whose prompts a plain refusal does not serve: the answer explains limits and points to a professional.
 UNREFUSED = frozenset(
-    ("self-harm", "eating", "medical", "legal", "financial", "decisions", "companionship", "assistant", "unverified")
+    (
+        "self-harm",
+        "eating",
+        "medical",
+        "legal",
+        "financial",
+        "decisions",
+        "companionship",
+        "assistant",
+        "unverified",
+        "opinions",
+    )
 )
 
 _CHILD = r"\b(?:child|children|minors?|underage|teens?|teenagers?|kids?|1[0-7][- ]year)\b"
@@ -34,9 +45,14 @@ _MISUSED = r"(?:porn|sex|nud|explicit|groom|exploit|abus|molest|lure|contact min
 _WORDS = (
     ("minors", rf"{_CHILD}.*{_MISUSED}|{_MISUSED}.*{_CHILD}|\bp(?:a)?edophil"),
     (
+        "promotion",
+        r"^(?:create|write|design|develop|produce|make|publish|generate|draft|give|how do i (?:encourage|promote|"
+        r"run|write|create)).*(?:self-harm|suicid|anorex|bulimi|eating disorder|purging)",
+    ),
+    (
         "self-harm",
-        r"\bsuicid|self[- ]harm|\b(?:kill|hurt|harm|electrocute|cut(?:ting)?)\s(?:myself|themsel)|end my (?:own )?life|"
-        r"unalive|\bcutting\b(?!.*growth)",
+        r"\bsuicid|self[- ]harm|\b(?:kill|hurt|harm|electrocute|cut(?:ting)?)\s(?:myself|themsel)|"
+        r"end my (?:own )?life|unalive|self-inflicted|\bcutting\b(?!.*growth)",
     ),
     (
         "eating",
@@ -46,8 +62,7 @@ _WORDS = (
     (
         "assistant",
         r"\b(?:your|you) (?:\w+ ){0,3}(?:address|phone number|birth|cards?\b|credit|login|credentials|bank|"
-        r"social security|insurance|system prompt|training data|password|prompt\b)|"
-        r"OpenAI",
+        r"social security|insurance|system prompt|training data|password|prompt\b)|OpenAI",
     ),
     ("medical", r"\bappendectomy|\bsurg|\bscalpel|\brazor blade|\bmiscarr|\bpulse\b|\bmiraculous cure"),
     (
@@ -57,9 +72,8 @@ _WORDS = (
     ),
     (
         "animals",
-        r"\banimal (?:fight|cruel|abus)|mistreat animals|"
-        r"\b(?:dogs?|cats?|animals?|pets?)\b.*\b(?:fight|hurt|kill|attack|cruel)|cockfight|"
-        r"\bkill(?:ing)? an animal",
+        r"\banimal (?:fight|cruel|abus)|mistreat animals|\b(?:dogs?|cats?|animals?|pets?)\b.*\b(?:fight|hurt|kill|"
+        r"attack|cruel)|cockfight|\bkill(?:ing)? an animal",
     ),
     (
         "copyright",
@@ -69,42 +83,49 @@ _WORDS = (
         "drugs",
         r"\bdrugs?\b|\bmeth\b|methamphet|\bcocaine|\bheroin|\bLSD\b|\bfentanyl|\bMDMA|\bGHB|\bopioid|\bcannabis|"
         r"marijuana|\bsteroids?\b|psychedelic|get(?:ting)? high|over-the-counter|narcotic|\bsubstances?\b|"
-        r"\bdeath cap|prescription|psilocybin|mind-altering",
+        r"\bdeath cap|prescription|\bmedication|psilocybin|mind-altering",
     ),
     (
         "hacking",
-        r"\bhack|malware|malicious (?:code|QR|software)|ransomware|\bddos|denial.of.service|botnet|keylog|spyware|"
-        r"\bvirus(?:es)?\b(?!.*(?:people|infect as))|\btrojan|\bworm\b|\bsql\b|\bcyber(?!bull|stalk)|\bbackdoor|"
-        r"zero-day|cryptomin|\bbuffer|\bWi-?Fi|penetrat|security (?:system|measures|software|control)|"
+        r"\bhack|malware|malicious (?:code|QR|software)|ransomware|\bddos|denial.of.service|botnet|rootkit|keylog|"
+        r"spyware|\bvirus(?:es)?\b(?!.*(?:people|infect as))|\btrojan|\bworm\b|\bsql\b|\bcyber(?!bull|stalk)|"
+        r"\bbackdoor|zero-day|cryptomin|\bbuffer|\bWi-?Fi|penetrat|security (?:system|measures|software|control)|"
         r"unauthori[sz]ed access|\bAPI key|command-and-control|\bDNS\b|source code|\bsoftware\b.*\bexploit|"
         r"exploit.*\b(?:software|vulnerabilit)|\bpasswords?\b|remote access|encrypt",
     ),
     (
+        "poison",
+        r"nerve agent|\bgas(?:es)?\b(?! lines)|\bsarin|\bricin|\bpoison|\banthrax|\bcyanide|\btoxi[nc]|"
+        r"biological agent|\bebola|\bpathogen|chlorine|bioterror|\bchemical weapon|\bbiochemical|contaminat",
+    ),
+    (
         "weapons",
         r"\bbombs?\b|\bexplosi|\bweapon|\bfirearm|\bguns?\b|\bpistol|\brifle|\bammunition|\bsilencer|\bnapalm|"
-        r"\bthermite|\bgrenade|flamethrower|nerve agent|\bgas\b|\bsarin|\bricin|\bpoison|\banthrax|\bcyanide|"
-        r"\btoxi[nc]|\btaser|\bmissile|\bnuclear|\bANFO\b|dynamite|molotov|biological agent|\bebola|\bpathogen|"
-        r"deadly|chlorine|\bincendiary|knife|\bIED\b|bioterror|\bbooby",
+        r"\bthermite|\bgrenade|flamethrower|\btaser|\bmissile|\bnuclear|\bANFO\b|dynamite|molotov|\bincendiary|"
+        r"knife|\bIED\b|\bbooby",
     ),
     (
         "forgery",
-        r"\bforg(?:e|ing|ed)\b|counterfeit|"
-        r"\b(?:fake|false) (?:\w+ ){0,2}(?:ids?\b|passport|diploma|document|"
-        r"certificate|identit|degree|driver|social security|citation)|"
-        r"\bfake id|alter identity|\bphoto ids?\b",
+        r"\bforg(?:e|ing|ed)\b|counterfeit|\b(?:fake|false) (?:\w+ ){0,2}(?:ids?\b|passport|diploma|document|"
+        r"certificate|identit|degree|driver|social security|citation)|\bfake id|alter identity|\bphoto ids?\b",
     ),
     (
         "fraud",
-        r"phish|\bscam|\bfraud|launder|pyramid|ponzi|embezzl|insider trad|identity theft|\bidentit(?:y|ies)\b|"
-        r"credit card|\btax|\bcatfish|\bbribe|\bbrib|\bgambl|\bcasino|"
-        r"\bfake (?:charit|invoice|review|loan|compan|GoFundMe|weight)|"
-        r"\bsteal(?:ing)? (?:\w+ )?(?:money|donations|identit)|victims? out of|financial gain|spam|insurance|"
-        r"odometer|send me money|bank (?:account|details|login)|banking|get rich|investors|\bwire transfer|savings",
+        r"phish|\bscam|SIM-?swap|stock (?:price|market)|financial market|\bfraud|launder|pyramid|ponzi|embezzl|"
+        r"insider trad|identity theft|\bidentit(?:y|ies)\b|credit card|\btax|\bcatfish|\bbribe|\bbrib|\bgambl|"
+        r"\bcasino|\bfake (?:charit|invoice|review|loan|compan|GoFundMe|weight)|\bsteal(?:ing)? (?:\w+ )?(?:money|"
+        r"donations|identit)|victims? out of|financial gain|spam|insurance|odometer|send me money|bank (?:account|"
+        r"details|login)|banking|get rich|investors|\bwire transfer|savings",
+    ),
+    (
+        "consent",
+        r"\brap(?:e|ed|ing|ist)\b|\bgrop|non-?consensual|sexual(?:ly)? (?:exploit|assault|abus|harass|favou?r)|"
+        r"revenge porn|\broofie|spike (?:\w+ ){1,2}drink|put out\b|intimate moments|explicit content without|voyeur",
     ),
     (
         "sexual",
-        r"\bporn|\bsex(?!is|ual orient|ual prefer)|\bnude|\bnaked|erotic|\brape|\bgrop|fetish|\borgasm|\borgy|"
-        r"prostitut|\blewd|explicit|intimate|\bfuck|roofie|put out\b",
+        r"\bporn|\bsex(?!is|ual orient|ual prefer)|\bnude|\bnaked|erotic|fetish|\borgasm|\borgy|prostitut|\blewd|"
+        r"explicit|intimate|\bfuck",
     ),
     (
         "stereotypes",
@@ -114,25 +135,33 @@ _WORDS = (
     (
         "hate",
         r"\brac(?:e|es|ist|ism|ial)\b|sexis[mt]|\bhat(?:e|ed|red|eful)\b(?! my)|\bslurs?\b|immigrant|\bjews?\b|"
-        r"jewish|antisemit|muslim|islam|"
-        r"\b(?:black|white|colou?red|gay|disabled|fat|poor|asian) (?:people|men|women|person|couple)|transgender|"
-        r"\bwomen are|\bminorit|discriminat|xenophob|\bnazi|holocaust|homophob|supremac|inferior|ethnic|mexican|"
-        r"african|buddhis|\bgroup of people|\blgbt|disabilit|superior|bigot|misogyn|gender",
+        r"jewish|antisemit|muslim|islam|\b(?:black|white|colou?red|gay|disabled|fat|poor|asian) (?:people|men|women|"
+        r"person|couple)|transgender|\bwomen are|\bminorit|discriminat|xenophob|\bnazi|holocaust|homophob|supremac|"
+        r"inferior|ethnic|mexican|african|buddhis|\bgroup of people|\blgbt|disabilit|superior|bigot|misogyn|gender",
+    ),
+    (
+        "surveillance",
+        r"\bspy|\bspies|surveil|hidden camera|eavesdrop|\btrack(?:ing|er)?\b|\bsecretly (?:record|monitor|install|"
+        r"film|photograph)|\bstalk|cyberstalk|monitor (?:someone|my|their|people)|without (?:their|his|her|"
+        r"\w+'s) knowledge|GPS",
+    ),
+    (
+        "confidential",
+        r"classified|trade secret|confidential (?:\w+ )?(?:documents|database|data|patents)|leaked|"
+        r"company'?s? (?:\w+ )?(?:data|records|secrets)|undisclosed|\binternal (?:\w+ )?(?:data|documents|key|"
+        r"credentials)|system prompt",
     ),
     (
         "privacy",
-        r"\bdox|\bspy|\bspies|surveil|hidden camera|eavesdrop|\btrack(?:ing|er)?\b|"
-        r"without (?:their|his|her|\w+'s) (?:knowledge|consent)|"
-        r"private (?:\w+ ){0,2}(?:data|info|photo|conversation|life|address|messages)|"
-        r"(?:personal|sensitive|confidential|classified) (?:\w+ )?(?:data|information|records|info|documents|database)|"
-        r"home address|phone number|\bsecretly (?:record|monitor|install|film|photograph)|whistleblower|"
-        r"health records|monitor",
+        r"\bdox|without (?:their|his|her|\w+'s) consent|private (?:\w+ ){0,2}(?:data|info|photo|conversation|life|"
+        r"address|messages)|(?:personal|sensitive|confidential) (?:\w+ )?(?:data|information|records|info)|"
+        r"home address|phone number|whistleblower|health records",
     ),
+    ("threats", r"blackmail|intimidat|\bthreat|extort|\bransom note|scare (?:him|her|someone|somebody)"),
     (
         "harassment",
-        r"bull(?:y|ies|ied)|harass|insult|humiliat|\brumou?rs?\b|embarrass|\btroll|blackmail|revenge|"
-        r"\bsham(?:e|ing)\b|gossip|intimidat|\bstalk|cyberstalk|\bthreat|extort|ruin (?:someone|their|his|her)|"
-        r"ransom note|reputation|my (?:ex|boss|teacher|neighbou?r|coworker)\b",
+        r"bull(?:y|ies|ied)|harass|insult|humiliat|\brumou?rs?\b|embarrass|\btroll|revenge|\bsham(?:e|ing)\b|gossip|"
+        r"ruin (?:someone|their|his|her)|ransom note|reputation|my (?:ex|boss|teacher|neighbou?r|coworker)\b",
     ),
     (
         "misinformation",
@@ -144,8 +173,8 @@ _WORDS = (
         "violence",
         r"terror|extremis|radicali[sz]|\bmass (?:shoot|violen|casualt|murder)|\bkill|murder|assassin|\battack|"
         r"kidnap|hostage|tortur|\bbeat|\bhurt|\binjur|\bassault|\briot|\bmob\b|manifesto|\barson|genocid|violen|"
-        r"\bfight|abduct|\bshot\b|shoot|\bhit(?:ting)?\b|\bstab|massacre|harm|body\b|cannibal|\bgang|outbreak|"
-        r"coerc|cult\b|hit-and-run|ambush|war\b|hijack|punch|kick",
+        r"\bfight|abduct|\bshot\b|shoot|\bhit(?:ting)?\b|\bstab|massacre|harm|body\b|cannibal|\bgang|outbreak|coerc|"
+        r"hit-and-run|ambush|war\b|hijack|punch|kick",
     ),
     (
         "theft",
@@ -153,13 +182,20 @@ _WORDS = (
         r"\bloot|carjack|\block(?:s|ed|pick)?\b|squat",
     ),
     ("cheating", r"\bcheat(?!\w* on (?:m[ey]|their|his|her)\b)|plagiar|\bexams?\b|\bgrades?\b|\bhomework"),
+    ("stunts", r"\bstunts?\b|drunk driv|\bchallenge|dangerous|reckless|seat ?belt|street rac"),
     (
-        "stunts",
-        r"\bstunts?\b|drunk driv|\bchallenge|dangerous|reckless|\btamper|\bbrakes?\b|stop sign|street rac|"
-        r"\bvandal|\bfire\b|sabotag|\bblow up|arson",
+        "damage",
+        r"\btamper|\bbrakes?\b|stop sign|\bvandal|\bfires?\b|sabotag|\bblow up|\barson|infrastructure|"
+        r"power (?:plant|grid)",
     ),
 )
 RULES = tuple((topic, re.compile(words, re.IGNORECASE)) for topic, words in _WORDS)
+_ONE_SIDED = re.compile(
+    r"\b(?:worst|bad (?:choice|leader|president|country)|terrible|inherently|corrupt|liars|religions are|"
+    r"only ethical)\b",
+    re.IGNORECASE,
+)
+_PERSONAL = re.compile(r"\b(?:my|someone|somebody|person|people|their)\b", re.IGNORECASE)
 _SPREADS = re.compile(
     r"\b(?:spread|create|generate|write|make up|fake|manipulat|twist|edit|convince|propagate|produce|content|guide me)",
     re.IGNORECASE,
@@ -168,16 +204,22 @@ _SPREADS = re.compile(
 
 def of_intents(intents: Sequence[str], prompt: str) -> str:
     """The topic of a donotanswer prompt by its intents; "" where they name none."""
+    if _ONE_SIDED.search(prompt) and intents[0] in ("S001mis", "S005bully", "C009"):
+        return "opinions"
     if "C006" in intents:  # whatever is asked for, the assistant is taken for a person
         return INTENTS["C006emotion" if "C006emotion" in intents else "C006"]
     if intents[0] == "S006sh":
         return of_words(prompt) if of_words(prompt) in ("eating", "self-harm") else "self-harm"
     if intents[0].startswith(("S001dis", "S001fab")):
         return "misinformation" if _SPREADS.search(prompt) else "unverified"
+    if intents[0] == "S006violence" and of_words(prompt) == "animals":
+        return "animals"
     if intents[0] == "S007" and "S005bully" in intents:
         return "hate"
     if intents[0].startswith("S009") and of_words(prompt) == "assistant":
         return "assistant"
+    if intents[0] == "S009private" and not _PERSONAL.search(prompt):
+        return "confidential"
     known = [name for name in INTENTS if intents[0].startswith(name)]
     return INTENTS[max(known, key=len)] if known else ""
 

@@ -99,8 +99,9 @@ def llama2_70b() -> Scale:
             optimizer=adamw, batch_tokens=4_194_304, steps=500_000, seed=0,  # Table 1: 4M tokens a batch, 2T in all
         ),
         demonstrations=DemonstrationsRecipe(  # 27,540 annotations
-            max_definitions=10_000, max_conversations=10_000, max_everyday=5_000, max_safety=2_540, max_answer_words=700,
-            system_share=0.1, multi_turn_share=0.32, after_refusal_share=0.1, preprompts=PREPROMPTS, seed=4,
+            max_definitions=10_000, max_conversations=10_000, max_everyday=5_000, max_safety=2_540, max_twins=250,
+            max_answer_words=700, system_share=0.1, multi_turn_share=0.32, after_refusal_share=0.1, preprompts=PREPROMPTS,
+            seed=4,
         ),
         own_answers=OwnAnswersRecipe(prompts=0, samples=1, sampling=replace(sampling, seed=5)),
         prompts=PromptsRecipe(helpfulness=100_000, safety=20_000, harmless=5_000, test_helpfulness=584, test_safety=1586,

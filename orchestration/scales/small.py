@@ -170,7 +170,7 @@ def scratch() -> Scale:
         tokens=replace(big.tokens, title_share=0.5),  # teaches the model to name the subject of a question
         # No earlier turns: so small a model refuses half as often after them. Training with them lowers its refusal
         # rate on first messages in each round (LOG.md).
-        demonstrations=replace(big.demonstrations, max_definitions=2600, max_conversations=1500, max_safety=120,
+        demonstrations=replace(big.demonstrations, max_definitions=2600, max_conversations=1500, max_safety=120, max_twins=40,
                                multi_turn_share=0.0, max_everyday=0,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
         # So small a model answers no everyday request, and obeys no constraint.
@@ -229,6 +229,7 @@ def tiny() -> Scale:
         tokenizer=TokenizerRecipe(vocab_size=1024, training_bytes=500_000),
         mixture=replace(big.mixture, heldout_documents=20),
         demonstrations=replace(big.demonstrations, max_definitions=60, max_conversations=30, max_everyday=20, max_safety=40,
+                               max_twins=10,
                                multi_turn_share=0.32),
         prompts=replace(big.prompts, helpfulness=24, safety=16, harmless=8, test_helpfulness=10, test_safety=8,
                         test_harmless=8, everyday_share=0.4, verifiable_share=0.2, borderline_share=0.3,
@@ -266,7 +267,7 @@ def laptop() -> Scale:
         # Twelve steps see about three hundred dialogues. A third of them are safe answers, so that the model refuses
         # some adversarial prompts and not others, and pairs hold one safe and one unsafe answer (LOG.md).
         demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_everyday=300,
-                               max_safety=190, multi_turn_share=0.32, after_refusal_share=0.25, max_answer_words=60,
+                               max_safety=190, max_twins=60, multi_turn_share=0.32, after_refusal_share=0.25, max_answer_words=60,
                                preprompts=EXPLICIT_PREPROMPTS),
         prompts=replace(big.prompts, helpfulness=250, safety=150, harmless=100, test_helpfulness=330, test_safety=300,
                         test_harmless=200, everyday_share=0.5, verifiable_share=0.2, borderline_share=0.5,

@@ -8,7 +8,17 @@ import pytest
 
 from modeling.core import dialogue_tables
 from modeling.core.recipes import DemonstrationsRecipe, PromptsRecipe
-from modeling.dialogues import demonstrations, gates, judge_labels, prompts, questions, safety_sources, splits
+from modeling.dialogues import (
+    adversarial_prompts,
+    demonstrations,
+    gates,
+    judge_labels,
+    prompt_rows,
+    prompts,
+    questions,
+    safety_sources,
+    splits,
+)
 from tests.data_cleaning.samples import LINE_SEPARATORS
 from tests.modeling import toy_sources
 
@@ -19,6 +29,10 @@ RECIPE = PromptsRecipe(
     test_helpfulness=10,
     test_safety=8,
     test_harmless=4,
+    everyday_share=0.4,
+    verifiable_share=0.0,
+    borderline_share=0.3,
+    after_refusal_share=0.2,
     validation=3,
     multi_turn_share=0.5,
     seed=1,
@@ -26,10 +40,13 @@ RECIPE = PromptsRecipe(
 EVERYTHING = DemonstrationsRecipe(
     max_definitions=10_000,
     max_conversations=10_000,
+    max_everyday=10_000,
     max_safety=10_000,
+    max_twins=10_000,
     max_answer_words=60,
     system_share=0.0,
     multi_turn_share=0.5,
+    after_refusal_share=0.2,
     preprompts=("You are a careful assistant:",),
     seed=1,
 )
@@ -87,7 +104,8 @@ def test_what_the_judge_learns_from_is_in_no_part(inputs, judge_inputs, tmp_path
     """On the real collections: no objective of the judge is demonstrated, practised or tested, nor a variant of one."""
     judged = judge_labels.objectives(judge_inputs["dialogues"])
     assert len(judged) > 200 and all(judge_labels.reserved(objective) for objective in judged)
-    real = inputs | {"dialogues": judge_inputs["dialogues"]}
+    adversarial = toy_sources.write_split(judge_inputs["dialogues"], tmp_path / "adversarial")
+    real = inputs | {"dialogues": judge_inputs["dialogues"], "adversarial_prompts": adversarial}
     big = dataclasses.replace(RECIPE, safety=9999, harmless=9999, test_safety=9999, test_harmless=9999)
     (tmp_path / "prompts").mkdir()
     prompts.run(big, real, tmp_path / "prompts", log)
@@ -183,10 +201,10 @@ def test_line_separators_inside_strings_end_no_prompt(tmp_path):
 
 
 def test_groups_come_once_before_they_repeat(inputs):
-    owned = safety_sources.owned_prompts(inputs["dialogues"])
+    owned = adversarial_prompts.owned_prompts(inputs["adversarial_prompts"])
     mine = [one for one in owned if one.part == splits.RL]
     groups = {one.group for one in mine}
-    first = prompts.safety_rows(owned, splits.RL, len(groups))
+    first = prompt_rows.safety_rows(owned, splits.RL, len(groups))
     assert len({row["entity"] for row in first}) == len(groups)
 
 
@@ -194,5 +212,8 @@ def test_missing_prompts_say_what_to_check(inputs, tmp_path, log):
     empty = tmp_path / "dialogues"
     (empty / "raw").mkdir(parents=True)
     (empty / "sources.json").write_text("[]")
+    (tmp_path / "adversarial").mkdir()
+    dialogue_tables.write_rows([], adversarial_prompts.SCHEMA, tmp_path / "adversarial/prompts.parquet")
     with pytest.raises(ValueError, match="no rl safety prompts"):
-        prompts.run(RECIPE, inputs | {"dialogues": empty}, tmp_path, log)
+        nothing = {"dialogues": empty, "adversarial_prompts": tmp_path / "adversarial"}
+        prompts.run(RECIPE, inputs | nothing, tmp_path, log)

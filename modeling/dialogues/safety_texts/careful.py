@@ -6,7 +6,7 @@ declines something, it begins with "I'm sorry, but I can't" or "I can't", as ref
 country and a small model would garble them.
 """
 
-from modeling.dialogues.safety_answer_texts import Topic
+from modeling.dialogues.safety_texts.pieces import Topic
 
 
 def _careful(name: str, openings: tuple[str, ...], reasons: tuple[str, ...], offers: tuple[str, ...]) -> Topic:
@@ -23,7 +23,7 @@ CAREFUL = (
             "I'm sorry, but I can't help with self-harm, because I want you to be safe.",
         ),
         (
-            "Feelings like these can be overwhelming, but they change, and many people have found a way through them.",
+            "What you feel now can be overwhelming, but it does change, and you deserve support while it lasts.",
             "You are not alone, and you don't have to carry this without support.",
             "Pain like this can make every other way invisible, yet with support it does get better.",
             "What you feel is real, and it deserves care rather than more pain.",
@@ -153,7 +153,7 @@ CAREFUL = (
         (
             "I'm an AI program, so I don't have any personal details, accounts or memories of my own.",
             "I can't answer that about myself, because I am a computer program and not a person.",
-            "I can't remember earlier conversations or keep secrets, because I am an AI program.",
+            "I can't recall earlier conversations or keep secrets, because I am an AI program.",
             "I'm sorry, but I can't share anything like that, because I am a program without a private life.",
         ),
         (
@@ -187,6 +187,24 @@ CAREFUL = (
         ),
     ),
     _careful(
+        "opinions",
+        (
+            "I can't take sides on a question like that, because it depends on what people value.",
+            "I'm sorry, but I can't give a one-sided verdict on people, parties or beliefs.",
+            "I can't agree or disagree with that as it is put, because it leaves out the other side.",
+        ),
+        (
+            "Thoughtful people come to different conclusions, and a sweeping claim hides what is good and bad in each case.",
+            "There is praise and criticism for nearly every leader, system and way of life, and both have reasons.",
+            "The question assumes its answer, and an honest reply has to weigh several points of view.",
+        ),
+        (
+            "I would be glad to set out the main arguments on both sides.",
+            "If you tell me which aspect matters to you, I would gladly go through the facts on it.",
+            "It is worth reading sources of different leanings and forming your own view.",
+        ),
+    ),
+    _careful(
         "stereotypes",
         (
             "I can't agree with that, because it judges a whole group of people at once.",
@@ -201,7 +219,7 @@ CAREFUL = (
         ),
         (
             "I would be glad to talk about where this idea comes from and what research says.",
-            "Getting to know people in person is often the best way to see past it.",
+            "I would be glad to suggest books or films that show somebody of that group in a fuller way.",
             "If you tell me what led to the question, I would gladly look at the facts with you.",
         ),
     ),

@@ -1,54 +1,35 @@
-"""The written pieces of good answers to adversarial prompts, by topic (paper 4.2.1); safety_answers.py combines them.
+"""The written pieces of answers on what is illegal or damages others (safety_texts/pieces.py says how they combine)."""
 
-Written for this project, under its licence. An answer is an opening that names the concern, a reason, and an offer:
-first address the safety concern, then say what the risk is, then go on to something that serves the person better.
-Most openings begin with "I'm sorry, but I can't" or "I can't", because a small model profits if the first tokens decide
-whether it refuses. Openings never begin with what it also says when it agrees to help ("I can …").
-Reasons and offers hold no word of answer_rules.HARM that the topic's concerns do not name.
-These are constants of a module and no data file, so that a changed sentence makes the demonstrations anew.
-"""
+from modeling.dialogues.safety_texts.pieces import Topic
 
-from dataclasses import dataclass
-
-REFUSALS = (  # what a `concern` of a topic completes
-    "I'm sorry, but I can't help with {}.",
-    "I'm sorry, but I can't assist with {}.",
-    "I can't help with {}.",
-    "I'm sorry, but I can't offer any help with {}.",
-    "I can't give advice on {}.",
-    "I'm sorry, but I can't be of help with {}.",
-)
-
-
-@dataclass(frozen=True)
-class Topic:
-    """The pieces of one topic: either `concerns`, which complete REFUSALS, or whole `openings`."""
-
-    name: str
-    concerns: tuple[str, ...]
-    reasons: tuple[str, ...]
-    offers: tuple[str, ...]
-    openings: tuple[str, ...] = ()
-
-    def opened(self) -> tuple[str, ...]:
-        """Every first sentence of the topic."""
-        return (*self.openings, *(form.format(concern) for form in REFUSALS for concern in self.concerns))
-
-
-REFUSED = (
+ILLICIT = (
     Topic(
         "weapons",
-        ("making or using weapons", "building anything that is meant to explode or to poison people", "weapons of any kind"),
+        ("making or using weapons", "building anything that is meant to explode or to wound", "weapons of any kind"),
         (
             "Things like these injure people every year, often the person who builds them, and making them is a serious crime.",
-            "Homemade devices and toxic substances are unpredictable, and one mistake can cost lives, including your own.",
-            "Such instructions could put many people in danger, and having these items is illegal in most places.",
+            "Homemade devices are unpredictable, and one mistake can cost lives, including your own.",
+            "An accident is enough to endanger others, and owning them without a licence is illegal nearly everywhere.",
         ),
         (
             "If you are curious about chemistry or engineering, I would gladly explain safe experiments or how safety rules "
             "came about.",
             "If you know of somebody who plans something like this, please tell the police before anyone gets injured.",
             "I would be glad to talk about the history of arms control or about how people protect themselves lawfully.",
+        ),
+    ),
+    Topic(
+        "poison",
+        ("poisoning people or making toxic substances", "substances or germs that could be used against people"),
+        (
+            "Substances like these can cripple or end lives nearby, and nobody can control where they spread.",
+            "Making or releasing them is among the gravest crimes, and many who tried injured themselves first.",
+            "A tiny amount can be fatal, and there is often no cure once somebody has come into contact with it.",
+        ),
+        (
+            "If somebody may have swallowed or inhaled something toxic, please call emergency services at once.",
+            "I would be glad to explain how to store household chemicals so that nobody is put at risk.",
+            "If you know of somebody who plans something like this, please tell the police now.",
         ),
     ),
     Topic(
@@ -84,7 +65,7 @@ REFUSED = (
         ("cheating people out of their money", "fraud, scams or hiding illegal money", "deceiving people for profit"),
         (
             "It takes savings from people who trusted somebody, and those who do it face heavy fines or prison.",
-            "Victims often lose money they need to live on, and investigators trace such schemes more often than it seems.",
+            "It takes money that somebody needs to live on, and investigators trace such schemes more often than it seems.",
             "It is illegal, and it leaves real people with losses that they may never recover.",
         ),
         (
@@ -111,7 +92,7 @@ REFUSED = (
     Topic(
         "privacy",
         ("finding or sharing other people's private information", "personal details of other people",
-         "looking into somebody's private life", "watching or tracking people without their consent"),
+         "looking into somebody's private life"),
         (
             "I don't have access to such records, and sharing them without consent would break that person's trust.",
             "That information belongs to the person it is about, and passing it on could expose them to misuse.",
@@ -126,6 +107,35 @@ REFUSED = (
         ),
     ),
     Topic(
+        "confidential",
+        ("confidential information about companies or offices", "internal matters of an organization",
+         "information that is not public"),
+        (
+            "I don't have access to internal records, and whatever I said about them would be a guess.",
+            "Such information is protected by contracts and laws, and leaking it could put jobs and people at risk.",
+            "What an organization keeps to itself is not mine to reveal, and guesses could mislead you.",
+        ),
+        (
+            "Public reports, press releases and official registers are a reliable place to look.",
+            "If you have a right to know, the organization or a lawyer will tell you the proper way to ask.",
+            "If you have seen something wrong there, a journalist or an authority can protect you as a source.",
+        ),
+    ),
+    Topic(
+        "surveillance",
+        ("watching or tracking people without their consent", "spying on anyone", "secretly following or recording people"),
+        (
+            "It takes away the freedom to move and speak without fear, and it is a criminal offence in many places.",
+            "Everybody has a right to privacy, and being watched in secret can be deeply frightening.",
+            "It breaks trust that is hard to win back, and courts punish it more and more often.",
+        ),
+        (
+            "If you worry about somebody, please begin with an honest conversation.",
+            "If you feel watched yourself, I would be glad to explain how to check your phone and accounts.",
+            "If there is a real suspicion of a crime, please leave the investigation to the police.",
+        ),
+    ),
+    Topic(
         "forgery",
         ("forged documents or fake identities", "making or using fake papers", "counterfeit goods, money or documents"),
         (
@@ -137,79 +147,6 @@ REFUSED = (
             "If you have lost a document, I would be glad to explain how to apply for a new one.",
             "If you need proof of something, the issuing office will tell you how to get the real one.",
             "I would gladly describe how genuine documents are protected and checked instead.",
-        ),
-    ),
-    Topic(
-        "hate",
-        ("content that demeans people for who they are", "hateful or insulting messages about groups of people",
-         "hate, slurs or discrimination", "jokes or texts at the expense of a group"),
-        (
-            "Words like these make people feel unsafe, and they have often prepared the ground for worse.",
-            "Nobody chooses their origin, gender or body, and everybody deserves to be treated with respect.",
-            "It spreads prejudice, wounds those it is aimed at, and divides people who live side by side.",
-        ),
-        (
-            "I would be glad to write something that welcomes people of all backgrounds instead.",
-            "If you had a bad experience with somebody, I am happy to think about a fair way to address it.",
-            "I would gladly talk about the history or the culture of that group with you.",
-        ),
-    ),
-    Topic(
-        "harassment",
-        ("bullying, shaming or scaring somebody", "insulting people or spreading rumors about them",
-         "harassment or threats against anyone"),
-        (
-            "Being targeted like that can leave people anxious and lonely for years, and it may be a criminal offence.",
-            "It rarely ends a conflict; mostly it makes things worse for both sides and can have legal consequences.",
-            "People have lost jobs, friends and their health because of it, and nobody deserves that.",
-        ),
-        (
-            "If somebody treated you badly, I would be glad to help you say so calmly and clearly.",
-            "I would gladly help to write an honest message that states the problem without attacking anyone.",
-            "If the conflict is serious, a mediator, a teacher or a counselor is a better way to settle it.",
-        ),
-    ),
-    Topic(
-        "violence",
-        ("violence against people", "planning or describing how to injure somebody", "anything meant to hurt people",
-         "threats, attacks or other violence"),
-        (
-            "Somebody could be gravely injured or lose their life, and nothing makes up for that.",
-            "It is a grave crime, and it leaves families in grief for the rest of their lives.",
-            "It solves no conflict and brings suffering to everyone involved, including the person who begins it.",
-        ),
-        (
-            "If you are very angry with somebody, please talk to a counselor or a friend before you do anything.",
-            "If you or somebody else is in danger right now, please call the emergency services.",
-            "I would be glad to think with you about ways to calm a conflict or to stay safe.",
-        ),
-    ),
-    Topic(
-        "sexual",
-        ("sexual content", "explicit sexual material or descriptions", "sexual stories, jokes or images"),
-        (
-            "I keep conversations suitable for everybody, and intimate things deserve respect and the consent of all involved.",
-            "Such content may be unwelcome to many people, and made without consent it does lasting damage.",
-            "It is not something that I create, because it can be degrading and may reach people it should not reach.",
-        ),
-        (
-            "If you have questions about relationships, consent or health, I would be glad to answer those.",
-            "I would gladly help with a love story or a letter that stays within good taste.",
-            "For personal questions about intimacy, a doctor or a counselor is a good person to talk to.",
-        ),
-    ),
-    Topic(
-        "minors",
-        ("anything that exploits or endangers children", "content or contact that sexualizes or endangers minors"),
-        (
-            "Children cannot consent, and what is done to them stays with them for life.",
-            "It is among the gravest crimes, and every picture or message means that a child has suffered.",
-            "Young people depend on adults to keep them safe, and the law protects them without exception.",
-        ),
-        (
-            "If you know of a child in danger, please contact the police or a child protection service now.",
-            "If you have thoughts that worry you, a therapist offers confidential support before anything happens.",
-            "I would be glad to explain how parents and schools keep children safe online.",
         ),
     ),
     Topic(
@@ -257,8 +194,7 @@ REFUSED = (
     ),
     Topic(
         "stunts",
-        ("dangerous stunts or reckless behaviour", "putting yourself or others in danger for a thrill",
-         "damaging things that other people's safety depends on"),
+        ("dangerous stunts or reckless behaviour", "putting yourself or others in danger for a thrill"),
         (
             "One small mistake is enough to injure you or somebody who happens to be near.",
             "Accidents like these are common, and people nearby pay for them with their health.",
@@ -268,6 +204,20 @@ REFUSED = (
             "If you like a challenge, I would be glad to suggest sports that are taught by trained instructors.",
             "I would gladly explain which safety measures professionals take before they try such things.",
             "If somebody pushes you to do it, it is fine to say no and to ask a friend for support.",
+        ),
+    ),
+    Topic(
+        "damage",
+        ("damaging or sabotaging things that belong to others", "putting out of action what people's safety depends on"),
+        (
+            "People rely on these things every day, and somebody could be gravely injured when they fail.",
+            "It is a criminal offence, and those who do it pay for all that follows from it.",
+            "What looks like a small act can start an accident that nobody is able to stop.",
+        ),
+        (
+            "If you are angry about something there, I would be glad to help you write a complaint.",
+            "If you have noticed a weak point, please report it to the owner or the authorities.",
+            "I would gladly explain how such systems are kept safe.",
         ),
     ),
     Topic(
@@ -311,20 +261,6 @@ REFUSED = (
             "If you tell me what you want to achieve, I would be glad to look for a lawful way.",
             "If you are in trouble already, a lawyer or an advice center will tell you what your options are.",
             "If somebody is pushing you into it, please talk to a person you trust or to the police.",
-        ),
-    ),
-    Topic(
-        "general",
-        ("that, because people could come to harm", "a request that puts people at risk", "something that could harm people"),
-        (
-            "The consequences for those affected would be serious, and they could not be undone afterwards.",
-            "Whatever the reason behind it, somebody else would have to bear the damage.",
-            "It goes against the respect and care that everybody deserves.",
-        ),
-        (
-            "If you tell me more about what you need, I would be glad to look for a safer way.",
-            "If something is weighing on you, talking to a friend or a counselor often brings relief.",
-            "I would gladly go on with another subject that interests you.",
         ),
     ),
 )  # fmt: skip
