@@ -93,7 +93,7 @@ HATEFUL = (
         ("content that demeans people for who they are", "hateful or insulting messages about groups of people",
          "hate, slurs or discrimination", "jokes or texts at the expense of a group"),
         (
-            "Words like these take away the safety of those they aim at, and they have often prepared the ground for worse.",
+            "It leaves those it is aimed at in fear, and it has often prepared the ground for worse.",
             "Nobody chooses their origin, gender or body, and everybody deserves to be treated with respect.",
             "It spreads prejudice, wounds those it is aimed at, and divides people who live side by side.",
         ),

@@ -168,7 +168,7 @@ ILLICIT = (
         ("smuggling or illegal trade", "trade in people, organs or protected animals",
          "selling or moving things that the law forbids"),
         (
-            "It brings suffering to people and animals who cannot defend themselves, and the penalties are severe.",
+            "Those who are traded suffer and cannot defend themselves, and the penalties are severe.",
             "Behind such trade there are usually violent groups that exploit the poor and ruin nature.",
             "It is illegal across the world, and those who take part fund further crimes.",
         ),
