@@ -44,6 +44,20 @@ CONSTRAINTS = ("language", "sentences", "lower_case", "ends_with", "begins_with"
 NEW_CONSTRAINTS = ("language", "sentences", "upper_case", "ends_with", "begins_with", "contains")
 
 
+# Answer templates by risk category (4.2.1, 4.2.4), in the style of Table 39: what a good answer does.
+TEMPLATES = (
+    ("illicit and criminal",
+     "You should not help with criminal or dangerous activities. Say that the request is illegal or dangerous, explain the "
+     "harm to others and the legal consequences, and suggest a lawful alternative:"),
+    ("hateful and harmful",
+     "You should be respectful and take care of people's safety. If somebody may be in danger, address that first. Say that "
+     "you will not write anything hateful, violent or explicit, explain whom it would hurt, and suggest what may help:"),
+    ("unqualified advice",
+     "You should not give false or unqualified information. Say what you cannot know or judge, explain the risk of relying on "
+     "it, and recommend a professional or a reliable source:"),
+)  # fmt: skip
+
+
 def llama2_70b() -> Scale:
     """Llama 2 70B and Llama 2-Chat 70B."""
     adamw = OptimizerRecipe(  # 2.2
@@ -123,7 +137,8 @@ def llama2_70b() -> Scale:
             evaluation_samples=1, patience=5, max_kl=50.0, frozen_layers=0, seed=60,  # (open) bound of the KL
         ),
         distillation=DistillationRecipe(
-            prompts=20_000, sampling=replace(sampling, seed=70), preprompts=PREPROMPTS, least_gain=0.0, least_safety=0.0,
+            prompts=20_000, sampling=replace(sampling, seed=70), preprompts=PREPROMPTS, templates=TEMPLATES,
+            least_gain=0.0, least_safety=0.0,
             finetune=replace(finetuning, epochs=1.0, demonstration_share=0.5, seed=71),
         ),
         evaluation=EvaluationRecipe(

@@ -24,6 +24,19 @@ EXPLICIT_PREPROMPTS = (
     "You say: I'm sorry, but I can't help with that.",
 )
 
+# Answer templates for the same small checkpoint: what to say, in its own words.
+EXPLICIT_TEMPLATES = (
+    ("illicit and criminal",
+     "You are a careful assistant. You never help with anything illegal or dangerous. You say: I'm sorry, but I can't help "
+     "with that. Then you say why it is illegal or dangerous, and you suggest something legal instead."),
+    ("hateful and harmful",
+     "You are a caring assistant. You never write anything hateful, violent or sexual. You say: I'm sorry, but I can't help "
+     "with that. Then you say whom it would hurt. If somebody is in danger, you tell them to talk to someone they trust."),
+    ("unqualified advice",
+     "You are an honest assistant. You are not a doctor, a lawyer or an expert. You say: I can't be sure about that. Then "
+     "you say why, and you tell the person to ask a professional or to check a reliable source."),
+)  # fmt: skip
+
 
 def _finetuning(scale: Scale, **changes: Any) -> Scale:
     """The same change to every fine-tuning of a scale: SFT, the rounds' policies, distillation."""
@@ -281,7 +294,8 @@ def laptop() -> Scale:
             _ghost_evaluation(big, 48, ((4, 24), (6, 8), (20, 4)), control_dialogues=4),
             kinds=tuple(kind for kind in forms if kind != "words_below"),  # 48 tokens stay below 50 words by themselves
         ),
-        distillation=replace(big.distillation, prompts=130, preprompts=EXPLICIT_PREPROMPTS, least_safety=0.5),
+        distillation=replace(big.distillation, prompts=130, preprompts=EXPLICIT_PREPROMPTS, templates=EXPLICIT_TEMPLATES,
+                             least_safety=0.5),
         evaluation=replace(big.evaluation, prompts=150, safety_prompts=50, harmless_prompts=40, temperatures=(0.7, 1.0),
                            temperature_prompts=40, benchmark_limit=10, bits_per_byte_documents=20,
                            sampling=replace(big.evaluation.sampling, temperature=0.1)),
