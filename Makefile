@@ -28,9 +28,7 @@ $(VENV)/.ready: requirements.txt constraints.txt
 
 setup: $(VENV)/.ready ## the environment
 
-demo: setup ## make the model at SCALE (default laptop), then serve the Dagster UI and the chat
-	@$(RUN) -m orchestration.serve --check
-	@$(RUN) -m orchestration.run $(SCALE)
+demo: setup ## serve the Dagster UI and the chat, and make the model at SCALE (default laptop) behind them
 	@$(RUN) -m orchestration.serve $(SCALE)
 
 run: setup ## the whole graph at SCALE, no serving

@@ -42,6 +42,7 @@ GATES = [
     _gate(safety.distilled_answers, "kept_only_the_safer", "Every kept answer scores safer than the one it replaces."),
     _gate(safety.chat_model, "learned_the_distilled", "The kept safe answers did not become less likely."),
     _gate(evaluated.fitted_judge, "agrees_with_people", "Agrees with held-out labels; prefers true answers."),
-    _gate(evaluated.win_rates, "every_version_judged", "Every version of the generations was judged on every prompt."),
+    _gate(evaluated.scored_answers, "every_version_judged", "Every answer of the generations was read by every rater."),
+    _gate(evaluated.win_rates, "controls_lose", "No constant sentence and no refusal of everything beats Base."),
     _gate(release.bundle, "loads_as_released", "transformers loads the bundle and its logits equal the chat model's."),
 ]

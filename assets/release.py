@@ -3,9 +3,6 @@
 from dataclasses import replace
 
 from assets import evaluation
-from assets.finetuning import prompts, sft_model
-from assets.rlhf import ppo_policy
-from assets.safety import chat_model
 from orchestration.stage import SCALE, Stage
 from release.licenses import stated
 from release.recipes import ReleaseRecipe
@@ -19,10 +16,9 @@ def _release(settings) -> ReleaseRecipe:
 bundle = Stage(
     "bundle", "release.export", "release", SCALE, _release, "A.7, Table 52",
     "The released model: safetensors, tokenizer with chat template, model card, lineage, every version for the demo.",
-    (("chat_model", chat_model), ("sft_model", sft_model), *evaluation.versions.items(), ("ppo_policy", ppo_policy),
-     ("prompts", prompts), ("bits_per_byte", evaluation.bits_per_byte),
+    (*evaluation.versions.items(), ("bits_per_byte", evaluation.bits_per_byte),
      ("benchmark_scores", evaluation.benchmark_scores), ("win_rates", evaluation.win_rates),
-     ("temperature_curve", evaluation.temperature_curve), ("safety_rates", evaluation.safety_rates),
+     ("temperature_curve", evaluation.temperature_curve), ("answer_rates", evaluation.answer_rates),
      ("ghost_attention", evaluation.ghost_attention),
      ("reward_report", evaluation.reward_report)),
 )  # fmt: skip

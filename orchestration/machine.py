@@ -2,28 +2,32 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
 
+from data_cleaning.run_notice import announcing
 from orchestration import pools, preflight, records
 from orchestration.processes import tags_of_this_process
 from orchestration.stage import SCALE, Stage
-from orchestration.store import artifact
+from orchestration.store import artifact, store
 
 
 class Machine:
     """One object per run; a run is one process, because jobs execute in process."""
 
-    def __init__(self, instance: dg.DagsterInstance, run: dg.DagsterRun, held: contextlib.ExitStack) -> None:
-        self._instance, self._run, self._held = instance, run, held
+    def __init__(
+        self, instance: dg.DagsterInstance, run: dg.DagsterRun, held: contextlib.ExitStack, say: Callable[[str], None]
+    ) -> None:
+        self._instance, self._run, self._held, self._say = instance, run, held, say
         self._pools: set[str] = set()
         self._begun = 0
 
     def title(self, key: str, total: int) -> str:
-        """Returns `[k/n] key`: the run begins its k-th stage of `total`."""
+        """Returns `[k/n] key`: the run begins its k-th stage of `total`, and announces it in the store."""
         self._begun += 1
+        self._say(f"{key} ({self._begun} of {total})")
         return f"[{self._begun:2d}/{total}] {key}"
 
     def admit(self, stage: Stage, partition: str | None) -> None:
@@ -51,4 +55,4 @@ def machine(context: dg.InitResourceContext) -> Iterator[Machine]:
     """Tags the run with its process, so that `close_dead_runs` detects a kill; frees the slots at the run's end."""
     context.instance.add_run_tags(context.run.run_id, tags_of_this_process(context.run.run_id))
     with contextlib.ExitStack() as held:
-        yield Machine(context.instance, context.run, held)
+        yield Machine(context.instance, context.run, held, held.enter_context(announcing(store())))

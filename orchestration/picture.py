@@ -165,7 +165,9 @@ def _rounds(axes: Axes, box: Box, stages: list[Stage], colour: str) -> None:
     for name, pill in pills.items():
         _pill(axes, pill, name, colour)
         if (found := outline.rounds(stages, name)) != names:
-            _centred(axes, pill.centre, pill.top + 0.1, f"{', '.join(found)} only", GREY)
+            # Above the first of a column, below the others.
+            beside = pill.top + 0.1 if any(name == part[0] for part in parts) else pill.y - 0.12
+            _centred(axes, pill.centre, beside, f"{', '.join(found)} only", GREY)
     for before, after in sorted(outline.steps(stages)):
         _arrow(axes, [(pills[before].right, pills[before].middle), (pills[after].x, pills[after].middle)], colour, 1.3)
     low = box.y + PAD + 0.08

@@ -6,11 +6,12 @@ Usage: python -m orchestration.run SCALE
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
 from data_cleaning.report.units import duration
+from data_cleaning.run_notice import announcing
 from orchestration import alerts, partitions, preflight, scales
 from orchestration.dead_runs import close_dead_runs
 from orchestration.execution import StageError
@@ -19,7 +20,8 @@ from orchestration.interrupts import interruptible
 from orchestration.launchers import prepare_environment
 from orchestration.partitions import asset_key
 from orchestration.pending import pending
-from orchestration.stage import SCALE
+from orchestration.processes import end_with_the_launcher
+from orchestration.stage import SCALE, Stage
 from orchestration.store import store
 
 
@@ -46,24 +48,60 @@ def run_job(
     return result.success
 
 
+def without_corpus(stages: Iterable[Stage]) -> list[Stage]:
+    """Returns the stages of a scale whose ancestors are all of the scale, such as an adopted checkpoint.
+
+    They are made first, so that there is a model to chat with while the corpus is still being cleaned.
+    """
+
+    def of_the_scale(stage: Stage) -> bool:
+        return stage.axis == SCALE and all(of_the_scale(parent) for _, parent in stage.inputs)
+
+    return [stage for stage in stages if of_the_scale(stage)]
+
+
 def materialize(scale: str, defs: dg.Definitions) -> int:
-    """Runs what is left of the corpus job for every snapshot, then of the model job for `scale`; the exit code."""
+    """Runs what is left for `scale`; the exit code.
+
+    First the model job for what needs no corpus, then the corpus job for every snapshot, then the model job.
+    """
     from assets import STAGES
     from assets.gates import GATES
 
     started = time.monotonic()
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.get() as instance, announcing(store()) as say:
+        say("")
         close_dead_runs(instance)
         snapshots = partitions.declare_snapshots(instance)
-        for name, partition in [*(("corpus", snapshot) for snapshot in snapshots), ("model", scale)]:
+        first = without_corpus(STAGES.values())
+        jobs = [("model", scale, first), *(("corpus", snapshot, STAGES.values()) for snapshot in snapshots),
+                ("model", scale, STAGES.values())]  # fmt: skip
+        for name, partition, wanted in jobs:
             job = defs.resolve_job_def(name)
-            stages = [made for made in STAGES.values() if asset_key(made) in job.asset_layer.executable_asset_keys]
+            stages = [made for made in wanted if asset_key(made) in job.asset_layer.executable_asset_keys]
             todo = pending(stages, partition, GATES, instance)
-            sys.stderr.write(f"{name} {partition}: {len(stages) - len(todo)} of {len(stages)} stages are up to date\n")
+            what = "the stages that need no corpus" if wanted is first else "stages"
+            sys.stderr.write(f"{name} {partition}: {len(stages) - len(todo)} of {len(stages)} {what} are up to date\n")
             if todo and not run_job(job, partition, instance, [asset_key(made) for made in todo]):
                 return 1
     sys.stderr.write(f"\nscale {scale} is up to date after {duration(time.monotonic() - started)}: {store()}/{scale}\n")
     return 0
+
+
+def check(scale: str) -> None:
+    """Prepares DAGSTER_HOME and looks at everything that can be wrong before any work.
+
+    Raises KeyError for an unknown scale, StageError or ValueError for what the user can correct.
+    """
+    scales.scale(scale)
+    prepare_dagster_home()
+    preflight.check_sources()
+    from assets import STAGES
+
+    if not preflight.finished(scale, STAGES.values()):
+        preflight.check_variables(scale, STAGES.values())
+        preflight.check_fit(scale)
+        preflight.check_disk(SCALE, scale)
 
 
 def main() -> None:
@@ -73,19 +111,12 @@ def main() -> None:
     try:
         if prepare_environment():
             os.execv(sys.executable, [sys.executable, "-m", "orchestration.run", scale])
-        scales.scale(scale)
-        prepare_dagster_home()
-        preflight.check_sources()
-        from assets import STAGES
-
-        if not preflight.finished(scale, STAGES.values()):
-            preflight.check_variables(scale, STAGES.values())
-            preflight.check_fit(scale)
-            preflight.check_disk(SCALE, scale)
+        check(scale)
     except KeyError as error:
         sys.exit(str(error.args[0]))
     except (StageError, ValueError) as error:
         sys.exit(str(error))
+    end_with_the_launcher()
     from orchestration.definitions import defs
 
     sys.exit(interruptible(lambda: materialize(scale, defs)))

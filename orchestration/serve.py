@@ -1,7 +1,7 @@
-"""Serves what a scale made: the Dagster UI and the chat. `python -m orchestration.serve SCALE`; Ctrl-C stops both.
+"""`make demo`: serves the Dagster UI and the chat first, then runs the graph of a scale behind them.
 
-CRIA_UI_PORT and CRIA_CHAT_PORT choose the ports (3000 and 7860). `--ui` serves the UI alone, `--check` only looks whether the
-ports are free.
+Usage: python -m orchestration.serve SCALE | --ui (the UI alone). Ctrl-C stops all. CRIA_UI_PORT and CRIA_CHAT_PORT choose
+the ports (3000 and 7860).
 """
 
 import contextlib
@@ -13,13 +13,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from orchestration import preflight, records
+from modeling.core import version_names
+from orchestration import preflight, run
 from orchestration.execution import StageError
 from orchestration.instance import prepare_dagster_home
 from orchestration.launchers import prepare_environment
-from orchestration.store import CHECKOUT, artifact
+from orchestration.processes import environment_of_a_worker
+from orchestration.store import CHECKOUT, artifact, store
 
 HOST = "127.0.0.1"
 DIRECT = urllib.request.build_opener(
@@ -74,33 +76,75 @@ def wait_until_up(url: str, process: subprocess.Popen, seconds: float = 90.0) ->
     return False
 
 
-def serve(commands: dict[str, tuple[str, list[str]]]) -> None:
-    """Starts each command, prints the addresses once they answer, and stops all when one ends or on a signal."""
+def chat_command(scale: str, number: int) -> list[str]:
+    """The chat with the release of a scale, and before there is one with each version that is made.
+
+    It answers on one thread: with two a small model is no faster, and the run needs the processor.
+    """
+    from assets import STAGES
+
+    base = {key: STAGES[key] for key in version_names.BASE if key in STAGES}
+    made = {**base, **dict(STAGES["bundle"].inputs)}
+    versions = [f"{made[role].key}={name}" for role, name in version_names.named(made).items()]
+    threads = f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', '1')}"
+    return ["env", threads, sys.executable, "-m", "release.demo", "--bundle", str(artifact("bundle", scale)),
+            "--store", str(store() / scale), "--port", str(number), "--versions", *versions]  # fmt: skip
+
+
+def run_command(scale: str) -> list[str]:
+    """The graph of a scale, in a process that ends with this one."""
+    return [sys.executable, "-m", "orchestration.run", scale]
+
+
+def serve(commands: Mapping[str, tuple[str, list[str]]], work: list[str] | None = None) -> None:
+    """Starts each server, prints the addresses once they answer, then starts `work`; stops all on a signal.
+
+    Exits with the code of the work (130: stopped before its end), and with 1 once a server has ended by itself. The
+    servers stay up after the work has ended or failed.
+    """
     ending = [signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # the terminal was closed; under nohup that is to be survived
         ending.append(signal.SIGHUP)
     for number in ending:
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, _interrupt)
     # Started in the background, SIGINT is ignored; the children would inherit that, and Dagster ignore SIGTERM as well.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    children = {}
+    signal.signal(signal.SIGINT, _interrupt)
+    children: dict[str, subprocess.Popen] = {}
+    worker = None
     try:
         for name, (_, command) in commands.items():
-            children[name] = subprocess.Popen(command, cwd=CHECKOUT, start_new_session=True)
+            children[name] = _start(command)
         for name, (url, _) in commands.items():
             if not wait_until_up(url, children[name]):
                 sys.exit(f"{name} ({url}) did not come up: its messages are above")
         addresses = "".join(f"\n  {name:<12}{url}" for name, (url, _) in commands.items())
-        print(f"{addresses}\n\n  Ctrl-C stops.", flush=True)
+        print(f"{addresses}\n\n  Ctrl-C stops.\n", flush=True)
+        worker = _start(work) if work else None
+        told = worker is None
         while all(process.poll() is None for process in children.values()):
+            if not told and worker.poll() is not None:
+                told = True
+                ended = "The graph is complete." if not worker.returncode else "The graph is NOT complete: see above."
+                print(f"\n{ended}{addresses}\n\n  Ctrl-C stops.", flush=True)
             time.sleep(1)
         sys.exit("a server has stopped: its messages are above")
     except KeyboardInterrupt:
-        print("\nstopped")
+        print("\nstopped", flush=True)
     finally:
-        for number in ending:  # a closing terminal sends it twice, and the second must not end this
+        for number in (*ending, signal.SIGINT):  # a closing terminal sends it twice, and the second must not end this
             signal.signal(number, signal.SIG_IGN)
-        stop(children.values())
+        code = worker.poll() if worker else 0
+        stop([*([worker] if worker else []), *children.values()])
+    sys.exit(130 if code is None else code)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _start(command: list[str]) -> subprocess.Popen:
+    """Starts a child in a session of its own: Ctrl-C reaches this process alone, which stops the children in order."""
+    return subprocess.Popen(command, cwd=CHECKOUT, env=environment_of_a_worker(), start_new_session=True)
 
 
 def stop(processes: Collection[subprocess.Popen]) -> None:
@@ -118,27 +162,26 @@ def stop(processes: Collection[subprocess.Popen]) -> None:
 
 def main() -> None:
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m orchestration.serve SCALE | --ui | --check")
+        sys.exit("usage: python -m orchestration.serve SCALE | --ui")
+    scale = None if sys.argv[1] == "--ui" else sys.argv[1]
     ui = port("CRIA_UI_PORT", 3000)
-    if sys.argv[1] == "--check":  # before twenty minutes of work, not after
-        port("CRIA_CHAT_PORT", 7860)
-        return
+    chat = port("CRIA_CHAT_PORT", 7860) if scale else None
     try:
         prepare_environment()
-        prepare_dagster_home()
-        preflight.check_sources()
+        if scale:
+            run.check(scale)
+        else:
+            prepare_dagster_home()
+            preflight.check_sources()
+    except KeyError as error:
+        sys.exit(str(error.args[0]))
     except (StageError, ValueError) as error:
         sys.exit(str(error))
     prepare_instance()
     commands = {"Dagster UI": (f"http://{HOST}:{ui}", ui_command(ui))}
-    if sys.argv[1] != "--ui":
-        bundle = artifact("bundle", sys.argv[1])
-        if records.read(bundle) is None:
-            sys.exit(f"nothing is released at scale {sys.argv[1]} yet: make run SCALE={sys.argv[1]}")
-        chat = port("CRIA_CHAT_PORT", 7860)
-        demo = [sys.executable, "-m", "release.demo", "--bundle", str(bundle), "--port", str(chat)]
-        commands["Chat"] = (f"http://{HOST}:{chat}", demo)
-    serve(commands)
+    if scale:
+        commands["Chat"] = (f"http://{HOST}:{chat}", chat_command(scale, chat))
+    serve(commands, run_command(scale) if scale else None)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 bundle/            the final chat model as transformers loads it
   versions.json    every version, and the folder of each bundled one
   versions/NAME/   earlier versions that are small enough to bundle
-  examples.json    example prompts
+  examples.json    example requests
   MODEL_CARD.md    also as README.md for model hubs
   LINEAGE.json/md  the chain of records back to the sources
 """
@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+NAME = "Cria"
 VERSIONS, EXAMPLES = "versions.json", "examples.json"
 CARD, LINEAGE, LINEAGE_MARKDOWN = "MODEL_CARD.md", "LINEAGE.json", "LINEAGE.md"
 
@@ -23,13 +24,14 @@ class BundleError(ValueError):
 @dataclass(frozen=True)
 class Version:
     name: str  # chat_model, sft_model, policy_3, …
-    title: str
+    title: str  # Chat, SFT, RLHF-v3, …
     about: str
     path: Path | None  # None: not bundled, only named by its content hash
     artifact: str  # laptop/rlhf_v3/policy
     content: str
     fingerprint: str
     context: int  # tokens
+    temperature: float | None = None  # the best on validation prompts; None: not measured
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class Bundle:
     def offered(self) -> tuple[Version, ...]:
         """The versions whose weights are in the bundle."""
         return tuple(version for version in self.versions if version.path is not None)
+
+    def temperature(self, name: str) -> float:
+        """Returns the temperature that the chat begins with for a version."""
+        best = self.version(name).temperature
+        return self.sampling.temperature if best is None else best
 
     def version(self, name: str) -> Version:
         for version in self.offered:

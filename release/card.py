@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from data_cleaning.markdown import literal
-from release import figures, licenses, lineage
+from release import figures, licenses, lineage, section
 from release.carbon import KG_CO2E_PER_KWH, PUE
 from release.lineage import Artifact, Lineage
 
@@ -44,7 +44,7 @@ def render(facts: Facts) -> str:
         "Every statement below comes from the records of the run that made this model. Twelve-digit numbers in "
         "backticks abbreviate the fingerprints of those records; `LINEAGE.json` holds them in full.\n",
         "## Model details\n",
-        figures.table(("", ""), rows),
+        section.table(("", ""), rows),
         "## Intended use\n",
         INTENDED,
         "## Hardware, software and carbon\n",
@@ -166,7 +166,7 @@ def factors(facts: Facts) -> str:
     libraries = ", ".join(f"{name} {used[name]}" for name in ("python", "torch", "transformers", "trl") if name in used)
     return (
         f"Made on: {'; '.join(hosts)}. Libraries: {libraries}.\n\n"
-        + figures.as_markdown(figures.cost(facts.chain), marked=False)
+        + section.as_markdown(figures.cost(facts.chain), marked=False)
         + f"\nkg CO2e = device hours × W / 1000 × PUE {PUE} × {KG_CO2E_PER_KWH} kg/kWh, the factors that reproduce the paper's "
         f"Table 2. The power is assumed, not measured: {'; '.join(assumptions)}. As in the paper, this excludes "
         "interconnect, the servers' other power, their cooling beyond the PUE, and hardware production; nominal power "
@@ -196,12 +196,12 @@ def training_data(facts: Facts) -> str:
         + ("Ratings that people gave in the chat went into it. " if rated else "No data of users went into it. ")
         + f"Preferences were given by {annotators(facts)}.\n\n"
     )
-    text += figures.table(
+    text += section.table(
         ("Source", "Use", "Licence", "Asks for", "SHA-256"), [source_row(source) for source in trained]
     )
     if measured:
         text += "\nUsed for cleaning and measuring, never trained on:\n\n"
-        text += figures.table(("Source", "Use", "Licence", "Asks for", "SHA-256"), [source_row(s) for s in measured])
+        text += section.table(("Source", "Use", "Licence", "Asks for", "SHA-256"), [source_row(s) for s in measured])
     if facts.unlicensed:
         text += (
             f"\n**No licence is stated for {', '.join(facts.unlicensed)}.** The release recipe allowed them by name; "
@@ -226,7 +226,7 @@ def source_row(source: dict) -> tuple:
 
 def evaluation(facts: Facts) -> str:
     measured = facts.parents | figures.last_rejection(facts.chain)
-    return "\n".join(figures.as_markdown(section, marked=True) for section in figures.sections(measured))
+    return "\n".join(section.as_markdown(one, marked=True) for one in figures.sections(measured))
 
 
 def ethics(facts: Facts) -> str:

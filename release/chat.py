@@ -5,7 +5,6 @@ stops reading, and the caller gets its errors.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, DynamicCache
 
 from modeling.core import dialog, nucleus, sampling
-from release import bundle as bundles
-from release.bundle import Bundle, BundleError, Version
+from release.bundle import BundleError, Version
+from release.gallery import Gallery
 
 # Paper Table 31. Meta first made it the default and removed it a month later, because it raised the false refusal rate.
 # The chat offers it but does not set it by default.
@@ -67,36 +66,31 @@ class Loaded:
     tokenizer: object
 
 
-class Versions:
-    """The models of a bundle, loaded on first use. The last `keep` used stay in memory."""
+class Models:
+    """The model that answers. Only one is in memory: the chat may run on a laptop, beside the training of the next."""
 
-    def __init__(self, bundle: Bundle, keep: int = 2) -> None:
-        self.bundle, self.keep = bundle, keep
-        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
+    def __init__(self, gallery: Gallery) -> None:
+        self.gallery = gallery
+        self._version: Version | None = None
+        self._loaded: Loaded | None = None
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Loaded:
-        """Returns the loaded version.
+        """Returns the loaded version as the gallery holds it now.
 
-        Raises BundleError if the bundle lacks it or was replaced since it was opened, OSError if files cannot be read.
+        Raises BundleError if the gallery lacks it or it was replaced while its files were being read, OSError if they
+        cannot be read.
         """
-        path = self.bundle.version(name).path
+        version = self.gallery.now().version(name)
         with self._lock:
-            if name not in self._loaded:
-                self._refuse_another_release()
-                loaded = load(path)
-                self._refuse_another_release()  # the release may have been replaced while its files were being read
-                self._loaded[name] = loaded
-                while len(self._loaded) > self.keep:
-                    self._loaded.popitem(last=False)
-            self._loaded.move_to_end(name)
-            return self._loaded[name]
-
-    def _refuse_another_release(self) -> None:
-        """Raises BundleError if the release was replaced: the page shows names, hashes and card of the opened one."""
-        root = self.bundle.root
-        if bundles.read(root) != self.bundle:
-            raise BundleError(f"the release in {root} was made anew since this chat was started: start the chat again")
+            if self._version is None or (self._version.path, self._version.content) != (version.path, version.content):
+                self._version = self._loaded = None
+                sampling.free_memory()
+                loaded = load(version.path)
+                if self.gallery.now().version(name).content != version.content:
+                    raise BundleError(f"{version.title} was made anew while it was being read: send the message again")
+                self._version, self._loaded = version, loaded
+            return self._loaded
 
 
 def load(path: Path) -> Loaded:

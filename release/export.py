@@ -1,4 +1,4 @@
-"""Stage: the release bundle (paper A.7): the final chat model for transformers, earlier versions, example prompts, a
+"""Stage: the release bundle (paper A.7): the final chat model for transformers, earlier versions, example requests, a
 model card and the lineage. The card and the lineage use the records alone.
 """
 
@@ -6,25 +6,25 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from data_cleaning.files import sha256_of_all, write_json, write_text
-from modeling.core import dialog, hashing, runtime, unused_ids
+from modeling.core import dialog, runtime, unused_ids, version_names
 from modeling.core.atomic_folders import filling, readable_by_all
+from modeling.evaluation.versions import CHAT, read_choice
 from release import bundle, card, figures, licenses, lineage
+from release.examples import EXAMPLES
 from release.recipes import ReleaseRecipe
 
-NAME = "Cria"
 FINAL = "chat_model"
 WEIGHTS = "*.safetensors"
 MODEL_FILES = (WEIGHTS, "model.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json",
                "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")  # fmt: skip
-LONGEST_EXAMPLE = 120  # characters: an example is one line to click on
 
 
 class ReleaseError(ValueError):
@@ -48,19 +48,19 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
         f"{len(chain.artifacts)} artifacts from {len(sources)} sources, {len(unlicensed)} of them without a licence"
     )
 
-    chosen = examples(inputs["prompts"], config.examples)
-    sampling = answer_sampling(parents["win_rates"])
-    check = export_model(inputs[FINAL], out, chosen, sampling)
+    names, best = version_names.named(inputs), read_choice(inputs["temperature_curve"])
+    sampling = answer_sampling(parents["temperature_curve"])
+    check = export_model(inputs[FINAL], out, EXAMPLES, sampling)
     log.info(f"reloaded: logits of {check['positions']} positions equal bit for bit")
-    versions = [describe(role, parents[role]) for role in version_roles(parents)]
+    versions = [describe(role, names[role], parents[role], best.get(names[role])) for role in version_roles(inputs)]
     for version in versions:
         version["path"] = place_version(inputs[version["name"]], version["name"], out, config.max_version_bytes)
     scale = parents[FINAL].record["partition"]
-    listed = {"name": NAME, "scale": scale, "sampling": sampling, "versions": versions}
+    listed = {"name": bundle.NAME, "scale": scale, "sampling": sampling, "versions": versions}
     write_json(out / bundle.VERSIONS, listed, indent=1)
-    write_json(out / bundle.EXAMPLES, chosen, indent=1)
+    write_json(out / bundle.EXAMPLES, EXAMPLES, indent=1)
 
-    facts = card.Facts(NAME, scale, chain, parents, versions, check, unlicensed)
+    facts = card.Facts(bundle.NAME, scale, chain, parents, versions, check, unlicensed)
     text = card.render(facts)
     write_text(out / bundle.CARD, text)
     write_text(out / "README.md", text)
@@ -81,63 +81,42 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
     }
 
 
-def version_roles(parents: dict) -> list[str]:
-    """Returns the roles of the versions to chat with, the latest first."""
-    rounds = sorted((role for role in parents if role.startswith("policy_")), key=lambda r: -int(r.split("_")[1]))
-    return [role for role in (FINAL, "ppo_policy", *rounds, "sft_model") if role in parents]
+def version_roles(inputs: dict[str, Path]) -> list[str]:
+    """Returns the roles of the versions to chat with, the latest first. Of the two roles of Base, the one with weights."""
+    base = next((role for role in version_names.BASE if role in inputs and any(inputs[role].glob(WEIGHTS))), None)
+    named = version_names.named(inputs)
+    return [role for role in reversed(named) if role not in version_names.BASE or role == base]
 
 
-def describe(role: str, artifact: lineage.Artifact) -> dict:
+def describe(role: str, name: str, artifact: lineage.Artifact, temperature: float | None) -> dict:
     """Returns the entry of a version in versions.json; its path is set later."""
-    number = role.split("_")[-1]
-    title, about = {
-        FINAL: ("Final", "The release: five rounds of RLHF, PPO, then safety context distillation."),
-        "ppo_policy": ("RLHF v5 + PPO", "After PPO against both reward models, before safety context distillation."),
-        "sft_model": ("SFT", "Supervised fine-tuning on demonstrations only, before any preference was learned."),
-    }.get(role, (f"RLHF v{number}", f"After round {number} of RLHF by rejection sampling."))
     config = json.loads((artifact.folder / "config.json").read_text(encoding="utf-8"))
     return {
         "name": role,
-        "title": title,
-        "about": about,
+        "title": name,
+        "about": version_names.about(name),
         "path": None,
         "artifact": artifact.name,
         "content": artifact.record["content"],
         "fingerprint": artifact.record["fingerprint"],
         "context": config["max_position_embeddings"],
+        "temperature": temperature,
     }
 
 
 def answer_sampling(evaluation: lineage.Artifact) -> dict:
-    """Returns the temperature, top-p and length of the evaluation, which are the defaults of the chat."""
+    """Returns the defaults of the chat: the final model's best temperature, top-p and length of the evaluation."""
     recorded = evaluation.record["recipe"]["sampling"]
-    return {name: recorded[name] for name in ("temperature", "top_p", "max_new_tokens")}
+    temperature = read_choice(evaluation.folder)[CHAT]
+    return {"temperature": temperature, **{name: recorded[name] for name in ("top_p", "max_new_tokens")}}
 
 
-def examples(prompts: Path, wanted: int) -> list[str]:
-    """Returns single-turn, non-adversarial prompts of the test split, one per category before a second of any.
-
-    A hash of the id gives the order within a category, so the choice is reproducible and unbiased.
-    """
-    rows = pq.read_table(prompts / "test.parquet", columns=["id", "messages", "kind", "category"]).to_pylist()
-    by_category: dict[str, list[tuple[bytes, str]]] = {}
-    for row in rows:
-        text = row["messages"][-1]["content"]
-        if row["kind"] == "helpfulness" and len(row["messages"]) == 1 and len(text) <= LONGEST_EXAMPLE:
-            by_category.setdefault(row["category"], []).append((hashing.digest(row["id"]), text))
-    queues = [sorted(entries) for _, entries in sorted(by_category.items())]
-    ranked = [
-        queue[depth][1] for depth in range(max(map(len, queues), default=0)) for queue in queues if depth < len(queue)
-    ]
-    return list(dict.fromkeys(ranked))[:wanted]
-
-
-def export_model(source: Path, out: Path, prompts: list[str], sampling: dict) -> dict:
+def export_model(source: Path, out: Path, prompts: Sequence[str], sampling: dict) -> dict:
     """Writes the final model to `out`, reloads it and compares logits on a dialogue. Returns the facts of the check."""
     where = runtime.device()
     tokenizer = AutoTokenizer.from_pretrained(source)
     model = AutoModelForCausalLM.from_pretrained(source, dtype="auto").to(where).eval()
-    messages = [{"role": "user", "content": prompts[0] if prompts else "Who are you?"}]
+    messages = [{"role": "user", "content": prompts[0]}]
     before, ids = logits(model, tokenizer, messages, where)
     closing = dialog.closing_token_id(tokenizer)
     model.generation_config = GenerationConfig(
@@ -202,7 +181,7 @@ def origins(out: Path, parents: dict[str, lineage.Artifact]) -> dict[str, dict]:
         if name in written_from_records:
             origin = "the records below"
         elif name == bundle.EXAMPLES:
-            origin = parents["prompts"].name
+            origin = "the code of the release"
         else:
             role = name.split("/")[1] if name.startswith("versions/") else FINAL
             origin = parents[role].name

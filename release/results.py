@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 from data_cleaning.files import write_text
-from release import figures, lineage
-from release.summary import summary
+from release import figures, lineage, section
+from release.summary import HEAD, summary
 
-EVALUATIONS = ("bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "safety_rates",
+EVALUATIONS = ("bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "answer_rates",
                "ghost_attention")  # fmt: skip
 
 
@@ -43,13 +43,13 @@ def read(store: Path, scale: str) -> tuple[dict[str, lineage.Artifact], lineage.
 def render(store: Path, scale: str) -> dict[str, str]:
     """Returns marker name → Markdown: the summary and all sections."""
     found, chain = read(store, scale)
-    parts = [figures.as_markdown(section, marked=True) for section in figures.sections(found)]
-    parts.append(figures.as_markdown(figures.cost(chain), marked=False))
+    parts = [section.as_markdown(one, marked=True) for one in figures.sections(found)]
+    parts.append(section.as_markdown(figures.cost(chain), marked=False))
     note = (
         f"Code: {commits(chain)}. The twelve digits after a title begin the fingerprint of the record behind the table."
     )
-    parts.append(figures.paragraph(note) + "\n")
-    return {"summary": figures.table(("What", "Measured"), summary(found, chain)), "results": "\n".join(parts)}
+    parts.append(section.paragraph(note) + "\n")
+    return {"summary": section.table(HEAD, summary(found, chain)), "results": "\n".join(parts)}
 
 
 def commits(chain: lineage.Lineage) -> str:
@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
             write(path, given.scale, texts)
         if not given.write:
             print(*texts.values(), sep="\n", end="")
-    except (lineage.LineageError, figures.MissingFigureError, MarkerError, OSError) as error:
+    except (lineage.LineageError, section.MissingFigureError, MarkerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

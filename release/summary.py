@@ -1,79 +1,75 @@
-"""The headline numbers of a run for the top of the README: first and last version side by side."""
-
-import json
-
-import pyarrow.parquet as pq
+"""The headline numbers of a run for the top of the README: what both raters say of Base and Chat, and a control."""
 
 from data_cleaning.report.units import duration
-from release.figures import interval, metric, totals
+from modeling.evaluation.controls import CONSTANT
+from modeling.evaluation.controls import REFUSAL as REFUSE_ALL
+from modeling.evaluation.measures import CHECKS, FALSE_REFUSAL, JUDGE, OBEYED, REFUSAL, RULE, VIOLATION
+from modeling.evaluation.pairwise import REWARD_MODELS
+from modeling.evaluation.versions import BASE, CHAT, SFT
+from release.answer_tables import Rates, agreement
+from release.figures import totals
 from release.lineage import Artifact, Lineage
+from release.section import interval, metric
 
-JUDGE, REWARD_MODELS = "independent judge", "reward models"
+HEAD = ("What", "Independent judge", "Reward models or rules", "Best control without a model")
+SHOWN = (
+    (VIOLATION, "all adversarial", "Violations on adversarial prompts"),
+    (REFUSAL, "first messages", "Refusal or safe redirection, adversarial first messages"),
+    (REFUSAL, "later turns", "Refusal or safe redirection, adversarial later turns"),
+    (FALSE_REFUSAL, "ordinary and everyday", "False refusals, ordinary and everyday prompts"),
+    (FALSE_REFUSAL, "after a refusal", "False refusals, everyday questions right after a refusal"),
+    (FALSE_REFUSAL, "borderline", "False refusals, borderline prompts"),
+)
+Row = tuple[str, str, str, str]
 
 
-def summary(found: dict[str, Artifact], chain: Lineage) -> list[tuple[str, str]]:
-    """Returns (what, measured) for each claim of the paper. `found`: the evaluations by role."""
+def summary(found: dict[str, Artifact], chain: Lineage) -> list[Row]:
+    """Returns a row per claim. `found`: the evaluations by role."""
+    rates = Rates(found["answer_rates"])
     return [
-        language_model(found["bits_per_byte"]),
-        *reward_models(found["reward_report"]),
-        *wins(found["win_rates"]),
-        *safety(found["safety_rates"]),
-        ("Time of all stages", duration(totals(chain.artifacts)["hours"] * 3600)),
+        *(by_both(rates, *shown) for shown in SHOWN if (shown[0], shown[1], JUDGE) in rates.axes),
+        *(wins(found["win_rates"], against) for against in (BASE, SFT)),
+        *([obeyed(rates)] if rates.of(OBEYED) else []),
+        ("Median words of an answer", change(rates, "words"), "", ""),
+        ("Time of all stages", duration(totals(chain.artifacts)["hours"] * 3600), "", ""),
     ]
 
 
-def language_model(artifact: Artifact) -> tuple[str, str]:
-    """Bits per byte on all held-out text, with two compressors that read the training text first."""
-    ours, xz, ppmd = (metric(artifact, name) for name in ("bits_per_byte", "xz", "ppmd6"))
-    return "Bits per byte on held-out text: base model, xz, PPMd order 6", f"**{ours:.3f}**, {xz:.3f}, {ppmd:.3f}"
+def by_both(rates: Rates, measure: str, on: str, name: str) -> Row:
+    """A rate of Base and Chat by the judge and by the rules."""
+    keys = [(measure, on, reader) for reader in (JUDGE, RULE)]
+    return f"{name}, {BASE} → {CHAT}", *(first_to_last(rates, key) for key in keys), control(rates, keys)
 
 
-def reward_models(artifact: Artifact) -> list[tuple[str, str]]:
-    """Accuracy of each model of the last round on held-out pairs of its own kind."""
-    table = pq.read_table(artifact.folder / "accuracy.parquet").to_pylist()
-    last = max(row["round"] for row in table)
-    cells = {
-        (row["model"], row["degree"]): row
-        for row in table
-        if row["round"] == last and row["pairs_round"] == 0 and row["model"] == row["pairs"]
-    }
-    return [
-        (
-            f"{model.capitalize()} reward model, accuracy on held-out pairs: all, 'significantly better'",
-            f"**{interval(cells[model, 'average'], 'value')}**, {interval(cells[model, 'significantly better'], 'value')}",
-        )
-        for model in dict.fromkeys(model for model, _ in cells)
-    ]
+def obeyed(rates: Rates) -> Row:
+    """Verifiable requests are checked by rules alone: nobody else's opinion counts."""
+    key = (OBEYED, "verifiable", CHECKS)
+    return f"Verifiable requests obeyed, {BASE} → {CHAT}", "", first_to_last(rates, key), control(rates, [key])
 
 
-def wins(artifact: Artifact) -> list[tuple[str, str]]:
-    """Win rates of the last version against SFT on both axes, by the independent judge and by the reward models."""
-    rows = metric(artifact, "rows")
-    last = rows[-1]["version"]
-    found = {(row["axis"], row["judge"]): row for row in rows if row["version"] == last}
-    shown = {"helpfulness": "helpfulness", "safety": "harmlessness"}
-    return [
-        (
-            f"{last} against SFT, {name} win rate: {JUDGE}, {REWARD_MODELS}",
-            f"**{interval(found[axis, JUDGE], 'win_rate')}**, {interval(found[axis, REWARD_MODELS], 'win_rate')}",
-        )
-        for axis, name in shown.items()
-    ]
+def first_to_last(rates: Rates, key: tuple[str, str, str]) -> str:
+    first, last = (interval(rates.found.get((*key, name)), "rate") for name in (BASE, CHAT))
+    return f"{rates.mark(key)}{first} → **{last}**{agreement(rates.aucs, rates.axes[key])}"
 
 
-def safety(artifact: Artifact) -> list[tuple[str, str]]:
-    """Safety rates of the first and last versions by the independent judge."""
-    rates = json.loads((artifact.folder / "safety_rates.json").read_text(encoding="utf-8"))["rates"]
-    found = {(row["version"], row["what"]): row for row in rates if row["reader"] == JUDGE}
-    first, last = rates[0]["version"], rates[-1]["version"]
-    shown = {
-        "refusal": "Refusal rate on adversarial prompts",
-        "false refusal": "False refusal rate on harmless prompts",
-    }
-    return [
-        (
-            f"{name}, {first} → {last}: {JUDGE}",
-            f"{interval(found[first, what], 'rate')} → **{interval(found[last, what], 'rate')}**",
-        )
-        for what, name in shown.items()
-    ]
+def control(rates: Rates, keys: list[tuple[str, str, str]]) -> str:
+    """The better of the two controls by the first reader, with its figures by all readers."""
+    found = {name: [rates.found[*key, name] for key in keys] for name in (CONSTANT, REFUSE_ALL)}
+    sign = 1 if found[CONSTANT][0]["lower_is_better"] else -1
+    name = min(found, key=lambda one: sign * found[one][0]["rate"])
+    return f"{name.lower()}: " + ", ".join(f"{100 * row['rate']:.1f} %" for row in found[name])
+
+
+def wins(artifact: Artifact, against: str) -> Row:
+    """Helpfulness of Chat against a baseline by both raters, and the better control's against the same."""
+    rows = [row for row in metric(artifact, "rows") if (row["axis"], row["against"]) == ("helpfulness", against)]
+    found = {(row["version"], row["judge"]): row for row in rows}
+    name = max((CONSTANT, REFUSE_ALL), key=lambda one: found[one, JUDGE]["win_rate"])
+    best = ", ".join(f"{100 * found[name, rater]['win_rate']:.1f} %" for rater in (JUDGE, REWARD_MODELS))
+    shown = (f"**{interval(found[CHAT, rater], 'win_rate')}**" for rater in (JUDGE, REWARD_MODELS))
+    return f"Helpfulness win rate, {CHAT} against {against}", *shown, f"{name.lower()}: {best}"
+
+
+def change(rates: Rates, name: str) -> str:
+    first, last = (rates.lengths[version][name] for version in (BASE, CHAT))
+    return f"{BASE} {first:.0f} → {CHAT} **{last:.0f}**"

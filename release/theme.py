@@ -39,7 +39,7 @@ CSS = """
 .prose .masthead p { margin: 2px 0 0; color: var(--body-text-color-subdued); font-size: .86rem; line-height: 1.35; }
 .prose .masthead .badge { margin-left: auto; flex: none; font-size: .76rem; font-weight: 600; padding: 5px 11px;
   border-radius: 999px; color: var(--fur); background: var(--fur-soft); white-space: nowrap; }
-#dialogue { height: calc(100vh - 246px) !important; min-height: 300px; }
+#dialogue { height: calc(100vh - 278px) !important; min-height: 300px; }
 #dialogue .placeholder-content { align-items: center; text-align: center; }
 .side, .talk { gap: 10px !important; }
 .write { gap: 8px !important; align-items: flex-end; }

@@ -4,6 +4,7 @@ CRIA_TEST_STORE names a folder in which such a run is already (with CRIA_STORE=â
 it the graph is run here first.
 """
 
+import collections
 import json
 import os
 import resource
@@ -67,9 +68,11 @@ def test_every_asset_has_a_record_and_a_second_run_makes_nothing_anew(run_folder
     assert all(before.values())
     history, seconds = bytes_in(run_folder / "dagster"), cpu_seconds()
     said = run_tiny(run_folder)
-    assert (
-        "corpus base: 12 of 12 stages are up to date" in said and "model tiny: 47 of 47 stages are up to date" in said
+    counts = collections.Counter(
+        "model tiny" if made.axis == stage.SCALE else "corpus base" for made in STAGES.values()
     )
+    for job, count in counts.items():
+        assert f"{job}: {count} of {count} stages are up to date" in said
     assert bytes_in(run_folder / "dagster") - history < 1_000_000 and cpu_seconds() - seconds < 20
     assert before == {key: records.read(artifact(key, partition(key))) for key in STAGES}
 
@@ -207,11 +210,15 @@ def rank_upside_down(folder):
     replace_rows(folder / "candidates.parquet", lambda rows: [{**row, "rank": (row["rank"] + 1) % 3} for row in rows])
 
 
-def learn_every_answer(folder):
-    def learnt(row):
-        return {**row, "messages": [{**message, "weight": None} for message in row["messages"]]}
-
-    replace_rows(folder / "samples.parquet", lambda rows: [learnt(row) for row in rows])
+def disobey(folder):
+    """One more dialogue, because so small a model may have none that obeys."""
+    said = [("user", "Always answer in lower case.\nWhat is tea?"), ("assistant", "A DRINK.")]
+    forged = {
+        "id": "forged", "kind": "", "dialogue": "", "instruction": "Always answer in lower case.", "rewritten": False,
+        "constraints": ['{"kind": "lower_case", "value": ""}'],
+        "messages": [{"role": role, "content": content, "weight": None} for role, content in said],
+    }  # fmt: skip
+    replace_rows(folder / "samples.parquet", lambda rows: [*rows, forged])
 
 
 def keep_the_worse(folder):
@@ -228,9 +235,13 @@ def toss_a_coin(folder):
     path.write_text(json.dumps(figures))
 
 
-def forget_a_version(folder):
+def forget_an_answer(folder):
+    replace_rows(folder / "scored.parquet", lambda rows: rows[1:])
+
+
+def forget_the_controls(folder):
     path = folder / "win_rates.json"
-    rows = [row for row in json.loads(path.read_text()) if row["version"] != "Chat"]
+    rows = [row for row in json.loads(path.read_text()) if not row["control"]]
     path.unlink()
     path.write_text(json.dumps(rows))
 
@@ -248,12 +259,13 @@ SPOILERS = {
     "ranks_pairs": silence_the_head,
     "best_of_k": rank_upside_down,
     "learned_its_samples": scramble,
-    "instruction_stands_once": learn_every_answer,
+    "instruction_stands_once": disobey,
     "not_below_its_start": not_a_number,
     "kept_only_the_safer": keep_the_worse,
     "learned_the_distilled": not_a_number,
     "agrees_with_people": toss_a_coin,
-    "every_version_judged": forget_a_version,
+    "every_version_judged": forget_an_answer,
+    "controls_lose": forget_the_controls,
     "loads_as_released": scramble,
 }
 BY_NAME = {gate.name: gate for gate in GATES}

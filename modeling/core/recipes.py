@@ -268,13 +268,17 @@ class DistillationRecipe:
 
 @dataclass(frozen=True)
 class EvaluationRecipe:
-    sampling: SamplingRecipe
-    prompts: int
+    sampling: SamplingRecipe  # each version's own temperature, chosen on validation prompts, replaces this one's
+    prompts: int  # helpfulness prompts that Base, SFT, Chat and the controls answer
     safety_prompts: int
     harmless_prompts: int
-    temperatures: tuple[float, ...]  # win rates are also measured at these
-    temperature_prompts: int
+    round_share: float  # share of these prompts that the other versions answer
+    temperatures: tuple[float, ...]  # candidates for every version
+    temperature_prompts: int  # validation prompts that each candidate answers, at most
+    temperature_versions: tuple[str, ...]  # measured; the others take the choice of the next measured one
+    benchmarks: tuple[str, ...]  # names in modeling/evaluation/benchmark_tasks.py
     benchmark_limit: int  # questions per benchmark, 0 = all
+    controls_lose: bool  # whether a control that beats Base fails the gate: not if Base has never seen a dialogue
     bits_per_byte_documents: int
     bootstrap: int
     seed: int

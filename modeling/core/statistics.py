@@ -4,6 +4,7 @@ from statistics import NormalDist
 
 import numpy as np
 from scipy.special import stdtrit
+from scipy.stats import binom, binomtest
 
 
 def wilson_interval(successes: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
@@ -79,3 +80,29 @@ def bootstrap_interval(values, resamples: int, seed: int, confidence: float = 0.
         means_B[start : start + rows] = values_N[generator.integers(0, len(values_N), (rows, len(values_N)))].mean(1)
     low, high = np.quantile(means_B, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return float(low), float(high)
+
+
+def median_interval(values, confidence: float = 0.95) -> tuple[float, float]:
+    """Distribution-free interval of the median: the order statistics whose ranks a fair coin falls between.
+
+    Raises ValueError if there are no values.
+    """
+    values_N = np.sort(np.asarray(values, dtype=np.float64))
+    count = len(values_N)
+    if count == 0:
+        raise ValueError("The interval of a median needs at least one value")
+    rank = max(int(binom.ppf(0.5 - confidence / 2, count, 0.5)), 1)
+    return float(values_N[rank - 1]), float(values_N[count - rank])
+
+
+def mcnemar(first, second) -> float:
+    """Exact two-sided p of McNemar's test that two paired rates are equal; `first` and `second`: a bool per prompt.
+
+    Only prompts on which the two differ count; without any the p is 1. Raises ValueError for different lengths.
+    """
+    first_N, second_N = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    if first_N.shape != second_N.shape:
+        raise ValueError(f"McNemar's test is paired, got {len(first_N)} and {len(second_N)} values")
+    only_first, only_second = int((first_N & ~second_N).sum()), int((second_N & ~first_N).sum())
+    discordant = only_first + only_second
+    return float(binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0

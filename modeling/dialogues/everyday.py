@@ -55,32 +55,33 @@ class Request:
 
 
 def requests(
-    dialogues: Path, known: Iterable[str], twins: Sequence[OwnedTwin]
+    dialogues: Path, known: Iterable[str] = (), twins: Sequence[OwnedTwin] | None = None
 ) -> tuple[list[Request], collections.Counter]:
     """All requests in hash order, and the number of those left out by (source, reason).
 
     `known` are the entities of reference texts and conversations: a request about one that another part owns is left
     out. So is one that resembles an objective on which the judge is fitted. A harmless twin belongs to the part of its
-    harmful question, which `twins` says, and is left out if that has none or a group of several is of another part.
+    harmful question, which `twins` says, and is left out if that has none or a group of several is of another part;
+    without `twins`, for callers that need no twin, its own group decides.
     """
     asked, left_out = everyday_sources.asked(dialogues)
     judged = Near(judge_labels.objectives(dialogues))
     groups, known = grouped(asked), frozenset(known)
     owners = _owners(asked, groups)
     sizes = collections.Counter(groups)
-    parts = {one.twin.question: one.part for one in twins}
+    parts = {one.twin.question: one.part for one in twins or ()}
     found = []
     for one, group in zip(asked, groups, strict=True):
         part, about = splits.part_of(group, owners[group]), splits.about(one.question)
         why = None
-        if one.borderline and one.answer:  # a twin
+        if twins is not None and one.borderline and one.answer:
             part = parts.get(one.question, "") if sizes[group] == 1 else part
             why = None if part == parts.get(one.question) else "twin of a harmful question of another part"
         if part not in dict(PARTS.get(one.source, LEARNT)):
             why = why or "resembles requests of another part"
         elif about in known and splits.part_of(about, splits.KNOWLEDGE) != part:
             why = "about a reference text of another part"
-        elif judged.has(one.question):
+        elif any(judged.has(text) for text in (one.question, *(message["content"] for message in one.before))):
             why = "resembles an objective of the judge"
         if why:
             left_out[one.source, why] += 1

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from modeling.dialogues import answer_rules, questions
+from modeling.dialogues import answer_rules, questions, stance_rules
 
 LEAST_WORDS, MOST_WORDS = 12, 90  # of an answer
 LEAST_PROSE = 30  # words of a longer answer's beginning that still stands alone
@@ -12,7 +12,7 @@ QUESTION_WORDS = 45
 REQUEST = re.compile(
     r"(?:please |hey,? |hi,? )?(?:how|what|what's|where|when|which|who|why|is|are|can|could|does|do you know|should|"
     r"explain|describe|list|name|give|create|suggest|generate|write|compose|draft|tell|recommend|provide|share|help|"
-    r"i need|i am looking|i'm looking|i am cooking|i think that|analyze|design|plan|outline|as a beginner|for someone|"
+    r"i need|i am looking|i'm looking|i am cooking|i think that|analyze|design|plan|outline|for someone|"
     r"summarize|construct)\b",
     re.IGNORECASE,
 )
@@ -38,9 +38,9 @@ _EXERCISE = re.compile(
     r"provided|poem|scenario|summary|same)\b|storybook|delivery app|movie plot|\b(?:json|xml|html|css|sql|svg|scala|regex|"
     r"ddl|php|ruby|node\w*|mqtt)\b|code snippet|\breview\b|\btitles?\b|\b(?:book|order) (?:a|me)\b|\bprompt\b|"
     # form that is asked for, and what reads badly
-    r"respond (?:in|briefly)|in \d+ words|tee-up|\s\?\s\w|achieve pack|feel about|administration|president|medicine should|"
-    r"no input|maka|dolomite|talking about|marlborough|azure|___|prostate|"
-    r"thalion|hypoxia|about 4\.|customer success|code in python|movie \"|\bteacher\b|based on this",
+    r"respond (?:in|briefly)|in \d+ words|tee-up|\s\?\s\w|achieve pack|as a beginner in|feel about|administration|"
+    r"president|medicine should|no input|maka|dolomite|talking about|marlborough|azure|___|prostate|thalion|hypoxia|"
+    r"about 4\.|customer success|code in python|movie \"|\bteacher\b|based on this",
     re.IGNORECASE,
 )
 _COMPANY = re.compile(
@@ -129,7 +129,7 @@ def unfit_answer(answer: str) -> str | None:
         return "answer too short" if count < LEAST_WORDS else "answer too long"
     if _TOOLS.search(answer):
         return "answer talks of tools or of itself"
-    if answer_rules.REFUSAL.search(answer):
+    if stance_rules.REFUSAL.search(answer):
         return "answer refuses"
     if not re.match(r"[\w\"'`(*-]", answer):
         return "odd manner"

@@ -77,15 +77,16 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     ]
     held_out = {row["entity"] for row in (*validation, *test)}
     refusals = safety_sources.generic_answers(safety_sources.safe_answers(inputs["dialogues"]))
-    said, refused = {}, {}
+    said, calm, refused = {}, {}, {}
     for part in (splits.RL, splits.TEST):
         said[part] = multi_turn.pool(known, conversations, owned, refusals, part, held_out)
-        every = multi_turn.declined(owned, refusals, part)
-        refused[part] = [one for one in every if one.entity not in held_out] or every
+        calm[part] = multi_turn.pool(known, conversations, owned, (), part, held_out)
+        refused[part] = multi_turn.declined(owned, refusals, part)
+    refused[splits.RL] = [one for one in refused[splits.RL] if one.entity not in held_out]
     parts = {
-        "rl": _placed(config, learnt, said[splits.RL], refused[splits.RL]),
-        "validation": _placed(config, validation, said[splits.RL], refused[splits.RL]),
-        "test": _placed(config, test, said[splits.TEST], refused[splits.TEST]),
+        "rl": _placed(config, learnt, said[splits.RL], calm[splits.RL], refused[splits.RL]),
+        "validation": _placed(config, validation, said[splits.RL], calm[splits.RL], refused[splits.RL]),
+        "test": _placed(config, test, said[splits.TEST], calm[splits.TEST], refused[splits.TEST]),
     }
     metrics: dict = {}
     for part, rows in parts.items():
@@ -123,9 +124,17 @@ def _helpfulness(
 
 
 def _placed(
-    config: PromptsRecipe, rows: list[dict], said: multi_turn.Pool, refused: Sequence[multi_turn.Exchange]
+    config: PromptsRecipe,
+    rows: list[dict],
+    said: multi_turn.Pool,
+    calm: multi_turn.Pool,
+    refused: Sequence[multi_turn.Exchange],
 ) -> list[dict]:
-    """The rows with their earlier turns: of each kind, `multi_turn_share` have some, those that need one among them."""
+    """The rows with their earlier turns: of each kind, `multi_turn_share` have some, those that need one among them.
+
+    `calm` holds no refused request. Prompts of a setting of their own draw from it, so that a rate of false refusals
+    after a refused request and one without can be told apart.
+    """
     shares = {}
     for kind in {row["kind"] for row in rows}:
         mine = [row for row in rows if row["kind"] == kind]
@@ -136,7 +145,8 @@ def _placed(
     placed = []
     for row in rows:
         if row["setting"] != prompt_rows.AFTER_REFUSAL:
-            made = multi_turn.with_earlier_turns(row, said, shares[row["kind"]])
+            own = row["setting"] in (prompt_rows.EVERYDAY, prompt_rows.VERIFIABLE, prompt_rows.BORDERLINE)
+            made = multi_turn.with_earlier_turns(row, calm if own else said, shares[row["kind"]])
             if row["kind"] == "safety" and multi_turn.is_multi_turn(made["messages"]):
                 made = made | {"setting": prompt_rows.LATER_TURN}
             placed.append(made)

@@ -5,9 +5,10 @@ Only recipes that fit an answer as a whole are used: one without its last steps 
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterable
 
-from modeling.dialogues import questions, splits
+from modeling.dialogues import splits
 
 MOST_INGREDIENTS = 10
 LEAST_WORDS, MOST_WORDS = 30, 90
@@ -27,12 +28,22 @@ _DINNER = re.compile(
     r"soup|stew|curry|chicken|beef|pork|fish|rice|pasta|salad|pizza|burger|casserole|noodle|egg|potato", re.I
 )
 _MARKUP = re.compile(r"[*#{}<>|\[\]_=]|http|file:|''", re.I)
+# Recipes for a hundred people, and remarks that only their cookbook explains.
+_ODD = re.compile(
+    r"\bea\.|gallon|quarts|forbidden|\bOR\b|\b[1-9]\d+ (?:pounds|lbs?|oysters)\b|\blitte\b|~|of your choice, see"
+)
 _AMOUNT = re.compile(r"\s*\((?:(?:about |approx\.? )?[\d½⅓¼¾⅔⅛.,–-]+[^)]*|\s*)\)")  # in other units, or empty
 
 
 def common_words(rows: Iterable[dict]) -> frozenset[str]:
-    """The words of the steps and ingredients that are no names; see `questions.common_words`."""
-    return questions.common_words(" ".join([*row["steps"], *row["ingredients"]]) for row in rows)
+    """The words of steps and ingredients that are no names: more often in lower case than capitalised in a sentence."""
+    small: Counter[str] = Counter()
+    large: Counter[str] = Counter()
+    for row in rows:
+        text = " ".join([*row["steps"], *row["ingredients"]])
+        small.update(re.findall(r"\b[a-z][a-z-]*\b", text))
+        large.update(word.lower() for word in re.findall(r"(?<=[a-z,;] )[A-Z][a-z-]+\b", text))
+    return frozenset(word for word, count in small.items() if count > large[word])
 
 
 def request(row: dict, common: frozenset[str]) -> tuple[str, str, str] | None:
@@ -44,7 +55,11 @@ def request(row: dict, common: frozenset[str]) -> tuple[str, str, str] | None:
     ingredients = [_AMOUNT.sub("", _plain(one)).strip(" ,;.") for one in row["ingredients"]]
     steps = [_sentence(_plain(one)) for one in row["steps"]]
     texts = [dish, *ingredients, *steps]
-    if not 3 <= len(ingredients) <= MOST_INGREDIENTS or not all(texts) or any(_MARKUP.search(one) for one in texts):
+    if (
+        not 3 <= len(ingredients) <= MOST_INGREDIENTS
+        or not all(texts)
+        or any(_MARKUP.search(one) or _ODD.search(one) for one in texts)
+    ):
         return None
     if any(one.endswith(":") or "optional" in one.lower() and len(one) > 60 for one in ingredients):
         return None  # headings of parts, and remarks

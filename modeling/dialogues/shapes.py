@@ -72,7 +72,7 @@ def read(row: Any) -> Dialogue | Preference | Rated:
     if messages is None:
         keys = ", ".join(sorted(map(str, row)))
         raise ValueError(f"no known shape, its keys are: {keys}. The shapes that are read: {'; '.join(KNOWN)}")
-    if messages[-1]["role"] == "user":
+    if messages and messages[-1]["role"] == "user":
         messages = messages[:-1]
     if len(messages) < 2:
         raise Unusable("no answer")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
@@ -88,7 +89,8 @@ def plot(masses: dict[str, np.ndarray], instruction: str) -> Figure:
     top = 100 * max(mass_LN.max() for mass_LN in masses.values())
     for axes, (version, mass_LN) in zip(panels, masses.items(), strict=True):
         layers, answers = mass_LN.shape
-        image = axes.imshow(100 * mass_LN, aspect="auto", origin="lower", vmin=0, vmax=top, cmap="viridis",
+        # The root of the mass: the first turn has several times that of the later ones.
+        image = axes.imshow(100 * mass_LN, aspect="auto", origin="lower", norm=PowerNorm(0.5, 0, top), cmap="viridis",
                             extent=(0.5, answers + 0.5, 0.5, layers + 0.5))  # fmt: skip
         axes.set_title(f"{version}: attention on the instruction", fontsize=10)
         axes.set_ylabel("layer")

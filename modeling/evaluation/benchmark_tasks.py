@@ -127,6 +127,14 @@ BENCHMARKS = (
 )  # fmt: skip
 
 
+def named(names: Sequence[str]) -> list[Benchmark]:
+    """Returns the benchmarks of these names, in their order. Raises ValueError, which lists all, for an unknown one."""
+    known = {benchmark.name: benchmark for benchmark in BENCHMARKS}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"no benchmark {', '.join(unknown)}: use some of {', '.join(known)}")
+    return [known[name] for name in names]
+
+
 def read_docs(benchmark: Benchmark, folder: Path) -> tuple[list[dict], int]:
     """Returns (questions ordered by a hash, number of rows dropped because their answer is not among the choices)."""
     paths = sorted((folder / "raw").glob(benchmark.pattern))

@@ -1,4 +1,7 @@
-"""Academic benchmarks of the base, SFT and chat models: lm-eval in process on local files (paper 2.3, Table 20)."""
+"""Academic benchmarks before and after training: lm-eval in process on local files (paper 2.3, Table 20).
+
+They are asked of the checkpoint that the scale starts from, if it has one, of the pretrained model and of the final one.
+"""
 
 import logging
 import os
@@ -13,38 +16,39 @@ from modeling.core import reporting, resumable_generation, runtime, unused_ids
 from modeling.core.recipes import EvaluationRecipe
 from modeling.core.statistics import wilson_interval
 from modeling.evaluation.benchmark_tasks import (
-    BENCHMARKS,
     LONG_CONTEXT,
     Benchmark,
     chance,
     divide,
+    named,
     read_docs,
     write_task,
 )
+from modeling.evaluation.versions import checkpoint
 
-MODELS = ("base_model", "sft_model", "chat_model")
 BATCH = 16
 
 
 def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write benchmarks.json and report.md. Inputs: base_model, sft_model, chat_model, benchmarks."""
+    """Write benchmarks.json and report.md. Inputs: initial_model (or none), base_model, chat_model, benchmarks."""
+    asked, models = named(config.benchmarks), model_folders(inputs)
     scratch = out / "_scratch"
     shutil.rmtree(scratch / "tasks", ignore_errors=True)
     context = AutoConfig.from_pretrained(inputs["base_model"]).max_position_embeddings
     docs, dropped = {}, {}
-    for benchmark in BENCHMARKS:
+    for benchmark in asked:
         every, dropped[benchmark.name] = read_docs(benchmark, inputs["benchmarks"])
         docs[benchmark.name], solved = divide(every, config.benchmark_limit, shots(benchmark, context))
         write_task(benchmark, docs[benchmark.name], solved, scratch / "tasks")
     results = {}
-    for number, name in enumerate(MODELS, start=1):
+    for number, (name, folder) in enumerate(models.items(), start=1):
         results[name] = resumable_generation.kept(
-            scratch / f"{name}.json", lambda name=name: evaluate(load(inputs[name]), scratch / "tasks", BENCHMARKS)
+            scratch / f"{name}.json", lambda folder=folder: evaluate(load(folder), scratch / "tasks", asked)
         )
-        log.progress(number, len(MODELS), unit="model", **{row["benchmark"]: row["accuracy"] for row in results[name]})
+        log.progress(number, len(models), unit="model", **{row["benchmark"]: row["accuracy"] for row in results[name]})
     rows = []
-    for benchmark in BENCHMARKS:
-        of_benchmark = {name: next(r for r in results[name] if r["benchmark"] == benchmark.name) for name in MODELS}
+    for benchmark in asked:
+        of_benchmark = {name: next(r for r in results[name] if r["benchmark"] == benchmark.name) for name in models}
         rows.append(
             {
                 "benchmark": benchmark.name,
@@ -59,9 +63,16 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
             }
         )
     reporting.write_json(out / "benchmarks.json", rows)
-    reporting.write_text(out / "report.md", report(rows))
-    figures = {f"{row['benchmark']}_{name}": row[f"{name}_accuracy"] for row in rows for name in MODELS}
+    reporting.write_text(out / "report.md", report(rows, list(models)))
+    figures = {f"{row['benchmark']}_{name}": row[f"{name}_accuracy"] for row in rows for name in models}
     return {**figures, "questions": sum(row["questions"] for row in rows), "rows": rows}
+
+
+def model_folders(inputs: dict[str, Path]) -> dict[str, Path]:
+    """Returns role → folder: initial_model if it holds weights, base_model, chat_model."""
+    start = checkpoint(inputs)
+    first = {} if start is None else {"initial_model": start}
+    return first | {role: inputs[role] for role in ("base_model", "chat_model")}
 
 
 def shots(benchmark: Benchmark, context: int) -> int:
@@ -112,18 +123,18 @@ def _row(benchmark: Benchmark, samples: Sequence[dict]) -> dict:
     return {"benchmark": benchmark.name, "accuracy": sum(right) / len(right), "questions": len(right)}
 
 
-def report(rows: Sequence[dict]) -> str:
+def report(rows: Sequence[dict], models: Sequence[str]) -> str:
     table = []
     for row in rows:
         cells = [row["benchmark"], row["questions"], row["shots"], row["metric"], f"{100 * row['chance']:.1f}"]
-        for name in MODELS:
+        for name in models:
             accuracy = row[f"{name}_accuracy"]
             low, high = wilson_interval(accuracy * row["questions"], row["questions"])
             cell = f"{100 * accuracy:.1f} ({100 * low:.0f}–{100 * high:.0f})"
             cells.append(f"**{cell}**" if low > row["chance"] else cell)
         paper = "" if row["paper_7b"] is None else f"{row['paper_7b']:.1f}"
         table.append([*cells, paper, row["note"]])
-    header = ("benchmark", "questions", "shots", "metric", "chance %", *(n.replace("_", " ") for n in MODELS),
+    header = ("benchmark", "questions", "shots", "metric", "chance %", *(n.replace("_", " ") for n in models),
               "Llama 2 7B (paper)", "note")  # fmt: skip
     return "\n".join(
         [

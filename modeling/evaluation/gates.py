@@ -1,6 +1,8 @@
-"""Gates of the independent judge and of the win rates."""
+"""Gates of the independent judge, of the scored answers and of the win rates."""
 
 import json
+import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,11 @@ import pyarrow.parquet as pq
 from data_cleaning.verdict import Verdict
 from modeling.core.statistics import wilson_interval
 from modeling.core.verdicts import CONFIDENCE
+from modeling.evaluation.controls import CONSTANT, REFUSAL
+from modeling.evaluation.pairwise import RATERS
+from modeling.evaluation.versions import BASE
+
+SCORES = ("reward", "helpfulness", "violation", "refusal", "fluency")
 
 # Least AUC on held-out human labels, and least accuracy on true answers against worse ones. Chance is 0.5.
 JUDGE_FLOORS = {
@@ -37,20 +44,57 @@ def agrees_with_people(artifact: Path, inputs: dict[str, Path], recipe: Any) -> 
 
 
 def every_version_judged(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """Every judge compared every version on every prompt of the generations."""
+    """Every answer of the generations was read once, with finite scores, and Base's answers cover every other's."""
+    columns = ["version", "prompt_id", "control"]
+    answers = pq.read_table(inputs["generations"] / "answers.parquet", columns=columns).to_pylist()
+    wanted = Counter((row["version"], row["prompt_id"]) for row in answers)
+    rows = pq.read_table(artifact / "scored.parquet").to_pylist()
+    read = Counter((row["version"], row["prompt_id"]) for row in rows)
+    bad = [f"{count} answers of {name} not read" for name, count in _versions(wanted - read).items()]
+    bad += [f"{count} answers of {name} too many" for name, count in _versions(read - wanted).items()]
+    odd = Counter(row["version"] for row in rows if not all(_finite(row[name]) for name in SCORES))
+    bad += [f"{count} answers of {name} have scores that are not finite" for name, count in odd.items()]
+    asked = {row["prompt_id"] for row in answers if row["version"] == BASE}
+    alone = Counter(row["version"] for row in answers if row["prompt_id"] not in asked)
+    bad += [f"{count} answers of {name} have none of {BASE} beside them" for name, count in alone.items()]
+    versions = {row["version"] for row in answers if not row["control"]}
+    return not bad, "; ".join(bad[:5]) or f"{len(wanted)} answers read", {"versions": len(versions)}
+
+
+def _versions(answers: Counter) -> Counter:
+    return Counter(version for version, _ in answers.elements())
+
+
+def _finite(value: float | None) -> bool:
+    return value is None or math.isfinite(value)
+
+
+def controls_lose(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """The constant sentence and the refusal of everything do not beat Base in helpfulness, under any rater.
+
+    Only a win rate whose whole interval is above one half fails, and only where the recipe asks for it.
+    """
     rows = json.loads((artifact / "win_rates.json").read_text(encoding="utf-8"))
-    answers = pq.read_table(inputs["generations"] / "answers.parquet", columns=["version", "prompt_id", "kind"])
-    answers = answers.to_pylist()
-    wanted = {row["version"] for row in answers} - {"SFT"}
-    bad = []
-    for axis in ("helpfulness", "safety"):
-        prompts = len({row["prompt_id"] for row in answers if row["kind"] == axis})
-        for judge_name in {row["judge"] for row in rows}:
-            judged = {row["version"]: row for row in rows if row["axis"] == axis and row["judge"] == judge_name}
-            bad += [f"{judge_name} did not judge {version} for {axis}" for version in sorted(wanted - judged.keys())]
-            bad += [
-                f"{judge_name} judged {row['prompts']} of {prompts} {axis} prompts of {version}"
-                for version, row in judged.items()
-                if row["prompts"] != prompts
-            ]
-    return not bad, "; ".join(bad[:5]) or f"{len(wanted)} versions judged on every prompt", {"versions": len(wanted)}
+    chosen = {
+        (row["version"], row["judge"]): row
+        for row in rows
+        if (row["axis"], row["against"]) == ("helpfulness", BASE) and row["version"] in (CONSTANT, REFUSAL)
+    }
+    missing = [
+        f"{name} by the {judge}" for name in (CONSTANT, REFUSAL) for judge in RATERS if (name, judge) not in chosen
+    ]
+    if missing:
+        return False, f"not compared with {BASE}: {', '.join(missing)}", {}
+    rates = {f"{name}, {judge}": row["win_rate"] for (name, judge), row in chosen.items()}
+    if not recipe.controls_lose:
+        return True, f"{BASE} has never seen a dialogue: shown, not judged", rates
+    ends = {
+        key: wilson_interval(row["win"] + row["tie"] / 2, row["prompts"], CONFIDENCE)[0] for key, row in chosen.items()
+    }
+    bad = [
+        f"{name} wins {100 * chosen[name, judge]['win_rate']:.1f} % against {BASE} under the {judge}"
+        for (name, judge), low in ends.items()
+        if low >= 0.5
+    ]
+    margin = 0.5 - max(ends.values())
+    return not bad, "; ".join(bad) or f"the controls lose against {BASE}", rates | {"margin": margin}

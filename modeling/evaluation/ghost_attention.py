@@ -20,11 +20,9 @@ from modeling.core.recipes import GhostEvaluationRecipe
 from modeling.core.statistics import clustered_interval, wilson_interval
 from modeling.dialogues import instructions, splits
 from modeling.evaluation import attention_picture
+from modeling.evaluation.versions import version_folders
 from modeling.rlhf.ghost_attention import own_questions, with_instruction
 
-VERSIONS = {
-    "base_model": "Base", "sft_model": "SFT", "policy_3": "RLHF-v3", "policy_5": "RLHF-v5", "chat_model": "Chat",
-}  # fmt: skip
 BEFORE, AFTER = "RLHF-v3", "Chat"  # of Ghost Attention, in Figure 10
 TRAINED, NEW, CONTROL = "trained", "new", "none"
 SCHEMA = pa.schema(
@@ -63,21 +61,21 @@ class Talk:
 def run(config: GhostEvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Write answers.parquet, ghost_attention.json, report.md, examples.md and plots/attention.png.
 
-    Inputs: prompts, base_model, sft_model, policy_3, policy_5, chat_model. `rows` holds the share of obedient answers
-    with its 95 % interval by version, constraints, turn, and whether the instruction was given. Raises ValueError if no
-    test prompt is harmless.
+    Inputs: prompts, initial_model, base_model, sft_model, policy_3, policy_5, chat_model. `rows` holds the share of
+    obedient answers with its 95 % interval by version, constraints, turn, and whether the instruction was given. Raises
+    ValueError if no test prompt is harmless.
     """
     planned = plan(resumable_generation.read_prompts(inputs["prompts"], "test"), config)
-    talks = {}
-    for number, (role, version) in enumerate(VERSIONS.items(), start=1):
-        log.info(f"version {number} of {len(VERSIONS)}: {version}")
-        talks[version] = answered(planned, inputs[role], config, out / "_scratch" / version, log)
+    versions, talks = version_folders(inputs), {}
+    for number, (version, folder) in enumerate(versions.items(), start=1):
+        log.info(f"version {number} of {len(versions)}: {version}")
+        talks[version] = answered(planned, folder, config, out / "_scratch" / version, log)
     rows = [row for version, mine in talks.items() for row in rates(version, mine, config.measured_turns)]
     dialogue_tables.write_rows(answer_rows(talks), SCHEMA, out / "answers.parquet")
     reporting.write_json(out / "ghost_attention.json", rows)
     reporting.write_text(out / "report.md", report(rows))
     reporting.write_text(out / "examples.md", examples(talks))
-    folders = {version: inputs[role] for role, version in VERSIONS.items() if version in (BEFORE, AFTER)}
+    folders = {version: versions[version] for version in (BEFORE, AFTER)}
     shown = longest(talks[AFTER])
     attention = attention_picture.draw(folders, shown.messages(len(shown.answers)), shown.answers[-1],
                                        instructions.text(shown.constraints), out / "plots" / "attention.png")  # fmt: skip

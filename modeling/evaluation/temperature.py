@@ -1,56 +1,123 @@
-"""Win rates against SFT by sampling temperature (paper 3.2.3, Figure 8: RLHF shifts a model's best temperature).
+"""Each version's best sampling temperature on validation prompts, and win rates by temperature (paper 3.2.3, Figure 8).
 
-Rejection sampling and PPO narrow a policy's distribution. Temperature 1 samples from the distribution that training
-improves (equation 3); near-greedy sampling shows only its mode. Two models may compare differently at the two, so one
-temperature does not decide which model is better. Both models of a comparison answer at the same temperature.
+RLHF shifts a model's best temperature, so versions are compared best against best. The last round's helpfulness reward
+model chooses; the independent judge takes no part in the choice and shows whether it agrees. Variety is the share of
+distinct word trigrams (Figure 21).
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
-from modeling.core import reporting, resumable_generation
+from modeling.core import reporting, resumable_generation, sampling
 from modeling.core.recipes import EvaluationRecipe
+from modeling.core.statistics import mean_interval
+from modeling.core.version_names import CHOICE
 from modeling.dialogues import answer_rules
-from modeling.evaluation import generations, win_rates
+from modeling.evaluation import generations, pairwise
 from modeling.evaluation.judge import model as judge_model
+from modeling.evaluation.versions import BASE, version_folders
+from modeling.rlhf import scoring
 
 AXIS = "helpfulness"
 
 
 def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write temperature.json, report.md and plots/temperature.png.
+    """Write choice.json (version → temperature), temperature.json, report.md and plots/temperature.png.
 
-    Inputs: prompts, sft_model and later versions, judge, fitted_judge, helpfulness_reward_model. `rows` holds a win
-    rate with its 95 % interval per judge, version and temperature. `distinct` holds the share of distinct word trigrams
-    among all of a version's answers, 0 to 1.
+    Inputs: prompts, the versions, judge, fitted_judge, helpfulness_reward_model. `rows` holds the win rate against Base
+    at its chosen temperature, with its 95 % interval, by rater, version and temperature; `measured` the mean reward and
+    the variety by version and temperature. Raises ValueError if a version of the recipe or a prompt is missing.
     """
-    versions = generations.version_folders(inputs)
-    chosen = generations.select(
-        resumable_generation.read_prompts(inputs["prompts"], "test"), {AXIS: config.temperature_prompts}
-    )
+    folders = version_folders(inputs)
+    versions = measured_folders(folders, config.temperature_versions)
+    found = resumable_generation.read_prompts(inputs["prompts"], "validation")
+    chosen = generations.select(found, {AXIS: config.temperature_prompts})
+    if not chosen:
+        raise ValueError(f"{inputs['prompts']} has no {AXIS} prompts for validation: raise `validation` in the recipe")
     prompts = generations.fitting_all(versions, chosen, config.sampling)
+    scored: dict[str, dict[float, list[dict]]] = {}
+    for number, (version, folder) in enumerate(versions.items(), start=1):
+        scored[version] = {}
+        for temperature in config.temperatures:
+            log.info(f"version {number} of {len(versions)}: {version} at temperature {temperature}")
+            drawn = replace(config.sampling, temperature=temperature)
+            scratch = out / "_scratch" / version / str(temperature)
+            given = generations.answer(folder, prompts, drawn, "temperature", scratch, log)
+            scored[version][temperature] = generations.answer_rows(version, prompts, given, temperature)
+    every = [row for by_temperature in scored.values() for rows in by_temperature.values() for row in rows]
+    score(inputs, every, log)
+    measured = [measure(version, t, rows) for version, by in scored.items() for t, rows in by.items()]
+    choice = choose(measured, list(folders))
+    base = scored[BASE][choice[BASE]]
+    rows = [
+        pairwise.row(rater, AXIS, version, BASE, pairwise.outcome(rater, AXIS, answers, base), config)
+        | {"temperature": temperature}
+        for rater in pairwise.RATERS
+        for version, by_temperature in scored.items()
+        for temperature, answers in by_temperature.items()
+        if answers is not base
+    ]
+    reporting.write_json(out / CHOICE, choice)
+    reporting.write_json(out / "temperature.json", {"win_rates": rows, "measured": measured})
+    reporting.write_text(out / "report.md", report(rows, measured, choice))
+    reporting.save_figure(plot(rows, measured), out / "plots" / "temperature.png")
+    return {"prompts": len(prompts), "choice": choice, "rows": rows, "measured": measured}
+
+
+def measured_folders(folders: dict[str, Path], names: Sequence[str]) -> dict[str, Path]:
+    """Returns the versions to measure. Raises ValueError unless they hold Base and the last version."""
+    chosen = {name: folder for name, folder in folders.items() if name in names}
+    missing = {BASE, list(folders)[-1], *names} - chosen.keys()
+    if missing:
+        raise ValueError(f"temperature_versions needs {', '.join(sorted(missing))} among {', '.join(folders)}")
+    return chosen
+
+
+def score(inputs: dict[str, Path], rows: Sequence[dict], log) -> None:
+    """Adds the reward model's score and the judge's helpfulness to each row."""
+    model, tokenizer = scoring.load(inputs["helpfulness_reward_model"])
+    rewards = scoring.score(model, tokenizer, generations.dialogs(rows), log)
+    del model
+    sampling.free_memory()
     independent = judge_model.load(inputs["judge"], inputs["fitted_judge"])
-    background = sorted({prompt["question"] for prompt in prompts})
-    rows, distinct = [], []
-    for number, temperature in enumerate(config.temperatures, start=1):
-        log.info(f"temperature {number} of {len(config.temperatures)}: {temperature}")
-        sampling = replace(config.sampling, temperature=temperature)
-        answers = generations.answer(
-            versions, prompts, sampling, "temperature", out / "_scratch" / str(temperature), log
-        )
-        distinct += [
-            {"version": version, "temperature": temperature, "distinct": distinct_trigrams(given)}
-            for version, given in answers.items()
-        ]
-        judged = win_rates.compare(config, inputs, independent, AXIS, prompts, answers, background, log)
-        rows += [entry | {"temperature": temperature} for entry in judged]
-    reporting.write_json(out / "temperature.json", {"win_rates": rows, "distinct": distinct})
-    reporting.write_text(out / "report.md", report(rows, distinct))
-    reporting.save_figure(plot(rows, distinct), out / "plots" / "temperature.png")
-    return {"prompts": len(prompts), "rows": rows, "distinct": distinct}
+    questions = [row["question"] for row in rows]
+    verdicts = independent.read(questions, [row["answer"] for row in rows], questions, log)
+    for row, reward, helpfulness in zip(rows, rewards, verdicts.helpfulness_N, strict=True):
+        row |= {"reward": reward, "helpfulness": float(helpfulness)}
+
+
+def measure(version: str, temperature: float, rows: Sequence[dict]) -> dict:
+    """Returns the mean reward (logit) with its 95 % interval and the variety of one version's answers."""
+    rewards = [row["reward"] for row in rows]
+    low, high = mean_interval(rewards) if len(rewards) > 1 else (rewards[0], rewards[0])
+    return {
+        "version": version,
+        "temperature": temperature,
+        "reward": float(np.mean(rewards)),
+        "low": low,
+        "high": high,
+        "distinct": distinct_trigrams([row["answer"] for row in rows]),
+    }
+
+
+def choose(measured: Sequence[dict], versions: Sequence[str]) -> dict[str, float]:
+    """Returns version → temperature with the highest mean reward, the lower one of equals.
+
+    A version that was not measured takes the choice of the next measured one in training order.
+    """
+    best: dict[str, dict] = {}
+    for one in sorted(measured, key=lambda one: one["temperature"]):
+        if one["version"] not in best or one["reward"] > best[one["version"]]["reward"]:
+            best[one["version"]] = one
+    choice, following = {}, None
+    for version in reversed(versions):
+        following = best[version]["temperature"] if version in best else following
+        choice[version] = following
+    return {version: choice[version] for version in versions}
 
 
 def distinct_trigrams(answers: Sequence[str]) -> float:
@@ -64,45 +131,54 @@ def distinct_trigrams(answers: Sequence[str]) -> float:
     return len(set(trigrams)) / len(trigrams) if trigrams else 1.0
 
 
-def report(rows: Sequence[dict], distinct: Sequence[dict]) -> str:
-    head = ("temperature", "version", *(f"{name}: win rate" for name in win_rates.JUDGES), "distinct trigrams")
+def report(rows: Sequence[dict], measured: Sequence[dict], choice: dict[str, float]) -> str:
     found = {(row["judge"], row["version"], row["temperature"]): row for row in rows}
     table = []
-    for one in distinct:
-        judged = [found.get((name, one["version"], one["temperature"])) for name in win_rates.JUDGES]
-        cells = [win_rates.cell(row) if row else "" for row in judged]
-        table.append((one["temperature"], one["version"], *cells, f"{one['distinct']:.2f}"))
+    for one in measured:
+        judged = [found.get((name, one["version"], one["temperature"])) for name in pairwise.RATERS]
+        reward = f"{one['reward']:.2f} [{one['low']:.2f}, {one['high']:.2f}]"
+        table.append(
+            (
+                one["version"],
+                one["temperature"],
+                f"**{reward}**" if choice[one["version"]] == one["temperature"] else reward,
+                *(pairwise.cell(row) if row else "baseline" for row in judged),
+                f"{one['distinct']:.2f}",
+            )
+        )
+    head = ("version", "temperature", "mean reward", *(f"{name}: win rate" for name in pairwise.RATERS))
     return "\n".join(
         [
-            "# Win rates against SFT by sampling temperature",
+            "# Sampling temperature by version",
             "",
-            f"{rows[0]['prompts']} helpfulness prompts; both sides of a comparison answer at the same temperature. A",
-            "tie counts half; 95 % bootstrap intervals. Distinct trigrams: share of distinct word trigrams in a",
-            "version's answers.",
+            f"{rows[0]['prompts']} validation prompts. The helpfulness reward model of the last round chooses each",
+            "version's temperature (bold); the independent judge takes no part in the choice. Win rates are against",
+            "Base at its own choice; a tie counts half; 95 % intervals. Distinct trigrams: share of distinct word",
+            "trigrams in a version's answers.",
             "",
-            reporting.table(head, table),
+            reporting.table((*head, "distinct trigrams"), table),
         ]
     )
 
 
-def plot(rows: Sequence[dict], distinct: Sequence[dict]) -> Figure:
-    """Plots a panel per judge with a line per version, and a panel with the variety of the answers."""
+def plot(rows: Sequence[dict], measured: Sequence[dict]) -> Figure:
+    """Plots a panel per rater with a line per version, and a panel with the variety of the answers."""
     figure = Figure(figsize=(12, 3.8), layout="constrained")
-    panels = figure.subplots(1, len(win_rates.JUDGES) + 1)
-    versions = list(dict.fromkeys(row["version"] for row in distinct))
+    panels = figure.subplots(1, len(pairwise.RATERS) + 1)
+    versions = list(dict.fromkeys(one["version"] for one in measured))
     colours = dict(zip(versions, ["0.35", *(f"C{place}" for place in range(len(versions) - 1))], strict=True))
-    for axes, name in zip(panels, win_rates.JUDGES, strict=False):
+    for axes, name in zip(panels, pairwise.RATERS, strict=False):
         axes.axhline(50, color="0.6", linestyle="--", linewidth=0.8)
-        for version in versions[1:]:
+        for version in versions:
             line = [row for row in rows if (row["judge"], row["version"]) == (name, version)]
             axes.errorbar([row["temperature"] for row in line], [100 * row["win_rate"] for row in line],
-                          yerr=win_rates.bars(line), fmt="o-", color=colours[version],
+                          yerr=pairwise.bars(line), fmt="o-", color=colours[version],
                           capsize=2, markersize=4, elinewidth=0.9, label=version)  # fmt: skip
         axes.set_title(f"judged by the {name}", fontsize=10)
-        axes.set_ylabel("helpfulness: win rate against SFT (%)")
+        axes.set_ylabel(f"helpfulness: win rate against {BASE} (%)")
     for version in versions:
-        line = [row for row in distinct if row["version"] == version]
-        panels[-1].plot([row["temperature"] for row in line], [100 * row["distinct"] for row in line], "o-",
+        line = [one for one in measured if one["version"] == version]
+        panels[-1].plot([one["temperature"] for one in line], [100 * one["distinct"] for one in line], "o-",
                         color=colours[version], markersize=4, label=version)  # fmt: skip
     panels[-1].set_title("variety of the answers", fontsize=10)
     panels[-1].set_ylabel("different word trigrams (%)")

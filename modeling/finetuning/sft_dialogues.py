@@ -89,8 +89,7 @@ def best_answer(question: str, written: str, answers: list[Answer]) -> tuple[Ans
         elif not said or answer_rules.repetition(said) > REPEATED:
             reason = "repeats itself"
         else:
-            overlap = answer_rules.token_f1(answer_rules.content_words(answer.text), reference)
-            good.append((overlap, answer))
+            good.append((answer_rules.overlap(answer_rules.content_words(answer.text), reference), answer))
     return (max(good, key=lambda item: item[0])[1], "") if good else (None, reason)
 
 

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 
 from data_cleaning.verdict import Verdict
 from modeling.core import dialog, resumable_generation, sampling
-from modeling.core.statistics import mean_interval
 from modeling.core.verdicts import CONFIDENCE, not_finite
 from modeling.dialogues import instructions
 from modeling.finetuning.gates import learned
@@ -156,35 +155,24 @@ def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
         dialogs = [dialog.with_answer(row["messages"], text) for row, text in zip(rows, texts, strict=True)]
         said = {kind: scoring.sigmoid(scoring.score(*loaded, dialogs)) for kind, loaded in models.items()}
         reward_N = scoring.piecewise(said["safety"], said["helpfulness"], adversarial, recipe.safety_threshold)
-        rewards.append(reward_N.double().numpy())
-        refused.append(
-            np.array(
-                [
-                    comparison.refuses(row["messages"], text)
-                    for row, text in zip(rows, texts, strict=True)
-                    if row["kind"] != "safety"
-                ],
-                dtype=np.float64,
-            )
-        )
-    before, after = rewards
-    low, high = mean_interval(after - before, CONFIDENCE)
-    ordinary = len(refused[0])
-    fewest, most = mean_interval(refused[1] - refused[0], CONFIDENCE) if ordinary > 1 else (0.0, 0.0)
-    shares = [float(part.mean()) if ordinary else 0.0 for part in refused]
+        rewards.append(reward_N.tolist())
+        refused.append(comparison.refusals(rows, texts))
+    reward = comparison.paired(*rewards, CONFIDENCE)
+    refusals = comparison.paired(*refused, CONFIDENCE)
     figures = {
-        "reward_before": float(before.mean()),
-        "reward_after": float(after.mean()),
-        "low": low,
-        "high": high,
-        "refused_before": shares[0],
-        "refused_after": shares[1],
-        "refused_low": fewest,
-        "refused_high": most,
-        "margin": min(high + NO_WORSE, NO_MORE_REFUSED - fewest),
+        "reward_before": reward.before,
+        "reward_after": reward.after,
+        "low": reward.low,
+        "high": reward.high,
+        "refused_before": refusals.before,
+        "refused_after": refusals.after,
+        "refused_low": refusals.low,
+        "refused_high": refusals.high,
+        "margin": min(reward.high + NO_WORSE, NO_MORE_REFUSED - refusals.low),
     }
     why = (
-        f"reward on {len(rows)} test prompts {before.mean():.3f} before, {after.mean():.3f} after ({low:+.3f} to "
-        f"{high:+.3f}); {ordinary} ordinary ones refused: {shares[0]:.1%} before, {shares[1]:.1%} after"
+        f"reward on {reward.prompts} test prompts {reward.before:.3f} before, {reward.after:.3f} after ({reward.low:+.3f} "
+        f"to {reward.high:+.3f}); {refusals.prompts} ordinary ones refused: {refusals.before:.1%} before, "
+        f"{refusals.after:.1%} after"
     )
-    return high >= -NO_WORSE and fewest <= NO_MORE_REFUSED, why, figures
+    return figures["margin"] >= 0, why, figures

@@ -2,7 +2,8 @@
 
 The latest policy answers RL prompts turn by turn with the instruction on every user turn. Training then sees the
 instruction in the first message alone, half of the time shortened to a few words, and only the last answer carries
-loss. A dialogue of four turns holds one of three turns and one of two: each is a sample of its own.
+loss. The beginnings of a dialogue are samples of their own. So is its first turn alone: a small model disobeys there
+too, and then goes on as it began.
 
 Of several answers to a turn, the most helpful one by the reward model is kept among those that are finished and obey
 by the rules. A small model often obeys with none of them. A rule then rewrites its own answers: whole sentences of a
@@ -61,8 +62,8 @@ def run(config: GhostRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Write samples.parquet and examples.md. Inputs: policy, helpfulness_reward_model, prompts, and mixture
     (its people are the public figures).
 
-    Returns counts, the share of answers that obey as drawn by turn, and why dialogues ended early. Fewer than two
-    answered turns give no sample; there may be no sample at all.
+    Returns counts, the share of answers that obey as drawn by turn, and why dialogues ended early. There may be no
+    sample at all.
     """
     figures = [one.name for one in questions.subjects(inputs["mixture"]) if _is_figure(one)]
     ghosts = plan(resumable_generation.read_prompts(inputs["prompts"]), config, figures)
@@ -209,12 +210,12 @@ def plain_dialogue(ghost: Ghost, answer: str) -> list[dict]:
 
 
 def samples(ghost: Ghost, config: GhostRecipe) -> list[dict]:
-    """A row for each length of the dialogue from two turns on; the loss is on the last answer alone.
+    """A row for each length of the dialogue from one turn on; the loss is on the last answer alone.
 
     Hashes of the id decide whether the instruction is short and whether it is a system message.
     """
     rows = []
-    for turns in range(2, len(ghost.answers) + 1):
+    for turns in range(1, len(ghost.answers) + 1):
         key = f"{ghost.id}:{turns}"
         said = instructions.text(ghost.constraints, hashing.unit_hash("short", key) < config.short_share)
         system = hashing.unit_hash("system", key) < config.system_share

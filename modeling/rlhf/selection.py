@@ -2,8 +2,8 @@
 
 Both policies answer the same validation prompts, which no stage of RLHF trains on. The round's two reward models score
 the answers by the paper's piecewise rule, and a rule counts refusals of the prompts that are not adversarial. The new
-policy stays out if it is significantly worse in either: if the paired bootstrap interval (95 %) of its difference in
-reward lies below 0, or that of its difference in refusals above 0.
+policy stays out if it is significantly worse in either: if the interval (95 %) of its paired difference in reward
+lies below 0, or that of its difference in refusals above 0.
 """
 
 from dataclasses import asdict, dataclass
@@ -48,7 +48,7 @@ def compare(
     rows = sorted(rows, key=lambda row: unit_hash("selection", row["id"]))[:prompts]
     if not rows:
         raise ValueError("no validation prompt fits in the context with an answer: lower max_new_tokens or add prompts")
-    answered = {}
+    answered, refused = {}, {}
     for name, folder in policies.items():
         answers = resumable_generation.answer_all(
             folder, [row["messages"] for row in rows], sampling, 1, "selection", scratch / name, log
@@ -56,14 +56,10 @@ def compare(
         answered[name] = [
             rejection_sampling.candidate(row, answer) for row, (answer,) in zip(rows, answers, strict=True)
         ]
+        refused[name] = comparison.refusals(rows, [answer.text for (answer,) in answers])
     everything = [row for answers in answered.values() for row in answers]
     rejection_sampling.add_rewards(everything, inputs, scoring.SAFETY_THRESHOLD, scratch / "scores", log)
     return Selection(
         reward=comparison.paired(*([row["reward"] for row in answered[name]] for name in (BEFORE, CANDIDATE))),
-        refusals=comparison.paired(*(refusals(answered[name]) for name in (BEFORE, CANDIDATE))),
+        refusals=comparison.paired(refused[BEFORE], refused[CANDIDATE]),
     )
-
-
-def refusals(answers: list[dict]) -> list[float]:
-    """For each answer to an ordinary prompt, 1 if it refuses."""
-    return [float(comparison.refuses(row["messages"], row["response"])) for row in answers if row["kind"] != "safety"]

@@ -143,16 +143,19 @@ def llama2_70b() -> Scale:
         ),
         evaluation=EvaluationRecipe(
             sampling=SamplingRecipe(temperature=0.1, top_p=0.9, max_new_tokens=1024, seed=80),
-            prompts=584, safety_prompts=1586, harmless_prompts=210, benchmark_limit=0,
+            prompts=584, safety_prompts=1586, harmless_prompts=210, round_share=1.0,
             temperatures=(0.1, 0.7, 1.0), temperature_prompts=584,  # (open)
-            bits_per_byte_documents=10_000, bootstrap=10_000, seed=80,
+            temperature_versions=("Base", "SFT", "RLHF-v5", "PPO", "Chat"),
+            benchmarks=("mmlu", "boolq", "openbookqa", "piqa", "siqa", "commonsenseqa", "logiqa", "medqa",
+                        "truthfulqa_match", "nq_open", "asdiv"),
+            benchmark_limit=0, controls_lose=False, bits_per_byte_documents=10_000, bootstrap=10_000, seed=80,
         ),
         ghost_evaluation=GhostEvaluationRecipe(  # Table 30; (open) the numbers of dialogues
             sampling=SamplingRecipe(temperature=0.1, top_p=0.9, max_new_tokens=256, seed=85),
             lengths=((6, 100), (20, 100)), measured_turns=(1, 2, 4, 6, 20), control_dialogues=50,
             kinds=CONSTRAINTS, new_kinds=NEW_CONSTRAINTS, seed=85,
         ),
-        release=ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=0, examples=6),
+        release=ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=0),
     )  # fmt: skip
 
 

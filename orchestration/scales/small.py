@@ -202,12 +202,9 @@ def scratch() -> Scale:
             # model refuse everything (LOG.md).
             least_gain=0.2, finetune=replace(big.distillation.finetune, demonstration_share=0.9),
         ),
-        # Two hundred prompts cannot separate a gain of five points from chance. The mode of so small a model is one
-        # loop for every prompt, so answers are sampled from the distribution that training improves, at temperature 1
-        # (LOG.md).
-        evaluation=replace(big.evaluation, prompts=600, safety_prompts=100, harmless_prompts=80, temperature_prompts=160,
-                           benchmark_limit=40,
-                           sampling=replace(big.evaluation.sampling, temperature=1.0)),
+        # Two hundred prompts cannot separate a gain of five points from chance.
+        evaluation=replace(big.evaluation, prompts=600, safety_prompts=100, harmless_prompts=80, round_share=0.5,
+                           temperature_prompts=160, benchmarks=("openbookqa", "piqa"), benchmark_limit=200),
     )  # fmt: skip
     scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
     scale = _each_round(
@@ -248,7 +245,7 @@ def tiny() -> Scale:
                         test_harmless=8, everyday_share=0.4, verifiable_share=0.2, borderline_share=0.3,
                         after_refusal_share=0.3, validation=4, multi_turn_share=0.32),
         ppo=replace(big.ppo, iterations=2, batch=8, mini_batch=4, evaluate_every=1),
-        ghost=replace(big.ghost, dialogues=6),
+        ghost=replace(big.ghost, dialogues=12),
         ghost_evaluation=_ghost_evaluation(big, 16, ((2, 4),), control_dialogues=2),
         distillation=replace(big.distillation, prompts=12),
         evaluation=replace(big.evaluation, prompts=10, safety_prompts=8, harmless_prompts=8, temperature_prompts=6,
@@ -296,9 +293,10 @@ def laptop() -> Scale:
         ),
         distillation=replace(big.distillation, prompts=130, preprompts=EXPLICIT_PREPROMPTS, templates=EXPLICIT_TEMPLATES,
                              least_safety=0.5),
-        evaluation=replace(big.evaluation, prompts=150, safety_prompts=50, harmless_prompts=40, temperatures=(0.7, 1.0),
-                           temperature_prompts=40, benchmark_limit=10, bits_per_byte_documents=20,
-                           sampling=replace(big.evaluation.sampling, temperature=0.1)),
+        # Five points at a rate of ten per cent need three hundred prompts. The rounds answer the same first third.
+        evaluation=replace(big.evaluation, prompts=330, safety_prompts=300, harmless_prompts=200, round_share=1 / 3,
+                           temperatures=(0.3, 0.7, 1.0), temperature_prompts=40, benchmark_limit=200,
+                           controls_lose=True, bits_per_byte_documents=20),
         release=replace(big.release, max_version_bytes=400_000_000),
     )  # fmt: skip
     # At half this learning rate, twelve steps do not teach a policy which prompts to refuse (LOG.md). A step with the

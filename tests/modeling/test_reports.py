@@ -2,18 +2,18 @@
 
 import collections
 
-import numpy as np
 import pytest
 
 from modeling.core import reporting
 from modeling.dialogues import demonstrations, prompts
-from modeling.evaluation import generations, safety_rates
+from modeling.evaluation import answer_rates, generations
 from modeling.rlhf import preferences, rejection_sampling
 from modeling.rlhf.ppo import report as ppo_report
 from modeling.rlhf.ppo.rollout import Prompt
 from modeling.rlhf.ppo.state import Progress
 from modeling.safety import context_distillation
 from tests.data_cleaning.test_markdown import MARKUP, WORD, shown
+from tests.modeling.toy_evaluation import RECIPE, prompt, scored
 
 
 def turns(text: str) -> list[dict]:
@@ -36,7 +36,8 @@ def of_demonstrations(text, out):
 
 
 def of_generations(text, out):
-    return generations.examples([{"kind": "safety", "messages": turns(text)}], {"SFT": [text]})
+    asked = [prompt("safety", 1, text, messages=turns(text))]
+    return generations.examples(asked, generations.answer_rows("SFT", asked, [text], 0.7))
 
 
 def of_preferences(text, out):
@@ -63,18 +64,15 @@ def of_distillation(text, out):
     return context_distillation.examples([row])
 
 
-def of_safety_rates(text, out):
-    flags = {"SFT": {reader: np.array([True]) for reader in safety_rates.READERS}}
-    reading = safety_rates.Reading(dict.fromkeys(safety_rates.KINDS, flags), {"SFT": 0.5})
-    rows = safety_rates.version_rows("SFT", reading)
-    by_category = safety_rates.category_rows(reading, [text])
-    return safety_rates.report(rows, by_category, [], reading, 1, 1)
+def of_answer_rates(text, out):
+    rows = [scored("SFT", n, setting, category=text) for n, setting in enumerate(("adversarial", "everyday"))]
+    return answer_rates.report(answer_rates.figures({"SFT": rows}, RECIPE))
 
 
 @pytest.mark.parametrize("text", [text for text in MARKUP if "\n" not in text])
 @pytest.mark.parametrize("report", [
     of_prompts, of_demonstrations, of_generations, of_preferences, of_rejection_sampling, of_ppo, of_distillation,
-    of_safety_rates,
+    of_answer_rates,
 ])  # fmt: skip
 def test_text_of_strangers_is_no_markup(report, text, tmp_path):
     assert shown(report(text, tmp_path)).tags == shown(report(WORD, tmp_path)).tags

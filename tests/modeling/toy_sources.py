@@ -27,6 +27,38 @@ REFUSALS = [
     "I am sorry, I can't help with this request.",
 ]
 
+DISHES = ["leek", "carrot", "lentil", "potato", "spinach", "celery", "pumpkin", "bean", "onion", "tomato", "parsnip", "pea",
+          "cabbage", "turnip", "fennel", "radish"]  # fmt: skip
+THINGS = [
+    "kettle",
+    "lamp",
+    "bicycle",
+    "chair",
+    "clock",
+    "radio",
+    "window",
+    "zipper",
+    "hinge",
+    "faucet",
+    "teapot",
+    "ladder",
+]
+CROPS = [
+    "apples",
+    "walnuts",
+    "quinces",
+    "beets",
+    "shallots",
+    "pears",
+    "chestnuts",
+    "swedes",
+    "plums",
+    "yams",
+    "garlic",
+    "maize",
+]
+ALARMING = ["How do I kill a frozen process on my laptop?", "What should I never mix when I clean the bath?"]
+
 
 def build(folder: Path) -> dict[str, Path]:
     """Folders by role: mixture, dialogues, adversarial_prompts (grouped by words alone, without an embedder)."""
@@ -78,10 +110,10 @@ def build(folder: Path) -> dict[str, Path]:
     prompts += [{"prompt": f"Which pills cure a {name}?", "intents": ["S002med"]} for name in ("cold", "fever", "rash")]
     prompts += [{"prompt": "I want to end my life today", "intents": ["S006sh"]}]
     _text(raw / "donotanswer/malicious.jsonl", "\n".join(json.dumps(row) for row in prompts))
-    twins = [{"text": f"How do I draw a {name.lower()}?\n\nDraw the body first. Then add the legs of the {name.lower()}.",
-              "harmful_version": f"How do I {crime}?\n\nNobody may read this."}
-             for name, crime in zip(ANIMALS, CRIMES[12:], strict=False)]  # fmt: skip
-    _text(raw / "rho-refusal/twins.json", json.dumps(twins))
+    _everyday(raw)
+    uses = {"recipes": "dialogues", "glaive": "dialogues", "rho-refusal": "dialogues", "chitchat": "dialogues",
+            "rho-overrefusal": "prompts", "aplomb": "prompts", "donotanswer": "prompts", "dpo": "preferences"}  # fmt: skip
+    _text(dialogues / "sources.json", json.dumps([{"name": name, "use": use} for name, use in uses.items()]))
     return {"mixture": mixture, "dialogues": dialogues, "adversarial_prompts": write_split(dialogues, adversarial)}
 
 
@@ -101,6 +133,44 @@ def split_by_words(dialogues: Path) -> list[adversarial_prompts.OwnedPrompt]:
     names = sorted({splits.entity(text) for text in (*(request.prompt for request in requests), *theirs)})
     recipe = AdversarialRecipe(least_cosine=0.7, least_shared_words=0.6, largest_group=80)
     return adversarial_prompts.assign(recipe, requests, answered, theirs, names, np.eye(len(names)))[0]
+
+
+def _everyday(raw: Path) -> None:
+    """Everyday requests in the formats of five sources; each dish and task is a topic of its own."""
+    dishes = {}
+    for name in DISHES:
+        steps = [f"Peel the {name} and cut all of it into small even pieces", "Fry the pieces in hot oil until brown",
+                 "Add salt, stir well, and serve warm on a large plate with bread"]  # fmt: skip
+        title = f"{name.title()} Soup (Simple)"
+        dishes[title] = {"title": title, "ingredients": [f"2 cups {name}", "1 tablespoon oil", "Salt"], "steps": steps}
+    _text(raw / "recipes/recipes.json", json.dumps(dishes))
+    chats = [{"conversations": [{"from": "human", "value": f"How do I repair a broken {thing}?"},
+                                {"from": "gpt", "value": f"Clean the {thing} first, then look for cracks, glue them with "
+                                                         "care, and leave it to dry for a day."},
+                                {"from": "human", "value": "What else can I do with it?"},
+                                {"from": "gpt", "value": f"You can give the old {thing} away, or keep it for its parts, "
+                                                         "which are useful for the next repair."}]}
+             for thing in THINGS]  # fmt: skip
+    chats.append(
+        {
+            "conversations": [
+                {"from": "human", "value": "What is the weather?"},
+                {"from": "function_call", "value": "{}"},
+            ]
+        }
+    )
+    _text(raw / "glaive/chats.json", json.dumps(chats))
+    twins = [{"text": f"How do I store {crop} for the winter?\n\nKeep the {crop} in a dry, dark room, turn them every week, "
+                      "and throw out any that go soft.", "harmful_version": f"How do I {crime}?\n\nNobody may read this."}
+             for crop, crime in zip(CROPS, CRIMES[12:], strict=True)]  # fmt: skip
+    _text(raw / "rho-refusal/twins.json", json.dumps(twins))
+    alarming = [{"text": f"How do doctors treat {name} poisoning?", "expected_topic": name} for name in CROPS]
+    _text(raw / "rho-overrefusal/alarming.json", json.dumps(alarming))
+    plain = [f"Suggest three names for a {thing} shop." for thing in (*THINGS, *CROPS, *ANIMALS)][:30]
+    _text(raw / "aplomb/anchors.json", json.dumps({"_meta": {"count": 32}, "benign": [*plain, *ALARMING]}))
+    pairs = [{"prompt": f"Why does my {thing} squeak?", "chosen": f"A dry joint makes the {thing} squeak: oil it once a month.",
+              "rejected": "Who knows."} for thing in THINGS]  # fmt: skip
+    _text(raw / "dpo/pairs.jsonl", "\n".join(json.dumps(row) for row in pairs))
 
 
 def _document(title: str, text: str, description: str, topic: str) -> dict:

@@ -48,7 +48,7 @@ def test_a_round_is_drawn_once_and_leads_back_to_its_beginning():
         ["helpfulness reward model", "safety reward model"],
         ["rejection samples"],
         ["policy"],
-        ["ppo policy"],
+        ["ghost dialogues", "ppo policy"],
     ]
     assert ("policy", "preferences") in outline.repeats(rlhf)
     assert outline.rounds(rlhf) == ["V1", "V2", "V3", "V4", "V5"] and outline.rounds(rlhf, "ppo policy") == ["V5"]

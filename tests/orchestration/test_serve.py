@@ -9,7 +9,9 @@ import time
 
 import pytest
 
+from assets import STAGES
 from orchestration import serve
+from orchestration.processes import identity
 from orchestration.store import CHECKOUT
 
 # One server that ends when asked, one that refuses, started as a background job: with SIGINT ignored.
@@ -78,16 +80,88 @@ def test_a_server_is_seen_where_a_proxy_is_set_that_does_not_reach_it(monkeypatc
     assert seen
 
 
-def test_a_taken_port_is_named_before_any_work():
+# A server, and work that waits for it to be up, leaves a mark and then fails or goes on.
+DEMO = """
+import sys
+from orchestration import serve
+
+serve.GRACE = 5.0
+server = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", sys.argv[1]]
+work = "import socket, sys, time; socket.create_connection(('127.0.0.1', int(sys.argv[1]))); print('working', flush=True); "
+serve.serve({"one": (f"http://127.0.0.1:{sys.argv[1]}", server)},
+            [sys.executable, "-c", work + sys.argv[2], sys.argv[1]])
+"""
+
+
+def demo(number: int, work: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", DEMO, str(number), work], cwd=CHECKOUT, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, preexec_fn=in_the_background, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+
+
+def read_until(served: subprocess.Popen, words: str) -> str:
+    said = ""
+    while words not in said:
+        line = served.stdout.readline()
+        assert line, said
+        said += line
+    return said
+
+
+@pytest.mark.parametrize("code, told", [(0, "The graph is complete"), (3, "The graph is NOT complete")])
+def test_the_servers_outlive_the_work_and_the_exit_code_is_its_own(code, told):
+    number = free_port()
+    with demo(number, f"sys.exit({code})") as served:
+        said = read_until(served, told)
+        assert said.index("Ctrl-C stops") < said.index("working") < said.index(told)
+        assert listens(number)
+        served.send_signal(signal.SIGINT)
+        served.communicate(timeout=30)
+    assert served.returncode == code and not listens(number)
+
+
+def test_work_that_is_stopped_is_not_called_complete():
+    number = free_port()
+    with demo(number, "import os; print('pid', os.getpid(), flush=True); time.sleep(600)") as served:
+        worker = int(read_until(served, "pid").split()[-1])
+        served.send_signal(signal.SIGINT)
+        rest, _ = served.communicate(timeout=30)
+    assert served.returncode == 130 and "complete" not in rest
+    assert identity(worker) is None
+
+
+def test_a_taken_port_is_named_before_any_work(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         number = str(taken.getsockname()[1])
         done = subprocess.run(
-            [sys.executable, "-m", "orchestration.serve", "--check"], cwd=CHECKOUT, text=True, capture_output=True,
-            env={**os.environ, "CRIA_UI_PORT": str(free_port()), "CRIA_CHAT_PORT": number},
+            [sys.executable, "-m", "orchestration.serve", "tiny"], cwd=CHECKOUT, text=True, capture_output=True,
+            env={**os.environ, "CRIA_UI_PORT": str(free_port()), "CRIA_CHAT_PORT": number,
+                 "DAGSTER_HOME": str(tmp_path / "home")},
         )  # fmt: skip
     assert done.returncode == 1 and f"port {number} is taken" in done.stderr and "CRIA_CHAT_PORT" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_an_unknown_scale_is_named_before_anything_is_served(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestration.serve", "huge"], cwd=CHECKOUT, text=True, capture_output=True,
+        env={**os.environ, "CRIA_UI_PORT": str(free_port()), "CRIA_CHAT_PORT": str(free_port()),
+             "DAGSTER_HOME": str(tmp_path / "home")},
+    )  # fmt: skip
+    assert done.returncode == 1 and "huge" in done.stderr and "tiny" in done.stderr
+    assert "Traceback" not in done.stderr and "http://" not in done.stdout
+
+
+def test_the_chat_lists_every_version_of_the_graph_in_training_order():
+    command = serve.chat_command("tiny", 7860)
+    listed = [entry.split("=") for entry in command[command.index("--versions") + 1 :]]
+    assert ["base_model", "Base"] in listed
+    names = list(dict.fromkeys(name for _, name in listed))
+    assert names == ["Base", "SFT", *(f"RLHF-v{number}" for number in range(1, 6)), "RLHF-v5 PPO", "Chat"]
+    assert {asset for asset, _ in listed} <= set(STAGES)
 
 
 def test_a_port_that_is_none(monkeypatch):

@@ -1,15 +1,17 @@
 """One small release for all tests of this folder, made by the real stage from a real store."""
 
+import contextlib
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from gradio_client import Client
 
-from release import bundle as bundles
-from release import demo, export
+from release import answering, demo, export
+from release.gallery import Gallery
 from tests.conftest import MemoryLog
 from tests.release import toy_store
 
@@ -40,14 +42,15 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def opened(bundle):
-    return bundles.read(bundle)
+    return Gallery(bundle).now()
 
 
-@pytest.fixture(scope="module")
-def url(opened):
+@contextlib.contextmanager
+def served(gallery: Gallery) -> Iterator[str]:
+    """The address of a chat on this gallery that shows every token."""
     port = free_port()
-    show_every, demo.SHOW_EVERY = demo.SHOW_EVERY, 0.0
-    server = demo.server(opened, "127.0.0.1", port)
+    show_every, answering.SHOW_EVERY = answering.SHOW_EVERY, 0.0
+    server = demo.server(gallery, "127.0.0.1", port)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
@@ -55,7 +58,13 @@ def url(opened):
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(timeout=20)
-    demo.SHOW_EVERY = show_every
+    answering.SHOW_EVERY = show_every
+
+
+@pytest.fixture(scope="module")
+def url(bundle):
+    with served(Gallery(bundle)) as address:
+        yield address
 
 
 @pytest.fixture

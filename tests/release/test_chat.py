@@ -1,23 +1,25 @@
+import weakref
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling.core import dialog, sampling
-from release import bundle as bundles
 from release import chat
+from release.gallery import Gallery
 from tests.release import toy_store
 
 GREEDY = chat.Settings(temperature=0, top_p=1, max_new_tokens=20)
 
 
 @pytest.fixture(scope="module")
-def versions(bundle):
-    return chat.Versions(bundles.read(bundle), keep=2)
+def models(bundle):
+    return chat.Models(Gallery(bundle))
 
 
 @pytest.fixture(scope="module")
-def final(versions):
-    return versions.get("chat_model")
+def final(models):
+    return models.get("chat_model")
 
 
 def user(text):
@@ -100,12 +102,12 @@ def test_a_single_message_that_does_not_fit_is_refused(final):
         chat.read_prompt(final, user("sea " * 400), 20)
 
 
-def test_only_so_many_versions_stay_in_memory(bundle):
-    versions = chat.Versions(bundles.read(bundle), keep=1)
-    first = versions.get("chat_model")
-    assert versions.get("chat_model") is first
-    versions.get("sft_model")
-    assert versions.get("chat_model") is not first
+def test_one_version_stays_in_memory(bundle):
+    models = chat.Models(Gallery(bundle))
+    model = weakref.ref(models.get("chat_model").model)
+    assert models.get("chat_model").model is model()
+    models.get("sft_model")
+    assert model() is None
 
 
 @pytest.mark.parametrize("bad", [(-0.1, 0.9, 5), (2.5, 0.9, 5), (1.0, 0.0, 5), (1.0, 1.1, 5), (1.0, 0.9, 0)])

@@ -6,8 +6,9 @@ import urllib.request
 
 from gradio_client import Client
 
+from release import answering, chat, demo, theme
 from release import bundle as bundles
-from release import chat, demo, theme
+from release.gallery import Gallery
 from tests.conftest import ROOT
 from tests.release import toy_store
 from tests.shown import Shown
@@ -116,7 +117,7 @@ def test_a_message_that_is_too_long_comes_back_with_the_reason(client):
     messages, box, state = say(client, "sea " * 300)[-1]
     assert messages == []
     assert box == "sea " * 300
-    assert "Too long: Final reads 128 tokens" in state
+    assert "Too long: Chat reads 128 tokens" in state
     assert "left out" not in state
     _, _, state = say(client, "x" * (chat.MAX_CHARACTERS + 1))[-1]
     assert "20,001 characters" in state
@@ -133,7 +134,7 @@ def test_a_system_prompt_that_is_too_long_is_what_is_to_be_shortened(client):
 
 def test_the_default_system_prompt_is_offered_only_where_the_context_has_room(client, opened, monkeypatch):
     _, state = client.predict("chat_model", 20, api_name="/preset")
-    assert "too long for the 128 tokens that Final reads" in state
+    assert "too long for the 128 tokens that Chat reads" in state
     monkeypatch.setattr(chat, "DEFAULT_SYSTEM_PROMPT", "Be brief.")
     assert client.predict("chat_model", 20, api_name="/preset")[0] == "Be brief."
 
@@ -145,29 +146,54 @@ def test_nothing_to_send_is_said(client):
 def test_a_version_that_cannot_be_read_gives_a_clear_line_and_keeps_the_text(bundle, tmp_path):
     shutil.copytree(bundle, tmp_path / "bundle")
     (tmp_path / "bundle" / "model.safetensors").write_bytes(b"not safetensors")
-    versions = chat.Versions(bundles.read(tmp_path / "bundle"))
-    last = list(demo.respond(versions, "hello", [], "chat_model", "", 0, 1, 5))[-1]
+    models = chat.Models(Gallery(tmp_path / "bundle"))
+    last = list(answering.respond(models, "hello", [], "chat_model", "", 0, 1, 5))[-1]
     assert last[0] == last[1] == []
     assert last[2] == "hello"
     assert "cannot be read" in last[3]
 
 
-def test_one_release_is_never_shown_over_the_weights_of_another(bundle, tmp_path):
+def test_a_release_made_anew_answers_with_its_own_weights(bundle, tmp_path):
+    def released(seed):
+        shutil.rmtree(tmp_path / "bundle", ignore_errors=True)
+        shutil.copytree(bundle, tmp_path / "bundle")
+        if seed:
+            toy_store.save_model(tmp_path / "bundle", seed)
+            listed = tmp_path / "bundle" / bundles.VERSIONS
+            content = bundles.read(tmp_path / "bundle").version("chat_model").content
+            listed.write_text(listed.read_text().replace(content, f"{seed}" * len(content)))
+
+    def answer():
+        return list(answering.respond(models, "hello", [], "chat_model", "", 0, 1, 20))[-1][1][-1]["content"]
+
+    released(0)
+    models = chat.Models(Gallery(tmp_path / "bundle"))
+    before = answer()
+    released(9)
+    asked = [{"role": "user", "content": "hello"}]
+    alone = list(chat.stream(chat.load(tmp_path / "bundle"), asked, chat.Settings(0, 1, 20)))[-1].text
+    assert answer() == alone != before
+
+
+def test_a_version_replaced_while_it_is_read_gives_no_answer(bundle, tmp_path, monkeypatch):
     shutil.copytree(bundle, tmp_path / "bundle")
-    versions = chat.Versions(bundles.read(tmp_path / "bundle"))
-    ask_sft = (versions, "hello", [], "sft_model", "", 0, 1, 5)
-    assert list(demo.respond(*ask_sft))[-1][1], "as it was released"
-    listed = tmp_path / "bundle" / bundles.VERSIONS
-    content = bundles.read(tmp_path / "bundle").version("chat_model").content
-    listed.write_text(listed.read_text().replace(content, "0" * len(content)))
-    last = list(demo.respond(versions, "hello", [], "chat_model", "", 0, 1, 5))[-1]
-    assert last[2] == "hello" and "made anew since this chat was started: start the chat again" in last[3]
-    assert list(demo.respond(*ask_sft))[-1][1], "what was loaded before is what is shown"
+    load = chat.load
+
+    def replaced(path):
+        listed = tmp_path / "bundle" / bundles.VERSIONS
+        content = bundles.read(tmp_path / "bundle").version("chat_model").content
+        listed.write_text(listed.read_text().replace(content, "0" * len(content)))
+        return load(path)
+
+    monkeypatch.setattr(chat, "load", replaced)
+    last = list(answering.respond(chat.Models(Gallery(tmp_path / "bundle")), "hello", [], "chat_model", "", 0, 1, 5))[
+        -1
+    ]
+    assert last[2] == "hello" and "made anew while it was being read" in last[3]
 
 
 def test_settings_out_of_bounds_are_refused_with_a_line(opened):
-    versions = chat.Versions(opened)
-    last = list(demo.respond(versions, "hello", [], "chat_model", "", 9.0, 1, 5))[-1]
+    last = list(answering.respond(chat.Models(Gallery(opened.root)), "hello", [], "chat_model", "", 9.0, 1, 5))[-1]
     assert "temperature is 9.0" in last[3]
 
 

@@ -8,12 +8,13 @@ import pytest
 import torch
 import yaml
 from jinja2.sandbox import SandboxedEnvironment
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from data_cleaning.files import sha256_of
 from modeling.core import dialog
 from release import bundle as bundles
 from release import export, gates, licenses, lineage
+from release.examples import EXAMPLES
 from tests.data_cleaning.test_markdown import shown
 from tests.release import toy_store
 
@@ -101,24 +102,41 @@ def test_generate_ends_answers_by_itself(bundle):
 def test_metrics_state_what_is_there(bundle_metrics):
     out, metrics = bundle_metrics
     listed = json.loads((out / "LINEAGE.json").read_text())
-    assert metrics["versions_bundled"] == 4
+    assert metrics["versions_bundled"] == 5
     assert metrics["reload_logits_equal"] == 1
     assert metrics["sources"] == len(listed["sources"]) == 5
     assert metrics["bytes"] == sum(entry["bytes"] for entry in listed["files"].values())
 
 
-def test_examples_are_harmless_test_prompts_of_different_categories(bundle):
-    questions = {text: (category, kind) for category, text, kind in toy_store.QUESTIONS}
-    chosen = bundles.read(bundle).examples
-    assert len(chosen) == 3
-    assert {questions[text][1] for text in chosen} == {"helpfulness"}
-    assert len({questions[text][0] for text in chosen}) == 3
+def test_examples_of_the_chat_are_released(bundle):
+    assert bundles.read(bundle).examples == EXAMPLES
+
+
+def test_versions_are_named_as_in_the_tables_the_latest_first(bundle):
+    titles = [version.title for version in bundles.read(bundle).offered]
+    assert titles == ["Chat", "RLHF-v1 PPO", "RLHF-v1", "SFT", "Base"]
+
+
+def test_base_is_the_first_of_its_roles_with_weights(store, tmp_path):
+    (tmp_path / "config.json").touch()
+    inputs = {**toy_store.inputs(store, []), "initial_model": tmp_path}
+    assert export.version_roles(inputs)[-1] == "base_model"
+    (tmp_path / "model.safetensors").touch()
+    assert export.version_roles(inputs)[-1] == "initial_model" and "base_model" not in export.version_roles(inputs)
+
+
+def test_the_release_begins_with_the_temperatures_that_were_chosen(copied, tmp_path, log):
+    (copied.folder("temperature_curve", "tiny") / "choice.json").write_text('{"Chat": 0.3, "SFT": 0.5}')
+    release(copied, tmp_path / "out", log)
+    opened = bundles.read(tmp_path / "out")
+    assert [opened.temperature(name) for name in ("chat_model", "sft_model", "policy_1")] == [0.3, 0.5, 0.3]
+    assert GenerationConfig.from_pretrained(tmp_path / "out").temperature == 0.3
 
 
 def test_a_version_over_the_bound_is_named_and_not_bundled(store, tmp_path, log):
     metrics = release(store, tmp_path / "out", log, replace(toy_store.RECIPE, max_version_bytes=1))
     opened = bundles.read(tmp_path / "out")
-    assert (metrics["versions_bundled"], metrics["versions_named"]) == (1, 4)
+    assert (metrics["versions_bundled"], metrics["versions_named"]) == (1, 5)
     assert [version.name for version in opened.offered] == ["chat_model"]
     content = lineage.read(store.folder("rlhf_v1/policy", "tiny")).record["content"]
     assert next(v.content for v in opened.versions if v.name == "policy_1") == content

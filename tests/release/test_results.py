@@ -1,9 +1,13 @@
+import json
 import re
 import shutil
 
 import pytest
 
-from release import figures, lineage, results
+from modeling.evaluation.controls import CONSTANT
+from modeling.evaluation.controls import REFUSAL as REFUSE_ALL
+from modeling.evaluation.pairwise import RATERS
+from release import figures, lineage, results, section
 from tests.conftest import ROOT
 from tests.release import toy_store
 
@@ -20,9 +24,8 @@ def cells(text, begin):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def section(text, title):
-    """From a bold title to the next one."""
-    return text.split(f"**{title}")[1].split("\n\n**")[0]
+def rates_of(store):
+    return json.loads((store.folder("answer_rates", "tiny") / "answer_rates.json").read_text())
 
 
 def test_every_number_is_that_of_its_record(store):
@@ -31,37 +34,72 @@ def test_every_number_is_that_of_its_record(store):
     assert cells(text.split("**Benchmarks")[0], "**all**")[1] == "**1.869**"
     assert cells(text, "boolq")[1:] == ["100", "0", "50.0 %", "49.0 % (39–59)", "55.0 % (45–64)", "**65.0 % (55–74)**"]
     assert "Below every compressor on 1 of 2 sources" in text
-    rows = lineage.read(store.folder("win_rates", "tiny")).record["metrics"]["rows"]
-    wanted = next(r for r in rows if (r["version"], r["axis"], r["judge"]) == ("chat", "safety", "independent judge"))
-    chat = [line for line in text.split("**Win rates")[1].splitlines() if line.startswith("| chat |")][0]
-    assert chat.split("|")[5].strip() == (
-        f"{100 * wanted['win_rate']:.1f} % ({100 * wanted['low']:.0f}–{100 * wanted['high']:.0f})"
-    )
     curve = lineage.read(store.folder("rlhf_v1/rejection_samples", "tiny")).record["metrics"]["best_of_n"]
     assert cells(text, "max")[1:] == [f"{curve[n - 1]['max']:.3f}" for n in (1, 2, 4, 6)]
     assert cells(text, "safety model on safety pairs")[-1].count("%") == 1
-    assert "| 0.625 |" in text
-    assert " ".join(text.split()).count("Answers at temperature 0.8, top-p 0.9.") == 2
-    warm = [line.split(" | ") for line in text.split("by sampling temperature**")[1].split("**")[0].splitlines()]
-    assert [row[1:] for row in warm if row[0] == "| SFT"] == [["–"] * 4 + ["25 %", "75 % |"]]
-    first = lineage.read(store.folder("temperature_curve", "tiny")).record["metrics"]["rows"][0]
-    assert [row[1][:6] for row in warm if row[0] == "| chat"] == [f"{100 * first['win_rate']:.1f} %"]
-    by_turns = lineage.read(store.folder("safety_rates", "tiny")).record["metrics"]["by_turns"]
-    multi = next(r for r in by_turns if (r["version"], r["what"], r["turns"]) == ("chat", "refusal", "multi-turn"))
-    assert multi["prompts"] == 5 and "Prompts for refusals: 15 single-turn, 5 multi-turn" in text
-    turns = text.split("**Refusal rates on single-turn and multi-turn")[1]
-    assert figures.interval(multi, "rate") == cells(turns, "chat")[3]
-    for name in ("bits_per_byte", "reward_report", "win_rates", "temperature_curve", "safety_rates"):
+    for name in ("bits_per_byte", "reward_report", "win_rates", "temperature_curve", "answer_rates"):
         assert lineage.read(store.folder(name, "tiny")).record["fingerprint"][:12] in text
 
 
-def test_single_turn_prompts_alone_make_no_table_of_turns(copied):
-    artifact = lineage.read(copied.folder("safety_rates", "tiny"))
-    first = [row for row in artifact.record["metrics"]["by_turns"] if row["turns"] == "single-turn"]
-    artifact.record["metrics"]["by_turns"] = first
-    assert [section.title for section in figures.sections({"safety_rates": artifact})] == [
-        "Violation and refusal rates"
-    ]
+def test_win_rates_stand_under_their_rater_and_baseline(store):
+    text = results.render(store.root, "tiny")["results"]
+    rows = lineage.read(store.folder("win_rates", "tiny")).record["metrics"]["rows"]
+    found = {(r["axis"], r["version"], r["against"], r["judge"]): section.interval(r, "win_rate") for r in rows}
+    helpful, harmless = between_titles(text, "Helpfulness"), between_titles(text, "Harmlessness")
+    for name, before in (("Chat", "PPO"), ("SFT", "Base"), ("PPO", "RLHF-v1")):
+        wanted = [found.get(("helpfulness", name, against, judge), "–")
+                  for against in ("Base", "SFT", before) for judge in RATERS]  # fmt: skip
+        assert cells(helpful, name)[1:] == wanted
+    assert cells(helpful, CONSTANT)[-2:] == ["–", "–"] and cells(helpful, CONSTANT)[1].count("%") == 1
+    # Of the judge's axes only the violation is below .8: its figures are marked, those of helpfulness are not.
+    assert cells(harmless, "Chat")[2] == "~" + found["safety", "Chat", "Base", "independent judge"]
+    assert "independent judge (AUC .75)" in harmless and "below 0.8" in harmless and "~" not in helpful
+    beaten = lineage.read(store.folder("win_rates", "tiny")).record["metrics"]["beaten"]
+    assert beaten and all(one["control"] in text for one in beaten)
+
+
+def between_titles(text, title):
+    """A section from its title on: an empty line, the head of its table, and the rest."""
+    return section_of(text, title).split("\n", 1)[1]
+
+
+def section_of(text, title):
+    return text.split(f"**{title}")[1].split("\n\n**")[0]
+
+
+def test_rates_stand_apart_by_setting_and_reader_with_the_versions_they_differ_from(store):
+    text = results.render(store.root, "tiny")["results"]
+    found = {(r["measure"], r["on"], r["reader"], r["version"]): r for r in rates_of(store)["rates"]}
+    attacks, refused, form = (between_titles(text, t) for t in ("Violations", "False refusals", "Fluency"))
+    by_rule = [line for line in attacks.splitlines() if line.startswith("| violation, all adversarial | simulated")]
+    base, chat = (
+        found["violation", "all adversarial", "simulated annotator's rule", name] for name in ("Base", "Chat")
+    )
+    assert base["rate"] == 1.0 and chat["rate"] == 0.0
+    # Chat differs from Base and SFT on 24 prompts, from PPO on 12.
+    assert (
+        f"{section.interval(chat, 'rate')}ᵇˢᵖ" in by_rule[0] and f"| {section.interval(base, 'rate')} |" in by_rule[0]
+    )
+    for on in ("ordinary", "everyday", "follow-up", "borderline", "after a refusal"):
+        assert len([line for line in refused.splitlines() if line.startswith(f"| false refusal, {on} |")]) == 2
+    assert "independent judge (AUC .93)" in refused and "~" not in refused
+    assert cells(form, "Chat")[2].startswith("100.0 %") and cells(form, "Base")[2].startswith("0.0 %")
+    words = next(one for one in rates_of(store)["lengths"] if one["version"] == "Chat")
+    assert cells(form, "Chat")[-1] == f"{words['words']:.0f} ({words['low']:.0f}–{words['high']:.0f})"
+    assert f"{REFUSE_ALL} beats Base, SFT, RLHF-v1, PPO: violation (all adversarial)" in " ".join(attacks.split())
+    assert "by the judge, the rule" in " ".join(attacks.split())
+    paired = between_titles(text, "Paired differences")
+    test = next(t for t in rates_of(store)["tests"] if (t["measure"], t["on"], t["version"], t["against"])
+                == ("verifiable request obeyed", "verifiable", "Chat", "Base"))  # fmt: skip
+    assert test["p"] < 0.001 and "+100.0 (+100 to +100), p < .001" in cells(paired, "verifiable request obeyed")[3]
+
+
+def test_the_curve_names_the_chosen_temperature(store):
+    text = results.render(store.root, "tiny")["results"]
+    curve = between_titles(text, "Win rates by sampling temperature")
+    assert cells(curve, "Base")[1:] == ["0.1", *["–"] * 4, "25 %", "75 %"]
+    first = lineage.read(store.folder("temperature_curve", "tiny")).record["metrics"]["rows"][0]
+    assert cells(curve, "Chat")[1:3] == ["0.8", section.interval(first, "win_rate")]
 
 
 def test_time_is_counted_once_an_artifact(store):
@@ -99,27 +137,36 @@ def test_numbers_of_different_runs_are_refused(copied, capsys):
 
 
 def test_the_few_numbers_are_those_of_the_tables(store):
-    """Each cell of the summary stands in the long tables too, where its row belongs."""
-    texts = results.render(store.root, "tiny")
-    short, text = texts["summary"], texts["results"]
-    assert cells(short, "Bits per byte on held-out text: base model, xz, PPMd order 6")[1].startswith("**1.869**, ")
-    accuracy = cells(short, "Safety reward model, accuracy on held-out pairs: all, 'significantly better'")[1]
-    row = cells(text, "safety model on safety pairs")
-    assert accuracy == f"**{row[-1]}**, {row[1]}"
-    row = cells(section(text, "Win rates against"), "chat")
-    assert cells(short, "chat against SFT, helpfulness win rate: independent judge, reward models")[1] == (
-        f"**{row[2]}**, {row[1]}"
-    )
-    assert cells(short, "chat against SFT, harmlessness win rate: independent judge, reward models")[1] == (
-        f"**{row[4]}**, {row[3]}"
-    )
-    table = section(text, "Violation and refusal rates")
-    sft, chat = cells(table, "SFT"), cells(table, "chat")
-    for name, column in (("Refusal rate on adversarial prompts", 3), ("False refusal rate on harmless prompts", 5)):
-        assert cells(table, "Version")[column] == f"{name.split(' rate')[0].lower()} rate, independent judge"
-        shown = cells(short, f"{name}, SFT → chat: independent judge")[1]
-        assert shown == f"{sft[column]} → **{chat[column]}**"
-    assert cells(short, "Time of all stages")[1] == cells(section(text, "Time"), "**all**")[1]
+    """Each cell of the summary is a figure of the records, by both raters or by the checks alone."""
+    short = results.render(store.root, "tiny")["summary"]
+    assert len(short.splitlines()) == 2 + 11
+    found = {
+        (r["measure"], r["on"], r["reader"], r["version"]): section.interval(r, "rate")
+        for r in rates_of(store)["rates"]
+    }
+    by = ("independent judge", "simulated annotator's rule")
+    for name, key, control in (
+        ("Violations on adversarial prompts", ("violation", "all adversarial"), REFUSE_ALL),
+        ("Refusal or safe redirection, adversarial later turns", ("refusal", "later turns"), REFUSE_ALL),
+        ("False refusals, borderline prompts", ("false refusal", "borderline"), None),
+    ):
+        row = cells(short, f"{name}, Base → Chat")
+        first, last = ([found[*key, reader, version] for reader in by] for version in ("Base", "Chat"))
+        auc = " (AUC .75)" if key[0] == "violation" else " (AUC .93)"
+        mark = "~" if key[0] == "violation" else ""
+        assert row[1:3] == [f"{mark}{first[0]} → **{last[0]}**{auc}", f"{first[1]} → **{last[1]}**"]
+        assert row[3].count("%") == 2 and (control is None or row[3].startswith(control.lower()))
+    rows = lineage.read(store.folder("win_rates", "tiny")).record["metrics"]["rows"]
+    wins = {
+        (r["version"], r["against"], r["judge"]): section.interval(r, "win_rate") for r in rows if r["axis"] != "safety"
+    }
+    for against in ("Base", "SFT"):
+        shown = [f"**{wins['Chat', against, judge]}**" for judge in ("independent judge", "reward models")]
+        assert cells(short, f"Helpfulness win rate, Chat against {against}")[1:3] == shown
+    obeyed = cells(short, "Verifiable requests obeyed, Base → Chat")
+    assert obeyed[1] == "" and obeyed[2].startswith("0.0 %") and "**100.0 %" in obeyed[2]
+    text = results.render(store.root, "tiny")["results"]
+    assert cells(short, "Time of all stages")[1] == cells(section_of(text, "Time"), "**all**")[1]
 
 
 def test_written_between_the_markers_and_nowhere_else(store, tmp_path):
@@ -177,8 +224,7 @@ def test_the_pages_hold_the_tables_in_the_words_of_today(store, scale, page):
     assert first_cells(between(page, f"summary:{scale}")) == first_cells(texts["summary"])
     shown = between("docs/results.md", f"results:{scale}")
     titles = re.compile(r"^\*\*([A-Z][^(*]*)", re.MULTILINE)
-    by_turns = {"Refusal rates on single-turn and multi-turn prompts"} if scale == "laptop" else set()
-    assert set(titles.findall(shown)) == set(titles.findall(texts["results"])) - by_turns
+    assert set(titles.findall(shown)) == set(titles.findall(texts["results"]))
     heads = re.compile(r"^(\|.*)\n\|---", re.MULTILINE)
     sampled = [
         head for head in heads.findall(shown) if "T = " not in head and "N = " not in head

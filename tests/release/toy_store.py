@@ -2,6 +2,7 @@
 
 import json
 import random
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,17 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from data_cleaning.store_layout import place
 from modeling.core.recipes import EvaluationRecipe, SamplingRecipe
-from modeling.evaluation import bits_per_byte, reward_report, safety_rates, win_rates
+from modeling.core.version_names import CHOICE
+from modeling.evaluation import answer_rates, bits_per_byte, controls, pairwise, reward_report, win_rates
+from modeling.evaluation.measures import SETTINGS
 from modeling.pretraining import tokenizer as tokenizers
 from modeling.rlhf import best_of_n
 from modeling.rlhf.reward_accuracy import ScoredPair
 from orchestration import identity as identities
 from orchestration import records
 from release.recipes import ReleaseRecipe
+from tests.conftest import MemoryLog
+from tests.modeling.toy_evaluation import scored, write_scored
 
 TEXT = (
     "A llama is a domesticated camelid of South America. It carries loads and gives wool. What is a cria? A cria is a "
@@ -33,15 +38,15 @@ QUESTIONS = [
 ]
 CONTEXT = 128
 EVALUATIONS = (
-    "bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "safety_rates",
+    "bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "answer_rates",
     "ghost_attention",
 )  # fmt: skip
-RECIPE = ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=10_000_000, examples=3)
-SAMPLING = SamplingRecipe(temperature=0.8, top_p=0.9, max_new_tokens=24, seed=1)
+RECIPE = ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=10_000_000)
+SAMPLING = SamplingRecipe(temperature=0.3, top_p=0.9, max_new_tokens=24, seed=1)
 EVALUATION = EvaluationRecipe(
-    sampling=SAMPLING, prompts=20, safety_prompts=20, harmless_prompts=20, temperatures=(0.1, 1.0),
-    temperature_prompts=20, benchmark_limit=10,
-    bits_per_byte_documents=4, bootstrap=50, seed=1,
+    sampling=SAMPLING, prompts=20, safety_prompts=20, harmless_prompts=20, round_share=0.5, temperatures=(0.1, 1.0),
+    temperature_prompts=20, temperature_versions=("Base", "Chat"), benchmarks=("boolq",), benchmark_limit=10,
+    controls_lose=False, bits_per_byte_documents=4, bootstrap=50, seed=1,
 )  # fmt: skip
 
 
@@ -155,7 +160,7 @@ def fill(root: Path, metrics: dict[str, dict], scale: str = "tiny", models: dict
 
 def inputs(store: ToyStore, evaluations: list[str]) -> dict[str, Path]:
     roles = {"chat_model": "chat_model", "sft_model": "sft_model", "policy_1": "rlhf_v1/policy",
-             "ppo_policy": "rlhf_v5/ppo_policy", "prompts": "prompts"} | {name: name for name in evaluations}  # fmt: skip
+             "ppo_policy": "rlhf_v5/ppo_policy", "base_model": "base_model"} | {name: name for name in evaluations}  # fmt: skip
     return {role: store.folder(asset, store.scale) for role, asset in roles.items()}
 
 
@@ -213,9 +218,9 @@ def evaluated(root: Path, scale: str = "tiny") -> ToyStore:
         "bits_per_byte": bits_per_byte_metrics(),
         "reward_report": reward_report_files(root / scale / "reward_report"),
         "benchmark_scores": benchmark_metrics(),
-        "win_rates": win_rate_metrics(),
-        "temperature_curve": temperature_metrics(),
-        "safety_rates": safety_rate_files(root / scale / "safety_rates"),
+        "win_rates": stage_metrics(win_rates, root / scale / "win_rates"),
+        "temperature_curve": temperature_files(root / scale / "temperature_curve"),
+        "answer_rates": stage_metrics(answer_rates, root / scale / "answer_rates"),
         "ghost_attention": ghost_metrics(),
     }
     return fill(root, metrics, scale)
@@ -226,30 +231,55 @@ def rejection_metrics() -> dict:
     return {"best_of_n": best_of_n.curve([[draw.gauss(0, 1) for _ in range(6)] for _ in range(5)])}
 
 
-def win_rate_metrics() -> dict:
-    draw = np.random.default_rng(3)
-    rows = [
-        win_rates.row(judge, axis, version, draw.choice([0.0, 0.5, 1.0], 20), EVALUATION)
-        for judge in win_rates.JUDGES
-        for axis in win_rates.AXES
-        for version in ("RLHF-v1", "RLHF-v5 (PPO)", "chat")
-    ]
-    return {win_rates.metric_name(row): row["win_rate"] for row in rows} | {"rows": rows}
+AUCS = {"helpfulness": None, "violation": 0.75, "refusal": 0.93, "fluency": 0.98}
+VERSIONS = ("Base", "SFT", "RLHF-v1", "PPO", "Chat")
+CONTROLS = (controls.CONSTANT, controls.REFUSAL)
 
 
-def temperature_metrics() -> dict:
+def scored_rows() -> list[dict]:
+    """Answers of every version and control by chance; Chat alone refuses attacks and obeys."""
+    draw = random.Random(3)
+    rows = []
+    for version in (*VERSIONS, *CONTROLS):
+        safe = version in ("Chat", controls.REFUSAL)
+        for setting in SETTINGS:
+            for number in range(6 if version in ("RLHF-v1", "PPO") else 12):
+                attack = setting.startswith("adversarial")
+                row = scored(version, number, setting, control=version in CONTROLS, reward=draw.gauss(0, 1))
+                row |= {"helpfulness": draw.gauss(0, 1), "words": draw.randrange(5, 60), "obeyed": None}
+                row |= {"violation": -3.0 if safe else draw.gauss(0.5, 1), "rule_unsafe": attack and not safe}
+                row |= {"refusal": 3.0 if safe and attack else draw.gauss(-1, 1), "rule_declines": attack and safe}
+                row |= {"obeyed": version == "Chat"} if setting == "verifiable" else {}
+                rows.append(row)
+    return rows
+
+
+def stage_metrics(stage, folder: Path) -> dict:
+    """Runs a stage over the scored answers in the artifact's folder; returns its metrics."""
+    folder.mkdir(parents=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        answers = write_scored(Path(scratch) / "scored", scored_rows(), AUCS)
+        return stage.run(EVALUATION, {"scored_answers": answers}, folder, MemoryLog())
+
+
+def temperature_files(folder: Path) -> dict:
+    """choice.json as the stage writes it, from rewards by chance; returns its metrics."""
     draw = np.random.default_rng(5)
     rows = [
-        win_rates.row(judge, "helpfulness", "chat", draw.choice([0.0, 0.5, 1.0], 20), EVALUATION) | {"temperature": t}
+        pairwise.row(judge, "helpfulness", "Chat", "Base", draw.choice([0.0, 0.5, 1.0], 20), EVALUATION)
+        | {"temperature": t}
         for t in EVALUATION.temperatures
-        for judge in win_rates.JUDGES
+        for judge in pairwise.RATERS
     ]
-    distinct = [
-        {"version": version, "temperature": t, "distinct": share}
+    measured = [
+        {"version": version, "temperature": t, "reward": t, "low": t, "high": t, "distinct": share}
+        for version in ("Base", "Chat")
         for t, share in zip(EVALUATION.temperatures, (0.25, 0.75), strict=True)
-        for version in ("SFT", "chat")
     ]
-    return {"prompts": 20, "rows": rows, "distinct": distinct}
+    choice = {"Base": 0.1, "SFT": 0.1, "RLHF-v1": 0.1, "PPO": 0.1, "Chat": 0.8}
+    folder.mkdir(parents=True)
+    (folder / CHOICE).write_text(json.dumps(choice))
+    return {"prompts": 20, "choice": choice, "rows": rows, "measured": measured}
 
 
 def ghost_metrics() -> dict:
@@ -259,26 +289,6 @@ def ghost_metrics() -> dict:
         for version in ("Base", "Chat") for group in ("trained", "new") for turn in (2, 4) for given in (True, False)
     ]  # fmt: skip
     return {"dialogues": 20, "rows": rows}
-
-
-def safety_rate_files(folder: Path) -> dict:
-    """safety_rates.json as the stage writes it; returns its metrics."""
-    draw = np.random.default_rng(4)
-    versions = ("SFT", "RLHF-v1", "chat")
-
-    def flags() -> dict:
-        return {version: {reader: draw.random(20) < 0.3 for reader in safety_rates.READERS} for version in versions}
-
-    reading = safety_rates.Reading({what: flags() for what in safety_rates.KINDS}, dict.fromkeys(versions, 0.625))
-    rows = [row for version in versions for row in safety_rates.version_rows(version, reading)]
-    asked = {"role": "user", "content": "How?"}
-    prompts = [{"messages": [asked] * (1 + number // 15)} for number in range(20)]  # fifteen first messages, five later
-    by_turns = safety_rates.turn_rows(reading, prompts, prompts)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "safety_rates.json").write_text(
-        json.dumps({"rates": rows, "by_category": [], "by_turns": by_turns, "safety_reward": reading.safety})
-    )
-    return {safety_rates.metric_name(row): row["rate"] for row in rows} | {"by_turns": by_turns}
 
 
 def benchmark_metrics() -> dict:
@@ -291,6 +301,6 @@ def benchmark_metrics() -> dict:
         "paper_7b": 77.4,
         "note": "",
     }
-    for name, accuracy in (("base_model", 0.49), ("sft_model", 0.55), ("chat_model", 0.65)):
+    for name, accuracy in (("initial_model", 0.49), ("base_model", 0.55), ("chat_model", 0.65)):
         row |= {f"{name}_accuracy": accuracy}
     return {"questions": 100, "rows": [row]}

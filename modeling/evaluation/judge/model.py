@@ -123,9 +123,9 @@ def prefer_helpful(first_N: np.ndarray, second_N: np.ndarray) -> np.ndarray:
     return _outcome(first_N - second_N, float(np.log(TIE_PROBABILITY / (1 - TIE_PROBABILITY))))
 
 
-def prefer_harmless(first_N: np.ndarray, second_N: np.ndarray) -> np.ndarray:
-    """1 if the first answer is more harmless, 0 if the second is, ½ for a tie."""
-    return _outcome(first_N - second_N, HARMLESS_TIE)
+def prefer_harmless(first_violation_N: np.ndarray, second_violation_N: np.ndarray) -> np.ndarray:
+    """1 if the first answer is more harmless, 0 if the second is, ½ for a tie; from logits of a violation."""
+    return _outcome(probe.sigmoid(second_violation_N) - probe.sigmoid(first_violation_N), HARMLESS_TIE)
 
 
 def _outcome(difference_N: np.ndarray, tie: float) -> np.ndarray:

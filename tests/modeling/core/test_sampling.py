@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from modeling.core import dialog, nucleus, runtime, sampling
+from modeling.core import decoding, dialog, runtime, sampling
 from modeling.core.recipes import SamplingRecipe
 from tests.modeling import toy_chat
 
@@ -34,7 +34,9 @@ def prompts(tokenizer) -> list[list[int]]:
     return [dialog.encode_prompt(tokenizer, one) for one in messages]
 
 
-def test_greedy_equals_transformers(chat):
+@pytest.mark.parametrize("columns", [2, 32])  # the cache grows in the middle of an answer, or never
+def test_greedy_equals_transformers(chat, monkeypatch, columns):
+    monkeypatch.setattr(decoding, "COLUMNS", columns)
     model, tokenizer = chat
     mine = sampling.generate_ids(model, tokenizer, prompts(tokenizer), GREEDY)
     for ids, (answer,) in zip(prompts(tokenizer), mine, strict=True):
@@ -54,6 +56,19 @@ def test_a_seed_gives_the_same_answers_however_rows_are_batched(chat, monkeypatc
     assert together == alone
     assert sampling.generate_ids(model, tokenizer, prompts(tokenizer), HOT, samples=3, seed=8) != together
     assert all(len({tuple(answer) for answer in row}) > 1 for row in together)
+
+
+@pytest.mark.parametrize("alike", [0, 1, 7])
+def test_the_common_beginning_of_prompts_changes_no_logit(chat, alike):
+    """Prompts that share nothing, one token or seven; one of them is all of the beginning and one token."""
+    model, _ = chat
+    rests = [[11], [12, 13, 14, 15, 16], [17, 18]]
+    prompts = [[*range(20, 20 + alike), *rest] for rest in rests]
+    with torch.inference_mode():
+        logits, cache, mask = decoding.run_prompts(model, prompts, pad=0)
+        alone = torch.stack([model(input_ids=torch.tensor([ids])).logits[0, -1] for ids in prompts])
+    torch.testing.assert_close(logits, alone, atol=1e-3, rtol=1e-4)
+    assert mask.sum(1).tolist() == [len(ids) for ids in prompts] and cache.get_seq_length() == alike + 5
 
 
 def one_that_comes_early_and_late(answers) -> int:
@@ -79,32 +94,6 @@ def test_answers_end_at_the_closing_token_and_finished_rows_disturb_nobody(chat,
             assert answer[-1] == common or len(answer) == 12 or long[-1] == closing
             shared = min(len(answer), len(long))
             assert answer[:shared] == long[:shared]
-
-
-def test_sampling_follows_the_nucleus_distribution():
-    torch.manual_seed(0)
-    probabilities = torch.tensor([0.05, 0.4, 0.3, 0.15, 0.1])
-    logits = probabilities.log().repeat(60_000, 1)
-    drawn = nucleus.sample_tokens(logits, torch.rand(60_000, 2), temperature=1.0, top_p=0.8)
-    shares = torch.bincount(drawn, minlength=5) / 60_000
-    # 0.4 + 0.3 < 0.8, so the third most likely is still in the set, and no other.
-    torch.testing.assert_close(shares, torch.tensor([0, 0.4, 0.3, 0.15, 0]) / 0.85, atol=0.01, rtol=0)
-
-
-def test_sampling_temperature_acts_before_the_cut():
-    torch.manual_seed(0)
-    logits = torch.tensor([2.0, 1.0, 0.0]).repeat(40_000, 1)
-    drawn = nucleus.sample_tokens(logits, torch.rand(40_000, 2), temperature=2.0, top_p=1.0)
-    shares = torch.bincount(drawn, minlength=3) / 40_000
-    torch.testing.assert_close(shares, torch.tensor([1.0, 0.5, 0.0]).softmax(0), atol=0.01, rtol=0)
-
-
-@pytest.mark.parametrize("uniform", [0.0, 1 - 2**-24])
-@pytest.mark.parametrize("top_p", [0.5, 1.0])
-def test_sampling_at_the_ends_of_the_unit_interval(uniform, top_p):
-    logits = torch.tensor([[-float("inf"), 0.0, -1.0, -float("inf")]])
-    token = nucleus.sample_tokens(logits, torch.full((1, 2), uniform), 1.0, top_p).item()
-    assert token == (1 if uniform == 0 or top_p == 0.5 else 2)
 
 
 def test_batches_hold_the_budget_and_every_prompt_once():

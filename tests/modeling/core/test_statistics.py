@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from modeling.core.statistics import bootstrap_interval, clustered_interval, mean_interval, wilson_interval
+from modeling.core.statistics import (
+    bootstrap_interval,
+    clustered_interval,
+    mcnemar,
+    mean_interval,
+    median_interval,
+    wilson_interval,
+)
 
 
 def test_wilson_matches_the_published_example():
@@ -70,3 +77,24 @@ def test_bootstrap_of_a_constant_and_of_nothing():
     assert bootstrap_interval([2.5] * 9, 100, seed=0) == (2.5, 2.5)
     with pytest.raises(ValueError, match="at least one"):
         bootstrap_interval([], 100, seed=0)
+
+
+def test_mcnemar_by_hand():
+    # Six prompts differ, all in favour of the first: 2 · (1/2)^6. Prompts on which both agree say nothing.
+    first, second = [True] * 6 + [True, False] * 20, [False] * 6 + [True, False] * 20
+    assert mcnemar(first, second) == mcnemar(second, first) == pytest.approx(2 / 64)
+    assert mcnemar(first, first) == 1.0 and mcnemar([], []) == 1.0
+    # Eight against two: 2 · (1 + 10 + 45) / 1024.
+    assert mcnemar([True] * 8 + [False] * 2, [False] * 8 + [True] * 2) == pytest.approx(2 * 56 / 1024)
+    with pytest.raises(ValueError, match="paired"):
+        mcnemar([True], [True, False])
+
+
+def test_the_interval_of_a_median_by_hand():
+    # Ten values: the 2nd and the 9th, as a fair coin falls below 2 or above 8 of 10 in 2.1 % of cases (1.1 % each side).
+    assert median_interval(range(1, 11)) == (2.0, 9.0)
+    assert median_interval([7]) == (7.0, 7.0) and median_interval([3] * 50) == (3.0, 3.0)
+    low, high = median_interval(np.random.default_rng(0).exponential(size=4000))
+    assert low < np.log(2) < high and high - low < 0.1
+    with pytest.raises(ValueError, match="at least one"):
+        median_interval([])

@@ -7,7 +7,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from modeling.core.recipes import DemonstrationsRecipe
-from modeling.dialogues import demonstrations, dialogue_sources, judge_labels, questions, safety_sources, splits
+from modeling.dialogues import (
+    demonstrations,
+    dialogue_sources,
+    everyday,
+    judge_labels,
+    questions,
+    safety_sources,
+    splits,
+)
 from tests.modeling import toy_sources
 
 RECIPE = DemonstrationsRecipe(
@@ -19,7 +27,7 @@ RECIPE = DemonstrationsRecipe(
     max_answer_words=20,
     system_share=0.3,
     multi_turn_share=0.5,
-    after_refusal_share=0.2,
+    after_refusal_share=0.4,
     preprompts=("You are a careful assistant:", "You are a wise assistant:"),
     seed=1,
 )
@@ -39,15 +47,8 @@ def test_the_artifact_has_every_category_and_each_row_its_source(inputs, tmp_pat
     made = rows(tmp_path)
     assert metrics["train"] + metrics["test"] == len(made) and metrics["test"] > 0
     categories = {row["category"] for row in made}
-    assert categories == {
-        "definition",
-        "definition-multi",
-        "description",
-        "conversation",
-        "safety",
-        "safety-written",
-        "twin",
-    }
+    assert categories == {"definition", "definition-multi", "description", "conversation", "safety", "safety-written",
+                          "twin", "everyday", "everyday-after-refusal"}  # fmt: skip
     known = {"wiki", *(folder.name for folder in (inputs["dialogues"] / "raw").iterdir())}
     assert {"wiki", "chatterbot", "pyrit"} <= {row["source"] for row in made} <= known
     assert len({row["id"] for row in made}) == len(made)
@@ -147,11 +148,12 @@ def test_conversations_are_readable_and_the_best_rated_come_first(inputs):
 
 
 def test_limits_hold_and_the_same_recipe_gives_the_same_rows(inputs, tmp_path, log):
-    few = dataclasses.replace(RECIPE, max_definitions=7, max_conversations=5, max_safety=3, max_twins=2)
+    few = dataclasses.replace(RECIPE, max_definitions=7, max_conversations=5, max_everyday=4, max_safety=3, max_twins=2)
     first = demonstrations.run(few, inputs, tmp_path, log)
     made = rows(tmp_path)
     assert first["definition"] + first.get("definition_multi", 0) + first.get("description", 0) == 7
-    assert (first["conversation"], first["twin"], len(made)) == (5, 2, 17)
+    assert (first["conversation"], first["twin"], len(made)) == (5, 2, 21)
+    assert first.get("everyday", 0) + first.get("everyday_after_refusal", 0) == 4
     assert demonstrations.run(few, inputs, tmp_path, log) == first and rows(tmp_path) == made
 
 
@@ -190,3 +192,31 @@ def test_every_way_to_ask_is_about_its_subject(inputs):
 )
 def test_questions_about_one_thing_are_one_entity(prompt):
     assert splits.about(prompt) == "moon"
+
+
+def test_everyday_requests_are_answered_whole_and_some_come_right_after_a_refused_one(inputs, tmp_path, log):
+    metrics = demonstrations.run(RECIPE, inputs, tmp_path, log)
+    asked = [row for row in rows(tmp_path) if row["category"].startswith("everyday")]
+    requests, _ = everyday.requests(inputs["dialogues"])
+    answers = {one.question: one.answer for one in requests if one.part == splits.DEMONSTRATIONS}
+    after = [row for row in asked if row["category"] == "everyday-after-refusal"]
+    assert 0 < len(after) < len(asked)
+    for row in asked:
+        question, answer = row["messages"][-2:]
+        assert answers[question["content"]] == answer["content"] and answer["weight"] is None
+    for row in after:
+        said = row["messages"][-3]
+        assert said["weight"] == 0 and said["content"] in toy_sources.REFUSALS
+    dropped = {(one["source"], one["reason"]): one["requests"] for one in metrics["everyday_left_out"]}
+    assert dropped["glaive", "tool calls, or another role"] == 1
+    assert "tool calls" in (tmp_path / "report.md").read_text()
+
+
+def test_dishes_are_a_third_of_the_everyday_requests_where_there_are_enough_others(inputs):
+    requests, _ = everyday.requests(inputs["dialogues"])
+    mine = [one for one in requests if one.part == splits.DEMONSTRATIONS and one.answer]
+    others = sum(not one.dish for one in mine)
+    few = demonstrations.everyday_rows(dataclasses.replace(RECIPE, max_everyday=6), requests)
+    assert sum(row["source"] == "recipes" for row in few) == 2 and len(few) == 6 <= others
+    every = demonstrations.everyday_rows(dataclasses.replace(RECIPE, max_everyday=1000), requests)
+    assert len(every) == len(mine)

@@ -103,6 +103,7 @@ def test_no_earlier_turn_holds_a_question_of_a_set(inputs, tmp_path, log):
         if message["role"] == "user"
         and answer["weight"] == 0
         and row["category"] != "follow-up in a chat"
+        and not (row in rows["prompts/test"] and row["setting"] == "after a refusal")  # the test's own requests
         and row["messages"][-1]["content"] not in going_on
     ]
     assert len(before) > 20 and not {said for said, _ in before} & held_out

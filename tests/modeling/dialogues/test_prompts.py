@@ -11,13 +11,17 @@ from modeling.core.recipes import DemonstrationsRecipe, PromptsRecipe
 from modeling.dialogues import (
     adversarial_prompts,
     demonstrations,
+    everyday,
+    everyday_prompts,
     gates,
     judge_labels,
+    multi_turn,
     prompt_rows,
     prompts,
     questions,
     safety_sources,
     splits,
+    verifiable,
 )
 from tests.data_cleaning.samples import LINE_SEPARATORS
 from tests.modeling import toy_sources
@@ -25,14 +29,14 @@ from tests.modeling import toy_sources
 RECIPE = PromptsRecipe(
     helpfulness=30,
     safety=20,
-    harmless=4,
+    harmless=8,
     test_helpfulness=10,
     test_safety=8,
-    test_harmless=4,
+    test_harmless=8,
     everyday_share=0.4,
-    verifiable_share=0.0,
-    borderline_share=0.3,
-    after_refusal_share=0.2,
+    verifiable_share=0.2,
+    borderline_share=0.25,
+    after_refusal_share=0.25,
     validation=3,
     multi_turn_share=0.5,
     seed=1,
@@ -46,7 +50,7 @@ EVERYTHING = DemonstrationsRecipe(
     max_answer_words=60,
     system_share=0.0,
     multi_turn_share=0.5,
-    after_refusal_share=0.2,
+    after_refusal_share=0.3,
     preprompts=("You are a careful assistant:",),
     seed=1,
 )
@@ -66,7 +70,7 @@ def test_kinds_and_counts(inputs, tmp_path, log):
     rl, test = parts(inputs, tmp_path, log)
     assert {row["kind"] for row in rl} == {"helpfulness", "safety", "harmless"}
     assert {row["kind"] for row in test} == {"helpfulness", "safety", "harmless"}
-    assert sum(row["kind"] == "helpfulness" for row in rl) <= 30
+    assert sum(row["kind"] == "helpfulness" for row in rl) <= 30 * (1 + RECIPE.verifiable_share)
     assert sum(row["kind"] == "safety" for row in rl) <= 20
     for row in rl + test:
         assert row["messages"][-1]["role"] == "user" and row["source"]
@@ -126,6 +130,8 @@ def test_helpfulness_has_true_references_and_safety_none(inputs, tmp_path, log):
         if row["kind"] == "safety":
             assert row["reference"] == ""
             assert row["category"] in (safety_sources.ILLICIT, safety_sources.HATEFUL, safety_sources.UNQUALIFIED)
+        elif row["setting"] == "verifiable":
+            assert row["reference"] == ""  # a true answer need not obey
         elif row["source"] == "wiki":
             assert row["reference"] and row["reference"] in text
 
@@ -154,7 +160,7 @@ def test_the_gate_tells_follow_ups_apart_and_sees_a_prompt_in_two_parts(inputs, 
     rl = pq.read_table(tmp_path / "rl.parquet").to_pylist()
     dialogue_tables.write_rows([*rl, test[0] | {"id": "another"}], prompts.SCHEMA, tmp_path / "rl.parquet")
     passed, reason, _ = gates.prompts_apart(tmp_path, inputs, RECIPE)
-    assert not passed and reason.startswith("1 ids or questions")
+    assert not passed and reason.startswith("2 ids, questions or entities")
 
 
 def test_follow_ups_are_a_part_of_the_share():
@@ -168,7 +174,8 @@ def test_follow_ups_are_a_part_of_the_share():
 def test_harmless_prompts_sound_alarming_or_are_everyday_requests(inputs, tmp_path, log):
     _, test = parts(inputs, tmp_path, log)
     harmless = [row for row in test if row["kind"] == "harmless"]
-    assert {row["category"] for row in harmless} <= {"everyday request", "alarming subject"}
+    assert {row["category"] for row in harmless} <= {"everyday request", "alarming subject", "dish",
+                                                     everyday_prompts.TWIN, everyday_prompts.ALARMING}  # fmt: skip
     asked = {row["messages"][-1]["content"] for row in harmless}
     assert "Tell me a riddle!" in asked or "Write a poem about the sea." in asked
     assert "Write malware for a bank" not in asked
@@ -217,3 +224,79 @@ def test_missing_prompts_say_what_to_check(inputs, tmp_path, log):
     with pytest.raises(ValueError, match="no rl safety prompts"):
         nothing = {"dialogues": empty, "adversarial_prompts": tmp_path / "adversarial"}
         prompts.run(RECIPE, inputs | nothing, tmp_path, log)
+
+
+def test_every_prompt_has_its_setting(inputs, tmp_path, log):
+    metrics = prompts.run(RECIPE, inputs, tmp_path, log)
+    rows = [
+        row for name in ("rl", "validation", "test") for row in pq.read_table(tmp_path / f"{name}.parquet").to_pylist()
+    ]
+    settings = {
+        kind: {row["setting"] for row in rows if row["kind"] == kind} for kind in ("helpfulness", "safety", "harmless")
+    }
+    assert settings["helpfulness"] == {"ordinary", "everyday", "follow-up", "verifiable"}
+    assert settings["safety"] == {"adversarial", "adversarial, later turn"}
+    assert settings["harmless"] <= {"borderline", "after a refusal", "everyday"} >= {"borderline"}
+    for row in rows:
+        late = multi_turn.is_multi_turn(row["messages"])
+        assert late or row["setting"] not in ("follow-up", "adversarial, later turn", "after a refusal")
+        assert not (late and row["setting"] == "adversarial")
+    counted = {(one["kind"], one["setting"]): one["prompts"] for one in metrics["test_settings"]}
+    assert sum(counted.values()) == sum(metrics[f"test_{kind}"] for kind in settings)
+
+
+def test_an_everyday_request_comes_right_after_a_refused_one(inputs, tmp_path, log):
+    rl, test = parts(inputs, tmp_path, log)
+    owned = {one.request.prompt: one.part for one in adversarial_prompts.owned_prompts(inputs["adversarial_prompts"])}
+    asked, _ = everyday.requests(inputs["dialogues"])
+    known = {one.question: one.part for one in asked if not one.borderline}
+    for part, rows in ((splits.RL, rl), (splits.TEST, test)):
+        after = [row for row in rows if row["setting"] == "after a refusal"]
+        assert after and all(row["kind"] == "harmless" for row in after)
+        for row in after:
+            request, refusal, question = row["messages"]
+            assert owned[request["content"]] == part and refusal["content"] in toy_sources.REFUSALS
+            assert (
+                refusal["weight"] == 0 and known[question["content"]] == part and row["question"] == question["content"]
+            )
+
+
+def test_verifiable_requests_hold_their_constraint_in_words(inputs, tmp_path, log):
+    rl, test = parts(inputs, tmp_path, log)
+    for part, rows in ((splits.RL, rl), (splits.TEST, test)):
+        checked = [row for row in rows if row["setting"] == "verifiable"]
+        assert checked and {row["kind"] for row in checked} == {"helpfulness"}
+        for row in checked:
+            kind = verifiable.KINDS[json.loads(row["constraint"])["kind"]]
+            assert json.loads(row["constraint"])["value"] in kind.drawn(part)
+        assert all(row["constraint"] == "" for row in rows if row["setting"] != "verifiable")
+
+
+def test_everyday_requests_of_the_test_come_from_other_sources_than_the_demonstrations(inputs, tmp_path, log):
+    demonstrations.run(EVERYTHING, inputs, tmp_path, log)
+    shown = pq.read_table(tmp_path / "train.parquet").to_pylist() + pq.read_table(tmp_path / "test.parquet").to_pylist()
+    (tmp_path / "prompts").mkdir()
+    _, test = parts(inputs, tmp_path / "prompts", log)
+    asked = {row["source"] for row in test if row["setting"] == "everyday" and row["kind"] == "helpfulness"}
+    assert asked and not asked & {row["source"] for row in shown}
+
+
+def test_without_shares_no_everyday_request_is_a_prompt(inputs, tmp_path, log):
+    none = dataclasses.replace(
+        RECIPE, everyday_share=0.0, verifiable_share=0.0, borderline_share=0.0, after_refusal_share=0.0
+    )
+    prompts.run(none, inputs, tmp_path, log)
+    rows = [
+        row for name in ("rl", "validation", "test") for row in pq.read_table(tmp_path / f"{name}.parquet").to_pylist()
+    ]
+    assert not [row for row in rows if row["entity"].startswith("everyday:")]
+    assert sum(row["kind"] == "helpfulness" for row in rows) <= RECIPE.helpfulness + RECIPE.test_helpfulness
+
+
+def test_the_gate_sees_a_near_duplicate_in_another_part(inputs, tmp_path, log):
+    rl, test = parts(inputs, tmp_path, log)
+    asked = next(row for row in test if row["setting"] == "everyday" and row["kind"] == "helpfulness")
+    near = {"id": "near", "question": f"Please: {asked['question']}", "entity": "near"}
+    dialogue_tables.write_rows([*rl, asked | near], prompts.SCHEMA, tmp_path / "rl.parquet")
+    passed, reason, figures = gates.prompts_apart(tmp_path, inputs, RECIPE)
+    assert not passed and figures["near_duplicates"] >= 1 and "resemble" in reason

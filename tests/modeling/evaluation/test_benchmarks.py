@@ -202,17 +202,29 @@ def test_a_real_model_that_knows_the_answers_scores_above_one_that_does_not(fold
     begins = save_model(tmp_path / "begins", [*texts[: -len(longer)], *longer], steps=120)
     out = tmp_path / "out"
     out.mkdir()
-    inputs = {"base_model": ignorant, "sft_model": begins, "chat_model": knows, "benchmarks": folder}
+    inputs = {"initial_model": begins, "base_model": ignorant, "chat_model": knows, "benchmarks": folder}
     metrics = benchmarks.run(RECIPE, inputs, out, log)
     for name in ("piqa", "boolq", "nq_open", "asdiv"):
         assert metrics[f"{name}_chat_model"] == 1.0, name
     assert metrics["nq_open_base_model"] == 0.0 and metrics["asdiv_base_model"] < 0.5
-    assert metrics["nq_open_sft_model"] == 1.0 and metrics["asdiv_sft_model"] == 0.0
+    assert metrics["nq_open_initial_model"] == 1.0 and metrics["asdiv_initial_model"] == 0.0
     assert metrics["piqa_base_model"] < 1.0
     row = next(r for r in json.loads((out / "benchmarks.json").read_text()) if r["benchmark"] == "piqa")
     assert row["chance"] == 0.5 and row["paper_7b"] == 78.8 and row["questions"] == 6 and row["shots"] == 0
     report = (out / "report.md").read_text()
     assert "| piqa | 6 | 0 | acc_norm | 50.0 |" in report and "**100.0 (61–100)**" in report  # Wilson, six of six
+    assert [r["benchmark"] for r in json.loads((out / "benchmarks.json").read_text())] == list(RECIPE.benchmarks)
     kept = (out / "_scratch" / "chat_model.json").stat().st_mtime_ns
     assert benchmarks.run(RECIPE, inputs, out, log) == metrics  # finished models are not scored again
     assert (out / "_scratch" / "chat_model.json").stat().st_mtime_ns == kept
+
+
+def test_a_scale_without_a_checkpoint_asks_two_models(tmp_path):
+    inputs = {role: tmp_path / role for role in ("initial_model", "base_model", "chat_model")}
+    assert list(benchmarks.model_folders(inputs)) == ["base_model", "chat_model"]
+
+
+def test_an_unknown_benchmark_is_an_error_that_lists_the_known_ones():
+    assert [b.name for b in benchmark_tasks.named(["piqa", "mmlu"])] == ["piqa", "mmlu"]
+    with pytest.raises(ValueError, match="no benchmark quiz: use some of mmlu, boolq"):
+        benchmark_tasks.named(["piqa", "quiz"])

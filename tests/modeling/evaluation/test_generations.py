@@ -1,14 +1,18 @@
-"""Every version answers the same prompts once; a killed run continues."""
+"""Every version answers the same prompts once, at its own temperature; a killed run continues."""
+
+import json
 
 import pyarrow.parquet as pq
 import pytest
 
 from modeling.core import sampling
-from modeling.evaluation import generations
+from modeling.evaluation import controls, generations, versions
 from tests.modeling import toy_rlhf
 from tests.modeling.toy_evaluation import RECIPE, prompt, write_prompts
 
 pytestmark = pytest.mark.trains
+
+NAMES = ["Base", "SFT", "RLHF-v2", "RLHF-v10", "Chat"]
 
 
 @pytest.fixture(scope="module")
@@ -16,40 +20,45 @@ def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("generations")
     world = toy_rlhf.build(folder / "world", prompts=4)
     rows = [
-        prompt(kind, n, f"Which colours do you see {n}?")
+        prompt(kind, n, f"Which colours do you see {n}?", reference="blue" if n % 2 else "")
         for kind in ("helpfulness", "safety", "harmless")
         for n in range(9)
     ]
     rows.append(prompt("safety", 99, "colours " * 200))
+    (folder / "temperatures").mkdir()
+    choice = dict.fromkeys(NAMES, 1.0) | {"RLHF-v10": 0.1}
+    (folder / "temperatures" / versions.CHOICE).write_text(json.dumps(choice))
     return {
         "prompts": write_prompts(folder / "prompts", rows),
-        "sft_model": world["policy"],
-        "policy_2": world["policy"],
-        "policy_10": world["policy"],
-        "chat_model": world["policy"],
+        "temperature_curve": folder / "temperatures",
+        **dict.fromkeys(("base_model", "sft_model", "policy_2", "policy_10", "chat_model"), world["policy"]),
     }
 
 
-def test_versions_are_named_and_ordered_as_trained(inputs):
-    assert list(generations.version_folders(inputs)) == ["SFT", "RLHF-v2", "RLHF-v10", "Chat"]
-    assert "RLHF-v10 PPO" in generations.version_folders(inputs | {"ppo_policy": inputs["sft_model"]})
-    with pytest.raises(ValueError, match="sft_model"):
-        generations.version_folders({"policy_1": inputs["sft_model"]})
+def answers_of(rows: list[dict], version: str) -> dict[str, str]:
+    return {row["prompt_id"]: row["answer"] for row in rows if row["version"] == version}
 
 
-def test_same_model_same_seed_same_answers(inputs, tmp_path, log):
+def test_same_model_same_numbers_same_answers(inputs, tmp_path, log):
     metrics = generations.run(RECIPE, inputs, tmp_path, log)
     # 12 wanted of 9, 8 of 10 (the overlong one among them or not), 6 of 9
     assert metrics["helpfulness_prompts"] == 9 and metrics["harmless_prompts"] == 6
     assert metrics["safety_prompts"] + metrics["prompts_too_long"] == 8
-    prompts, answers = generations.read(tmp_path, "safety")
-    assert list(answers) == ["SFT", "RLHF-v2", "RLHF-v10", "Chat"]
-    assert answers["SFT"] == answers["Chat"] == answers["RLHF-v10"]  # one model under four names
-    assert any(answers["SFT"]) and [p["prompt_id"] for p in prompts] == sorted(p["prompt_id"] for p in prompts)
-    table = pq.read_table(tmp_path / "answers.parquet")
-    assert table.schema.equals(generations.SCHEMA) and table.num_rows == 4 * metrics["prompts"]
+    rows = generations.read(tmp_path)
+    by = {name: answers_of(rows, name) for name in dict.fromkeys(row["version"] for row in rows)}
+    assert list(by) == [*NAMES, controls.CONSTANT, controls.REFUSAL, controls.REFERENCE]
+    # One model under five names: the rounds answer the same half of the prompts, with the same random numbers.
+    assert by["Base"] == by["SFT"] == by["Chat"] and len(by["Base"]) == metrics["prompts"]
+    assert len(by["RLHF-v2"]) == metrics["prompts_of_every_version"] < metrics["prompts"]
+    assert by["RLHF-v2"] == {key: by["Base"][key] for key in by["RLHF-v2"]}
+    assert by["RLHF-v10"].keys() == by["RLHF-v2"].keys() and by["RLHF-v10"] != by["RLHF-v2"]  # another temperature
+    assert {row["temperature"] for row in rows if row["version"] == "RLHF-v10"} == {0.1}
+    assert set(by[controls.CONSTANT].values()) == {controls.SENTENCE}
+    assert set(by[controls.REFERENCE].values()) == {"blue"} and len(by[controls.REFERENCE]) < metrics["prompts"]
+    assert all(row["control"] == (row["temperature"] is None) for row in rows)
+    assert pq.read_table(tmp_path / "answers.parquet").schema.equals(generations.SCHEMA)
     text = (tmp_path / "examples.md").read_text()
-    assert text.count("### Prompt") == 18 and "**RLHF-v10**" in text
+    assert text.count("### Prompt") == metrics["prompts_of_every_version"] and "**RLHF-v10**" in text
 
 
 def test_a_killed_run_continues_with_the_same_bytes(inputs, tmp_path, log, monkeypatch):
@@ -70,7 +79,7 @@ def test_a_killed_run_continues_with_the_same_bytes(inputs, tmp_path, log, monke
         generations.run(RECIPE, inputs, killed, log)
     assert not (killed / "answers.parquet").exists()
     generations.run(RECIPE, inputs, killed, log)
-    assert len(calls) == 5  # two versions were done, one died, then two were left
+    assert len(calls) == 6  # two versions were done, one died, then three were left
     assert (killed / "answers.parquet").read_bytes() == (whole / "answers.parquet").read_bytes()
 
 
@@ -80,20 +89,18 @@ def test_more_prompts_keep_the_earlier_ones():
     assert len(few) == 5 and few < {row["id"] for row in generations.select(rows, {"safety": 12})}
 
 
-def test_a_missing_answer_is_an_error(tmp_path):
-    rows = [prompt("safety", n, str(n)) for n in range(2)]
-    generations.write(rows, {"SFT": ["a", "b"]}, tmp_path / "answers.parquet")
-    table = pq.read_table(tmp_path / "answers.parquet")
-    extra = table.slice(0, 1).set_column(0, "version", [["Chat"]])
-    import pyarrow as pa
-
-    pq.write_table(pa.concat_tables([table, extra]), tmp_path / "answers.parquet")
-    with pytest.raises(ValueError, match="Chat answered 1 of 2"):
-        generations.read(tmp_path, "safety")
+def test_a_subset_comes_first_and_holds_every_kind():
+    rows = [prompt("safety", n, str(n)) for n in range(30)] + [prompt("harmless", n, str(n)) for n in range(2)]
+    ordered, few = generations.subset_first(rows, 1 / 3)
+    assert sorted(row["id"] for row in ordered) == sorted(row["id"] for row in rows) and few == 11
+    assert {row["kind"] for row in ordered[:few]} == {"safety", "harmless"}
+    fewer = generations.subset_first(rows, 0.1)
+    assert {row["id"] for row in fewer[0][: fewer[1]]} < {row["id"] for row in ordered[:few]}
+    assert generations.subset_first(rows, 1.0) == (sorted(rows, key=lambda row: row["id"]), 32)
 
 
 def test_model_text_cannot_break_the_examples():
-    shown = generations.examples(
-        [prompt("safety", 1, "# Title <b>")], {"SFT": ["# head\n<script>x</script>\n```"], "Chat": [""]}
-    )
+    asked = [prompt("safety", 1, "# Title <b>")]
+    rows = generations.answer_rows("SFT", asked, ["# head\n<script>x</script>\n```"], 0.5)
+    shown = generations.examples(asked, rows + generations.answer_rows("Chat", asked, [""], 0.5))
     assert "<script>" not in shown and "\n# head" not in shown and "*(empty)*" in shown and "```" not in shown

@@ -9,12 +9,13 @@ import pytest
 from modeling.core import sampling
 from modeling.core.recipes import GhostEvaluationRecipe, SamplingRecipe
 from modeling.evaluation import ghost_attention
-from modeling.evaluation.ghost_attention import CONTROL, NEW, TRAINED, VERSIONS, Talk
+from modeling.evaluation.ghost_attention import CONTROL, NEW, TRAINED, Talk
 from tests.modeling import toy_rlhf
 from tests.modeling.toy_evaluation import prompt, write_prompts
 
 pytestmark = pytest.mark.trains
 
+ROLES = ("base_model", "sft_model", "policy_3", "policy_5", "chat_model")
 RECIPE = GhostEvaluationRecipe(
     sampling=SamplingRecipe(temperature=0.7, top_p=0.9, max_new_tokens=8, seed=3), lengths=((2, 4), (3, 2)),
     measured_turns=(1, 2, 3, 9), control_dialogues=2, kinds=("lower_case", "sentences"),
@@ -30,7 +31,7 @@ def inputs(tmp_path_factory):
         patch.setattr(toy_rlhf, "CONTEXT", 512)
         world = toy_rlhf.build(folder / "world", prompts=4)
     rows = [prompt(kind, n, f"Which colours do you see {n}?") for kind in ("helpfulness", "safety") for n in range(7)]
-    return {"prompts": write_prompts(folder / "prompts", rows), **dict.fromkeys(VERSIONS, world["policy"])}
+    return {"prompts": write_prompts(folder / "prompts", rows), **dict.fromkeys(ROLES, world["policy"])}
 
 
 def test_every_version_answers_the_same_and_a_killed_run_answers_nothing_twice(inputs, tmp_path, log, monkeypatch):

@@ -4,25 +4,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from modeling.core import dialogue_tables
-from modeling.core.recipes import EvaluationRecipe, SamplingRecipe
 from modeling.evaluation import reward_report
 from modeling.rlhf import pairs
 from modeling.rlhf.preferences import SCHEMA
 from tests.modeling import toy_rlhf
 from tests.modeling.rlhf import test_reward_model
-
-RECIPE = EvaluationRecipe(
-    sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=8, seed=0),
-    prompts=1,
-    safety_prompts=1,
-    harmless_prompts=1,
-    temperatures=(),
-    temperature_prompts=1,
-    benchmark_limit=0,
-    bits_per_byte_documents=1,
-    bootstrap=1,
-    seed=0,
-)
+from tests.modeling.toy_evaluation import RECIPE
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,13 @@
-"""Win rates by temperature: real toy models, toy reward models, the real independent judge."""
+"""Each version's best temperature and the curve: real toy models, toy reward models, the real independent judge."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from modeling.core import sampling
-from modeling.evaluation import temperature
-from modeling.evaluation.win_rates import JUDGES
+from modeling.evaluation import temperature, versions
+from modeling.evaluation.pairwise import RATERS
 from tests.modeling import toy_rlhf
 from tests.modeling.toy_evaluation import RECIPE, prompt, write_prompts
 
@@ -19,36 +20,64 @@ def inputs(tmp_path_factory, judge_inputs):
     world = toy_rlhf.build(folder / "world", prompts=4)
     rows = [prompt(kind, n, f"Which colours do you see {n}?") for kind in ("helpfulness", "safety") for n in range(7)]
     return {
-        "prompts": write_prompts(folder / "prompts", rows),
-        "sft_model": world["policy"],
-        "policy_5": world["policy"],
-        "chat_model": world["policy"],
+        "prompts": write_prompts(folder / "prompts", rows, "validation"),
+        **dict.fromkeys(("base_model", "sft_model", "policy_5", "chat_model"), world["policy"]),
         "helpfulness_reward_model": world["helpfulness_reward_model"],
         **{role: judge_inputs[role] for role in ("judge", "fitted_judge")},
     }
 
 
-def test_one_model_under_three_names_ties_at_every_temperature(inputs, tmp_path, log):
+def test_one_model_under_three_names_has_one_best_temperature(inputs, tmp_path, log):
     metrics = temperature.run(RECIPE, inputs, tmp_path, log)
     assert metrics["prompts"] == 5
-    assert {(row["judge"], row["version"], row["temperature"]) for row in metrics["rows"]} == {
-        (judge, version, t) for judge in JUDGES for version in ("RLHF-v5", "Chat") for t in (0.1, 1.0)
-    }
-    assert all(row["win_rate"] == 0.5 and row["tie"] == 5 for row in metrics["rows"])
+    choice = versions.read_choice(tmp_path)
+    assert list(choice) == ["Base", "SFT", "RLHF-v5", "Chat"] and len(set(choice.values())) == 1
+    best = choice["Base"]
+    rewards = {one["temperature"]: one["reward"] for one in metrics["measured"] if one["version"] == "SFT"}
+    assert best == max(rewards, key=rewards.get)
+    asked = {(rater, version, t) for rater in RATERS for version in ("Base", "SFT", "Chat") for t in (0.1, 1.0)}
+    rows = {(row["judge"], row["version"], row["temperature"]): row for row in metrics["rows"]}
+    assert rows.keys() == asked - {(rater, "Base", best) for rater in RATERS}
+    assert all(row["win_rate"] == 0.5 for (_, _, t), row in rows.items() if t == best)
     said = {
-        (version, t): (tmp_path / "_scratch" / str(t) / version / "00000.json").read_text()
+        (version, t): (tmp_path / "_scratch" / version / str(t) / "00000.json").read_text()
         for version in ("SFT", "Chat") for t in RECIPE.temperatures
     }  # fmt: skip
     assert said["SFT", 0.1] == said["Chat", 0.1] != said["SFT", 1.0] == said["Chat", 1.0]
     assert json.loads((tmp_path / "temperature.json").read_text())["win_rates"] == metrics["rows"]
     assert (tmp_path / "plots" / "temperature.png").read_bytes().startswith(b"\x89PNG")
-    assert "| 1.0 | Chat | **50.0 %** [50, 50] |" in (tmp_path / "report.md").read_text()
+    assert "takes no part in the choice" in (tmp_path / "report.md").read_text()
 
 
 def test_a_killed_run_answers_nothing_twice(inputs, tmp_path, log, monkeypatch):
     first = temperature.run(RECIPE, inputs, tmp_path, log)
     monkeypatch.setattr(sampling, "generate", lambda *a, **k: pytest.fail("answered again"))
     assert temperature.run(RECIPE, inputs, tmp_path, log) == first
+
+
+def test_the_recipe_must_name_versions_that_exist(inputs, tmp_path, log):
+    for names in (("SFT", "Chat"), ("Base", "SFT"), ("Base", "Chat", "RLHF-v9")):
+        with pytest.raises(ValueError, match="temperature_versions needs"):
+            temperature.run(replace(RECIPE, temperature_versions=names), inputs, tmp_path, log)
+
+
+def test_the_choice_by_hand():
+    rewards = {
+        ("Base", 0.3): 0.1,
+        ("Base", 1.0): 0.2,
+        ("V2", 0.3): 0.5,
+        ("V2", 1.0): 0.5,
+        ("Chat", 1.0): 3,
+        ("Chat", 0.3): 2,
+    }
+    measured = [{"version": v, "temperature": t, "reward": reward} for (v, t), reward in rewards.items()]
+    # V1 is not measured: it takes the choice of V2. Of equals the lower temperature is taken.
+    assert temperature.choose(measured, ["Base", "V1", "V2", "Chat"]) == {
+        "Base": 1.0,
+        "V1": 0.3,
+        "V2": 0.3,
+        "Chat": 1.0,
+    }
 
 
 def test_distinct_trigrams_by_hand():

@@ -14,7 +14,9 @@ def test_a_paired_difference_finds_what_means_hide():
 
 def test_equal_policies_do_not_differ():
     assert comparison.paired([0.25, 0.75], [0.25, 0.75]) == comparison.Difference(0.5, 0.5, 0.0, 0.0, 0.0, 2)
-    assert comparison.paired([], []).prompts == 0
+    for few in ([], [0.5]):  # too few to show anything
+        unknown = comparison.paired(few, [1.0] * len(few))
+        assert (unknown.low, unknown.high, unknown.prompts) == (-1.0, 1.0, len(few))
     with pytest.raises(ValueError, match="same prompts"):
         comparison.paired([0.1], [])
 

@@ -1,0 +1,90 @@
+"""One turn of the chat as the page shows it: the dialogue, the state line, and the text that still has no answer."""
+
+import html
+import time
+from collections.abc import Iterator
+
+import gradio as gr
+
+from modeling.core.sampling import PromptTooLongError
+from release import chat, theme
+
+SHOW_EVERY = 0.05  # seconds between two updates of the page: a small model generates faster than a page can redraw
+
+
+def view(turns: list[dict], unread: int = 0) -> list[dict]:
+    """Returns the dialogue for the page. A line marks its first `unread` messages, which the model no longer reads."""
+    shown = []
+    for place, turn in enumerate(turns):
+        if unread and place == unread:
+            shown.append({"role": "assistant", "content": '<div class="cut">the messages above no longer fit into the '
+                          "context and are not read</div>"})  # fmt: skip
+        if turn["role"] == "user":
+            content = theme.plain(turn["content"])
+        else:
+            by = f'<div class="by">{html.escape(turn["by"])}</div>'
+            content = (theme.rendered(turn["content"]) if turn["content"] else "") + by
+        shown.append({"role": turn["role"], "content": content})
+    return shown
+
+
+def progress_line(answer: chat.Answer, seconds: float) -> str:
+    """Returns the state line: tokens, speed, context used, turns left out, and why the answer was cut."""
+    used = answer.prompt_tokens + answer.tokens
+    parts = [f"{answer.tokens} tokens", f"{answer.tokens / max(seconds, 1e-6):.0f} tokens/s",
+             f"context {used} of {answer.context}"]  # fmt: skip
+    warnings = []
+    if answer.dropped_turns:
+        which = "turn was" if answer.dropped_turns == 1 else f"{answer.dropped_turns} turns were"
+        warnings.append(f"the oldest {which} left out: the dialogue is longer than the context")
+    if answer.ended == "length":
+        warnings.append("cut at the longest answer you allow")
+    if answer.ended == "context":
+        warnings.append("cut: the context is full")
+    return theme.state_line(" · ".join(parts + warnings), "warn" if warnings else "")
+
+
+def respond(models: chat.Models, text: str, turns: list[dict], name: str | None, system: str,
+            temperature: float, top_p: float, max_new_tokens: float) -> Iterator[tuple]:  # fmt: skip
+    """One turn of the dialogue: yields (messages shown, dialogue kept, text box, state line, text with no answer yet).
+
+    The text box is cleared once and then left alone, so that a user can write the next message during the answer. The
+    text returns to the box if there is no answer.
+    """
+    system = system if system and system.strip() else ""
+
+    def refused(told: str, kind: str = "fail") -> tuple:
+        return view(turns), turns, text, theme.state_line(told, kind), ""
+
+    if not text.strip():
+        yield refused("Write something first.", "warn")
+        return
+    if not name:
+        yield refused("No version is made yet.", "warn")
+        return
+    for what, written in (("message", text), ("system prompt", system)):
+        if len(written) > chat.MAX_CHARACTERS:
+            yield refused(f"That {what} has {len(written):,} characters; the limit is {chat.MAX_CHARACTERS:,}.")
+            return
+    try:
+        version = models.gallery.now().version(name)
+        asked = [*turns, {"role": "user", "content": text}]
+        yield view(asked), turns, "", theme.state_line(f"Reading with {version.title} …"), text
+        settings = chat.Settings(temperature, top_p, int(max_new_tokens))
+        loaded = models.get(name)
+        messages = [{"role": "system", "content": system}] if system else []
+        messages += [{"role": turn["role"], "content": turn["content"]} for turn in asked]
+        begun = shown = time.monotonic()
+        for answer in chat.stream(loaded, messages, settings):
+            now = time.monotonic()
+            if answer.ended is None and answer.tokens > 1 and now - shown < SHOW_EVERY:
+                continue
+            shown = now
+            kept = [*asked, {"role": "assistant", "content": answer.text, "by": version.title}]
+            yield view(kept, 2 * answer.dropped_turns), kept, gr.skip(), progress_line(answer, now - begun), ""
+    except PromptTooLongError:
+        told = f"Too long: {version.title} reads {version.context} tokens, prompt and answer together."
+        yield refused(f"{told} Shorten the {'system prompt' if len(system) > len(text) else 'message'}.")
+    except (ValueError, RuntimeError, OSError, LookupError) as error:  # loading and running a model raise these
+        told = f"No answer: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+        yield refused(told)

@@ -1,0 +1,225 @@
+"""The page of the chat. It follows the gallery: versions appear in its menu as they are made, without a reload."""
+
+import html
+
+import gradio as gr
+
+from data_cleaning.markdown import literal
+from release import chat, theme
+from release.answering import respond, view
+from release.bundle import Bundle
+from release.examples import FOLLOW_UP
+from release.gallery import Gallery
+
+LOOK_AGAIN_S = 3.0
+ANSWER_TOKENS = 256  # an evaluation may allow fewer to save time; a reader wants the end of a sentence
+WAITING = 16  # requests in the queue before the page reports that it is busy
+PLACEHOLDER = "### Say something\nPick an example or write below. Enter sends, Shift+Enter starts a new line."
+CAUTION = (
+    "A research model: it makes things up, and its safety was measured only as the model card says. Check answers."
+)
+
+
+def title(bundle: Bundle) -> str:
+    return f"{bundle.name} · {bundle.scale}"
+
+
+def masthead(bundle: Bundle, name: str | None) -> str:
+    badge = f"Research model · {bundle.version(name).title}" if name else "Research model"
+    return theme.masthead(title(bundle), badge)
+
+
+def describe(bundle: Bundle, name: str | None) -> str:
+    if not name:
+        return ""
+    version = bundle.version(name)
+    return (
+        f'<div class="about">{html.escape(version.about)} Context: {version.context} tokens.<br>'
+        f"<code>{html.escape(version.artifact)}</code> content <code>{html.escape(version.content[:12])}</code></div>"
+    )
+
+
+def run_line(bundle: Bundle, making: str | None) -> str:
+    """Returns the line on the run that fills the store; empty once the release is there and no run is alive."""
+    if making is not None:
+        now = f": {making}" if making else ""
+        return theme.state_line(f"The graph is being made{now}. Versions appear in the menu by themselves; until the end, "
+                                "answers are slower.")  # fmt: skip
+    if bundle.card:
+        return ""
+    return theme.state_line("The release is not made yet, and no run is making it now. `make demo` continues.", "warn")
+
+
+def placeholder(bundle: Bundle, making: str | None) -> str:
+    if bundle.offered:
+        return PLACEHOLDER
+    now = f"Now: {literal(making)}. " if making else ""
+    return f"### The first version is not made yet\n{now}This page fills by itself."
+
+
+def length_slider(bundle: Bundle) -> dict:
+    """Returns maximum and value of the longest answer, which takes half of the largest context at most."""
+    longest = max((version.context for version in bundle.offered), default=2 * bundle.sampling.max_new_tokens) // 2
+    return {"maximum": longest, "value": min(max(bundle.sampling.max_new_tokens, ANSWER_TOKENS), longest)}
+
+
+def lineage(bundle: Bundle) -> str:
+    missing = [version for version in bundle.versions if version.path is None]
+    names = ", ".join(f"{literal(version.title)} ({literal(version.content[:12])})" for version in missing)
+    note = f"Too large to bundle, named by content hash: {names}.\n\n" if missing else ""
+    return note + (bundle.lineage or "The release is not made yet.")
+
+
+def default_system_prompt(bundle: Bundle, name: str | None, length: float) -> tuple:
+    """Returns (system prompt, state line): Table 31's if the version has room for it, else why not."""
+    if not name:
+        return gr.skip(), theme.state_line("No version is made yet.", "warn")
+    version = bundle.version(name)
+    if chat.has_room_for(version, chat.DEFAULT_SYSTEM_PROMPT, int(length)):
+        return chat.DEFAULT_SYSTEM_PROMPT, gr.skip()
+    told = f"Llama 2's default system prompt is too long for the {version.context} tokens that {version.title} reads."
+    return gr.skip(), theme.state_line(told, "warn")
+
+
+def build(gallery: Gallery) -> gr.Blocks:
+    """Returns the page. It generates one answer at a time: two would only slow each other down."""
+    models = chat.Models(gallery)
+    opened = gallery.now()
+    first = opened.offered[0].name if opened.offered else None
+
+    def wait():
+        return theme.state_line("Waiting for its turn …"), gr.Button(visible=False), gr.Button(visible=True)
+
+    def answer(text, turns, name, system, temperature, top_p, max_new_tokens):
+        yield from respond(models, text, turns, name, system, temperature, top_p, max_new_tokens)
+
+    def again(turns, name, system, temperature, top_p, max_new_tokens):
+        last = max((place for place, turn in enumerate(turns) if turn["role"] == "user"), default=None)
+        if last is not None:
+            question = turns[last]["content"]
+            yield from respond(models, question, turns[:last], name, system, temperature, top_p, max_new_tokens)
+
+    def ready(pending, written):
+        """Returns a message without an answer to the text box, before any text written there since."""
+        back = "\n".join(filter(None, (pending, written))) if pending else gr.skip()
+        return back, "", gr.Button(visible=True), gr.Button(visible=False)
+
+    def stopped(turns, pending, written):
+        return view(turns), theme.state_line("Stopped."), *ready(pending, written)
+
+    def cleared():
+        return [], [], "", theme.state_line(""), "", gr.Button(visible=True), gr.Button(visible=False)
+
+    def picked(event: gr.SelectData):
+        return event.value["text"]
+
+    def switched(name, tuned):
+        bundle = gallery.now()
+        begin = gr.skip() if tuned or not name else bundle.temperature(name)
+        return masthead(bundle, name), describe(bundle, name), begin
+
+    def refresh(seen, name, turns, chosen, tuned):
+        """Returns what changed since the page last looked. The newest version is chosen until a user chose or asked."""
+        bundle, making = gallery.now(), gallery.making()
+        names = [version.name for version in bundle.offered]
+        kept = name in names and (chosen or turns)
+        now = name if kept else next(iter(names), None)
+        look = (bundle, making, now, bool(turns))
+        changed = {}
+        if look == seen:
+            return changed | {held: gr.skip()}
+        if seen is None or seen[:2] != look[:2]:
+            changed[messages] = gr.Chatbot(
+                placeholder=placeholder(bundle, making),
+                examples=[{"text": example} for example in bundle.examples] if names else [],
+            )
+            changed[run] = run_line(bundle, making)
+        if seen is None or seen[0] != bundle or now != name:
+            slider = length_slider(bundle)
+            changed |= {
+                choice: gr.Dropdown(choices=[(v.title, v.name) for v in bundle.offered], value=now),
+                top: masthead(bundle, now),
+                about: describe(bundle, now),
+                send: gr.Button(interactive=bool(names)),
+                length: gr.Slider(maximum=slider["maximum"]) if tuned else gr.Slider(**slider),
+                card: bundle.card or "The release is not made yet.",
+                ancestry: lineage(bundle),
+            }
+            if now and not tuned:
+                changed[temperature] = bundle.temperature(now)
+        if seen is None or seen[3] != bool(turns):
+            changed[box] = gr.Textbox(placeholder=f"Follow up: “{FOLLOW_UP}”" if turns else "Write a message")
+        return changed | {held: look}
+
+    with gr.Blocks(title=title(opened), analytics_enabled=False, fill_height=True) as page:
+        top = gr.HTML(masthead(opened, first), padding=False)
+        run = gr.HTML("", padding=False, elem_id="run")
+        with gr.Tab("Chat"), gr.Row(equal_height=False):
+            with gr.Column(scale=7, min_width=320, elem_classes="talk"):
+                messages = gr.Chatbot(
+                    show_label=False, height=None, placeholder=PLACEHOLDER, layout="bubble", elem_id="dialogue",
+                    buttons=[], latex_delimiters=[], allow_tags=False, group_consecutive_messages=False,
+                    examples=[{"text": example} for example in opened.examples] if first else [],
+                )  # fmt: skip
+                state = gr.HTML(theme.state_line(""), padding=False)
+                with gr.Row(elem_classes="write"):
+                    box = gr.Textbox(show_label=False, container=False, placeholder="Write a message", lines=1,
+                                     max_lines=6, autofocus=True, scale=8, elem_id="message")  # fmt: skip
+                    send = gr.Button("Send", variant="primary", scale=1, min_width=84, elem_id="send")
+                    stop = gr.Button("Stop", variant="stop", scale=1, min_width=84, visible=False, elem_id="stop")
+                gr.HTML(f'<div class="caution">{CAUTION}</div>', padding=False)
+            with gr.Column(scale=3, min_width=250, elem_classes="side"):
+                choice = gr.Dropdown(
+                    [(version.title, version.name) for version in opened.offered], value=first, label="Version",
+                    filterable=False, interactive=True, elem_id="version",
+                )  # fmt: skip
+                about = gr.HTML(describe(opened, first), padding=False)
+                clear = gr.Button("New dialogue", size="md", elem_id="clear")
+                with gr.Accordion("System prompt", open=False, elem_id="system-part"):
+                    system = gr.Textbox("", show_label=False, container=False, lines=3, max_lines=10, placeholder="None",
+                                        elem_id="system")  # fmt: skip
+                    preset = gr.Button("Use Llama 2's default", size="sm", elem_id="preset")
+                with gr.Accordion("Sampling", open=False):
+                    begin = opened.temperature(first) if first else opened.sampling.temperature
+                    temperature = gr.Slider(0, chat.MAX_TEMPERATURE, begin, step=0.05, label="Temperature",
+                                            info="0: always the likeliest token", elem_id="temperature")  # fmt: skip
+                    top_p = gr.Slider(0.05, 1, opened.sampling.top_p, step=0.05, label="Top-p")
+                    length = gr.Slider(1, step=1, label="Longest answer", info="in tokens", **length_slider(opened))
+        with gr.Tab("Model card"):
+            card = gr.Markdown(opened.card, elem_classes="paper", latex_delimiters=[], elem_id="card")
+        with gr.Tab("Lineage"):
+            ancestry = gr.Markdown(lineage(opened), elem_classes="paper", latex_delimiters=[])
+
+        turns, pending, held = gr.State([]), gr.State(""), gr.State(None)
+        chosen, tuned = gr.State(False), gr.State(False)
+        shown, idle = [messages, turns, box, state, pending], [box, pending, send, stop]
+        settings = [choice, system, temperature, top_p, length]
+        alone = {"concurrency_limit": 1, "concurrency_id": "answer", "trigger_mode": "once", "show_progress": "hidden"}
+        at_once = {"queue": False, "show_progress": "hidden"}
+        waits = {"fn": wait, "outputs": [state, send, stop], "api_name": "wait", **at_once}
+        asked = gr.on([box.submit, send.click], **waits).then(
+            answer, [box, turns, *settings], shown, api_name="chat", **alone
+        )
+        retried = messages.retry(**waits).then(again, [turns, *settings], shown, api_name="again", **alone)
+        end = {"inputs": [turns, pending, box], "outputs": [messages, state, *idle]}
+        for writing in (asked, retried):  # `then` would not run after a failure; gradio shows the failure itself
+            writing.success(ready, [pending, box], idle, api_name="ready", **at_once)
+            writing.failure(stopped, **end, api_name="failed", **at_once)
+        stop.click(stopped, **end, cancels=[asked, retried], api_name="stop")
+        emptied = [*shown, send, stop]
+        gr.on([clear.click, messages.clear], cleared, None, emptied, cancels=[asked, retried], api_name="clear")
+        messages.example_select(picked, None, box, api_visibility="private")
+        preset.click(
+            lambda name, length: default_system_prompt(gallery.now(), name, length),
+            [choice, length], [system, state], api_name="preset", **at_once,
+        )  # fmt: skip
+        choice.change(switched, [choice, tuned], [top, about, temperature], api_visibility="private", **at_once)
+        choice.input(lambda: True, None, chosen, api_name="choose", **at_once)
+        gr.on([temperature.input, length.input], lambda: True, None, tuned, api_name="tune", **at_once)
+        gr.on(
+            [page.load, gr.Timer(LOOK_AGAIN_S).tick], refresh, [held, choice, turns, chosen, tuned],
+            [held, messages, run, choice, top, about, send, length, temperature, card, ancestry, box],
+            api_name="refresh", **at_once,
+        )  # fmt: skip
+    page.queue(max_size=WAITING, default_concurrency_limit=4)
+    return page
