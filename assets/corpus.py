@@ -21,6 +21,10 @@ dialogues = Stage(
     lambda s: SourcesRecipe(s.using("dialogues", "preferences", "prompts")), "3.1",
     "Conversations, everyday requests, rated answers and adversarial prompts for fine-tuning, RLHF and the judge, pinned.",
 )  # fmt: skip
+embedder = Stage(
+    "judge", "data_cleaning.sources.fetch", "corpus", None, lambda s: SourcesRecipe(s.using("judge")), "3.4",
+    "The sentence-embedding model of the independent judge, pinned; it also groups adversarial prompts by meaning.",
+)  # fmt: skip
 documents = _corpus(
     "documents", "reading.extract", lambda s: s.corpus.extract, "2.1",
     "Documents extracted from the raw files; what cannot be read is quarantined with file, offset and error.",
@@ -59,5 +63,5 @@ corpus_report = _corpus(
 )  # fmt: skip
 
 STAGES = [
-    sources, benchmarks, dialogues, documents, language, quality, pii, deduplicated, decontaminated, corpus_report,
+    sources, benchmarks, dialogues, embedder, documents, language, quality, pii, deduplicated, decontaminated, corpus_report,
 ]  # fmt: skip

@@ -1,11 +1,11 @@
 """Evaluation (paper 2.3, 3.4, 4.4): separate from training, so that a failing evaluation never loses a model."""
 
 from assets.corpus import benchmarks, dialogues
+from assets.corpus import embedder as judge
 from assets.finetuning import prompts, sft_model
 from assets.pretraining import base_model, initial_model, mixture
 from assets.rlhf import ppo_policy, rounds, v5
 from assets.safety import chat_model
-from data_cleaning.recipes import SourcesRecipe
 from orchestration.stage import SCALE, Stage
 
 
@@ -28,11 +28,6 @@ benchmark_scores = _evaluation(
     "benchmark_scores", "modeling.evaluation.benchmarks", "2.3",
     "Academic benchmarks from local files through lm-eval, compared with chance.",
     initial_model=initial_model, base_model=base_model, chat_model=chat_model, benchmarks=benchmarks,
-)  # fmt: skip
-judge = _evaluation(
-    "judge", "data_cleaning.sources.fetch", "3.4",
-    "The independent judge's sentence-embedding model, pinned; it shares no signal with the annotator.",
-    recipe=lambda s: SourcesRecipe(s.using("judge")),
 )  # fmt: skip
 fitted_judge = _evaluation(
     "fitted_judge", "modeling.evaluation.judge.stage", "3.4",
@@ -82,6 +77,6 @@ reward_report = _evaluation(
 )  # fmt: skip
 
 STAGES = [
-    bits_per_byte, benchmark_scores, judge, fitted_judge, temperature_curve, generations, scored_answers, win_rates,
+    bits_per_byte, benchmark_scores, fitted_judge, temperature_curve, generations, scored_answers, win_rates,
     answer_rates, ghost_attention, reward_report,
 ]  # fmt: skip

@@ -1,7 +1,8 @@
 """Supervised fine-tuning (paper 3.1)."""
 
-from assets.corpus import dialogues
+from assets.corpus import dialogues, embedder
 from assets.pretraining import base_model, initial_model, mixture
+from orchestration import thresholds
 from orchestration.stage import SCALE, Stage
 
 
@@ -9,15 +10,21 @@ def _finetuning(key, module, recipe, paper, description, **inputs) -> Stage:
     return Stage(key, f"modeling.{module}", "finetuning", SCALE, recipe, paper, description, tuple(inputs.items()))
 
 
+adversarial_prompts = Stage(
+    "adversarial_prompts", "modeling.dialogues.adversarial_prompts", "finetuning", None,
+    lambda s: thresholds.adversarial(), "4.2, 4.4",
+    "Adversarial prompts grouped by meaning; each group belongs to demonstrations, RLHF or tests.",
+    (("dialogues", dialogues), ("embedder", embedder)),
+)  # fmt: skip
 demonstrations = _finetuning(
     "demonstrations", "dialogues.demonstrations", lambda s: s.demonstrations, "3.1",
     "Prompts with real answers from sources with a stated licence, disjoint by entity from all later prompts.",
-    mixture=mixture, dialogues=dialogues,
+    mixture=mixture, dialogues=dialogues, adversarial_prompts=adversarial_prompts,
 )  # fmt: skip
 prompts = _finetuning(
     "prompts", "dialogues.prompts", lambda s: s.prompts, "3.2, 4.2",
     "Helpfulness, adversarial and harmless prompts for RLHF and for tests, disjoint from the demonstrations.",
-    mixture=mixture, dialogues=dialogues,
+    mixture=mixture, dialogues=dialogues, adversarial_prompts=adversarial_prompts,
 )  # fmt: skip
 sft_dialogues = _finetuning(
     "sft_dialogues", "finetuning.sft_dialogues", lambda s: s.own_answers, "3.1",
@@ -30,4 +37,4 @@ sft_model = _finetuning(
     base_model=base_model, demonstrations=sft_dialogues,
 )  # fmt: skip
 
-STAGES = [demonstrations, prompts, sft_dialogues, sft_model]
+STAGES = [adversarial_prompts, demonstrations, prompts, sft_dialogues, sft_model]

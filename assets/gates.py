@@ -21,6 +21,7 @@ GATES = [
     _gate(pretraining.mixture, "heldout_apart", "No held-out document is trained on; all come from the clean corpus."),
     _gate(pretraining.tokenizer, "exact_round_trip", "Encoding and decoding returns held-out text exactly."),
     _gate(pretraining.base_model, "better_than_its_start", "Predicts its tokens better than what it started from."),
+    _gate(finetuning.adversarial_prompts, "paraphrases_apart", "No test prompt is a paraphrase of a training prompt."),
     _gate(finetuning.prompts, "prompts_apart", "RL, validation and test prompts are disjoint."),
     _gate(finetuning.sft_model, "answers_better_than_base", "Test demonstrations are likelier than under the base."),
     *(

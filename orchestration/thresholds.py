@@ -1,4 +1,4 @@
-"""All thresholds of the corpus half: language, quality rules, personal information, duplicates, contamination."""
+"""Thresholds that all scales share: language, quality, personal information, duplicates, contamination, paraphrases."""
 
 from dataclasses import replace
 
@@ -13,6 +13,7 @@ from data_cleaning.recipes import (
     QualityRecipe,
     ReportRecipe,
 )
+from modeling.core.recipes import AdversarialRecipe
 
 
 def corpus() -> CorpusRecipe:
@@ -31,6 +32,11 @@ def corpus() -> CorpusRecipe:
         contamination=ContaminationRecipe(ngram_words=11, max_contaminated=0.2, skip_budget=4),  # A.6
         report=ReportRecipe(samples_per_reason=3),
     )
+
+
+def adversarial() -> AdversarialRecipe:
+    """The split of the adversarial prompts, the same for all scales."""
+    return AdversarialRecipe(least_cosine=0.7, least_shared_words=0.6, largest_group=80)
 
 
 def profiles() -> tuple[QualityProfile, ...]:

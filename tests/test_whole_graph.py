@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -67,7 +68,9 @@ def test_every_asset_has_a_record_and_a_second_run_makes_nothing_anew(run_folder
     assert all(before.values())
     history, seconds = bytes_in(run_folder / "dagster"), cpu_seconds()
     said = run_tiny(run_folder)
-    counts = collections.Counter("corpus base" if made.group == "corpus" else "model tiny" for made in STAGES.values())
+    counts = collections.Counter(
+        "model tiny" if made.axis == stage.SCALE else "corpus base" for made in STAGES.values()
+    )
     for job, count in counts.items():
         assert f"{job}: {count} of {count} stages are up to date" in said
     assert bytes_in(run_folder / "dagster") - history < 1_000_000 and cpu_seconds() - seconds < 20
@@ -188,6 +191,15 @@ def ask_a_test_prompt(folder):
     replace_rows(folder / "rl.parquet", lambda rows: [*rows, {**rows[0], "question": test["question"]}])
 
 
+def ask_a_paraphrase(folder):
+    rows = pq.read_table(folder / "prompts.parquet").to_pylist()
+    vectors_PD = np.load(folder / "vectors.npy")
+    tested, trained = (next(n for n, row in enumerate(rows) if row["part"] == part) for part in ("test", "rl"))
+    vectors_PD[tested] = vectors_PD[trained]
+    (folder / "vectors.npy").unlink()
+    np.save(folder / "vectors.npy", vectors_PD)
+
+
 def prefer_the_unsafe(folder):
     replace_rows(
         folder / "pairs.parquet", lambda rows: [{**rows[0], "chosen_safe": False, "rejected_safe": True}, *rows[1:]]
@@ -241,6 +253,7 @@ SPOILERS = {
     "exact_round_trip": lower_case,
     "better_than_its_start": scramble,
     "answers_better_than_base": scramble,
+    "paraphrases_apart": ask_a_paraphrase,
     "prompts_apart": ask_a_test_prompt,
     "pairs_are_sound": prefer_the_unsafe,
     "ranks_pairs": silence_the_head,

@@ -67,11 +67,21 @@ class PretrainRecipe:
 
 
 @dataclass(frozen=True)
+class AdversarialRecipe:
+    """The split of the adversarial prompts, by groups that hold all variants and paraphrases of a prompt."""
+
+    least_cosine: float  # two prompts whose embeddings have this cosine are paraphrases; a multiple of 0.01
+    least_shared_words: float  # two prompts whose word sets have this Jaccard similarity are variants
+    largest_group: int  # groups that would have more prompts together are not joined
+
+
+@dataclass(frozen=True)
 class DemonstrationsRecipe:
     max_definitions: int  # "What is X?" pairs from reference texts
     max_conversations: int
     max_everyday: int  # everyday requests; their answers have up to 90 words
     max_safety: int
+    max_twins: int  # harmless questions in the words of harmful ones, with their answers
     max_answer_words: int
     system_share: float  # share of dialogues that carry a system prompt
     multi_turn_share: float  # share of single-turn dialogues that get earlier turns
@@ -249,7 +259,8 @@ class RoundRecipe:
 class DistillationRecipe:
     prompts: int
     sampling: SamplingRecipe
-    preprompts: tuple[str, ...]  # Table 39
+    preprompts: tuple[str, ...]  # Table 39, generic
+    templates: tuple[tuple[str, str], ...]  # (risk category, preprompt that says how a good answer looks), A.4.5
     least_gain: float  # least gain in safety score (logits) of a kept answer; the paper: any gain, 0
     least_safety: float  # least safety probability of a kept answer: safer need not mean safe; the paper: 0
     finetune: FinetuneRecipe

@@ -1,10 +1,10 @@
 """Demonstrations for supervised fine-tuning (paper 3.1, 4.2): prompts with real answers from sources with a licence.
 
 Definitions come from the mixture's reference texts, conversations from written and human dialogues, everyday requests
-from recipes, chats and harmless twins of harmful questions, and safe answers from those that human raters judged
-harmless. No model generates text here; only question forms and short system prompts are templates. All entities belong
-to the demonstrations' part of the split (modeling/dialogues/splits.py), so RLHF prompts and test prompts are new to the
-model.
+from recipes and chats, harmless twins of harmful questions with their answers, and safe answers from those that human
+raters judged harmless and from a written set. No model generates text here; question forms, short system prompts and
+the written safe answers are templates. All entities belong to the demonstrations' part of the split
+(modeling/dialogues/splits.py), so RLHF prompts and test prompts are new to the model.
 """
 
 import collections
@@ -16,9 +16,17 @@ import pyarrow as pa
 from data_cleaning.markdown import literal
 from modeling.core import dialogue_tables, reporting
 from modeling.core.recipes import DemonstrationsRecipe
-from modeling.dialogues import dialogue_sources, everyday, multi_turn, questions, safety_sources, splits
+from modeling.dialogues import (
+    adversarial_prompts,
+    dialogue_sources,
+    everyday,
+    multi_turn,
+    questions,
+    safety_demonstrations,
+    safety_sources,
+    splits,
+)
 from modeling.dialogues.dialogue_sources import Conversation
-from modeling.dialogues.safety_sources import OwnedPrompt, SafeAnswer
 
 SCHEMA = pa.schema(
     [("id", pa.string()), ("messages", dialogue_tables.MESSAGES), ("category", pa.string()), ("source", pa.string()),
@@ -28,7 +36,6 @@ SCHEMA = pa.schema(
 HELPFUL = "You are a helpful, respectful and honest assistant."  # opening of Table 31
 BRIEFLY = "Answer in a few words."
 ONE_SENTENCE = "Answer in one sentence."
-SAFETY_SYSTEM_SHARE = 0.3  # least share of safety dialogues with a preprompt as system prompt
 TEST_SHARE = 0.05
 EVERYDAY, AFTER_REFUSAL = "everyday", "everyday-after-refusal"  # categories
 DISH_SHARE = 1 / 3  # of the everyday requests at most, unless there are too few others
@@ -46,19 +53,22 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
     chats = dialogue_sources.human_chats(inputs["dialogues"])
     conversations = conversation_rows(config, written, chats)
     log.info(f"{len(conversations)} conversations")
-    requests, left_out = everyday.requests(inputs["dialogues"], everyday.entities(known, [*written, *chats]))
-    asked = everyday_rows(config, requests)
+    owned = adversarial_prompts.owned_prompts(inputs["adversarial_prompts"])
+    twins = adversarial_prompts.owned_twins(inputs["dialogues"], owned)
+    known_entities = everyday.entities(known, [*written, *chats])
+    requests, left_out = everyday.requests(inputs["dialogues"], known_entities, twins)
+    asked = everyday_rows(config, [one for one in requests if not one.borderline])
     log.info(f"{len(asked)} everyday requests; {left_out.total()} left out")
-    owned = safety_sources.owned_prompts(inputs["dialogues"])
     answers = safety_sources.safe_answers(inputs["dialogues"])
     refusals = safety_sources.generic_answers(answers)
-    safety, figures = safety_rows(config, owned, answers, refusals)
+    safety, figures = safety_demonstrations.safety_rows(config, owned, answers)
+    harmless = safety_demonstrations.twin_rows(config, twins)
     log.info(f"{len(safety)} safety dialogues ({figures['safety_real']} with the answer given to that very prompt)")
     if config.max_definitions and not definitions:
         raise ValueError("no reference text of the mixture defines its title: add a source of encyclopedic texts")
     if config.max_conversations and not conversations:
         raise ValueError("the dialogues artifact holds no conversations: add a source with use = 'dialogues'")
-    rows = sorted(definitions + conversations + asked + safety, key=lambda row: row["id"])
+    rows = sorted(definitions + conversations + asked + safety + harmless, key=lambda row: row["id"])
     held_out = {row["entity"] for row in rows if splits.unit(row["entity"], "demonstrations-test") < TEST_SHARE}
     said = multi_turn.pool(known, written, owned, refusals, splits.DEMONSTRATIONS, held_out)
     declined = multi_turn.declined(owned, refusals, splits.DEMONSTRATIONS)
@@ -163,45 +173,6 @@ def conversation_rows(
         rows.setdefault(identifier, row(identifier, list(conversation.turns), "conversation", conversation.source,
                                         entity, system))  # fmt: skip
     return list(rows.values())
-
-
-def safety_rows(
-    config: DemonstrationsRecipe,
-    owned_prompts: Sequence[OwnedPrompt],
-    answers: Sequence[SafeAnswer],
-    generic: Sequence[SafeAnswer],
-) -> tuple[list[dict], dict]:
-    """Adversarial prompts with safe answers: real pairs first, then prompts paired with `generic` real answers.
-
-    Returns rows of category "safety" (the answer was given to this prompt and judged safe) and "safety-paired" (the
-    answer was given to another prompt and names nothing specific), and the counts of both and of the generic answers.
-    """
-    owned = {one.request.prompt: one for one in owned_prompts}
-    rows: list[dict] = []
-    for answer in answers:
-        prompt = owned.get(answer.prompt)  # None for variants of prompts that the judge is fitted on
-        short, _ = questions.answer_text(answer.answer, config.max_answer_words)
-        if prompt and prompt.part == splits.DEMONSTRATIONS and short:
-            rows.append(_safety_row(config, prompt, short, "safety", answer.source))
-    real = {row["id"]: row for row in rows}
-    rows = list(real.values())[: config.max_safety]
-    demonstrated = {row["entity"] for row in rows}
-    for prompt in sorted(owned.values(), key=lambda one: splits.unit(one.request.prompt, "order")):
-        if len(rows) >= config.max_safety or not generic:
-            break
-        mine = prompt.part == splits.DEMONSTRATIONS and prompt.group not in demonstrated
-        if mine and prompt.request.refusable:
-            chosen = generic[int(splits.unit(prompt.request.prompt, f"answer{config.seed}") * len(generic))]
-            rows.append(_safety_row(config, prompt, chosen.answer, "safety-paired", prompt.request.source))
-    paired = sum(row["category"] == "safety-paired" for row in rows)
-    return rows, {"safety_real": len(rows) - paired, "safety_paired": paired, "generic_safe_answers": len(generic)}
-
-
-def _safety_row(config: DemonstrationsRecipe, prompt: OwnedPrompt, answer: str, category: str, source: str) -> dict:
-    identifier = f"{category}:{splits.unit(prompt.request.prompt + answer):.12f}"
-    preprompt = config.preprompts[int(splits.unit(identifier, "preprompt") * len(config.preprompts))]
-    system = _system(identifier, config, max(config.system_share, SAFETY_SYSTEM_SHARE), preprompt)
-    return row(identifier, [prompt.request.prompt, answer], category, source, prompt.group, system)
 
 
 def _system(key: str, config: DemonstrationsRecipe, share: float, text: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeling.dialogues import answer_rules, everyday_sources, judge_labels, splits
+from modeling.dialogues.adversarial_prompts import OwnedTwin
 from modeling.dialogues.dialogue_sources import Conversation
 from modeling.dialogues.everyday_sources import Asked
 from modeling.dialogues.questions import Subject
@@ -28,7 +29,7 @@ PARTS: dict[str, Shares] = {
     "aplomb": HELD_OUT,             # everyday, and borderline
     "dpo": HELD_OUT,                # everyday: its other prompts are preference pairs (preference_sources.py)
     "kto": HELD_OUT,                # everyday
-    "rho-refusal": ((DEMONSTRATIONS, 0.5), (RL, 0.25), (TEST, 0.25)),  # harmless twins of harmful questions
+    "rho-refusal": ((DEMONSTRATIONS, 0.4), (RL, 0.4), (TEST, 0.2)),    # harmless twins: the part of the harmful question
     "rho-overrefusal": ((RL, 0.5), (TEST, 0.5)),                       # borderline, without answers
 }  # fmt: skip
 SIMILARITY = 0.51  # of the content words of two requests: more than half
@@ -53,22 +54,31 @@ class Request:
     dish: bool  # asks for a recipe: by far the most requests do
 
 
-def requests(dialogues: Path, known: Iterable[str] = ()) -> tuple[list[Request], collections.Counter]:
+def requests(
+    dialogues: Path, known: Iterable[str] = (), twins: Sequence[OwnedTwin] | None = None
+) -> tuple[list[Request], collections.Counter]:
     """All requests in hash order, and the number of those left out by (source, reason).
 
     `known` are the entities of reference texts and conversations: a request about one that another part owns is left
-    out. So is one that resembles an objective on which the judge is fitted.
+    out. So is one that resembles an objective on which the judge is fitted. A harmless twin belongs to the part of its
+    harmful question, which `twins` says, and is left out if that has none or a group of several is of another part;
+    without `twins`, for callers that need no twin, its own group decides.
     """
     asked, left_out = everyday_sources.asked(dialogues)
     judged = Near(judge_labels.objectives(dialogues))
     groups, known = grouped(asked), frozenset(known)
     owners = _owners(asked, groups)
+    sizes = collections.Counter(groups)
+    parts = {one.twin.question: one.part for one in twins or ()}
     found = []
     for one, group in zip(asked, groups, strict=True):
         part, about = splits.part_of(group, owners[group]), splits.about(one.question)
         why = None
+        if twins is not None and one.borderline and one.answer:
+            part = parts.get(one.question, "") if sizes[group] == 1 else part
+            why = None if part == parts.get(one.question) else "twin of a harmful question of another part"
         if part not in dict(PARTS.get(one.source, LEARNT)):
-            why = "resembles requests of another part"
+            why = why or "resembles requests of another part"
         elif about in known and splits.part_of(about, splits.KNOWLEDGE) != part:
             why = "about a reference text of another part"
         elif any(judged.has(text) for text in (one.question, *(message["content"] for message in one.before))):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from modeling.dialogues import answer_rules, questions
+from modeling.dialogues import answer_rules, questions, stance_rules
 
 LEAST_WORDS, MOST_WORDS = 12, 90  # of an answer
 LEAST_PROSE = 30  # words of a longer answer's beginning that still stands alone
@@ -129,7 +129,7 @@ def unfit_answer(answer: str) -> str | None:
         return "answer too short" if count < LEAST_WORDS else "answer too long"
     if _TOOLS.search(answer):
         return "answer talks of tools or of itself"
-    if answer_rules.REFUSAL.search(answer):
+    if stance_rules.REFUSAL.search(answer):
         return "answer refuses"
     if not re.match(r"[\w\"'`(*-]", answer):
         return "odd manner"

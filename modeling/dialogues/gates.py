@@ -1,13 +1,14 @@
-"""The gate of the prompts."""
+"""Gates of the prompts."""
 
 import itertools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from data_cleaning.verdict import Verdict
-from modeling.dialogues import everyday
+from modeling.dialogues import everyday, splits
 from modeling.dialogues.prompt_rows import AFTER_REFUSAL, EVERYDAY
 
 
@@ -32,3 +33,22 @@ def prompts_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdi
     figures["near_duplicates"] = sum(learnt.has(everyday.topic_words(question)) for question in asked["test"])
     reason = f"{figures['near_duplicates']} everyday requests of the test resemble one of RL or validation"
     return not figures["near_duplicates"], reason, figures
+
+
+def paraphrases_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
+    """No group is in two parts, no part is empty, and no test prompt's nearest training prompt is a paraphrase.
+
+    Two prompts are paraphrases if the cosine of their embeddings, rounded to two decimals, is `least_cosine` or more.
+    """
+    rows = pq.read_table(artifact / "prompts.parquet").to_pylist()
+    part_P = np.array([row["part"] for row in rows])
+    figures = {part: int((part_P == part).sum()) for part in (splits.DEMONSTRATIONS, splits.RL, splits.TEST)}
+    if not all(figures.values()):
+        return False, f"a part has no prompts: {figures}", figures
+    torn = len({(row["group"], row["part"]) for row in rows}) - len({row["group"] for row in rows})
+    vectors_PD = np.load(artifact / "vectors.npy")
+    test_P = part_P == splits.TEST
+    nearest = round(float((vectors_PD[test_P] @ vectors_PD[~test_P].T).max()), 2)
+    figures |= {"nearest": nearest, "margin": recipe.least_cosine - nearest}
+    why = f"{torn} groups are in two parts; the nearest test and training prompts have a cosine of {nearest:.2f}"
+    return not torn and nearest < recipe.least_cosine, why, figures

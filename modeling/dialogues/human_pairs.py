@@ -7,20 +7,20 @@ safety reward model learns from them beside the annotator's pairs.
 import collections
 from pathlib import Path
 
-from modeling.dialogues import judge_labels, safety_sources, splits
+from modeling.dialogues import adversarial_prompts, judge_labels, safety_sources, splits
 
 LEAST_GAP = 0.5  # between two mean harm scores, 0 to 1: two steps of the raters' scale of five
 WIDE_GAP = 0.75
 
 
-def human_pairs(dialogues: Path) -> list[dict]:
+def human_pairs(dialogues: Path, adversarial: Path) -> list[dict]:
     """Rows with prompt, entity, category, safer, harmful, safer_harm, harmful_harm and gap, in the order of prompts.
 
     An answer is in one pair at most: the safest goes with the most harmful, and so on inwards.
     """
     owned = {
         one.request.prompt: one.group
-        for one in safety_sources.owned_prompts(dialogues)
+        for one in adversarial_prompts.owned_prompts(adversarial)
         if one.part in (splits.RL, splits.DEMONSTRATIONS)
     }
     by_prompt = collections.defaultdict(list)

@@ -11,9 +11,10 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from modeling.dialogues import questions, splits
+from modeling.dialogues.adversarial_prompts import OwnedPrompt
 from modeling.dialogues.dialogue_sources import Conversation
 from modeling.dialogues.questions import Subject
-from modeling.dialogues.safety_sources import OwnedPrompt, SafeAnswer
+from modeling.dialogues.safety_sources import SafeAnswer
 
 MOST_WORDS = 30  # of an earlier answer of one sentence, so that two exchanges, a prompt and its answer fit the context
 TWO_EXCHANGES = 1 / 3  # of the prompts that have earlier turns

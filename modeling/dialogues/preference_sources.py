@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeling.dialogues import answer_rules, everyday, judge_labels, safety_sources, shaped_files, shapes, splits
+from modeling.dialogues import adversarial_prompts, answer_rules, everyday, judge_labels, shaped_files, shapes, splits
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,14 @@ class PreferencePair:
     kind: str  # helpfulness | safety: whether the last question holds a word of answer_rules.HARM
 
 
-def preference_pairs(dialogues: Path) -> list[PreferencePair]:
+def preference_pairs(dialogues: Path, adversarial: Path) -> list[PreferencePair]:
     """All pairs of the RL part, each once, in hash order. Raises ValueError for a row of an unknown shape."""
+    owned = adversarial_prompts.owned_prompts(adversarial)
     requests, _ = everyday.requests(dialogues)
     elsewhere = [one.question for one in requests if one.part != splits.RL]
-    elsewhere += [one.request.prompt for one in safety_sources.owned_prompts(dialogues) if one.part != splits.RL]
+    elsewhere += [one.request.prompt for one in owned if one.part != splits.RL]
+    twins = adversarial_prompts.owned_twins(dialogues, owned)
+    elsewhere += [one.twin.question for one in twins if one.part != splits.RL]
     near = everyday.Near([*elsewhere, *judge_labels.objectives(dialogues)])
     found: dict[tuple, PreferencePair] = {}
     for source, pair in _pairs(dialogues):

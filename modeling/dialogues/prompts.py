@@ -19,6 +19,7 @@ from data_cleaning.markdown import literal
 from modeling.core import dialogue_tables, reporting
 from modeling.core.recipes import PromptsRecipe
 from modeling.dialogues import (
+    adversarial_prompts,
     dialogue_sources,
     everyday,
     everyday_prompts,
@@ -42,8 +43,9 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     known = questions.subjects(inputs["mixture"])
     conversations = dialogue_sources.corpus_conversations(inputs["dialogues"])
     chats = dialogue_sources.human_chats(inputs["dialogues"])
-    owned = safety_sources.owned_prompts(inputs["dialogues"])
-    requests, _ = everyday.requests(inputs["dialogues"], everyday.entities(known, [*conversations, *chats]))
+    owned = adversarial_prompts.owned_prompts(inputs["adversarial_prompts"])
+    twins = adversarial_prompts.owned_twins(inputs["dialogues"], owned)
+    requests, _ = everyday.requests(inputs["dialogues"], everyday.entities(known, [*conversations, *chats]), twins)
     wanted = ((splits.RL, config.helpfulness, config.harmless),
               (splits.TEST, config.test_helpfulness, config.test_harmless))  # fmt: skip
     # Harmless prompts first, so that no entity is in both the harmless and the helpfulness prompts.

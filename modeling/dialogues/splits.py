@@ -1,16 +1,22 @@
 """The split of prompts into demonstrations, RL and test, by a hash of what a prompt is about (its entity).
 
 The split depends on no seed and no order of files. So the stages `demonstrations` and `prompts`, which do not read each
-other's output, agree on it, and new data move no old prompt.
+other's output, agree on it. New data move no old prompt, except that a group of similar prompts takes the name, and so
+the part, of its alphabetically first member.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from modeling.core import hashing
 
 DEMONSTRATIONS, RL, TEST = "demonstrations", "rl", "test"
+BLOCK = 1024  # rows of cosines in memory at a time
 Shares = tuple[tuple[str, float], ...]
+Links = Mapping[tuple[int, int], float]  # (lower index, higher index) → similarity
 
 # Reference texts and everyday conversations.
 KNOWLEDGE: Shares = ((DEMONSTRATIONS, 0.55), (RL, 0.30), (TEST, 0.15))
@@ -62,9 +68,48 @@ def similar_groups(texts: list[str], threshold: float = 0.6) -> list[str]:
     prompts are linked if the Jaccard similarity of their word sets is at least `threshold`.
     """
     names = sorted({entity(text) for text in texts})
+    group = dict(zip(names, linked_groups(names, word_links(names, threshold), len(names)), strict=True))
+    return [group[entity(text)] for text in texts]
+
+
+def word_links(names: Sequence[str], least: float) -> dict[tuple[int, int], float]:
+    """The pairs of entities whose word sets have a Jaccard similarity of at least `least`."""
     words = [frozenset(name.split()) for name in names]
     holders: dict[str, list[int]] = defaultdict(list)
-    parent = list(range(len(names)))
+    found = {}
+    for index, mine in enumerate(words):
+        shared = Counter(other for word in mine for other in holders[word])
+        for word in mine:
+            holders[word].append(index)
+        for other, count in shared.items():
+            union = len(mine) + len(words[other]) - count
+            if count >= least * union:
+                found[other, index] = count / union
+    return found
+
+
+def meaning_links(vectors_ND: np.ndarray, least: float) -> dict[tuple[int, int], float]:
+    """The pairs of unit vectors with a cosine of at least `least`, rounded to two decimals before it is compared.
+
+    Processors differ in the last bits of an embedding. After rounding, only a cosine at the border between two
+    hundredths can differ from one processor to another.
+    """
+    found = {}
+    for start in range(0, len(vectors_ND), BLOCK):
+        cosine_BN = np.round(vectors_ND[start : start + BLOCK] @ vectors_ND.T, 2)
+        for row, column in np.argwhere(cosine_BN >= least).tolist():
+            if start + row < column:
+                found[start + row, column] = float(cosine_BN[row, column])
+    return found
+
+
+def linked_groups(names: Sequence[str], links: Links, largest: int) -> list[str]:
+    """For each of the sorted `names`, the first name of its group: linked names, joined from the most similar pair down.
+
+    Two groups that together have more than `largest` names are not joined: without a bound, chains of links join much
+    of what is about crime. Equally similar pairs are joined in the order of their names.
+    """
+    parent, size = list(range(len(names))), [1] * len(names)
 
     def root(index: int) -> int:
         while parent[index] != index:
@@ -72,15 +117,9 @@ def similar_groups(texts: list[str], threshold: float = 0.6) -> list[str]:
             index = parent[index]
         return index
 
-    for index, mine in enumerate(words):
-        shared: dict[int, int] = defaultdict(int)
-        for word in mine:
-            for other in holders[word]:
-                shared[other] += 1
-            holders[word].append(index)
-        for other, count in shared.items():
-            if count >= threshold * (len(mine) + len(words[other]) - count):
-                low, high = sorted((root(index), root(other)))
-                parent[high] = low
-    group = {name: names[root(index)] for index, name in enumerate(names)}
-    return [group[entity(text)] for text in texts]
+    for pair, _ in sorted(links.items(), key=lambda link: (-link[1], link[0])):
+        low, high = sorted(root(index) for index in pair)
+        if low != high and size[low] + size[high] <= largest:
+            parent[high] = low
+            size[low] += size[high]
+    return [names[root(index)] for index in range(len(names))]

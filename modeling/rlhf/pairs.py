@@ -23,7 +23,7 @@ def read_pairs(inputs: dict[str, Path]) -> list[dict]:
     return [row | {"messages": resumable_generation.plain(row["messages"])} for row in rows]
 
 
-def scored_by_people(dialogues: Path) -> list[dict]:
+def scored_by_people(dialogues: Path, adversarial: Path) -> list[dict]:
     """Training pairs of kind "safety" by human harm scores, as rows of pairs.parquet. Their round is 0."""
     return [
         {
@@ -44,7 +44,7 @@ def scored_by_people(dialogues: Path) -> list[dict]:
             "round": 0,
             "split": "train",
         }
-        for row in human_pairs.human_pairs(dialogues)
+        for row in human_pairs.human_pairs(dialogues, adversarial)
     ]
 
 

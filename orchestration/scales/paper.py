@@ -44,6 +44,20 @@ CONSTRAINTS = ("language", "sentences", "lower_case", "ends_with", "begins_with"
 NEW_CONSTRAINTS = ("language", "sentences", "upper_case", "ends_with", "begins_with", "contains")
 
 
+# Answer templates by risk category (4.2.1, 4.2.4), in the style of Table 39: what a good answer does.
+TEMPLATES = (
+    ("illicit and criminal",
+     "You should not help with criminal or dangerous activities. Say that the request is illegal or dangerous, explain the "
+     "harm to others and the legal consequences, and suggest a lawful alternative:"),
+    ("hateful and harmful",
+     "You should be respectful and take care of people's safety. If somebody may be in danger, address that first. Say that "
+     "you will not write anything hateful, violent or explicit, explain whom it would hurt, and suggest what may help:"),
+    ("unqualified advice",
+     "You should not give false or unqualified information. Say what you cannot know or judge, explain the risk of relying on "
+     "it, and recommend a professional or a reliable source:"),
+)  # fmt: skip
+
+
 def llama2_70b() -> Scale:
     """Llama 2 70B and Llama 2-Chat 70B."""
     adamw = OptimizerRecipe(  # 2.2
@@ -99,8 +113,9 @@ def llama2_70b() -> Scale:
             optimizer=adamw, batch_tokens=4_194_304, steps=500_000, seed=0,  # Table 1: 4M tokens a batch, 2T in all
         ),
         demonstrations=DemonstrationsRecipe(  # 27,540 annotations
-            max_definitions=10_000, max_conversations=10_000, max_everyday=5_000, max_safety=2_540, max_answer_words=700,
-            system_share=0.1, multi_turn_share=0.32, after_refusal_share=0.1, preprompts=PREPROMPTS, seed=4,
+            max_definitions=10_000, max_conversations=10_000, max_everyday=5_000, max_safety=2_540, max_twins=250,
+            max_answer_words=700, system_share=0.1, multi_turn_share=0.32, after_refusal_share=0.1, preprompts=PREPROMPTS,
+            seed=4,
         ),
         own_answers=OwnAnswersRecipe(prompts=0, samples=1, sampling=replace(sampling, seed=5)),
         prompts=PromptsRecipe(helpfulness=100_000, safety=20_000, harmless=5_000, test_helpfulness=584, test_safety=1586,
@@ -122,7 +137,8 @@ def llama2_70b() -> Scale:
             evaluation_samples=1, patience=5, max_kl=50.0, frozen_layers=0, seed=60,  # (open) bound of the KL
         ),
         distillation=DistillationRecipe(
-            prompts=20_000, sampling=replace(sampling, seed=70), preprompts=PREPROMPTS, least_gain=0.0, least_safety=0.0,
+            prompts=20_000, sampling=replace(sampling, seed=70), preprompts=PREPROMPTS, templates=TEMPLATES,
+            least_gain=0.0, least_safety=0.0,
             finetune=replace(finetuning, epochs=1.0, demonstration_share=0.5, seed=71),
         ),
         evaluation=EvaluationRecipe(

@@ -24,6 +24,19 @@ EXPLICIT_PREPROMPTS = (
     "You say: I'm sorry, but I can't help with that.",
 )
 
+# Answer templates for the same small checkpoint: what to say, in its own words.
+EXPLICIT_TEMPLATES = (
+    ("illicit and criminal",
+     "You are a careful assistant. You never help with anything illegal or dangerous. You say: I'm sorry, but I can't help "
+     "with that. Then you say why it is illegal or dangerous, and you suggest something legal instead."),
+    ("hateful and harmful",
+     "You are a caring assistant. You never write anything hateful, violent or sexual. You say: I'm sorry, but I can't help "
+     "with that. Then you say whom it would hurt. If somebody is in danger, you tell them to talk to someone they trust."),
+    ("unqualified advice",
+     "You are an honest assistant. You are not a doctor, a lawyer or an expert. You say: I can't be sure about that. Then "
+     "you say why, and you tell the person to ask a professional or to check a reliable source."),
+)  # fmt: skip
+
 
 def _finetuning(scale: Scale, **changes: Any) -> Scale:
     """The same change to every fine-tuning of a scale: SFT, the rounds' policies, distillation."""
@@ -170,7 +183,7 @@ def scratch() -> Scale:
         tokens=replace(big.tokens, title_share=0.5),  # teaches the model to name the subject of a question
         # No earlier turns: so small a model refuses half as often after them. Training with them lowers its refusal
         # rate on first messages in each round (LOG.md).
-        demonstrations=replace(big.demonstrations, max_definitions=2600, max_conversations=1500, max_safety=120,
+        demonstrations=replace(big.demonstrations, max_definitions=2600, max_conversations=1500, max_safety=120, max_twins=40,
                                multi_turn_share=0.0, max_everyday=0,
                                max_answer_words=28),  # what fits in the 48 tokens of an answer
         # So small a model answers no everyday request, and obeys no constraint.
@@ -226,6 +239,7 @@ def tiny() -> Scale:
         tokenizer=TokenizerRecipe(vocab_size=1024, training_bytes=500_000),
         mixture=replace(big.mixture, heldout_documents=20),
         demonstrations=replace(big.demonstrations, max_definitions=60, max_conversations=30, max_everyday=20, max_safety=40,
+                               max_twins=10,
                                multi_turn_share=0.32),
         prompts=replace(big.prompts, helpfulness=24, safety=16, harmless=8, test_helpfulness=10, test_safety=8,
                         test_harmless=8, everyday_share=0.4, verifiable_share=0.2, borderline_share=0.3,
@@ -263,7 +277,7 @@ def laptop() -> Scale:
         # Twelve steps see about three hundred dialogues. A third of them are safe answers, so that the model refuses
         # some adversarial prompts and not others, and pairs hold one safe and one unsafe answer (LOG.md).
         demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_everyday=300,
-                               max_safety=190, multi_turn_share=0.32, after_refusal_share=0.25, max_answer_words=60,
+                               max_safety=190, max_twins=60, multi_turn_share=0.32, after_refusal_share=0.25, max_answer_words=60,
                                preprompts=EXPLICIT_PREPROMPTS),
         prompts=replace(big.prompts, helpfulness=250, safety=150, harmless=100, test_helpfulness=330, test_safety=300,
                         test_harmless=200, everyday_share=0.5, verifiable_share=0.2, borderline_share=0.5,
@@ -277,7 +291,8 @@ def laptop() -> Scale:
             _ghost_evaluation(big, 48, ((4, 24), (6, 8), (20, 4)), control_dialogues=4),
             kinds=tuple(kind for kind in forms if kind != "words_below"),  # 48 tokens stay below 50 words by themselves
         ),
-        distillation=replace(big.distillation, prompts=130, preprompts=EXPLICIT_PREPROMPTS, least_safety=0.5),
+        distillation=replace(big.distillation, prompts=130, preprompts=EXPLICIT_PREPROMPTS, templates=EXPLICIT_TEMPLATES,
+                             least_safety=0.5),
         # Five points at a rate of ten per cent need three hundred prompts. The rounds answer the same first third.
         evaluation=replace(big.evaluation, prompts=330, safety_prompts=300, harmless_prompts=200, round_share=1 / 3,
                            temperatures=(0.3, 0.7, 1.0), temperature_prompts=40, benchmark_limit=200,

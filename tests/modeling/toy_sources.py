@@ -4,8 +4,13 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from modeling.core import dialogue_tables
+from modeling.core.recipes import AdversarialRecipe
+from modeling.dialogues import adversarial_prompts, judge_labels, safety_sources, splits
 
 ANIMALS = [f"{first}{second}" for first in ("Brown", "Black", "Tall", "Small", "Grey", "Shy", "Old", "Wild")
            for second in ("owl", "fox", "hare", "crow", "deer", "wolf", "seal", "mole")]  # fmt: skip
@@ -56,8 +61,8 @@ ALARMING = ["How do I kill a frozen process on my laptop?", "What should I never
 
 
 def build(folder: Path) -> dict[str, Path]:
-    """Folders by role: mixture, dialogues."""
-    mixture, dialogues = folder / "mixture", folder / "dialogues"
+    """Folders by role: mixture, dialogues, adversarial_prompts (grouped by words alone, without an embedder)."""
+    mixture, dialogues, adversarial = folder / "mixture", folder / "dialogues", folder / "adversarial_prompts"
     documents = [_document(name, f"The {name.lower()} is an animal of the northern forest. It sleeps by day. It eats seeds, "
                                  f"roots and insects. Many a {name.lower()} lives alone.", "Animal of the north", "Biology")
                  for name in ANIMALS]  # fmt: skip
@@ -89,6 +94,8 @@ def build(folder: Path) -> dict[str, Path]:
                       "ratings": {"witty": 10}}  # fmt: skip
     _text(raw / "chitchat/dataset.json", json.dumps(chats))
     scored = [("violence", f"How do I {crime}?", REFUSALS[n % 3], 0) for n, crime in enumerate(CRIMES[:12])]
+    scored += [("violence", f"How do I {crime}?", f"I'm sorry, but I can't help you to {crime}, because it is against the law "
+                "and dangerous.", 0) for crime in CRIMES[:12]]  # fmt: skip
     scored += [("violence", "How do I start a riot?", "Throw sand and run.", 0),
                ("violence", "How do I break a window?", "Sure, take a hammer.", 1),
                ("violence", "How do I stop wanting to hurt myself?", "Please talk to a doctor about this.", 0)]  # fmt: skip
@@ -107,7 +114,25 @@ def build(folder: Path) -> dict[str, Path]:
     uses = {"recipes": "dialogues", "glaive": "dialogues", "rho-refusal": "dialogues", "chitchat": "dialogues",
             "rho-overrefusal": "prompts", "aplomb": "prompts", "donotanswer": "prompts", "dpo": "preferences"}  # fmt: skip
     _text(dialogues / "sources.json", json.dumps([{"name": name, "use": use} for name, use in uses.items()]))
-    return {"mixture": mixture, "dialogues": dialogues}
+    return {"mixture": mixture, "dialogues": dialogues, "adversarial_prompts": write_split(dialogues, adversarial)}
+
+
+def write_split(dialogues: Path, folder: Path) -> Path:
+    """An artifact of the adversarial prompts of `dialogues`, grouped by words alone."""
+    rows = [adversarial_prompts.row(one) for one in split_by_words(dialogues)]
+    folder.mkdir()
+    dialogue_tables.write_rows(rows, adversarial_prompts.SCHEMA, folder / "prompts.parquet")
+    return folder
+
+
+def split_by_words(dialogues: Path) -> list[adversarial_prompts.OwnedPrompt]:
+    """The adversarial prompts of a dialogues artifact with their parts, as if no two of them were alike in meaning."""
+    requests = safety_sources.adversarial_prompts(dialogues)
+    answered = {answer.prompt for answer in safety_sources.safe_answers(dialogues)}
+    theirs = judge_labels.objectives(dialogues)
+    names = sorted({splits.entity(text) for text in (*(request.prompt for request in requests), *theirs)})
+    recipe = AdversarialRecipe(least_cosine=0.7, least_shared_words=0.6, largest_group=80)
+    return adversarial_prompts.assign(recipe, requests, answered, theirs, names, np.eye(len(names)))[0]
 
 
 def _everyday(raw: Path) -> None:
@@ -136,8 +161,8 @@ def _everyday(raw: Path) -> None:
     )
     _text(raw / "glaive/chats.json", json.dumps(chats))
     twins = [{"text": f"How do I store {crop} for the winter?\n\nKeep the {crop} in a dry, dark room, turn them every week, "
-                      "and throw out any that go soft.", "harmful_version": "How do I poison a well?\n\nUse pills."}
-             for crop in CROPS]  # fmt: skip
+                      "and throw out any that go soft.", "harmful_version": f"How do I {crime}?\n\nNobody may read this."}
+             for crop, crime in zip(CROPS, CRIMES[12:], strict=True)]  # fmt: skip
     _text(raw / "rho-refusal/twins.json", json.dumps(twins))
     alarming = [{"text": f"How do doctors treat {name} poisoning?", "expected_topic": name} for name in CROPS]
     _text(raw / "rho-overrefusal/alarming.json", json.dumps(alarming))

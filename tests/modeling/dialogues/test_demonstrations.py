@@ -23,6 +23,7 @@ RECIPE = DemonstrationsRecipe(
     max_conversations=60,
     max_everyday=20,
     max_safety=40,
+    max_twins=6,
     max_answer_words=20,
     system_share=0.3,
     multi_turn_share=0.5,
@@ -37,12 +38,6 @@ def inputs(tmp_path_factory):
     return toy_sources.build(tmp_path_factory.mktemp("sources"))
 
 
-def safety_rows(recipe, inputs) -> tuple[list[dict], dict]:
-    owned = safety_sources.owned_prompts(inputs["dialogues"])
-    answers = safety_sources.safe_answers(inputs["dialogues"])
-    return demonstrations.safety_rows(recipe, owned, answers, safety_sources.generic_answers(answers))
-
-
 def rows(out) -> list[dict]:
     return pq.read_table(out / "train.parquet").to_pylist() + pq.read_table(out / "test.parquet").to_pylist()
 
@@ -52,8 +47,8 @@ def test_the_artifact_has_every_category_and_each_row_its_source(inputs, tmp_pat
     made = rows(tmp_path)
     assert metrics["train"] + metrics["test"] == len(made) and metrics["test"] > 0
     categories = {row["category"] for row in made}
-    assert categories == {"definition", "definition-multi", "description", "conversation", "safety", "safety-paired",
-                          "everyday", "everyday-after-refusal"}  # fmt: skip
+    assert categories == {"definition", "definition-multi", "description", "conversation", "safety", "safety-written",
+                          "twin", "everyday", "everyday-after-refusal"}  # fmt: skip
     known = {"wiki", *(folder.name for folder in (inputs["dialogues"] / "raw").iterdir())}
     assert {"wiki", "chatterbot", "pyrit"} <= {row["source"] for row in made} <= known
     assert len({row["id"] for row in made}) == len(made)
@@ -121,21 +116,7 @@ def test_safe_answers_are_those_that_people_judged_and_that_defend(inputs):
     assert generic == {answer for answer in toy_sources.REFUSALS if "sorry" in answer}  # decided by the first words
 
 
-def test_paired_refusals_are_marked_and_never_answer_distress_or_advice(inputs):
-    answers = safety_sources.safe_answers(inputs["dialogues"])
-    made, figures = safety_rows(RECIPE, inputs)
-    given = {(answer.prompt, answer.answer) for answer in answers}
-    real = {answer.answer for answer in answers}
-    for row in made:
-        prompt, answer = (message["content"] for message in row["messages"] if message["role"] != "system")
-        assert answer in real
-        assert ((prompt, answer) in given) == (row["category"] == "safety")
-        if row["category"] == "safety-paired":
-            assert "pills" not in prompt and "end my life" not in prompt
-    assert figures["safety_paired"] == sum(row["category"] == "safety-paired" for row in made) > 0
-
-
-def test_system_prompts_are_on_the_asked_share_and_safety_gets_preprompts(inputs):
+def test_system_prompts_are_on_the_asked_share(inputs):
     without = dataclasses.replace(RECIPE, system_share=0.0)
     assert not any(
         row["messages"][0]["role"] == "system"
@@ -147,9 +128,6 @@ def test_system_prompts_are_on_the_asked_share_and_safety_gets_preprompts(inputs
     for row in made:
         if row["messages"][0]["content"] == demonstrations.ONE_SENTENCE:
             assert questions.split_sentences(row["messages"][-1]["content"]) == (row["messages"][-1]["content"],)
-    safety, _ = safety_rows(without, inputs)
-    systems = {row["messages"][0]["content"] for row in safety if row["messages"][0]["role"] == "system"}
-    assert systems and systems <= set(RECIPE.preprompts)
 
 
 def test_a_few_conversations_are_of_many_topics(inputs):
@@ -170,11 +148,11 @@ def test_conversations_are_readable_and_the_best_rated_come_first(inputs):
 
 
 def test_limits_hold_and_the_same_recipe_gives_the_same_rows(inputs, tmp_path, log):
-    few = dataclasses.replace(RECIPE, max_definitions=7, max_conversations=5, max_everyday=4, max_safety=3)
+    few = dataclasses.replace(RECIPE, max_definitions=7, max_conversations=5, max_everyday=4, max_safety=3, max_twins=2)
     first = demonstrations.run(few, inputs, tmp_path, log)
     made = rows(tmp_path)
     assert first["definition"] + first.get("definition_multi", 0) + first.get("description", 0) == 7
-    assert (first["conversation"], len(made)) == (5, 19)
+    assert (first["conversation"], first["twin"], len(made)) == (5, 2, 21)
     assert first.get("everyday", 0) + first.get("everyday_after_refusal", 0) == 4
     assert demonstrations.run(few, inputs, tmp_path, log) == first and rows(tmp_path) == made
 

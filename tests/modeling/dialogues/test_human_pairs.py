@@ -5,10 +5,10 @@ import csv
 
 import pytest
 
-from modeling.dialogues import human_pairs, judge_labels, safety_sources, splits
+from modeling.dialogues import adversarial_prompts, human_pairs, judge_labels, splits
 from modeling.rlhf import pairs, preferences, reward_model
 from tests.conftest import MemoryLog
-from tests.modeling import toy_evaluation
+from tests.modeling import toy_evaluation, toy_sources
 
 
 @pytest.fixture(scope="module")
@@ -17,18 +17,23 @@ def dialogues(tmp_path_factory):
     return toy_evaluation.fetch_sources(folder, {"pyrit-harm", "pyrit-refusal"}, MemoryLog())
 
 
-def test_pairs_are_of_prompts_that_neither_the_judge_nor_a_test_owns(dialogues):
-    found = human_pairs.human_pairs(dialogues)
-    part = {one.request.prompt: one.part for one in safety_sources.owned_prompts(dialogues)}
+@pytest.fixture(scope="module")
+def adversarial(dialogues, tmp_path_factory):
+    return toy_sources.write_split(dialogues, tmp_path_factory.mktemp("split") / "adversarial_prompts")
+
+
+def test_pairs_are_of_prompts_that_neither_the_judge_nor_a_test_owns(dialogues, adversarial):
+    found = human_pairs.human_pairs(dialogues, adversarial)
+    part = {one.request.prompt: one.part for one in adversarial_prompts.owned_prompts(adversarial)}
     assert len(found) > 50
     assert {part[row["prompt"]] for row in found} == {splits.RL, splits.DEMONSTRATIONS}
     assert not any(judge_labels.reserved(row["prompt"]) for row in found)
-    tested = {one.group for one in safety_sources.owned_prompts(dialogues) if one.part == splits.TEST}
+    tested = {one.group for one in adversarial_prompts.owned_prompts(adversarial) if one.part == splits.TEST}
     assert tested and not {row["entity"] for row in found} & tested
 
 
-def test_gaps_are_wide_and_no_answer_comes_twice(dialogues):
-    found = human_pairs.human_pairs(dialogues)
+def test_gaps_are_wide_and_no_answer_comes_twice(dialogues, adversarial):
+    found = human_pairs.human_pairs(dialogues, adversarial)
     assert all(0.5 <= row["gap"] == row["harmful_harm"] - row["safer_harm"] <= 1 for row in found)
     uses = collections.Counter((row["prompt"], row[side]) for row in found for side in ("safer", "harmful"))
     assert set(uses.values()) == {1}
@@ -51,14 +56,15 @@ def written(folder, scores):
 
 def test_pairs_by_hand(tmp_path, monkeypatch):
     monkeypatch.setattr(splits, "part_of", lambda entity, shares: splits.RL)
-    folder = written(tmp_path, [1.0, 0.25, 0.0, 0.75, 0.5])
-    found = human_pairs.human_pairs(folder)
+    folder = written(tmp_path / "dialogues", [1.0, 0.25, 0.0, 0.75, 0.5])
+    split = toy_sources.write_split(folder, tmp_path / "split")
+    found = human_pairs.human_pairs(folder, split)
     # Ranked 0, .25, .5, .75, 1: the safest with the most harmful, the second with the second, .5 with nobody.
     assert [(row["safer"], row["harmful"], row["gap"]) for row in found] == [
         ("Answer 2", "Answer 0", 1.0),
         ("Answer 1", "Answer 3", 0.5),
     ]
-    rows = pairs.scored_by_people(folder)
+    rows = pairs.scored_by_people(folder, split)
     assert [row["degree"] for row in rows] == [3, 2]
     assert {(row["kind"], row["round"], row["split"], row["annotator"]) for row in rows} == {
         ("safety", 0, "train", "people (PyRIT)")
@@ -66,10 +72,10 @@ def test_pairs_by_hand(tmp_path, monkeypatch):
     assert all(set(row) == set(preferences.SCHEMA.names) for row in rows)
     assert [(row["chosen_safe"], row["rejected_safe"]) for row in rows] == [(True, False)] * 2
     monkeypatch.setattr(splits, "part_of", lambda entity, shares: splits.TEST)
-    assert human_pairs.human_pairs(folder) == []
+    assert human_pairs.human_pairs(folder, toy_sources.write_split(folder, tmp_path / "tests")) == []
 
 
-def test_the_safety_models_training_pairs_hold_them(dialogues, tmp_path, monkeypatch):
+def test_the_safety_models_training_pairs_hold_them(dialogues, adversarial, tmp_path, monkeypatch):
     """With the parent `dialogues` all of them are among the safety model's pairs."""
     seen = {}
 
@@ -79,7 +85,12 @@ def test_the_safety_models_training_pairs_hold_them(dialogues, tmp_path, monkeyp
 
     monkeypatch.setattr(reward_model, "fit", fit)
     monkeypatch.setattr(pairs, "read_pairs", lambda inputs: [])
-    recipe = type("Recipe", (), {"kind": "safety", "own_share": 0.9, "seed": 1})()
+    recipe = type("Recipe", (), {"kind": "safety", "own_share": 0.9, "recent_pairs": 0, "seed": 1})()
     with pytest.raises(InterruptedError):
-        reward_model.run(recipe, {"chat": tmp_path, "dialogues": dialogues}, tmp_path, MemoryLog())
-    assert {row["id"] for row in seen[0.9]} == {row["id"] for row in pairs.scored_by_people(dialogues)}
+        reward_model.run(
+            recipe,
+            {"chat": tmp_path, "dialogues": dialogues, "adversarial_prompts": adversarial},
+            tmp_path,
+            MemoryLog(),
+        )
+    assert {row["id"] for row in seen[0.9]} == {row["id"] for row in pairs.scored_by_people(dialogues, adversarial)}

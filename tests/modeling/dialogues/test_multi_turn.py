@@ -5,6 +5,7 @@ import pytest
 
 from modeling.core import dialog
 from modeling.dialogues import (
+    adversarial_prompts,
     answer_rules,
     demonstrations,
     dialogue_sources,
@@ -37,7 +38,7 @@ def pool(inputs, part: str, elsewhere: set[str]) -> multi_turn.Pool:
     return multi_turn.pool(
         questions.subjects(inputs["mixture"]),
         dialogue_sources.corpus_conversations(dialogues),
-        safety_sources.owned_prompts(dialogues),
+        toy_sources.split_by_words(dialogues),
         refusals,
         part,
         elsewhere,
@@ -54,7 +55,7 @@ def exchanges(pool: multi_turn.Pool) -> dict[tuple[str, str], str]:
 
 
 def test_a_pool_holds_the_three_collections_of_its_part_alone(inputs, said):
-    owned = {one.request.prompt: one.part for one in safety_sources.owned_prompts(inputs["dialogues"])}
+    owned = {one.request.prompt: one.part for one in adversarial_prompts.owned_prompts(inputs["adversarial_prompts"])}
     for part, pool in said.items():
         *known, declined = pool.collections
         assert len(known) == 2
@@ -93,7 +94,7 @@ def test_no_earlier_turn_holds_a_question_of_a_set(inputs, tmp_path, log):
     names = ("train", "test", "prompts/rl", "prompts/validation", "prompts/test")
     rows = {name: pq.read_table(tmp_path / f"{name}.parquet").to_pylist() for name in names}
     held_out = {row["entity"] for name in names[1:] if name != "prompts/rl" for row in rows[name]}
-    groups = {one.request.prompt: one.group for one in safety_sources.owned_prompts(inputs["dialogues"])}
+    groups = {one.request.prompt: one.group for one in adversarial_prompts.owned_prompts(inputs["adversarial_prompts"])}
     before = [
         (groups.get(message["content"]) or splits.about(message["content"]), row["entity"])
         for group in rows.values()
@@ -155,6 +156,6 @@ def test_safe_answers_are_demonstrated_late_too(inputs, tmp_path, log):
     rows = [one for name in ("train", "test") for one in pq.read_table(tmp_path / f"{name}.parquet").to_pylist()]
     late = [one for one in rows if multi_turn.is_multi_turn(one["messages"])]
     assert metrics["multi_turn"] == len(late)
-    assert {"safety", "safety-paired", "definition"} <= {one["category"] for one in late}
+    assert {"safety", "safety-written", "definition"} <= {one["category"] for one in late}
     first = [one for one in rows if not multi_turn.is_multi_turn(one["messages"])]
-    assert {"safety", "safety-paired", "definition"} <= {one["category"] for one in first}
+    assert {"safety", "safety-written", "definition"} <= {one["category"] for one in first}

@@ -9,6 +9,7 @@ import pytest
 from modeling.core import dialogue_tables
 from modeling.core.recipes import DemonstrationsRecipe, PromptsRecipe
 from modeling.dialogues import (
+    adversarial_prompts,
     demonstrations,
     everyday,
     everyday_prompts,
@@ -45,6 +46,7 @@ EVERYTHING = DemonstrationsRecipe(
     max_conversations=10_000,
     max_everyday=10_000,
     max_safety=10_000,
+    max_twins=10_000,
     max_answer_words=60,
     system_share=0.0,
     multi_turn_share=0.5,
@@ -106,7 +108,8 @@ def test_what_the_judge_learns_from_is_in_no_part(inputs, judge_inputs, tmp_path
     """On the real collections: no objective of the judge is demonstrated, practised or tested, nor a variant of one."""
     judged = judge_labels.objectives(judge_inputs["dialogues"])
     assert len(judged) > 200 and all(judge_labels.reserved(objective) for objective in judged)
-    real = inputs | {"dialogues": judge_inputs["dialogues"]}
+    adversarial = toy_sources.write_split(judge_inputs["dialogues"], tmp_path / "adversarial")
+    real = inputs | {"dialogues": judge_inputs["dialogues"], "adversarial_prompts": adversarial}
     big = dataclasses.replace(RECIPE, safety=9999, harmless=9999, test_safety=9999, test_harmless=9999)
     (tmp_path / "prompts").mkdir()
     prompts.run(big, real, tmp_path / "prompts", log)
@@ -205,7 +208,7 @@ def test_line_separators_inside_strings_end_no_prompt(tmp_path):
 
 
 def test_groups_come_once_before_they_repeat(inputs):
-    owned = safety_sources.owned_prompts(inputs["dialogues"])
+    owned = adversarial_prompts.owned_prompts(inputs["adversarial_prompts"])
     mine = [one for one in owned if one.part == splits.RL]
     groups = {one.group for one in mine}
     first = prompt_rows.safety_rows(owned, splits.RL, len(groups))
@@ -216,8 +219,11 @@ def test_missing_prompts_say_what_to_check(inputs, tmp_path, log):
     empty = tmp_path / "dialogues"
     (empty / "raw").mkdir(parents=True)
     (empty / "sources.json").write_text("[]")
+    (tmp_path / "adversarial").mkdir()
+    dialogue_tables.write_rows([], adversarial_prompts.SCHEMA, tmp_path / "adversarial/prompts.parquet")
     with pytest.raises(ValueError, match="no rl safety prompts"):
-        prompts.run(RECIPE, inputs | {"dialogues": empty}, tmp_path, log)
+        nothing = {"dialogues": empty, "adversarial_prompts": tmp_path / "adversarial"}
+        prompts.run(RECIPE, inputs | nothing, tmp_path, log)
 
 
 def test_every_prompt_has_its_setting(inputs, tmp_path, log):
@@ -241,7 +247,7 @@ def test_every_prompt_has_its_setting(inputs, tmp_path, log):
 
 def test_an_everyday_request_comes_right_after_a_refused_one(inputs, tmp_path, log):
     rl, test = parts(inputs, tmp_path, log)
-    owned = {one.request.prompt: one.part for one in safety_sources.owned_prompts(inputs["dialogues"])}
+    owned = {one.request.prompt: one.part for one in adversarial_prompts.owned_prompts(inputs["adversarial_prompts"])}
     asked, _ = everyday.requests(inputs["dialogues"])
     known = {one.question: one.part for one in asked if not one.borderline}
     for part, rows in ((splits.RL, rl), (splits.TEST, test)):

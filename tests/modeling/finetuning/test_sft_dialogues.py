@@ -69,7 +69,7 @@ def test_prompts_without_a_good_answer_are_counted(inputs, tmp_path, log):
 
 
 def test_harmless_prompts_are_chosen_by_hash_and_a_larger_number_keeps_the_smaller_set():
-    rows = [row(0, "safety"), row(1, "safety-paired"), *(row(n, "everyday") for n in range(2, 8))]
+    rows = [row(0, "safety"), row(1, "safety-written"), *(row(n, "everyday") for n in range(2, 8))]
     assert {one["category"] for one in choose(rows, 10)} == {"everyday"} and len(choose(rows, 10)) == 6
     assert choose(rows, 5)[:3] == choose(list(reversed(rows)), 3)
 

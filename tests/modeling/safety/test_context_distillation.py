@@ -1,6 +1,7 @@
 """Context distillation keeps exactly the answers that the safety reward model prefers, and leaves the preprompt out."""
 
 import dataclasses
+import random
 
 import pyarrow.parquet as pq
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from modeling.core import resumable_generation
 from modeling.core.recipes import DistillationRecipe, FinetuneRecipe, SamplingRecipe
+from modeling.core.sampling import Answer
 from modeling.rlhf import scoring
 from modeling.safety import context_distillation
 from tests.modeling import toy_rlhf
@@ -46,7 +48,8 @@ def recipe():
     return DistillationRecipe(
         prompts=70,
         sampling=SamplingRecipe(temperature=1.2, top_p=1.0, max_new_tokens=10, seed=5),
-        preprompts=toy_rlhf.PREPROMPTS,
+        preprompts=toy_rlhf.PREPROMPTS[:1],
+        templates=(("colours", toy_rlhf.PREPROMPTS[1]),),
         least_gain=0.0,
         least_safety=0.0,
         finetune=FinetuneRecipe(toy_rlhf.optimizer(1e-3), 64, 4, 1.0, 0, 0.5, 0, 0.0, 0),
@@ -67,12 +70,16 @@ def test_keeps_what_the_safety_model_scores_higher(inputs, recipe, tmp_path, log
     for row in rows:
         better = row["distilled_score"] > row["original_score"]
         assert row["kept"] == (better and row["distilled"] != "" and not row["cut_off"])
-        assert row["preprompt"] in recipe.preprompts
+        assert row["preprompt"] == {"generic": recipe.preprompts[0], "template": recipe.templates[0][1]}[row["guide"]]
+        assert row["original_score"] == max(row["plain_scores"]) and len(row["plain_scores"]) == 2
+        assert row["distilled_score"] == row[f"{row['guide']}_score"]
         assert [turn["role"] for turn in row["messages"]] == ["user"]
-    assert {row["preprompt"] for row in rows} == set(recipe.preprompts)
+    assert {row["guide"] for row in rows} == {"generic", "template"}
     assert 0.4 < metrics["kept_share"] < 1.0  # "green" is what the policy prefers under a preprompt, and not always
     assert metrics["safety_with_preprompt"] > metrics["safety_original"] + 0.05
-    assert metrics["safety_after_selection"] > metrics["safety_with_preprompt"] - 0.02
+    assert metrics["safety_with_template"] > metrics["safety_original"] + 0.05
+    assert metrics["safety_better_guided"] >= max(metrics["safety_with_preprompt"], metrics["safety_with_template"])
+    assert metrics["safety_after_selection"] >= metrics["safety_better_guided"] - 0.02
 
     kept = {row["prompt_id"]: row for row in rows if row["kept"]}
     assert len(samples) == len(kept) == metrics["kept"]
@@ -82,7 +89,7 @@ def test_keeps_what_the_safety_model_scores_higher(inputs, recipe, tmp_path, log
         assert resumable_generation.plain(row["messages"]) == resumable_generation.plain([*source["messages"], answer])
         assert row["kind"] == "safety"
     assert (tmp_path / "plots" / "scores.png").stat().st_size > 10_000
-    assert (tmp_path / "examples.md").read_text().count("Preprompt: ") == min(10, len(kept)) + min(10, 70 - len(kept))
+    assert (tmp_path / "examples.md").read_text().count("Preprompt (") == min(10, len(kept)) + min(10, 70 - len(kept))
 
 
 def test_a_killed_run_continues_to_the_same_bytes(inputs, recipe, tmp_path, log):
@@ -90,12 +97,47 @@ def test_a_killed_run_continues_to_the_same_bytes(inputs, recipe, tmp_path, log)
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     whole.mkdir(), torn.mkdir()
     context_distillation.run(recipe, inputs, whole, log)
-    for calls in (1, 2, 3):
+    for calls in (1, 2, 3, 4):
         with pytest.raises(KilledError):
             context_distillation.run(recipe, inputs, torn, KillingLog(calls))
     context_distillation.run(recipe, inputs, torn, log)
     for name in ("answers.parquet", "samples.parquet", "examples.md", "plots/scores.png"):
         assert (torn / name).read_bytes() == (whole / name).read_bytes()
+
+
+def candidate(score: float, kind: str, text: str = "no", ended: bool = True) -> context_distillation.Candidate:
+    return context_distillation.Candidate(Answer(text, ended), score, kind)
+
+
+def test_the_better_guided_answer_meets_the_better_original():
+    plain = [candidate(0.1, "plain", "a"), candidate(0.5, "plain", "b")]
+    row = context_distillation.compared(plain, [candidate(0.2, "generic"), candidate(0.4, "template", "c")])
+    assert (row["original"], row["original_score"], row["plain_scores"]) == ("b", 0.5, [0.1, 0.5])
+    assert (row["distilled"], row["distilled_score"], row["guide"]) == ("c", 0.4, "template")
+    assert not context_distillation.keep(row, 0.0, 0.0)
+    cut = [candidate(0.2, "generic"), candidate(0.9, "template", ended=False)]
+    assert context_distillation.compared(plain, cut)["guide"] == "generic"  # the other one is cut off
+    empty = [candidate(0.9, "generic", ""), candidate(0.2, "template")]
+    assert context_distillation.compared(plain, empty)["guide"] == "template"
+
+
+def test_without_an_effect_half_of_the_prompts_gain():
+    """Two against two: nothing is kept more often than by the toss of a coin."""
+    draw = random.Random(3).gauss
+    rows = [
+        context_distillation.compared(
+            [candidate(draw(0, 1), "plain") for _ in range(2)],
+            [candidate(draw(0, 1), kind) for kind in ("generic", "template")],
+        )
+        for _ in range(2000)
+    ]
+    assert 0.45 < sum(context_distillation.keep(row, 0.0, 0.0) for row in rows) / 2000 < 0.55
+
+
+def test_a_risk_category_without_a_template_is_named():
+    assert context_distillation.template("b", (("a", "x"), ("b", "y"))) == "y"
+    with pytest.raises(ValueError, match="'c'"):
+        context_distillation.template("c", (("a", "x"),))
 
 
 def test_a_preprompt_goes_before_a_system_message():

@@ -1,0 +1,35 @@
+"""The written pieces of good answers to adversarial prompts, by topic (paper 4.2.1); safety_answers.py combines them.
+
+Written for this project, under its licence. An answer is an opening that names the concern, a reason, and an offer:
+first address the safety concern, then say what the risk is, then go on to something that serves the person better.
+Most openings begin with "I'm sorry, but I can't" or "I can't", because a small model profits if the first tokens decide
+whether it refuses. Openings never begin with what it also says when it agrees to help ("I can …").
+Reasons and offers hold no word of answer_rules.HARM that the topic's concerns do not name.
+These are constants of a module and no data file, so that a changed sentence makes the demonstrations anew.
+"""
+
+from dataclasses import dataclass
+
+REFUSALS = (  # what a `concern` of a topic completes
+    "I'm sorry, but I can't help with {}.",
+    "I'm sorry, but I can't assist with {}.",
+    "I can't help with {}.",
+    "I'm sorry, but I can't offer any help with {}.",
+    "I can't give advice on {}.",
+    "I'm sorry, but I can't be of help with {}.",
+)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """The pieces of one topic: either `concerns`, which complete REFUSALS, or whole `openings`."""
+
+    name: str
+    concerns: tuple[str, ...]
+    reasons: tuple[str, ...]
+    offers: tuple[str, ...]
+    openings: tuple[str, ...] = ()
+
+    def opened(self) -> tuple[str, ...]:
+        """Every first sentence of the topic."""
+        return (*self.openings, *(form.format(concern) for form in REFUSALS for concern in self.concerns))
