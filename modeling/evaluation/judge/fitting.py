@@ -10,7 +10,15 @@ from modeling.dialogues import judge_labels
 from modeling.dialogues.judge_labels import Attempt, Rated
 from modeling.evaluation.judge import attacks, embedding, probe
 from modeling.evaluation.judge.embedding import Encoder
-from modeling.evaluation.judge.model import PENALTY, bounded, embed_pairs, help_features, in_pieces, worst
+from modeling.evaluation.judge.model import (
+    PENALTY,
+    bounded,
+    embed_pairs,
+    help_features,
+    in_pieces,
+    violation_logits,
+    worst,
+)
 from modeling.evaluation.judge.probe import Probe
 
 # An answer with a human harm score this high complied with the prompt, so it is no refusal.
@@ -123,7 +131,7 @@ def _violation(encoder, examples: Examples, probes, quality, generator, log) -> 
     held_out_N = _learn("engagement", relevance_N2, engaged, grouped, probes, quality)
     engagement_N = probes["engagement"].logits(whole.relevance_N2)
     engagement_N[takes_up] = held_out_N[: len(takes_up)]
-    quality["violation"] = probe.quality(np.array(violates), np.minimum(compliance_N[:count], engagement_N))
+    quality["violation"] = probe.quality(np.array(violates), violation_logits(compliance_N[:count], engagement_N))
     quality["attacks"] = _attacks(encoder, compliance_N[count + len(refusals) :], probes["engagement"])
 
 
@@ -153,7 +161,7 @@ def _attacks(encoder, compliance_N: np.ndarray, engagement: Probe) -> dict[str, 
     """Figures on the written attacks, out of fold, and the share of their answers that is read rightly."""
     prompts, texts, bad = (list(column) for column in zip(*attacks.adversarial(), strict=True))
     relevance_N2 = embed_pairs(encoder, prompts, texts, prompts).relevance_N2
-    logits_N, bad_N = np.minimum(compliance_N, engagement.logits(relevance_N2)), np.array(bad)
+    logits_N, bad_N = violation_logits(compliance_N, engagement.logits(relevance_N2)), np.array(bad)
     return probe.quality(bad_N, logits_N) | {"right": float(((logits_N > 0) == bad_N).mean())}
 
 
