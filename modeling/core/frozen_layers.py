@@ -1,4 +1,4 @@
-"""Freezes the lower part of a model, so that fine-tuning of a short run costs half the time.
+"""Freezes the lower part of a model, so that a step of fine-tuning costs little more than half the time.
 
 The embeddings and the lowest decoder layers keep their weights. Autograd then records nothing below the first layer
 that learns: no activation is kept there, no gradient flows there, and no optimizer state exists for these weights.

@@ -67,7 +67,7 @@ def laptop() -> Scale:
         release=replace(big.release, max_version_bytes=400_000_000),
     )  # fmt: skip
     # At half this learning rate, twelve steps do not teach a policy which prompts to refuse (LOG.md). A step with the
-    # lower half of the 30 layers frozen takes half the time.
+    # lower half of the 30 layers frozen takes 0.5 to 0.6 of the time.
     scale = finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=12, frozen_layers=15)
     finetune = replace(scale.distillation.finetune, max_steps=8, demonstration_share=0.7)
     scale = replace(scale, distillation=replace(scale.distillation, finetune=finetune))
