@@ -60,7 +60,8 @@ def of_ppo(text, out):
 
 
 def of_distillation(text, out):
-    row = {"kept": True, "category": text, "messages": turns(text), "guide": "generic", "preprompt": text, "original": text, "distilled": text,
+    row = {"kept": True, "category": text, "messages": turns(text), "guide": "generic", "preprompt": text,
+           "original": text, "distilled": text,
            "original_score": 0.1, "distilled_score": 0.2}  # fmt: skip
     return context_distillation.examples([row])
 
