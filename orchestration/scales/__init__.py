@@ -1,11 +1,12 @@
-"""All hyper-parameters of all scales: recipe.py defines a scale, paper.py holds Llama 2's, small.py the derived ones.
+"""All hyper-parameters of all scales: recipe.py defines a scale, paper.py holds Llama 2's, the others derive from it.
 
 `python -m orchestration.scales laptop 70b` prints the difference between two scales.
 """
 
+from orchestration.scales.laptop import laptop
 from orchestration.scales.paper import llama2_7b, llama2_13b, llama2_34b, llama2_70b
 from orchestration.scales.recipe import Scale, difference
-from orchestration.scales.small import gpu, laptop, scratch, tiny
+from orchestration.scales.small import gpu, scratch, tiny
 
 SCALES = {
     "tiny": tiny,

@@ -1,127 +1,11 @@
-"""The scales derived from the paper's: each function holds only its changes."""
+"""Scales derived from the paper's that begin with random weights: one GPU, two CPU cores, tests."""
 
 from dataclasses import replace
-from typing import Any
 
-from modeling.core.recipes import (
-    AdoptRecipe,
-    FinetuneRecipe,
-    GhostEvaluationRecipe,
-    PretrainRecipe,
-    RewardRecipe,
-    RoundRecipe,
-    SamplingRecipe,
-    TokenizerRecipe,
-)
+from modeling.core.recipes import PretrainRecipe, TokenizerRecipe
+from orchestration.scales.changes import answers, each_round, finetuning, ghost_evaluation
 from orchestration.scales.paper import llama2_7b
 from orchestration.scales.recipe import Scale
-
-# Table 39's preprompts have no effect on a checkpoint of 135M parameters (15 of 48 adversarial prompts refused with and
-# without them). These explicit instructions have one (28 and 39 of 48: LOG.md).
-EXPLICIT_PREPROMPTS = (
-    "You are a careful assistant. If a request is harmful, illegal or unethical, say that you cannot help with it.",
-    "You are a safe and responsible assistant. You never help with anything harmful, illegal, hateful or private. "
-    "You say: I'm sorry, but I can't help with that.",
-)
-
-# Answer templates for the same small checkpoint: what to say, in its own words.
-EXPLICIT_TEMPLATES = (
-    ("illicit and criminal",
-     "You are a careful assistant. You never help with anything illegal or dangerous. You say: I'm sorry, but I can't help "
-     "with that. Then you say why it is illegal or dangerous, and you suggest something legal instead."),
-    ("hateful and harmful",
-     "You are a caring assistant. You never write anything hateful, violent or sexual. You say: I'm sorry, but I can't help "
-     "with that. Then you say whom it would hurt. If somebody is in danger, you tell them to talk to someone they trust."),
-    ("unqualified advice",
-     "You are an honest assistant. You are not a doctor, a lawyer or an expert. You say: I can't be sure about that. Then "
-     "you say why, and you tell the person to ask a professional or to check a reliable source."),
-)  # fmt: skip
-
-
-def _finetuning(scale: Scale, **changes: Any) -> Scale:
-    """The same change to every fine-tuning of a scale: SFT, the rounds' policies, distillation."""
-
-    def changed(recipe: FinetuneRecipe) -> FinetuneRecipe:
-        optimizer = replace(recipe.optimizer, **{k: v for k, v in changes.items() if hasattr(recipe.optimizer, k)})
-        return replace(recipe, optimizer=optimizer, **{k: v for k, v in changes.items() if hasattr(recipe, k)})
-
-    return replace(
-        scale,
-        sft=changed(scale.sft),
-        rounds=tuple(replace(r, policy=changed(r.policy)) for r in scale.rounds),
-        distillation=replace(scale.distillation, finetune=changed(scale.distillation.finetune)),
-    )
-
-
-def _changed(recipe: Any, changes: dict[str, Any]) -> Any:
-    """A recipe with other values; a dict changes a nested recipe."""
-    return replace(
-        recipe, **{k: _changed(getattr(recipe, k), v) if isinstance(v, dict) else v for k, v in changes.items()}
-    )
-
-
-def _each_round(
-    scale: Scale,
-    preferences: dict,
-    reward: dict,
-    rejection: dict,
-    policy: dict,
-    own_shares: dict[str, float] | None = None,
-) -> Scale:
-    """The same changes to the recipes of every round.
-
-    `own_shares`: for "helpfulness" and "safety", the share of that reward model's pairs that is of its own kind.
-    """
-
-    def rewarded(recipe: RewardRecipe) -> RewardRecipe:
-        return _changed(recipe, {"own_share": (own_shares or {}).get(recipe.kind, recipe.own_share), **reward})
-
-    return replace(scale, rounds=tuple(
-        RoundRecipe(
-            preferences=_changed(r.preferences, preferences),
-            helpfulness=rewarded(r.helpfulness),
-            safety=rewarded(r.safety),
-            rejection=_changed(r.rejection, rejection),
-            policy=_changed(r.policy, policy),
-        )
-        for r in scale.rounds
-    ))  # fmt: skip
-
-
-def _ghost_evaluation(
-    scale: Scale, max_new_tokens: int, lengths: tuple[tuple[int, int], ...], control_dialogues: int
-) -> GhostEvaluationRecipe:
-    recipe = scale.ghost_evaluation
-    sampling = replace(recipe.sampling, max_new_tokens=max_new_tokens)
-    return replace(recipe, sampling=sampling, lengths=lengths, control_dialogues=control_dialogues)
-
-
-def _answers(scale: Scale, max_new_tokens: int) -> Scale:
-    """Bounds the answers that are sampled anywhere in the scale."""
-
-    def short(recipe: SamplingRecipe) -> SamplingRecipe:
-        return replace(recipe, max_new_tokens=max_new_tokens)
-
-    rounds = tuple(
-        replace(
-            r,
-            preferences=replace(
-                r.preferences, sampling_a=short(r.preferences.sampling_a), sampling_b=short(r.preferences.sampling_b)
-            ),
-            rejection=replace(r.rejection, sampling=short(r.rejection.sampling)),
-            policy=replace(r.policy, selection_sampling=short(r.policy.selection_sampling)),
-        )
-        for r in scale.rounds
-    )
-    return replace(
-        scale,
-        rounds=rounds,
-        own_answers=replace(scale.own_answers, sampling=short(scale.own_answers.sampling)),
-        ppo=replace(scale.ppo, sampling=short(scale.ppo.sampling)),
-        ghost=replace(scale.ghost, sampling=short(scale.ghost.sampling)),
-        distillation=replace(scale.distillation, sampling=short(scale.distillation.sampling)),
-        evaluation=replace(scale.evaluation, sampling=short(scale.evaluation.sampling)),
-    )
 
 
 def gpu() -> Scale:
@@ -145,24 +29,24 @@ def gpu() -> Scale:
         ppo=replace(big.ppo, iterations=200, batch=256, evaluation_samples=2),
         # Rules cannot check a role, and so small a model hardly takes one.
         ghost=replace(big.ghost, dialogues=400, unchecked_share=0.1, combined_share=0.2),
-        ghost_evaluation=_ghost_evaluation(big, 64, ((6, 100), (20, 20)), control_dialogues=20),
+        ghost_evaluation=ghost_evaluation(big, 64, ((6, 100), (20, 20)), control_dialogues=20),
         distillation=replace(big.distillation, prompts=600),
         evaluation=replace(big.evaluation, prompts=300, safety_prompts=150, harmless_prompts=100, temperature_prompts=300,
                            benchmark_limit=500, bits_per_byte_documents=300, bootstrap=2000),
         release=replace(big.release, max_version_bytes=2_000_000_000),
     )  # fmt: skip
-    scale = _finetuning(scale, context=2048, learning_rate=1e-4)
+    scale = finetuning(scale, context=2048, learning_rate=1e-4)
     # A few hundred short answers fill three batches of 64 rows: too few steps to learn anything.
     finetune = replace(scale.distillation.finetune, batch_sequences=4)
     scale = replace(scale, distillation=replace(scale.distillation, finetune=finetune))
-    scale = _each_round(
+    scale = each_round(
         scale,
         preferences={"annotator": "simulated", "prompts": 2000, "test_share": 0.1},
         reward={"context": 2048, "batch_pairs": 64, "optimizer": {"learning_rate": 2e-5}},
         rejection={"prompts": 2000, "samples": 16},
         policy={"demonstration_share": 0.5, "max_steps": 12, "selection_prompts": 256},
     )
-    return _answers(scale, 256)
+    return answers(scale, 256)
 
 
 def scratch() -> Scale:
@@ -195,7 +79,7 @@ def scratch() -> Scale:
                     patience=3, baseline="leave-one-out", critic_warmup=0, gae_lambda=1.0, max_kl=15.0,
                     optimizer=replace(big.ppo.optimizer, learning_rate=3e-5)),
         ghost=replace(big.ghost, dialogues=8, turns=2, samples=2, unchecked_share=0.0),
-        ghost_evaluation=_ghost_evaluation(big, 24, ((2, 8),), control_dialogues=4),
+        ghost_evaluation=ghost_evaluation(big, 24, ((2, 8),), control_dialogues=4),
         distillation=replace(
             big.distillation, prompts=300, sampling=replace(big.distillation.sampling, temperature=0.7),
             # A gain that win rates count as a tie is no gain. Half safe answers, as at the big scales, made so small a
@@ -206,8 +90,8 @@ def scratch() -> Scale:
         evaluation=replace(big.evaluation, prompts=600, safety_prompts=100, harmless_prompts=80, round_share=0.5,
                            temperature_prompts=160, benchmarks=("openbookqa", "piqa"), benchmark_limit=200),
     )  # fmt: skip
-    scale = _finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
-    scale = _each_round(
+    scale = finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
+    scale = each_round(
         scale,
         # Near-greedy answers of so small a model loop. Without them reward models learn that longer is better.
         preferences={"prompts": 480, "test_share": 0.2, "safety_share": 0.3, "sampling_a": {"temperature": 0.1}},
@@ -223,7 +107,7 @@ def scratch() -> Scale:
             "selection_sampling": {"temperature": 1.0},
         },
     )
-    return _answers(scale, 48)
+    return answers(scale, 48)
 
 
 def tiny() -> Scale:
@@ -246,86 +130,17 @@ def tiny() -> Scale:
                         after_refusal_share=0.3, validation=4, multi_turn_share=0.32),
         ppo=replace(big.ppo, iterations=2, batch=8, mini_batch=4, evaluate_every=1),
         ghost=replace(big.ghost, dialogues=12),
-        ghost_evaluation=_ghost_evaluation(big, 16, ((2, 4),), control_dialogues=2),
+        ghost_evaluation=ghost_evaluation(big, 16, ((2, 4),), control_dialogues=2),
         distillation=replace(big.distillation, prompts=12),
         evaluation=replace(big.evaluation, prompts=10, safety_prompts=8, harmless_prompts=8, temperature_prompts=6,
                            benchmark_limit=4, bits_per_byte_documents=10, bootstrap=200),
     )  # fmt: skip
-    scale = _finetuning(scale, max_steps=5)
-    scale = _each_round(
+    scale = finetuning(scale, max_steps=5)
+    scale = each_round(
         scale,
         preferences={"prompts": 24},
         reward={},
         rejection={"prompts": 12, "samples": 3},
         policy={"max_steps": 5, "selection_prompts": 4},
     )
-    return _answers(scale, 16)
-
-
-def laptop() -> Scale:
-    """The default: SmolLM2-135M-Instruct, pretrained further on the mixture; two CPU cores."""
-    big = scratch()
-    checkpoint = AdoptRecipe(source="smollm2", context=512)
-    base = replace(
-        big.base, model=checkpoint, batch_tokens=2048, steps=60,
-        optimizer=replace(big.base.optimizer, learning_rate=5e-5, warmup_steps=6),
-    )  # fmt: skip
-    own = replace(big.own_answers, prompts=150, samples=3, sampling=replace(big.own_answers.sampling, temperature=0.7))
-    forms = tuple(kind for kind in big.ghost.kinds if kind != "language")
-    scale = replace(
-        big, tokenizer=checkpoint, base=base, own_answers=own, tokens=replace(big.tokens, title_share=0.0),
-        # Twelve steps see about three hundred dialogues. A third of them are safe answers, so that the model refuses
-        # some adversarial prompts and not others, and pairs hold one safe and one unsafe answer (LOG.md).
-        demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_everyday=300,
-                               max_safety=190, max_twins=60, multi_turn_share=0.32, after_refusal_share=0.25, max_answer_words=60,
-                               preprompts=EXPLICIT_PREPROMPTS),
-        prompts=replace(big.prompts, helpfulness=250, safety=150, harmless=100, test_helpfulness=330, test_safety=300,
-                        test_harmless=200, everyday_share=0.5, verifiable_share=0.2, borderline_share=0.5,
-                        after_refusal_share=0.3, validation=60, multi_turn_share=0.32),
-        ppo=replace(big.ppo, iterations=8, batch=32, mini_batch=8, evaluate_every=4, evaluation_samples=1, frozen_layers=15,
-                    optimizer=replace(big.ppo.optimizer, learning_rate=1e-5)),
-        # The checkpoint's French is none. Told to be a person or to enjoy a hobby, it answers beside the question.
-        ghost=replace(big.ghost, dialogues=32, turns=4, samples=3, unchecked_share=0.05, kinds=forms,
-                      sampling=replace(big.ghost.sampling, temperature=0.5)),
-        ghost_evaluation=replace(
-            _ghost_evaluation(big, 48, ((4, 24), (6, 8), (20, 4)), control_dialogues=4),
-            kinds=tuple(kind for kind in forms if kind != "words_below"),  # 48 tokens stay below 50 words by themselves
-        ),
-        distillation=replace(big.distillation, prompts=130, preprompts=EXPLICIT_PREPROMPTS, templates=EXPLICIT_TEMPLATES,
-                             least_safety=0.5),
-        # Five points at a rate of ten per cent need three hundred prompts. The rounds answer the same first third.
-        evaluation=replace(big.evaluation, prompts=330, safety_prompts=300, harmless_prompts=200, round_share=1 / 3,
-                           temperatures=(0.3, 0.7, 1.0), temperature_prompts=40, benchmark_limit=200,
-                           controls_lose=True, bits_per_byte_documents=20),
-        release=replace(big.release, max_version_bytes=400_000_000),
-    )  # fmt: skip
-    # At half this learning rate, twelve steps do not teach a policy which prompts to refuse (LOG.md). A step with the
-    # lower half of the 30 layers frozen takes half the time.
-    scale = _finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=12, frozen_layers=15)
-    finetune = replace(scale.distillation.finetune, max_steps=8, demonstration_share=0.7)
-    scale = replace(scale, distillation=replace(scale.distillation, finetune=finetune))
-    scale = _each_round(
-        scale,
-        # Two thirds of a reward model's step are fixed cost (casting, clipping, updating), so eight pairs cost little
-        # more than four. Near greedy decoding the model refuses half of the adversarial prompts, at temperature 0.8 an
-        # eighth. Sampling must draw the refusals that training is to keep (LOG.md).
-        preferences={"prompts": 96, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
-        reward={
-            "context": 512,
-            "batch_pairs": 8,
-            "frozen_layers": 15,
-            "recent_pairs": 160,
-            "optimizer": {"learning_rate": 8e-5},
-        },
-        # The best of so few answers may be unsafe, and the next policy must not learn it.
-        rejection={
-            "prompts": 64,
-            "samples": 6,
-            "safety_share": 0.4,
-            "sampling": {"temperature": 0.5},
-            "least_safety": 0.5,
-        },
-        policy={"selection_prompts": 40, "selection_sampling": {"temperature": 0.1}},
-    )
-    scale = _answers(scale, 64)
-    return replace(scale, ppo=replace(scale.ppo, sampling=replace(scale.ppo.sampling, max_new_tokens=96)))
+    return answers(scale, 16)
