@@ -88,7 +88,7 @@ def scratch() -> Scale:
         ),
         # Two hundred prompts cannot separate a gain of five points from chance.
         evaluation=replace(big.evaluation, prompts=600, safety_prompts=100, harmless_prompts=80, round_share=0.5,
-                           temperature_prompts=160, benchmarks=("openbookqa", "piqa"), benchmark_limit=200),
+                           temperature_prompts=160, benchmarks=("piqa",), benchmark_limit=200),
     )  # fmt: skip
     scale = finetuning(scale, context=256, batch_sequences=8, learning_rate=6e-4)
     scale = each_round(

@@ -25,13 +25,14 @@ def turns(text: str) -> list[dict]:
 
 
 def of_prompts(text, out):
-    prompts.report({"test": [{"id": "a", "kind": "safety", "category": text, "messages": turns(text)}]}, out)
+    prompts.report({"test": [prompt("safety", 1, text, text, messages=turns(text))]}, out)
     return (out / "report.md").read_text()
 
 
 def of_demonstrations(text, out):
     rows = [{"id": "a", "category": text, "messages": turns(text)}]
-    demonstrations.report(rows, collections.Counter([text]), out)
+    dropped = [{"source": text, "reason": text, "requests": 1}]
+    demonstrations.report(rows, collections.Counter([text]), dropped, out)
     return (out / "report.md").read_text()
 
 
@@ -59,7 +60,8 @@ def of_ppo(text, out):
 
 
 def of_distillation(text, out):
-    row = {"kept": True, "category": text, "messages": turns(text), "preprompt": text, "original": text, "distilled": text,
+    row = {"kept": True, "category": text, "messages": turns(text), "guide": "generic", "preprompt": text,
+           "original": text, "distilled": text,
            "original_score": 0.1, "distilled_score": 0.2}  # fmt: skip
     return context_distillation.examples([row])
 
