@@ -63,6 +63,7 @@ class PretrainRecipe:
     optimizer: OptimizerRecipe
     batch_tokens: int
     steps: int
+    frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
     seed: int
 
 

@@ -18,6 +18,7 @@ import torch
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from modeling.core import runtime
+from modeling.core.frozen_layers import freeze_lower
 from modeling.core.recipes import AdoptRecipe, PretrainRecipe
 from modeling.core.training import fit, last_checkpoint, processes, save_model, split_batch, training_arguments
 from modeling.pretraining.model import build, matmul_flops_per_token, shape
@@ -92,6 +93,7 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
         config.seed,
     )
     model = starting_model(config, tokenizer, inputs["initial_model"])
+    freeze_lower(model, config.frozen_layers)
     model.config.use_cache = False
     parameters = sum(weight.numel() for weight in model.parameters())
     log.info(

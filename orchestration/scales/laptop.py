@@ -34,7 +34,7 @@ def laptop() -> Scale:
     big = scratch()
     checkpoint = AdoptRecipe(source="smollm2", context=512)
     base = replace(
-        big.base, model=checkpoint, batch_tokens=2048, steps=60,
+        big.base, model=checkpoint, batch_tokens=2048, steps=60, frozen_layers=15,
         optimizer=replace(big.base.optimizer, learning_rate=5e-5, warmup_steps=6),
     )  # fmt: skip
     own = replace(big.own_answers, prompts=150, samples=3, sampling=replace(big.own_answers.sampling, temperature=0.7))

@@ -110,7 +110,8 @@ def llama2_70b() -> Scale:
         base=PretrainRecipe(
             model=ModelRecipe(layers=80, heads=64, kv_heads=8, hidden=8192, ffn=28_672, context=4096,
                               rope_theta=10_000.0, norm_epsilon=1e-5, tied_embeddings=False, vocab_size=32_000),
-            optimizer=adamw, batch_tokens=4_194_304, steps=500_000, seed=0,  # Table 1: 4M tokens a batch, 2T in all
+            optimizer=adamw, batch_tokens=4_194_304, steps=500_000,  # Table 1: 4M tokens a batch, 2T in all
+            frozen_layers=0, seed=0,
         ),
         demonstrations=DemonstrationsRecipe(  # 27,540 annotations
             max_definitions=10_000, max_conversations=10_000, max_everyday=5_000, max_safety=2_540, max_twins=250,

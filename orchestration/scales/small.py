@@ -18,7 +18,7 @@ def gpu() -> Scale:
         model=replace(big.base.model, layers=12, heads=12, kv_heads=4, hidden=768, ffn=2048, context=2048,
                       tied_embeddings=False),
         optimizer=replace(big.base.optimizer, learning_rate=6e-4, warmup_steps=60),
-        batch_tokens=65_536, steps=600, seed=0,
+        batch_tokens=65_536, steps=600, frozen_layers=0, seed=0,
     )  # fmt: skip
     scale = replace(
         big, base=base,

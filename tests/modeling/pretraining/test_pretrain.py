@@ -49,6 +49,7 @@ RECIPE = PretrainRecipe(
     ),
     batch_tokens=128,
     steps=24,
+    frozen_layers=0,
     seed=3,
 )
 
