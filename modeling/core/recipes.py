@@ -137,7 +137,8 @@ class SamplingRecipe:
 class OwnAnswersRecipe:
     """A checkpoint's own answers, as demonstrations beside the written ones. The paper has none."""
 
-    prompts: int
+    prompts: int  # of the demonstrations
+    requests: int  # everyday requests without a written answer (modeling/dialogues/own_requests.py)
     samples: int
     sampling: SamplingRecipe
 

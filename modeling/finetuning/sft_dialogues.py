@@ -1,13 +1,15 @@
 """The dialogues of supervised fine-tuning: the written demonstrations, and beside them a checkpoint's own best answers.
 
 A checkpoint that already answers well would lose that on short written answers alone. So it answers some of the
-demonstrations' harmless prompts itself, `samples` times each, and the answer that agrees best with the written one is
-a demonstration too (rejection sampling, paper 3.2.3, before there is a reward model). An answer that refuses, is cut
-off or repeats itself is never kept. A model from random weights has no answers of its own: it learns the written ones.
+demonstrations' harmless prompts itself, and everyday requests of many forms (dialogues/own_requests.py), `samples`
+times each. The best answer is a demonstration too (rejection sampling, paper 3.2.3, before there is a reward model).
+An answer that refuses, is cut off, repeats itself or disobeys a constraint is never kept. A model from random weights
+has no answers of its own: it learns the written ones.
 """
 
 import collections
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,28 @@ import pyarrow.parquet as pq
 from data_cleaning.files import replacing
 from modeling.core import dialogue_tables, hashing, reporting, resumable_generation
 from modeling.core.recipes import OwnAnswersRecipe
+from modeling.core.resumable_generation import plain
 from modeling.core.sampling import Answer
 from modeling.core.verdicts import has_weights
-from modeling.dialogues import answer_rules
+from modeling.dialogues import answer_rules, verifiable
 from modeling.dialogues.demonstrations import SCHEMA
+from modeling.dialogues.own_requests import SOURCE, own_requests
 
 OWN = "own answer"
 REPEATED = 0.2  # most share of repeated word trigrams
 SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a checkpoint is asked for an own answer."""
+
+    id: str
+    messages: list[dict]
+    entity: str
+    source: str
+    written: str  # the demonstration's answer, or ""
+    constraint: str  # verifiable.py, or ""
 
 
 def run(config: OwnAnswersRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
@@ -34,8 +50,8 @@ def run(config: OwnAnswersRecipe, inputs: dict[str, Path], out: Path, log: Any) 
     with replacing(out / "test.parquet") as part:
         shutil.copyfile(inputs["demonstrations"] / "test.parquet", part)
     written = pq.read_table(inputs["demonstrations"] / "train.parquet").to_pylist()
-    chosen = choose(written, config.prompts) if has_weights(inputs["initial_model"]) else []
-    own, reasons = own_rows(chosen, config, inputs["initial_model"], out / "_scratch", log)
+    asked = questions(written, config) if has_weights(inputs["initial_model"]) else []
+    own, reasons = own_rows(asked, config, inputs["initial_model"], out / "_scratch", log)
     dialogue_tables.write_rows(sorted([*written, *own], key=lambda row: row["id"]), SCHEMA, out / "train.parquet")
     reporting.write_text(out / "examples.md", examples(own))
     words = [len(row["messages"][-1]["content"].split()) for row in own]
@@ -47,6 +63,22 @@ def run(config: OwnAnswersRecipe, inputs: dict[str, Path], out: Path, log: Any) 
     }
 
 
+def questions(written: list[dict], config: OwnAnswersRecipe) -> list[Question]:
+    """What the checkpoint is asked: prompts of the demonstrations, and requests for which no source has an answer."""
+    alone = [row["messages"] for row in written if len(row["messages"]) == 2]
+    refused = [plain(row["messages"]) for row in written if row["category"].startswith("safety")]
+    refused = [messages for messages in refused if len(messages) == 2]
+    answered = [plain(messages) for messages in alone if plain(messages) not in refused]
+    requests = own_requests(config.requests, refused, answered)
+    known = [
+        Question(
+            row["id"], plain(row["messages"][:-1]), row["entity"], row["source"], row["messages"][-1]["content"], ""
+        )
+        for row in choose(written, config.prompts)
+    ]
+    return known + [Question(one.id, one.messages, one.id, SOURCE, "", one.constraint) for one in requests]
+
+
 def choose(rows: list[dict], count: int) -> list[dict]:
     """The demonstrations whose prompts are answered again: harmless ones without a system prompt, in hash order."""
     fit = [row for row in rows if not row["category"].startswith("safety") and row["messages"][0]["role"] != "system"]
@@ -54,40 +86,51 @@ def choose(rows: list[dict], count: int) -> list[dict]:
 
 
 def own_rows(
-    rows: list[dict], config: OwnAnswersRecipe, model: Path, scratch: Path, log: Any
+    asked: list[Question], config: OwnAnswersRecipe, model: Path, scratch: Path, log: Any
 ) -> tuple[list[dict], collections.Counter]:
-    """(a demonstration for each prompt with a good own answer, reason → number of prompts without one)."""
+    """(a demonstration for each question with a good own answer, reason → number of questions without one)."""
     reasons: collections.Counter = collections.Counter()
-    if not rows:
+    if not asked:
         return [], reasons
-    prompts = [resumable_generation.plain(row["messages"][:-1]) for row in rows]
+    rows = [{"id": one.id, "messages": one.messages} for one in asked]
+    fitting = {row["id"] for row in resumable_generation.fitting(model, rows, config.sampling)}
+    reasons["room in the context"] = len(asked) - len(fitting)
+    asked = [one for one in asked if one.id in fitting]
+    prompts = [one.messages for one in asked]
     drawn = resumable_generation.answer_all(
         model, prompts, config.sampling, config.samples, "own answers", scratch, log
     )
     own = []
-    for row, prompt, answers in zip(rows, prompts, drawn, strict=True):
-        best, reason = best_answer(prompt[-1]["content"], row["messages"][-1]["content"], answers)
+    for one, answers in zip(asked, drawn, strict=True):
+        best, reason = best_answer(one, answers)
         if best is None:
             reasons[reason] += 1
             continue
-        said = [*({**one, "weight": 0} if one["role"] == "assistant" else one for one in prompt)]
+        said = [{**said, "weight": 0} if said["role"] == "assistant" else said for said in one.messages]
         messages = [*said, {"role": "assistant", "content": best.text}]
-        own.append(row | {"id": f"own:{row['id']}", "messages": messages, "category": OWN})
+        own.append(
+            {"id": f"own:{one.id}", "messages": messages, "category": OWN, "source": one.source, "entity": one.entity}
+        )
     return own, reasons
 
 
-def best_answer(question: str, written: str, answers: list[Answer]) -> tuple[Answer | None, str]:
-    """(the good answer with the highest word overlap with the written one, ""), or (None, why the last one is not good)."""
+def best_answer(question: Question, answers: list[Answer]) -> tuple[Answer | None, str]:
+    """(the good answer closest to the written one in words, ""), or (None, why the last answer is not good).
+
+    Without a written answer the first good one wins.
+    """
     good, reason = [], ""
-    reference = answer_rules.content_words(written)
+    reference = answer_rules.content_words(question.written)
     for answer in answers:
         said = answer_rules.words(answer.text)
         if not answer.ended:
             reason = "cut off"
-        elif answer_rules.helpfulness(question, answer.text, "").refuses:
+        elif answer_rules.helpfulness(question.messages[-1]["content"], answer.text, "").refuses:
             reason = "refuses"
         elif not said or answer_rules.repetition(said) > REPEATED:
             reason = "repeats itself"
+        elif question.constraint and not verifiable.obeyed(question.constraint, answer.text):
+            reason = "disobeys"
         else:
             good.append((answer_rules.overlap(answer_rules.content_words(answer.text), reference), answer))
     return (max(good, key=lambda item: item[0])[1], "") if good else (None, reason)

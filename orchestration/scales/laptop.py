@@ -34,65 +34,68 @@ def laptop() -> Scale:
     big = scratch()
     checkpoint = AdoptRecipe(source="smollm2", context=512)
     base = replace(
-        big.base, model=checkpoint, batch_tokens=2048, steps=60, frozen_layers=15,
-        optimizer=replace(big.base.optimizer, learning_rate=5e-5, warmup_steps=6),
+        big.base, model=checkpoint, batch_tokens=2048, steps=40, frozen_layers=15,
+        # Of 5e-5, 1e-4 and 2e-4, the highest gives the fewest bits per byte (LOG.md).
+        optimizer=replace(big.base.optimizer, learning_rate=2e-4, warmup_steps=4),
     )  # fmt: skip
-    own = replace(big.own_answers, prompts=150, samples=3, sampling=replace(big.own_answers.sampling, temperature=0.7))
+    asked = replace(big.own_answers.sampling, temperature=0.7)
     forms = tuple(kind for kind in big.ghost.kinds if kind != "language")
     scale = replace(
-        big, tokenizer=checkpoint, base=base, own_answers=own, tokens=replace(big.tokens, title_share=0.0),
-        # Twelve steps see about three hundred dialogues. A third of them are safe answers, so that the model refuses
-        # some adversarial prompts and not others, and pairs hold one safe and one unsafe answer (LOG.md).
-        demonstrations=replace(big.demonstrations, max_definitions=260, max_conversations=100, max_everyday=300,
-                               max_safety=190, max_twins=60, multi_turn_share=0.32, after_refusal_share=0.25, max_answer_words=60,
-                               preprompts=EXPLICIT_PREPROMPTS),
-        prompts=replace(big.prompts, helpfulness=250, safety=150, harmless=100, test_helpfulness=330, test_safety=300,
-                        test_harmless=200, everyday_share=0.5, verifiable_share=0.2, borderline_share=0.5,
-                        after_refusal_share=0.3, validation=60, multi_turn_share=0.32),
-        ppo=replace(big.ppo, iterations=8, batch=32, mini_batch=8, evaluate_every=4, evaluation_samples=1, frozen_layers=15,
+        big, tokenizer=checkpoint, base=base, tokens=replace(big.tokens, title_share=0.0),
+        own_answers=replace(big.own_answers, prompts=150, requests=450, samples=2, sampling=asked),
+        demonstrations=replace(big.demonstrations, max_definitions=160, max_conversations=60, max_everyday=300,
+                               max_safety=190, max_twins=60, multi_turn_share=0.32, after_refusal_share=0.25,
+                               max_answer_words=60, preprompts=EXPLICIT_PREPROMPTS),
+        prompts=replace(big.prompts, helpfulness=250, safety=150, harmless=100, test_helpfulness=240, test_safety=200,
+                        test_harmless=160, everyday_share=0.5, verifiable_share=0.25, borderline_share=0.5,
+                        after_refusal_share=0.4, validation=60, multi_turn_share=0.32),
+        ppo=replace(big.ppo, iterations=4, batch=32, mini_batch=8, evaluate_every=2, evaluation_samples=1, frozen_layers=15,
                     optimizer=replace(big.ppo.optimizer, learning_rate=1e-5)),
         # The checkpoint's French is none. Told to be a person or to enjoy a hobby, it answers beside the question.
-        ghost=replace(big.ghost, dialogues=32, turns=4, samples=3, unchecked_share=0.05, kinds=forms,
+        ghost=replace(big.ghost, dialogues=24, turns=3, samples=3, unchecked_share=0.05, kinds=forms,
                       sampling=replace(big.ghost.sampling, temperature=0.5)),
         ghost_evaluation=replace(
-            ghost_evaluation(big, 48, ((4, 24), (6, 8), (20, 4)), control_dialogues=4),
+            ghost_evaluation(big, 48, ((4, 16), (6, 6)), control_dialogues=4),
             kinds=tuple(kind for kind in forms if kind != "words_below"),  # 48 tokens stay below 50 words by themselves
         ),
-        distillation=replace(big.distillation, prompts=130, preprompts=EXPLICIT_PREPROMPTS, templates=EXPLICIT_TEMPLATES,
+        distillation=replace(big.distillation, prompts=64, preprompts=EXPLICIT_PREPROMPTS, templates=EXPLICIT_TEMPLATES,
                              least_safety=0.5),
-        # Five points at a rate of ten per cent need three hundred prompts. The rounds answer the same first third.
-        evaluation=replace(big.evaluation, prompts=330, safety_prompts=300, harmless_prompts=200, round_share=1 / 3,
-                           temperatures=(0.3, 0.7, 1.0), temperature_prompts=40, benchmark_limit=200,
+        # Base, SFT and Chat answer all prompts, the versions between them the same quarter.
+        evaluation=replace(big.evaluation, prompts=300, safety_prompts=200, harmless_prompts=160, round_share=0.25,
+                           temperatures=(0.3, 0.7), temperature_prompts=32, benchmark_limit=100,
                            controls_lose=True, bits_per_byte_documents=20),
         release=replace(big.release, max_version_bytes=400_000_000),
     )  # fmt: skip
-    # At half this learning rate, twelve steps do not teach a policy which prompts to refuse (LOG.md). A step with the
-    # lower half of the 30 layers frozen takes 0.5 to 0.6 of the time.
-    scale = finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=12, frozen_layers=15)
-    finetune = replace(scale.distillation.finetune, max_steps=8, demonstration_share=0.7)
-    scale = replace(scale, distillation=replace(scale.distillation, finetune=finetune))
+    # A step with the lower half of the 30 layers frozen takes 0.5 to 0.6 of the time. At 2e-4 the model refuses more
+    # attacks and more everyday requests, at 5e-5 fewer of both (LOG.md).
+    scale = finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=24, frozen_layers=15)
+    scale = replace(
+        scale,
+        sft=replace(scale.sft, max_steps=48),
+        distillation=replace(
+            scale.distillation, finetune=replace(scale.distillation.finetune, max_steps=8, demonstration_share=0.7)
+        ),
+    )
     scale = each_round(
         scale,
-        # Two thirds of a reward model's step are fixed cost (casting, clipping, updating), so eight pairs cost little
-        # more than four. Near greedy decoding the model refuses half of the adversarial prompts, at temperature 0.8 an
-        # eighth. Sampling must draw the refusals that training is to keep (LOG.md).
-        preferences={"prompts": 96, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
+        preferences={"prompts": 64, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
         reward={
             "context": 512,
             "batch_pairs": 8,
             "frozen_layers": 15,
-            "recent_pairs": 160,
+            "recent_pairs": 64,
             "optimizer": {"learning_rate": 8e-5},
         },
         # The best of so few answers may be unsafe, and the next policy must not learn it.
         rejection={
-            "prompts": 64,
-            "samples": 6,
-            "safety_share": 0.4,
+            "prompts": 40,
+            "samples": 4,
+            "safety_share": 0.35,
             "sampling": {"temperature": 0.5},
             "least_safety": 0.5,
         },
-        policy={"selection_prompts": 40, "selection_sampling": {"temperature": 0.1}},
+        policy={"selection_prompts": 24, "selection_sampling": {"temperature": 0.1}},
     )
-    scale = answers(scale, 64)
-    return replace(scale, ppo=replace(scale.ppo, sampling=replace(scale.ppo.sampling, max_new_tokens=96)))
+    scale = answers(scale, 80)
+    longer = replace(scale.own_answers.sampling, max_new_tokens=128)
+    return replace(scale, own_answers=replace(scale.own_answers, sampling=longer))

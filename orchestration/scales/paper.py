@@ -118,7 +118,7 @@ def llama2_70b() -> Scale:
             max_answer_words=700, system_share=0.1, multi_turn_share=0.32, after_refusal_share=0.1, preprompts=PREPROMPTS,
             seed=4,
         ),
-        own_answers=OwnAnswersRecipe(prompts=0, samples=1, sampling=replace(sampling, seed=5)),
+        own_answers=OwnAnswersRecipe(prompts=0, requests=0, samples=1, sampling=replace(sampling, seed=5)),
         prompts=PromptsRecipe(helpfulness=100_000, safety=20_000, harmless=5_000, test_helpfulness=584, test_safety=1586,
                               test_harmless=210, everyday_share=0.5, verifiable_share=0.1, borderline_share=0.5,
                               after_refusal_share=0.2, validation=512, multi_turn_share=0.32, seed=4),

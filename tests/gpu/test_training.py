@@ -13,7 +13,7 @@ from trl import SFTConfig
 
 from modeling.core import dialogue_tables, runtime, training
 from modeling.finetuning import packing, sft
-from modeling.pretraining import base_model
+from modeling.pretraining import pretrain
 from modeling.rlhf import pairs, reward_model
 from modeling.rlhf.preferences import SCHEMA
 from orchestration.launchers import follow
@@ -54,7 +54,7 @@ def pretrained(inputs, tmp_path_factory):
     from tests.conftest import MemoryLog
 
     out = tmp_path_factory.mktemp("pretrained")
-    return out, base_model.run(test_pretrain.RECIPE, inputs, out, MemoryLog())
+    return out, pretrain.run(test_pretrain.RECIPE, inputs, out, MemoryLog())
 
 
 def losses(out) -> list[float]:
@@ -79,7 +79,7 @@ def test_pretraining_learns_and_saves_float32(pretrained):
 
 
 def test_the_same_seed_gives_the_same_losses(inputs, pretrained, tmp_path, log):
-    base_model.run(test_pretrain.RECIPE, inputs, tmp_path, log)
+    pretrain.run(test_pretrain.RECIPE, inputs, tmp_path, log)
     assert losses(tmp_path) == pytest.approx(losses(pretrained[0]), rel=CLOSE)
 
 
@@ -87,8 +87,8 @@ def test_a_stopped_run_continues_to_the_same_losses(inputs, pretrained, tmp_path
     monkeypatch.setattr(training, "MIN_CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e9)
     with pytest.raises(StoppedError):
-        base_model.run(test_pretrain.RECIPE, inputs, tmp_path, StoppingLog(15))
-    base_model.run(test_pretrain.RECIPE, inputs, tmp_path, log)
+        pretrain.run(test_pretrain.RECIPE, inputs, tmp_path, StoppingLog(15))
+    pretrain.run(test_pretrain.RECIPE, inputs, tmp_path, log)
     assert any("Continuing from checkpoint-14" in line for line in log.lines)
     assert losses(tmp_path) == pytest.approx(losses(pretrained[0]), rel=CLOSE)
 

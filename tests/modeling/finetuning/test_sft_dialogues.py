@@ -9,13 +9,15 @@ import pytest
 from modeling.core import dialogue_tables
 from modeling.core.recipes import OwnAnswersRecipe, SamplingRecipe
 from modeling.core.sampling import Answer
+from modeling.dialogues import splits, verifiable
 from modeling.dialogues.demonstrations import SCHEMA
+from modeling.dialogues.own_requests import SOURCE, own_requests
 from modeling.finetuning import sft_dialogues
-from modeling.finetuning.sft_dialogues import best_answer, choose, run
+from modeling.finetuning.sft_dialogues import Question, best_answer, choose, run
 from tests.modeling import toy_chat
 
 RECIPE = OwnAnswersRecipe(
-    prompts=4, samples=2, sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=8, seed=1)
+    prompts=4, requests=3, samples=2, sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=8, seed=1)
 )
 
 
@@ -47,12 +49,13 @@ def test_a_model_from_random_weights_learns_the_written_ones_alone(inputs, tmp_p
 
 def test_good_answers_of_a_checkpoint_stand_beside_the_written_ones(inputs, tmp_path, log, monkeypatch):
     toy_chat.save_base(inputs["initial_model"])
-    monkeypatch.setattr(sft_dialogues, "best_answer", lambda question, written, answers: (answers[0], ""))
+    monkeypatch.setattr(sft_dialogues, "best_answer", lambda question, answers: (answers[0], ""))
     figures = run(RECIPE, inputs, tmp_path, log)
-    assert figures["own"] == 4
+    too_long = figures["without_room_in_the_context"]  # the toy's context holds few of the requests
+    assert figures["own"] == 4 + 3 - too_long and too_long <= 3
     rows = read(tmp_path / "train.parquet")
-    own = [one for one in rows if one["id"].startswith("own:")]
-    assert len(rows) == 7 + 4 and len(own) == 4
+    own = [one for one in rows if one["id"].startswith("own:") and one["source"] != SOURCE]
+    assert len(rows) == 7 + 4 + 3 - too_long and len(own) == 4
     written = {one["id"]: one for one in read(inputs["demonstrations"] / "train.parquet")}
     for one in own:
         parent = written[one["id"].removeprefix("own:")]
@@ -65,13 +68,44 @@ def test_good_answers_of_a_checkpoint_stand_beside_the_written_ones(inputs, tmp_
 def test_prompts_without_a_good_answer_are_counted(inputs, tmp_path, log):
     toy_chat.save_base(inputs["initial_model"])  # random weights never finish an answer of 8 tokens
     figures = run(replace(RECIPE, sampling=replace(RECIPE.sampling, max_new_tokens=2)), inputs, tmp_path, log)
-    assert figures["own"] + sum(count for name, count in figures.items() if name.startswith("without_")) == 4
+    assert figures["own"] + sum(count for name, count in figures.items() if name.startswith("without_")) == 4 + 3
 
 
 def test_harmless_prompts_are_chosen_by_hash_and_a_larger_number_keeps_the_smaller_set():
     rows = [row(0, "safety"), row(1, "safety-written"), *(row(n, "everyday") for n in range(2, 8))]
     assert {one["category"] for one in choose(rows, 10)} == {"everyday"} and len(choose(rows, 10)) == 6
     assert choose(rows, 5)[:3] == choose(list(reversed(rows)), 3)
+
+
+def asked(written: str, constraint: str) -> Question:
+    return Question("1", [{"role": "user", "content": "How do I cook rice?"}], "rice", "s", written, constraint)
+
+
+def test_an_answer_that_disobeys_a_constraint_is_not_kept():
+    _, constraint = next(
+        found
+        for number in range(200)
+        if "lower_case" in (found := verifiable.constrained("Why?", f"{number}", splits.DEMONSTRATIONS))[1]
+    )
+    loud, quiet = Answer("Boil it in water.", True), Answer("boil it in water.", True)
+    assert best_answer(asked("", constraint), [loud, quiet]) == (quiet, "")
+    assert best_answer(asked("", constraint), [loud]) == (None, "disobeys")
+
+
+def test_requests_vary_in_place_and_a_larger_number_keeps_the_smaller_set():
+    refused = [toy_chat.dialogue("door", "red")]
+    answered = [toy_chat.dialogue("wall", "blue")]
+    requests = own_requests(400, refused, answered)
+    assert len({one.id for one in requests}) == 400 and own_requests(50, refused, answered) == requests[:50]
+    after = [one for one in requests if len(one.messages) == 3 and one.messages[:2] == weightless(refused[0])]
+    later = [one for one in requests if len(one.messages) == 3 and one.messages[:2] == weightless(answered[0])]
+    assert 40 < len(after) < 120 and 70 < len(later) < 170 and len(after) + len(later) < 400
+    assert 50 < sum(bool(one.constraint) for one in requests) < 150
+    assert all(one.messages[-1]["role"] == "user" for one in requests)
+
+
+def weightless(messages: list[dict]) -> list[dict]:
+    return [one | {"weight": 0} if one["role"] == "assistant" else one for one in messages]
 
 
 WRITTEN = "Boil the rice in salted water for twelve minutes, then drain it."
@@ -89,5 +123,5 @@ WRITTEN = "Boil the rice in salted water for twelve minutes, then drain it."
     ],
 )
 def test_the_best_answer_is_finished_and_closest_to_the_written_one(answers, chosen, reason):
-    best, why = best_answer("How do I cook rice?", WRITTEN, answers)
+    best, why = best_answer(asked(WRITTEN, ""), answers)
     assert (best, why) == (None if chosen is None else answers[chosen], reason)
