@@ -12,10 +12,12 @@ from release.section import Section, interval, metric
 
 
 def bits_per_byte(artifact: Artifact) -> Section:
-    floors = {"xz": "xz -9e", "ppmd6": "PPMd order 6", "ppmd8": "PPMd order 8"}
+    found = [*metric(artifact, "by_source"), {"source": "**all**", **artifact.record["metrics"]}]
+    others = {"checkpoint": "Checkpoint"} if "checkpoint" in found[0] else {}
+    others |= {"xz": "xz -9e", "ppmd6": "PPMd order 6", "ppmd8": "PPMd order 8"}
     rows = []
-    for row in [*metric(artifact, "by_source"), {"source": "**all**", **artifact.record["metrics"]}]:
-        values = [row["bits_per_byte"], *(row[name] for name in floors)]
+    for row in found:
+        values = [row["bits_per_byte"], *(row[name] for name in others)]
         shown = [f"**{value:.3f}**" if value == min(values) else f"{value:.3f}" for value in values]
         rows.append((row["source"], *shown))
     note = (
@@ -23,7 +25,7 @@ def bits_per_byte(artifact: Artifact) -> Section:
         f"{metric(artifact, 'sources_below_every_floor')} of {metric(artifact, 'sources')} sources. Compressors read the "
         "training text of the source first."
     )
-    return Section("Bits per byte on held-out text", artifact, ("Source", "Base model", *floors.values()), rows, note)
+    return Section("Bits per byte on held-out text", artifact, ("Source", "Base model", *others.values()), rows, note)
 
 
 def benchmarks(artifact: Artifact) -> Section:

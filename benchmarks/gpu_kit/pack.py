@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from assets.finetuning import demonstrations, prompts, sft_dialogues
+from assets.corpus import dialogues
+from assets.finetuning import adversarial_prompts, demonstrations, prompts, sft_dialogues
 from assets.pretraining import initial_model, mixture, tokenizer, tokens
 from benchmarks.gpu_kit.workshop import SpeedLog, Workshop
 from orchestration import records, scales
@@ -24,6 +25,8 @@ from orchestration.store import CHECKOUT, SCRATCH, artifact
 WHEELS = ("transformers", "tokenizers", "trl", "datasets", "dill", "multiprocess", "gguf")
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 CARRIED = (initial_model, tokenizer, tokens, demonstrations, sft_dialogues, prompts)
+# What the safety reward model reads of artifacts that all scales share: people's harm scores, and the split of prompts.
+SHARED = {dialogues: ("sources.json", "*.csv"), adversarial_prompts: ("prompts.parquet",)}
 SCALES = {"tiny": 500, "gpu": 0}  # most documents per source, 0: all
 NAMED = 10  # number of largest files listed if the kit is too large
 
@@ -78,6 +81,12 @@ def make_inputs(shop: Workshop, corpus: dict[str, Path], target: Path) -> None:
         print(f"{shop.name} {stage.key}: {time.perf_counter() - started:.0f} s", flush=True)
     for stage in CARRIED:
         shutil.copytree(shop.path(stage), target / stage.key)
+    for stage, patterns in SHARED.items():
+        folder = artifact(stage.key, None)
+        for path in (path for pattern in patterns for path in sorted(folder.rglob(pattern))):
+            copy = target / stage.key / path.relative_to(folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
 
 
 def check_size(files: Iterable[Path], limit_bytes: int) -> int:

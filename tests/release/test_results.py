@@ -219,7 +219,7 @@ def first_cells(text):
     return [line.split(" | ")[0].lower() for line in text.splitlines()]
 
 
-@pytest.mark.parametrize(("scale", "page"), [("laptop", "README.md"), ("adopted", "docs/results.md")])
+@pytest.mark.parametrize(("scale", "page"), [("laptop", "README.md")])
 def test_the_pages_hold_the_tables_in_the_words_of_today(store, scale, page):
     """Names of rows, titles and heads; their numbers are those of another store, which may have fewer settings."""
     texts = results.render(store.root, "tiny")
