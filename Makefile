@@ -48,7 +48,7 @@ arithmetics: setup ## the tests and the graph at scale tiny as other processors 
 	@$(RUN) -m orchestration.fetch
 	@$(RUN) -m benchmarks.arithmetics $(ARGS)
 
-lint: setup
+lint: setup ## style and formatting
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 
@@ -61,7 +61,7 @@ why: setup ## FILE=store/laptop/base_model: what would make an artifact again, f
 verify: setup ## every file of the store against its record, read in full; FILE=…: of one artifact
 	@$(RUN) -m orchestration.verify $(FILE)
 
-results: setup ## the README's results table of SCALE, from the records
+results: setup ## the tables of README.md and docs/results.md of SCALE, from the records
 	@store="$(STORE)" && $(RUN) -m release.results --store "$$store" --scale $(SCALE)
 
 diff: setup ## A=laptop B=70b: what differs between two scales

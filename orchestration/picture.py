@@ -30,7 +30,7 @@ BANDS = (
 COLOURS = {"corpus": "#2f6f73", "pretraining": "#3d5a98", "finetuning": "#7a4a8c", "rlhf": "#b0553a", "safety": "#8a6a1c",
            "evaluation": "#4f7a3a", "release": "#333f48"}  # fmt: skip
 INK, GREY = "#1f262b", "#59646b"
-LOOP_TEXT = "each round begins with the policy of the round before"
+LOOP_TEXT = "each round samples from the policy of the round before"
 
 # Inches: where the picture is 900 pixels wide, an inch is 100 pixels.
 WIDTH, MARGIN = 9.0, 0.08

@@ -70,7 +70,7 @@ def pytest(task: Task, arguments: list[str]) -> None:
     sys.exit(done.returncode)
 
 
-# The shape of SmolLM2-135M, which the scale `adopted` uses.
+# The shape of SmolLM2-135M, which the scale `laptop` starts from.
 SMOLLM2 = ModelRecipe(layers=30, heads=9, kv_heads=3, hidden=576, ffn=1536, context=2048, rope_theta=100_000.0,
                       norm_epsilon=1e-5, tied_embeddings=True, vocab_size=49_152)  # fmt: skip
 

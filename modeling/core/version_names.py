@@ -6,7 +6,7 @@ from collections.abc import Collection
 BASE = ("initial_model", "base_model")  # the first that has weights is Base: an adopted checkpoint, else the pretrained
 CHOICE = "choice.json"  # in the artifact temperature_curve: name of a version → its best temperature
 ABOUT = {
-    "Base": "The model that fine-tuning starts from.",
+    "Base": "The model at the start: the checkpoint or, at scales without one, the pretrained model.",
     "SFT": "Supervised fine-tuning on demonstrations only, before any preference was learned.",
     "PPO": "After PPO against both reward models, before safety context distillation.",
     "Chat": "The release: five rounds of RLHF, PPO, then safety context distillation.",

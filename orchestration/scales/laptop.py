@@ -64,7 +64,7 @@ def laptop() -> Scale:
         evaluation=replace(big.evaluation, prompts=300, safety_prompts=200, harmless_prompts=160, round_share=0.25,
                            temperatures=(0.3, 0.7), temperature_prompts=32, benchmark_limit=100,
                            controls_lose=True, bits_per_byte_documents=20),
-        release=replace(big.release, max_version_bytes=400_000_000),
+        release=replace(big.release, max_version_bytes=600_000_000),
     )  # fmt: skip
     # A step with the lower half of the 30 layers frozen takes 0.5 to 0.6 of the time. At 2e-4 the model refuses more
     # attacks and more everyday requests, at 5e-5 fewer of both (LOG.md).
