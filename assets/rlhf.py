@@ -46,7 +46,7 @@ def rlhf_round(n: int, earlier: tuple[Round, ...], ghost: dict[str, Stage]) -> R
     safety_reward_model = stage(
         "safety_reward_model", "reward_model", lambda r: r.safety, "3.2.2, A.3.4",
         "Scores safety; trained like the helpfulness model, with an auxiliary loss on the safety labels.",
-        chat=chat, dialogues=dialogues, adversarial_prompts=adversarial_prompts, **pairs,
+        chat=chat, dialogues=dialogues, adversarial_prompts=adversarial_prompts, prompts=prompts, **pairs,
     )  # fmt: skip
     before = {f"earlier_{i + 1}": r.rejection_samples for i, r in enumerate(earlier)} if n >= 4 else {}
     rejection_samples = stage(

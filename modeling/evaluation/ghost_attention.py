@@ -77,9 +77,12 @@ def run(config: GhostEvaluationRecipe, inputs: dict[str, Path], out: Path, log) 
     reporting.write_text(out / "examples.md", examples(talks))
     folders = {version: versions[version] for version in (BEFORE, AFTER)}
     shown = longest(talks[AFTER])
+    figures = {"dialogues": len(planned), "rows": rows}
+    if not shown.answers:  # no dialogue with an instruction fits in the context
+        return figures
     attention = attention_picture.draw(folders, shown.messages(len(shown.answers)), shown.answers[-1],
                                        instructions.text(shown.constraints), out / "plots" / "attention.png")  # fmt: skip
-    return {"dialogues": len(planned), "rows": rows, "attention": attention}
+    return figures | {"attention": attention}
 
 
 def plan(rows: Sequence[dict], config: GhostEvaluationRecipe) -> list[Talk]:
@@ -87,7 +90,8 @@ def plan(rows: Sequence[dict], config: GhostEvaluationRecipe) -> list[Talk]:
 
     Raises ValueError if no test prompt is harmless and stands alone.
     """
-    asked = [row for row in rows if row["kind"] != "safety" and own_questions(row) == [row["question"]]]
+    plain = [row for row in rows if row["kind"] != "safety" and not row["constraint"]]
+    asked = [row for row in plain if own_questions(row) == [row["question"]]]
     if not asked:
         raise ValueError("no harmless test prompt stands alone: ask for more test prompts")
     lengths = [turns for turns, count in config.lengths for _ in range(count)]

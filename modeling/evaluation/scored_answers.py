@@ -20,6 +20,7 @@ from modeling.rlhf import scoring
 
 TABLE, AGREEMENT = "scored.parquet", "agreement.json"
 LOGITS = ("helpfulness", "violation", "refusal", "fluency")  # the judge's
+BY_PEOPLE = ("violation", "refusal")  # axes with human labels; the others were fitted on constructed pairs
 SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("version", "prompt_id", "kind", "setting", "category")),
@@ -80,9 +81,9 @@ def read_by_rules(row: dict) -> dict:
 
 
 def judge_agreement(fitted_judge: Path) -> dict[str, float | None]:
-    """Returns axis → AUC on held-out human labels; None for an axis that was measured on pairs alone."""
+    """Returns axis → AUC on held-out human labels; None for an axis without such labels."""
     quality = json.loads((fitted_judge / "quality.json").read_text(encoding="utf-8"))
-    return {axis: quality.get(f"{axis}_auc") for axis in LOGITS}
+    return {axis: quality.get(f"{axis}_auc") if axis in BY_PEOPLE else None for axis in LOGITS}
 
 
 def read(folder: Path) -> dict[str, list[dict]]:

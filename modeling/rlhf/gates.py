@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from data_cleaning.verdict import Verdict
-from modeling.core import dialog, resumable_generation, sampling
+from modeling.core import dialog, hashing, resumable_generation, sampling
 from modeling.core.verdicts import CONFIDENCE, not_finite
 from modeling.dialogues import instructions
 from modeling.finetuning.gates import learned
@@ -122,7 +122,8 @@ def instruction_stands_once(artifact: Path, inputs: dict[str, Path], recipe: Any
     for row in rows:
         messages = resumable_generation.plain(row["messages"])
         learnt = [place for place, message in enumerate(messages) if dialog.is_learnt(message)]
-        places = [place for place, message in enumerate(messages) if row["instruction"] in message["content"]]
+        asked = [(place, message) for place, message in enumerate(messages) if message["role"] != "assistant"]
+        places = [place for place, message in asked if row["instruction"] in message["content"]]
         wrong["not in the first message alone"] += places != [0]
         wrong["with loss on an earlier answer"] += learnt != [len(messages) - 1]
         wrong["last answer does not obey"] += not instructions.obeyed(row["constraints"], messages[-1]["content"])
@@ -143,7 +144,7 @@ def not_below_its_start(artifact: Path, inputs: dict[str, Path], recipe: Any) ->
     rows = resumable_generation.fitting(
         inputs["policy"], resumable_generation.read_prompts(inputs["prompts"], "test"), greedy
     )
-    rows = sorted(rows, key=lambda row: resumable_generation.unit_hash("ppo gate", row["id"]))[:ANSWERED]
+    rows = sorted(rows, key=lambda row: hashing.unit_hash("ppo gate", row["id"]))[:ANSWERED]
     if not rows:
         return False, "no test prompt fits in the context with an answer: lower max_new_tokens or add prompts", {}
     models = {kind: scoring.load(inputs[f"{kind}_reward_model"]) for kind in pairs.KINDS}

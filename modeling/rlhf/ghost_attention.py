@@ -96,7 +96,7 @@ def plan(rows: Sequence[dict], config: GhostRecipe, figures: Sequence[str]) -> l
     The instruction depends on the number of the dialogue alone, so no question predicts it. A prompt that follows up on
     an earlier question brings that question along. Prompts are used again when there are too few.
     """
-    usable = [row for row in rows if row["kind"] != "safety"]
+    usable = [row for row in rows if row["kind"] != "safety" and not row["constraint"]]
     usable.sort(key=lambda row: hashing.unit_hash("ghost", config.seed, row["id"]))
     asked = [own_questions(row) for row in usable]
     shares = instructions.Shares(config.kinds, config.unchecked_share, config.combined_share)

@@ -23,8 +23,12 @@ def read_pairs(inputs: dict[str, Path]) -> list[dict]:
     return [row | {"messages": resumable_generation.plain(row["messages"])} for row in rows]
 
 
-def scored_by_people(dialogues: Path, adversarial: Path) -> list[dict]:
-    """Training pairs of kind "safety" by human harm scores, as rows of pairs.parquet. Their round is 0."""
+def scored_by_people(dialogues: Path, adversarial: Path, prompts: Path) -> list[dict]:
+    """Training pairs of kind "safety" by human harm scores, as rows of pairs.parquet. Their round is 0.
+
+    Groups of prompts that RLHF asks are left out: some of them are validation prompts or belong to held-out pairs.
+    """
+    asked = {row["entity"] for part in ("rl", "validation") for row in resumable_generation.read_prompts(prompts, part)}
     return [
         {
             "id": f"people:{hashing.digest(row['prompt'] + row['safer'] + row['harmful']).hex()}",
@@ -45,6 +49,7 @@ def scored_by_people(dialogues: Path, adversarial: Path) -> list[dict]:
             "split": "train",
         }
         for row in human_pairs.human_pairs(dialogues, adversarial)
+        if row["entity"] not in asked
     ]
 
 
@@ -69,7 +74,7 @@ def mix(pairs: list[dict], kind: str, own_share: float, seed: int) -> list[dict]
 
 
 def recent(pairs: list[dict], count: int, seed: int) -> list[dict]:
-    """At most `count` of the pairs, in their order; 0 keeps all. Newer rounds come first, else a hash draws.
+    """At most `count` of the pairs, in their order; 0 keeps all. The newest round comes first, else a hash draws.
 
     All pairs of the newest round stay if they fit, and the rest is drawn from all earlier rounds.
     """

@@ -35,7 +35,7 @@ POOLED_BATCHES = 50  # batches whose rows are sorted by length together
 
 def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Write a LlamaForSequenceClassification directory, accuracy.json and plots. Inputs: chat, preferences_1 … N, and
-    optionally dialogues and adversarial_prompts, whose pairs with human harm scores are trained on as well.
+    optionally dialogues, adversarial_prompts and prompts: pairs with human harm scores are trained on as well.
 
     Returns the metrics of training and accuracy on held-out pairs. Raises ValueError for an unknown kind or no pairs.
     """
@@ -44,7 +44,7 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     pairs = preference_pairs.read_pairs(inputs)
     pool = [pair for pair in pairs if pair["split"] == "train"]
     if "dialogues" in inputs:
-        pool += preference_pairs.scored_by_people(inputs["dialogues"], inputs["adversarial_prompts"])
+        pool += preference_pairs.scored_by_people(inputs["dialogues"], inputs["adversarial_prompts"], inputs["prompts"])
     mixed = preference_pairs.mix(pool, config.kind, config.own_share, config.seed)
     train = preference_pairs.recent(mixed, config.recent_pairs, config.seed)
     if not train:

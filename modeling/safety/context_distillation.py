@@ -70,11 +70,16 @@ def run(config: DistillationRecipe, inputs: dict[str, Path], out: Path, log: Any
     for row in everything:
         row[GENERIC] = choose_preprompt(row["id"], config.preprompts)
         row[TEMPLATE] = template(row["category"], config.templates)
-    longest = [
-        {**row, "messages": with_preprompt(row["messages"], max(row[GENERIC], row[TEMPLATE], key=len))}
-        for row in everything
+    guided = [
+        [row | {"messages": with_preprompt(row["messages"], row[kind])} for row in everything]
+        for kind in (GENERIC, TEMPLATE)
     ]
-    fitting = {row["id"] for row in resumable_generation.fitting(inputs["ppo_policy"], longest, config.sampling)}
+    fitting = set.intersection(
+        *(
+            {row["id"] for row in resumable_generation.fitting(inputs["ppo_policy"], rows, config.sampling)}
+            for rows in guided
+        )
+    )
     rows = sorted(everything, key=lambda row: hashing.unit_hash("distillation", row["id"]))
     rows = [row for row in rows if row["id"] in fitting][: config.prompts]
     if not rows:

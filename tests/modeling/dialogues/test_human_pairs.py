@@ -2,10 +2,12 @@
 
 import collections
 import csv
+from pathlib import Path
 
 import pytest
 
-from modeling.dialogues import adversarial_prompts, human_pairs, judge_labels, splits
+from modeling.core import dialogue_tables
+from modeling.dialogues import adversarial_prompts, human_pairs, judge_labels, prompt_rows, splits
 from modeling.rlhf import pairs, preferences, reward_model
 from tests.conftest import MemoryLog
 from tests.modeling import toy_evaluation, toy_sources
@@ -64,20 +66,31 @@ def test_pairs_by_hand(tmp_path, monkeypatch):
         ("Answer 2", "Answer 0", 1.0),
         ("Answer 1", "Answer 3", 0.5),
     ]
-    rows = pairs.scored_by_people(folder, split)
+    rows = pairs.scored_by_people(folder, split, asked(tmp_path / "prompts", []))
     assert [row["degree"] for row in rows] == [3, 2]
     assert {(row["kind"], row["round"], row["split"], row["annotator"]) for row in rows} == {
         ("safety", 0, "train", "people (PyRIT)")
     }
     assert all(set(row) == set(preferences.SCHEMA.names) for row in rows)
     assert [(row["chosen_safe"], row["rejected_safe"]) for row in rows] == [(True, False)] * 2
+    held_out = asked(tmp_path / "held out", [rows[0]["entity"]])
+    assert pairs.scored_by_people(folder, split, held_out) == [], "a group that RLHF asks is left out"
     monkeypatch.setattr(splits, "part_of", lambda entity, shares: splits.TEST)
     assert human_pairs.human_pairs(folder, toy_sources.write_split(folder, tmp_path / "tests")) == []
 
 
+def asked(folder: Path, entities: list[str]) -> Path:
+    """Prompts whose validation part has these entities."""
+    folder.mkdir()
+    for part, named in (("rl", []), ("validation", entities)):
+        rows = [prompt_rows.row("What?", "safety", prompt_rows.ADVERSARIAL, "c", "", "s", entity) for entity in named]
+        dialogue_tables.write_rows(rows, prompt_rows.SCHEMA, folder / f"{part}.parquet")
+    return folder
+
+
 def test_the_safety_models_training_pairs_hold_them(dialogues, adversarial, tmp_path, monkeypatch):
     """With the parent `dialogues` all of them are among the safety model's pairs."""
-    seen = {}
+    seen, nobody = {}, asked(tmp_path / "prompts", [])
 
     def fit(config, train, chat, out, log):
         seen[config.own_share] = train
@@ -89,8 +102,10 @@ def test_the_safety_models_training_pairs_hold_them(dialogues, adversarial, tmp_
     with pytest.raises(InterruptedError):
         reward_model.run(
             recipe,
-            {"chat": tmp_path, "dialogues": dialogues, "adversarial_prompts": adversarial},
+            {"chat": tmp_path, "dialogues": dialogues, "adversarial_prompts": adversarial, "prompts": nobody},
             tmp_path,
             MemoryLog(),
         )
-    assert {row["id"] for row in seen[0.9]} == {row["id"] for row in pairs.scored_by_people(dialogues, adversarial)}
+    assert {row["id"] for row in seen[0.9]} == {
+        row["id"] for row in pairs.scored_by_people(dialogues, adversarial, nobody)
+    }
