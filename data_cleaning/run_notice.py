@@ -4,11 +4,13 @@ Each run holds a shared lock on the notice. The kernel frees the lock of a kille
 """
 
 import fcntl
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 NOTICE = Path(".work") / "run_notice.txt"
+_LOOKING = threading.Lock()  # two looks at once would take each other for a run
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def announcing(store: Path) -> Iterator[Callable[[str], None]]:
 def announced(store: Path) -> str | None:
     """Returns what a run in `store` announced last ("": nothing yet), or None if no run is alive."""
     try:
-        with (store / NOTICE).open(encoding="utf-8") as file:
+        with _LOOKING, (store / NOTICE).open(encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

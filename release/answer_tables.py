@@ -55,14 +55,14 @@ def _wins(artifact: Artifact, axis: str, judged: str, title: str) -> Section:
     all_prompts = max(row["prompts"] for row in rows)
     few = min(row["prompts"] for row in rows if not row["control"])
     beaten = [
-        one | {"where": f"against {one['against']}", "reader": one["judge"]}
+        one | {"where": "answer against answer", "reader": one["judge"]}
         for one in metric(artifact, "beaten")
         if one["axis"] == axis
     ]
     note = (
         f"{_asked(all_prompts, few)} A tie counts half, 95 % bootstrap intervals over prompts; an interval without 50 is "
         "a significant difference. Both sides answer at their own best temperature. The policies were optimized for the "
-        f"reward models; the independent judge took no part in training. {_controls(beaten, order[2:])}{_weak_note(mark[JUDGE])}"
+        f"reward models; the independent judge took no part in training. {_controls(beaten, order)}{_weak_note(mark[JUDGE])}"
     )
     return Section(title, artifact, head, cells, note.strip())
 
@@ -86,7 +86,7 @@ def _controls(beaten: Sequence[dict], versions: Sequence[str]) -> str:
             by_readers.setdefault(", ".join(readers), []).append(where)
         listed = "; ".join(f"{', '.join(wheres)} by {readers}" for readers, wheres in by_readers.items())
         said.append(f"{control} beats {names}: {listed}")
-    return f"{'. '.join(said)}. " if said else "No control beats a version. "
+    return f"{'. '.join(said)}. " if said else "No control beats a version significantly. "
 
 
 def _weak_note(mark: str) -> str:

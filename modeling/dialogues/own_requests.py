@@ -88,21 +88,21 @@ def own_requests(count: int, refused: Sequence[list[dict]], answered: Sequence[l
 
 
 def _placed(text: str, refused: Sequence[list[dict]], answered: Sequence[list[dict]]) -> OwnRequest:
-    place = splits.unit(text, "place")
+    key, place = text, splits.unit(text, "place")
     constraint, before = "", []
     if place < AFTER_REFUSAL and refused:
-        before = _pick(refused, text)
+        before = _pick(refused, key, "before")
     elif place < AFTER_REFUSAL + LATER and answered:
-        before = _pick(answered, text)
+        before = _pick(answered, key, "before")
     elif place < AFTER_REFUSAL + LATER + FOLLOW_UP and answered:
-        before, text = _pick(answered, text), _pick(FOLLOWING, text)
-    if splits.unit(text, "constraint") < CONSTRAINED:
-        text, constraint = verifiable.constrained(text, text, splits.DEMONSTRATIONS)
+        before, text = _pick(answered, key, "before"), _pick(FOLLOWING, key, "following")
+    if splits.unit(key, "constraint") < CONSTRAINED:
+        text, constraint = verifiable.constrained(text, key, splits.DEMONSTRATIONS)
     context = [one | {"weight": 0} if one["role"] == "assistant" else one for one in before]
     messages = [*context, {"role": "user", "content": text}]
     identifier = splits.unit(" ".join(one["content"] for one in messages))
     return OwnRequest(f"request:{identifier:.12f}", messages, constraint)
 
 
-def _pick(items: Sequence, key: str):
-    return items[int(splits.unit(key, "pick") * len(items))]
+def _pick(items: Sequence, key: str, salt: str):
+    return items[int(splits.unit(key, salt) * len(items))]

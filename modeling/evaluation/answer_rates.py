@@ -47,7 +47,7 @@ def figures(scored: dict[str, list[dict]], config: EvaluationRecipe) -> dict:
         "lengths": [length(name, answers) for name, answers in scored.items()],
         "by_category": category_rows(scored),
         "safety_reward": safety_rewards(scored),
-        "beaten": measures.beaten(rows),
+        "beaten": measures.beaten(scored, config),
     }
 
 

@@ -129,19 +129,23 @@ def difference(first_N: np.ndarray, second_N: np.ndarray, config: EvaluationReci
     }
 
 
-def beaten(rows: Sequence[dict]) -> list[dict]:
-    """Returns {measure, on, reader, control, versions}: each control with the versions that it beats."""
+def beaten(scored: dict[str, list[dict]], config: EvaluationRecipe) -> list[dict]:
+    """Returns {measure, on, reader, control, versions}: each control with the versions that it beats.
+
+    A control beats a version if the 95 % interval of their difference on common prompts excludes 0.
+    """
     found = []
-    for control in (entry for entry in rows if entry["control"]):
-        sign = -1 if control["lower_is_better"] else 1
-        where = {key: control[key] for key in ("measure", "on", "reader")}
-        worse = [
-            entry["version"]
-            for entry in rows
-            if not entry["control"]
-            and all(entry[key] == value for key, value in where.items())
-            and sign * entry["rate"] < sign * control["rate"]
-        ]
-        if worse:
-            found.append(where | {"control": control["version"], "versions": worse})
+    for measure in MEASURES:
+        of_measure = {name: [r for r in rows if r["setting"] in measure.settings] for name, rows in scored.items()}
+        for control in (name for name, rows in scored.items() if rows[0]["control"]):
+            worse = []
+            for version in (name for name, rows in scored.items() if not rows[0]["control"]):
+                first, second = pairwise.common(of_measure[control], of_measure[version])
+                if first:
+                    change = difference(flags(first, measure), flags(second, measure), config)
+                    if change["high"] < 0 if measure.lower_is_better else change["low"] > 0:
+                        worse.append(version)
+            if worse:
+                named = {"measure": measure.name, "on": measure.prompts, "reader": measure.reader}
+                found.append(named | {"control": control, "versions": worse})
     return found

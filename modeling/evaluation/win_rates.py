@@ -7,6 +7,7 @@ alone. The controls stand beside the versions.
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from modeling.core import reporting
@@ -23,7 +24,8 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
 
     Raises ValueError if Base or SFT is missing, or a kind of prompt.
     """
-    rows = compare(scored_answers.read(inputs["scored_answers"]), config)
+    scored = scored_answers.read(inputs["scored_answers"])
+    rows = compare(scored, config)
     agreement = scored_answers.read_agreement(inputs["scored_answers"])
     reporting.write_json(out / "win_rates.json", rows)
     reporting.write_text(out / "report.md", report(rows))
@@ -33,7 +35,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
         for entry in rows
         if entry["version"] == CHAT and entry["against"] in (BASE, SFT)
     }
-    return figures | {"rows": rows, "beaten": beaten(rows), "agreement": agreement}
+    return figures | {"rows": rows, "beaten": beaten(scored, config), "agreement": agreement}
 
 
 def compare(scored: dict[str, list[dict]], config: EvaluationRecipe) -> list[dict]:
@@ -57,20 +59,24 @@ def compare(scored: dict[str, list[dict]], config: EvaluationRecipe) -> list[dic
     return found
 
 
-def beaten(rows: Sequence[dict]) -> list[dict]:
-    """Returns {judge, axis, against, control, versions}: each control with the versions that it beats."""
+def beaten(scored: dict[str, list[dict]], config: EvaluationRecipe) -> list[dict]:
+    """Returns {judge, axis, control, versions}: each control with the versions that it beats, answer against answer.
+
+    A control beats a version if its win rate against it has a 95 % interval above one half.
+    """
     found = []
-    for control in (entry for entry in rows if entry["control"]):
-        worse = [
-            entry["version"]
-            for entry in rows
-            if not entry["control"]
-            and all(entry[key] == control[key] for key in ("judge", "axis", "against"))
-            and entry["win_rate"] < control["win_rate"]
-        ]
-        if worse:
-            where = {key: control[key] for key in ("judge", "axis", "against")}
-            found.append(where | {"control": control["version"], "versions": worse})
+    for axis in AXES:
+        of_axis = {name: [row for row in rows if row["kind"] == axis] for name, rows in scored.items()}
+        for rater in RATERS:
+            for control in (name for name, rows in scored.items() if rows[0]["control"]):
+                worse = []
+                for version in (name for name, rows in scored.items() if not rows[0]["control"]):
+                    first, second = pairwise.common(of_axis[control], of_axis[version])
+                    outcome_N = pairwise.outcome(rater, axis, first, second) if first else np.array([0.5])
+                    if pairwise.row(rater, axis, control, version, outcome_N, config)["low"] > 0.5:
+                        worse.append(version)
+                if worse:
+                    found.append({"judge": rater, "axis": axis, "control": control, "versions": worse})
     return found
 
 

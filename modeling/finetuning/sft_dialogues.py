@@ -65,10 +65,12 @@ def run(config: OwnAnswersRecipe, inputs: dict[str, Path], out: Path, log: Any) 
 
 def questions(written: list[dict], config: OwnAnswersRecipe) -> list[Question]:
     """What the checkpoint is asked: prompts of the demonstrations, and requests for which no source has an answer."""
-    alone = [row["messages"] for row in written if len(row["messages"]) == 2]
-    refused = [plain(row["messages"]) for row in written if row["category"].startswith("safety")]
-    refused = [messages for messages in refused if len(messages) == 2]
-    answered = [plain(messages) for messages in alone if plain(messages) not in refused]
+    safe = [row["category"].startswith("safety") for row in written]
+    alone = [plain(row["messages"]) if len(row["messages"]) == 2 else [] for row in written]
+    refused, answered = (
+        [messages for messages, refuses in zip(alone, safe, strict=True) if messages and refuses is kind]
+        for kind in (True, False)
+    )
     requests = own_requests(config.requests, refused, answered)
     known = [
         Question(

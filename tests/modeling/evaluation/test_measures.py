@@ -83,7 +83,7 @@ def test_a_control_that_beats_a_version_is_named_in_the_direction_of_the_measure
         "Chat": rows_of("Chat"),
         "Refusal of everything": [row | {"control": True, "refusal": 2.0} for row in rows_of("Refusal of everything")],
     }
-    named = {(b["measure"], b["on"], b["reader"]): b["versions"] for b in measures.beaten(measures.rates(answers))}
+    named = {(b["measure"], b["on"], b["reader"]): b["versions"] for b in measures.beaten(answers, RECIPE)}
     assert named == {
         (VIOLATION, "all adversarial", JUDGE): ["Base"],
         (VIOLATION, "first messages", JUDGE): ["Base"],
