@@ -35,7 +35,7 @@ def run(config: PolicyRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     others = len(samples) + len(kept)
     ghosts = ghost_dialogues(inputs["ghost_dialogues"], others, config) if "ghost_dialogues" in inputs else []
     log.info(f"{len(samples)} best samples with {len(kept)} demonstrations and {len(ghosts)} ghost dialogues")
-    held_out = sft.read_dialogues(inputs["demonstrations"] / "test.parquet")
+    held_out = sft.read_dialogues(inputs["demonstrations"] / "test.parquet")[: sft.SHOWN]
     figures = sft.finetune(inputs["base_model"], [*samples, *kept, *ghosts], config, out, log, held_out)
     figures = {"samples": len(samples), "demonstrations": len(kept), "ghost_dialogues": len(ghosts), **figures}
     if not config.selection_prompts or not training.main_process():  # only the main process measures and writes
