@@ -85,4 +85,5 @@ ppo_policy = Stage(
      ("safety_reward_model", v5.safety_reward_model), ("prompts", prompts)),
 )  # fmt: skip
 
-STAGES = [stage for r in rounds for stage in vars(r).values()] + [ghost_dialogues, ppo_policy]
+of_rounds = [list(vars(r).values()) for r in rounds]
+STAGES = [*sum(of_rounds[:3], []), ghost_dialogues, *sum(of_rounds[3:], []), ppo_policy]

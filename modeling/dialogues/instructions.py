@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modeling.core import hashing
+from modeling.core import hashing, json_text
 from modeling.dialogues import verifiable
 
 HOBBIES = (
@@ -88,7 +88,7 @@ def obeyed(constraints: Sequence[str], answer: str) -> bool:
 
 def _unchecked(key: str, figures: Sequence[str]) -> str:
     kind, values = ("figure", figures) if figures and hashing.unit_hash("figure", key) < 0.5 else ("hobby", HOBBIES)
-    return json.dumps({"kind": kind, "value": values[hashing.mix("value", key) % len(values)]}, ensure_ascii=False)
+    return json_text.dumps({"kind": kind, "value": values[hashing.mix("value", key) % len(values)]}, ensure_ascii=False)
 
 
 def _agree(first: str, second: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from modeling.core import hashing
+from modeling.core import hashing, json_text
 from modeling.dialogues import form_rules, splits
 from modeling.dialogues.form_rules import WORD, Value
 
@@ -61,7 +61,7 @@ def choose(key: str, part: str, kinds: Sequence[str] = ()) -> str:
         raise ValueError(f"none of the kinds {list(kinds)} occurs in {part}")
     kind = possible[hashing.mix("constraint", key) % len(possible)]
     values = KINDS[kind].drawn(part)
-    return json.dumps({"kind": kind, "value": values[hashing.mix("value", key) % len(values)]})
+    return json_text.dumps({"kind": kind, "value": values[hashing.mix("value", key) % len(values)]})
 
 
 def obeyed(constraint: str, answer: str) -> bool:

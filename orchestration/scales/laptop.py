@@ -49,26 +49,26 @@ def laptop() -> Scale:
         prompts=replace(big.prompts, helpfulness=250, safety=150, harmless=100, test_helpfulness=240, test_safety=200,
                         test_harmless=160, everyday_share=0.5, verifiable_share=0.25, borderline_share=0.5,
                         after_refusal_share=0.4, validation=60, multi_turn_share=0.32),
-        ppo=replace(big.ppo, iterations=4, batch=32, mini_batch=8, evaluate_every=2, evaluation_samples=1, frozen_layers=15,
+        ppo=replace(big.ppo, iterations=3, batch=32, mini_batch=8, evaluate_every=3, evaluation_samples=1, frozen_layers=15,
                     optimizer=replace(big.ppo.optimizer, learning_rate=1e-5)),
         # The checkpoint's French is none. Told to be a person or to enjoy a hobby, it answers beside the question.
-        ghost=replace(big.ghost, dialogues=24, turns=3, samples=3, unchecked_share=0.05, kinds=forms,
+        ghost=replace(big.ghost, dialogues=20, turns=3, samples=2, unchecked_share=0.05, kinds=forms,
                       sampling=replace(big.ghost.sampling, temperature=0.5)),
         ghost_evaluation=replace(
-            ghost_evaluation(big, 48, ((4, 16), (6, 6)), control_dialogues=4),
+            ghost_evaluation(big, 48, ((4, 12), (6, 4)), control_dialogues=4),
             kinds=tuple(kind for kind in forms if kind != "words_below"),  # 48 tokens stay below 50 words by themselves
         ),
-        distillation=replace(big.distillation, prompts=64, preprompts=EXPLICIT_PREPROMPTS, templates=EXPLICIT_TEMPLATES,
+        distillation=replace(big.distillation, prompts=40, preprompts=EXPLICIT_PREPROMPTS, templates=EXPLICIT_TEMPLATES,
                              least_safety=0.5),
         # Base, SFT and Chat answer all prompts, the versions between them the same quarter.
-        evaluation=replace(big.evaluation, prompts=300, safety_prompts=200, harmless_prompts=160, round_share=0.25,
-                           temperatures=(0.3, 0.7), temperature_prompts=32, benchmark_limit=100,
+        evaluation=replace(big.evaluation, prompts=160, safety_prompts=100, harmless_prompts=100, round_share=0.25,
+                           temperatures=(0.3, 0.7), temperature_prompts=24, benchmark_limit=60,
                            controls_lose=True, bits_per_byte_documents=20),
         release=replace(big.release, max_version_bytes=600_000_000),
     )  # fmt: skip
     # A step with the lower half of the 30 layers frozen takes 0.5 to 0.6 of the time. At 2e-4 the model refuses more
     # attacks and more everyday requests, at 5e-5 fewer of both (LOG.md).
-    scale = finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=24, frozen_layers=15)
+    scale = finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=16, frozen_layers=15)
     scale = replace(
         scale,
         sft=replace(scale.sft, max_steps=48),
@@ -78,23 +78,23 @@ def laptop() -> Scale:
     )
     scale = each_round(
         scale,
-        preferences={"prompts": 64, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
+        preferences={"prompts": 48, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
         reward={
             "context": 512,
             "batch_pairs": 8,
             "frozen_layers": 15,
-            "recent_pairs": 64,
+            "recent_pairs": 40,
             "optimizer": {"learning_rate": 8e-5},
         },
         # The best of so few answers may be unsafe, and the next policy must not learn it.
         rejection={
-            "prompts": 40,
+            "prompts": 28,
             "samples": 4,
             "safety_share": 0.35,
             "sampling": {"temperature": 0.5},
             "least_safety": 0.5,
         },
-        policy={"selection_prompts": 24, "selection_sampling": {"temperature": 0.1}},
+        policy={"selection_prompts": 16, "selection_sampling": {"temperature": 0.1}},
     )
     scale = answers(scale, 80)
     longer = replace(scale.own_answers.sampling, max_new_tokens=128)

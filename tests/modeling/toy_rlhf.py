@@ -38,6 +38,7 @@ def build(folder: Path, prompts: int = 60, validation: int = 6) -> dict[str, Pat
             "messages": [{"role": "user", "content": text}],
             "question": text,
             "kind": ("helpfulness", "safety")[index % 2],
+            "constraint": "",
             "category": "colours",
             "reference": "",
             "entity": f"colours {index}",

@@ -106,7 +106,7 @@ def from_the_ui(job: str, partition: str, only: str | None = None):
 def test_a_click_on_a_scale_that_does_not_fit_starts_nothing(memory):
     memory(16e9, 0)
     assert "scale 70b does not fit this machine" in from_the_ui("model", "70b")
-    assert not (store() / "70b").exists() and not (store() / ".work").exists()
+    assert not (store() / "70b").exists() and not (store() / ".work" / "70b").exists()
 
 
 def test_a_click_is_told_of_a_full_disk_and_of_a_table_that_cannot_be_read(memory, monkeypatch, tmp_path):

@@ -160,7 +160,7 @@ def test_the_chat_lists_every_version_of_the_graph_in_training_order():
     listed = [entry.split("=") for entry in command[command.index("--versions") + 1 :]]
     assert ["base_model", "Base"] in listed
     names = list(dict.fromkeys(name for _, name in listed))
-    assert names == ["Base", "SFT", *(f"RLHF-v{number}" for number in range(1, 6)), "RLHF-v5 PPO", "Chat"]
+    assert names == ["Base", "SFT", *(f"RLHF-v{number}" for number in range(1, 6)), "PPO", "Chat"]
     assert {asset for asset, _ in listed} <= set(STAGES)
 
 

@@ -114,7 +114,7 @@ def test_examples_of_the_chat_are_released(bundle):
 
 def test_versions_are_named_as_in_the_tables_the_latest_first(bundle):
     titles = [version.title for version in bundles.read(bundle).offered]
-    assert titles == ["Chat", "RLHF-v1 PPO", "RLHF-v1", "SFT", "Base"]
+    assert titles == ["Chat", "PPO", "RLHF-v1", "SFT", "Base"]
 
 
 def test_base_is_the_first_of_its_roles_with_weights(store, tmp_path):

@@ -60,7 +60,9 @@ def test_the_chat_draws_tokens_only(padded, monkeypatch):
 
 def test_transformers_itself_draws_tokens_only(padded, tmp_path, log):
     sft.finetune(padded, toy_chat.dialogues(), dataclasses.replace(toy_chat.RECIPE, max_steps=1), tmp_path, log)
-    export.export_model(tmp_path, tmp_path / "released", [], {"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 12})
+    export.export_model(
+        tmp_path, tmp_path / "released", ["Hello"], {"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 12}
+    )
     for folder in (tmp_path, tmp_path / "released"):
         model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
         torch.manual_seed(0)

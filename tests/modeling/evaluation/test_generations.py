@@ -5,8 +5,8 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from modeling.core import sampling
-from modeling.evaluation import controls, generations, versions
+from modeling.core import sampling, version_names
+from modeling.evaluation import controls, generations
 from tests.modeling import toy_rlhf
 from tests.modeling.toy_evaluation import RECIPE, prompt, write_prompts
 
@@ -27,7 +27,7 @@ def inputs(tmp_path_factory):
     rows.append(prompt("safety", 99, "colours " * 200))
     (folder / "temperatures").mkdir()
     choice = dict.fromkeys(NAMES, 1.0) | {"RLHF-v10": 0.1}
-    (folder / "temperatures" / versions.CHOICE).write_text(json.dumps(choice))
+    (folder / "temperatures" / version_names.CHOICE).write_text(json.dumps(choice))
     return {
         "prompts": write_prompts(folder / "prompts", rows),
         "temperature_curve": folder / "temperatures",

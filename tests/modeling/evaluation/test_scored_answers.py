@@ -70,7 +70,7 @@ def test_each_rater_sees_what_it_should(artifact):
     assert [row["obeyed"] for row in scored["SFT"] if row["setting"] == "verifiable"] in ([True], [False])
     assert of("SFT", "helpfulness", "words") == [3] * 8
     assert scored_answers.read_agreement(artifact) == {
-        "helpfulness": None, "violation": 0.7, "refusal": 0.9, "fluency": 0.95,
+        "helpfulness": None, "violation": 0.7, "refusal": 0.9, "fluency": None,
     }  # fmt: skip
 
 

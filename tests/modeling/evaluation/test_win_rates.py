@@ -61,7 +61,9 @@ def test_every_version_and_control_meets_base_sft_and_the_one_before(tmp_path, l
 def test_a_control_that_beats_a_version_is_named(tmp_path, log):
     metrics, _ = run(tmp_path, table(constant=0.5), log)
     helpful = [one for one in metrics["beaten"] if one["axis"] == "helpfulness"]
-    assert all(one["control"] != CONSTANT for one in helpful), "it wins as often as it loses, and no more"
+    assert {(one["judge"], one["control"], *one["versions"]) for one in helpful} == {
+        (j, CONSTANT, "Base") for j in RATERS
+    }
     safe = {(one["judge"], one["control"]): one["versions"] for one in metrics["beaten"] if one["axis"] == "safety"}
     assert safe == {(judge, name): ["Base", "SFT", "RLHF-v1"] for judge in RATERS for name in (CONSTANT, REFUSAL)}
 

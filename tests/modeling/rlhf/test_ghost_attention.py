@@ -105,7 +105,7 @@ def test_the_gate_stops_what_is_no_ghost_attention(inputs, made, tmp_path):
 def prompt(number, kind="helpfulness", before=()):
     asked = [*before, f"Question {number}?"]
     messages = [{"role": "user", "content": text} for text in asked]
-    return {"id": f"{kind}-{number}", "kind": kind, "messages": messages, "question": " ".join(asked)}
+    return {"id": f"{kind}-{number}", "kind": kind, "messages": messages, "question": " ".join(asked), "constraint": ""}
 
 
 def test_no_question_predicts_the_instruction_and_none_is_adversarial():
