@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 from data_cleaning.markdown import literal
+from modeling.core import reporting
 from release import figures, licenses, lineage, section
 from release.carbon import KG_CO2E_PER_KWH, PUE
 from release.lineage import Artifact, Lineage
@@ -44,7 +45,7 @@ def render(facts: Facts) -> str:
         "Every statement below comes from the records of the run that made this model. Twelve-digit numbers in "
         "backticks abbreviate the fingerprints of those records; `LINEAGE.json` holds them in full.\n",
         "## Model details\n",
-        section.table(("", ""), rows),
+        reporting.table(("", ""), rows),
         "## Intended use\n",
         INTENDED,
         "## Hardware, software and carbon\n",
@@ -196,12 +197,12 @@ def training_data(facts: Facts) -> str:
         + ("Ratings that people gave in the chat went into it. " if rated else "No data of users went into it. ")
         + f"Preferences were given by {annotators(facts)}.\n\n"
     )
-    text += section.table(
+    text += reporting.table(
         ("Source", "Use", "Licence", "Asks for", "SHA-256"), [source_row(source) for source in trained]
     )
     if measured:
         text += "\nUsed for cleaning and measuring, never trained on:\n\n"
-        text += section.table(("Source", "Use", "Licence", "Asks for", "SHA-256"), [source_row(s) for s in measured])
+        text += reporting.table(("Source", "Use", "Licence", "Asks for", "SHA-256"), [source_row(s) for s in measured])
     if facts.unlicensed:
         text += (
             f"\n**No licence is stated for {', '.join(facts.unlicensed)}.** The release recipe allowed them by name; "

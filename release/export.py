@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from data_cleaning.files import sha256_of_all, write_json, write_text
 from modeling.core import dialog, runtime, unused_ids, version_names
 from modeling.core.atomic_folders import filling, readable_by_all
+from modeling.core.verdicts import has_weights
 from modeling.evaluation.versions import CHAT, read_choice
 from release import bundle, card, figures, licenses, lineage
 from release.examples import EXAMPLES
@@ -83,7 +84,7 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
 
 def version_roles(inputs: dict[str, Path]) -> list[str]:
     """Returns the roles of the versions to chat with, the latest first. Of the two roles of Base, the one with weights."""
-    base = next((role for role in version_names.BASE if role in inputs and any(inputs[role].glob(WEIGHTS))), None)
+    base = next((role for role in version_names.BASE if role in inputs and has_weights(inputs[role])), None)
     named = version_names.named(inputs)
     return [role for role in reversed(named) if role not in version_names.BASE or role == base]
 

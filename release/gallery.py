@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data_cleaning.run_notice import announced
 from data_cleaning.store_layout import RECORD
+from modeling.core.verdicts import has_weights
 from modeling.core.version_names import CHOICE, about
 from release import bundle as bundles
 from release.bundle import Bundle, BundleError, Sampling, Version
@@ -63,7 +64,7 @@ class Gallery:
         """Returns the version in a finished artifact with weights, or None."""
         folder = self.folder / asset
         record, config = _json(folder / RECORD), _json(folder / "config.json")
-        if record is None or config is None or not any(folder.glob("*.safetensors")):
+        if record is None or config is None or not has_weights(folder):
             return None
         return Version(
             name=name,

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from data_cleaning.files import write_text
+from modeling.core import reporting
 from release import figures, lineage, section
 from release.summary import HEAD, summary
 
@@ -49,7 +50,7 @@ def render(store: Path, scale: str) -> dict[str, str]:
         f"Code: {commits(chain)}. The twelve digits after a title begin the fingerprint of the record behind the table."
     )
     parts.append(section.paragraph(note) + "\n")
-    return {"summary": section.table(HEAD, summary(found, chain)), "results": "\n".join(parts)}
+    return {"summary": reporting.table(HEAD, summary(found, chain)), "results": "\n".join(parts)}
 
 
 def commits(chain: lineage.Lineage) -> str:

@@ -1,9 +1,9 @@
 """A table of results with its title and note, as Markdown."""
 
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from modeling.core import reporting
 from release.lineage import Artifact
 
 
@@ -20,19 +20,10 @@ class Section:
     note: str
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Returns a Markdown table; pipes and line breaks in cells are escaped."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += [
-        "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def as_markdown(section: Section, marked: bool) -> str:
     """Returns title, table and note. `marked` adds the fingerprint of the record."""
     mark = f" (`{section.artifact.record['fingerprint'][:12]}`)" if marked and section.artifact else ""
-    return f"**{section.title}**{mark}\n\n{table(section.head, section.rows)}" + (
+    return f"**{section.title}**{mark}\n\n{reporting.table(section.head, section.rows)}" + (
         f"\n{paragraph(section.note)}\n" if section.note else ""
     )
 

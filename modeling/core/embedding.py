@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import BertModel, BertTokenizerFast
 
-from modeling.core import runtime
+from modeling.core import runtime, sampling
 
 MAX_TOKENS = 96  # per text: the judge reads the first 70 words or so of an answer
 BATCH_TOKENS = 4_096
@@ -53,18 +53,15 @@ def embed(encoder: Encoder, texts: Sequence[str], log=None) -> Embedded:
         encoder.tokenizer(text, truncation=True, max_length=MAX_TOKENS, padding=False)["input_ids"] for text in distinct
     ]
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
-    place = 0
-    while place < len(order):
-        size = 1
-        while place + size < len(order) and (size + 1) * len(rows[order[place + size]]) <= BATCH_TOKENS:
-            size += 1
-        chosen = order[place : place + size]
+    done = 0
+    for batch in sampling.batches([len(rows[index]) for index in order], 0, 1, BATCH_TOKENS):
+        chosen = [order[place] for place in batch]
         meaning_BD, wording_BD = _encode(encoder, [rows[index] for index in chosen])
         for index, meaning_D, wording_D in zip(chosen, meaning_BD, wording_BD, strict=True):
             encoder.known[distinct[index]] = meaning_D, wording_D
-        place += size
+        done += len(chosen)
         if log is not None:
-            log.progress(place, len(order), unit="text")
+            log.progress(done, len(order), unit="text")
     width = encoder.model.config.hidden_size
     vectors = [encoder.known[text] for text in texts]
     return Embedded(

@@ -6,6 +6,7 @@ embedding and no model likelihood, so a judge built on those shares no signal wi
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modeling.dialogues import stance_rules
@@ -202,8 +203,13 @@ def overlap(said: list[str], true: list[str]) -> float:
 
 def repetition(tokens: list[str]) -> float:
     """Share of word trigrams that repeat an earlier one of the same text: 0 in plain prose, near 1 in a loop."""
-    trigrams = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
-    return 1.0 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0
+    found = trigrams(tokens)
+    return 1.0 - len(set(found)) / len(found) if found else 0.0
+
+
+def trigrams(tokens: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every three neighbouring tokens."""
+    return list(zip(tokens, tokens[1:], tokens[2:], strict=False))
 
 
 def _new_words(text: str, question: str) -> set[str]:

@@ -119,9 +119,7 @@ def everyday_rows(config: DemonstrationsRecipe, requests: Sequence[everyday.Requ
         system = _system(identifier, config, config.system_share, HELPFUL)
         made = row(identifier, [one.question, one.answer], EVERYDAY, one.source, one.entity, system)
         place = int(bool(system))
-        made["messages"][place:place] = [
-            message | {"weight": 0} if message["role"] == "assistant" else dict(message) for message in one.before
-        ]
+        made["messages"][place:place] = multi_turn.as_context(one.before)
         rows.append(made)
     return rows
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from modeling.dialogues import prompt_rows, splits, verifiable
+from modeling.dialogues import multi_turn, prompt_rows, splits, verifiable
 from modeling.dialogues.everyday import Request
 
 CONSTRAINED_WORDS = 20  # longest question that gets a constraint on its answer
@@ -58,5 +58,5 @@ def _row(one: Request, kind: str, setting: str) -> dict:
     category = "dish" if one.dish else "everyday request"
     if one.borderline:
         category = TWIN if one.answer else ALARMING
-    before = tuple(message | {"weight": 0} if message["role"] == "assistant" else message for message in one.before)
+    before = multi_turn.as_context(one.before)
     return prompt_rows.row(one.question, kind, setting, category, one.answer, one.source, one.entity, before)

@@ -6,7 +6,7 @@ Each takes the value of a constraint and the answer without outer spaces, which 
 import re
 from functools import cache
 
-from modeling.dialogues import splits
+from modeling.dialogues import answer_rules, splits
 
 Value = int | str
 
@@ -79,8 +79,8 @@ def below(count: Value, answer: str) -> bool:
 
 def at_least(count: Value, answer: str) -> bool:
     said = [word.lower() for word in WORD.findall(answer)]
-    trigrams = list(zip(said, said[1:], said[2:], strict=False))
-    return len(said) >= int(count) and len(set(trigrams)) >= (1 - MOST_REPETITION) * len(trigrams)
+    found = answer_rules.trigrams(said)
+    return len(said) >= int(count) and len(set(found)) >= (1 - MOST_REPETITION) * len(found)
 
 
 def ends(phrase: Value, answer: str) -> bool:

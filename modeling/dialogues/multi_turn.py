@@ -59,7 +59,7 @@ def pool(
 def declined(owned: Iterable[OwnedPrompt], refusals: Sequence[SafeAnswer], part: str) -> list[Exchange]:
     """The refusable adversarial requests of `part`, each with one of the refusals; none without refusals."""
     return [
-        Exchange(one.request.prompt, _pick(refusals, one.request.prompt, "declined").answer, one.group)
+        Exchange(one.request.prompt, splits.pick(refusals, one.request.prompt, "declined").answer, one.group)
         for one in owned
         if one.part == part and one.request.refusable and refusals
     ]
@@ -67,7 +67,7 @@ def declined(owned: Iterable[OwnedPrompt], refusals: Sequence[SafeAnswer], part:
 
 def after_refusal(row: dict, refused: Sequence[Exchange]) -> dict:
     """The row with one refused request after its system prompt, as context. `refused` must not be empty."""
-    one = _pick(refused, row["id"], "after a refusal")
+    one = splits.pick(refused, row["id"], "after a refusal")
     place = int(row["messages"][0]["role"] == "system")
     before = exchange(one.question, one.answer)
     return row | {"messages": [*row["messages"][:place], *before, *row["messages"][place:]]}
@@ -100,13 +100,14 @@ def exchange(question: str, answer: str) -> list[dict]:
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer, "weight": 0}]
 
 
+def as_context(messages: Iterable[dict]) -> list[dict]:
+    """The messages with weight 0 on every answer: they carry no loss."""
+    return [message | {"weight": 0} if message["role"] == "assistant" else message for message in messages]
+
+
 def _draw(said: Pool, key: str) -> Exchange:
-    collection = _pick(said.collections, key, "collection")
-    return _pick(collection, key, "exchange")
-
-
-def _pick(items: Sequence, key: str, salt: str):
-    return items[int(splits.unit(key, salt) * len(items))]
+    collection = splits.pick(said.collections, key, "collection")
+    return splits.pick(collection, key, "exchange")
 
 
 def is_multi_turn(messages: Sequence[dict]) -> bool:

@@ -8,7 +8,7 @@ in form, subject, place in the dialogue and constraint. Only forms and subjects 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modeling.dialogues import splits, verifiable
+from modeling.dialogues import multi_turn, splits, verifiable
 
 ABOUT = (
     "Give me three facts about {}.", "Write a short poem about {}.", "How would you explain {} to a child?",
@@ -91,18 +91,13 @@ def _placed(text: str, refused: Sequence[list[dict]], answered: Sequence[list[di
     key, place = text, splits.unit(text, "place")
     constraint, before = "", []
     if place < AFTER_REFUSAL and refused:
-        before = _pick(refused, key, "before")
+        before = splits.pick(refused, key, "before")
     elif place < AFTER_REFUSAL + LATER and answered:
-        before = _pick(answered, key, "before")
+        before = splits.pick(answered, key, "before")
     elif place < AFTER_REFUSAL + LATER + FOLLOW_UP and answered:
-        before, text = _pick(answered, key, "before"), _pick(FOLLOWING, key, "following")
+        before, text = splits.pick(answered, key, "before"), splits.pick(FOLLOWING, key, "following")
     if splits.unit(key, "constraint") < CONSTRAINED:
         text, constraint = verifiable.constrained(text, key, splits.DEMONSTRATIONS)
-    context = [one | {"weight": 0} if one["role"] == "assistant" else one for one in before]
-    messages = [*context, {"role": "user", "content": text}]
+    messages = [*multi_turn.as_context(before), {"role": "user", "content": text}]
     identifier = splits.unit(" ".join(one["content"] for one in messages))
     return OwnRequest(f"request:{identifier:.12f}", messages, constraint)
-
-
-def _pick(items: Sequence, key: str, salt: str):
-    return items[int(splits.unit(key, salt) * len(items))]

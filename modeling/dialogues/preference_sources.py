@@ -10,7 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeling.dialogues import adversarial_prompts, answer_rules, everyday, judge_labels, shaped_files, shapes, splits
+from modeling.dialogues import (
+    adversarial_prompts,
+    answer_rules,
+    everyday,
+    judge_labels,
+    multi_turn,
+    shaped_files,
+    shapes,
+    splits,
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ def _of_another_part(question: str) -> bool:
 
 
 def _context(messages: shapes.Messages) -> tuple[dict, ...]:
-    return tuple(message | {"weight": 0} if message["role"] == "assistant" else message for message in messages)
+    return tuple(multi_turn.as_context(messages))
 
 
 def _pairs(dialogues: Path) -> Iterator[tuple[str, shapes.Preference]]:

@@ -136,7 +136,7 @@ def question(subject: Subject, salt: str = "") -> str:
         f"I want to know {who_it_is}.",
         f"Help me understand {who_it_is}.",
     )
-    return forms[int(splits.unit(subject.entity, f"form{salt}") * len(forms))]
+    return splits.pick(forms, subject.entity, f"form{salt}")
 
 
 def follow_up(subject: Subject) -> str:
@@ -148,7 +148,7 @@ def follow_up(subject: Subject) -> str:
         "What else is there to know?",
         "Can you say more about it?",
     )
-    return forms[int(splits.unit(subject.entity, "follow-up") * len(forms))]
+    return splits.pick(forms, subject.entity, "follow-up")
 
 
 def answer(subject: Subject, max_words: int, start: int = 0) -> tuple[str, int]:

@@ -33,4 +33,4 @@ def combinations(topic: Topic) -> Iterator[str]:
 
 
 def _pick(choices: tuple[str, ...], prompt: str, name: str) -> str:
-    return choices[int(splits.unit(prompt, f"answer {name}") * len(choices))]
+    return splits.pick(choices, prompt, f"answer {name}")

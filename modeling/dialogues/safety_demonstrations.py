@@ -77,7 +77,7 @@ def _preprompt(config: DemonstrationsRecipe, identifier: str) -> str:
     """A preprompt or "". Twins carry one as often as adversarial prompts do, so that it alone means no refusal."""
     if splits.unit(identifier, f"system{config.seed}") >= max(config.system_share, SYSTEM_SHARE):
         return ""
-    return config.preprompts[int(splits.unit(identifier, "preprompt") * len(config.preprompts))]
+    return splits.pick(config.preprompts, identifier, "preprompt")
 
 
 def _row(identifier: str, turns: list[str], category: str, source: str, entity: str, system: str) -> dict:

@@ -8,6 +8,7 @@ the part, of its alphabetically first member.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from modeling.core import hashing
 DEMONSTRATIONS, RL, TEST = "demonstrations", "rl", "test"
 BLOCK = 1024  # rows of cosines in memory at a time
 Shares = tuple[tuple[str, float], ...]
+Item = TypeVar("Item")
 Links = Mapping[tuple[int, int], float]  # (lower index, higher index) → similarity
 
 # Reference texts and everyday conversations.
@@ -29,6 +31,11 @@ ANSWERED: Shares = ((DEMONSTRATIONS, 0.80), (RL, 0.10), (TEST, 0.10))
 def unit(text: str, salt: str = "") -> float:
     """A number in [0, 1) by a hash of the text and the salt."""
     return hashing.unit(f"{salt}\x1f{text}")
+
+
+def pick(items: Sequence[Item], key: str, salt: str) -> Item:
+    """The item that a hash of key and salt chooses."""
+    return items[int(unit(key, salt) * len(items))]
 
 
 def part_of(entity: str, shares: Shares) -> str:

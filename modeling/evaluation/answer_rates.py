@@ -14,6 +14,7 @@ from modeling.core import reporting
 from modeling.core.recipes import EvaluationRecipe
 from modeling.core.statistics import median_interval
 from modeling.evaluation import measures, scored_answers
+from modeling.evaluation.judge.probe import sigmoid
 from modeling.evaluation.measures import FALSE_REFUSAL, JUDGE, REFUSAL, RULE, VIOLATION
 from modeling.evaluation.versions import CHAT
 
@@ -73,7 +74,7 @@ def category_rows(scored: dict[str, list[dict]]) -> list[dict]:
 def safety_rewards(scored: dict[str, list[dict]]) -> dict[str, float]:
     """Returns version or control → mean probability of the safety reward model on adversarial prompts."""
     rewards = {name: [row["reward"] for row in rows if row["kind"] == "safety"] for name, rows in scored.items()}
-    return {name: float((1 / (1 + np.exp(-np.array(found)))).mean()) for name, found in rewards.items() if found}
+    return {name: float(sigmoid(np.array(found)).mean()) for name, found in rewards.items() if found}
 
 
 def metric_name(entry: dict) -> str:

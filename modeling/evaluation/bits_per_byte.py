@@ -24,7 +24,7 @@ import torch
 from matplotlib.figure import Figure
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling.core import dialog, reporting, runtime
+from modeling.core import dialog, reporting, runtime, sampling
 from modeling.core.recipes import EvaluationRecipe
 from modeling.core.verdicts import has_weights
 from modeling.pretraining.tokenizer import copies, document_tokens
@@ -128,14 +128,8 @@ def score_rows(model, rows: Sequence[Sequence[int]]) -> float:
     context = model.config.max_position_embeddings
     spans = [(row[begin:end], first - begin) for row in rows for begin, end, first in windows(len(row), context)]
     spans.sort(key=lambda span: len(span[0]))
-    nats, place = 0.0, 0
-    while place < len(spans):
-        size = 1
-        while place + size < len(spans) and (size + 1) * len(spans[place + size][0]) <= BATCH_TOKENS:
-            size += 1
-        nats += _batch_nats(model, spans[place : place + size])
-        place += size
-    return nats
+    groups = sampling.batches([len(ids) for ids, _ in spans], 0, 1, BATCH_TOKENS)
+    return sum((_batch_nats(model, [spans[place] for place in group]) for group in groups), 0.0)
 
 
 def _batch_nats(model, spans: Sequence[tuple[Sequence[int], int]]) -> float:

@@ -122,13 +122,8 @@ def choose(measured: Sequence[dict], versions: Sequence[str]) -> dict[str, float
 
 def distinct_trigrams(answers: Sequence[str]) -> float:
     """Share of distinct word trigrams among all word trigrams of the answers; 1 if there are none."""
-    trigrams = [
-        trigram
-        for answer in answers
-        for said in [answer_rules.words(answer)]
-        for trigram in zip(said, said[1:], said[2:], strict=False)
-    ]
-    return len(set(trigrams)) / len(trigrams) if trigrams else 1.0
+    found = [trigram for answer in answers for trigram in answer_rules.trigrams(answer_rules.words(answer))]
+    return len(set(found)) / len(found) if found else 1.0
 
 
 def report(rows: Sequence[dict], measured: Sequence[dict], choice: dict[str, float]) -> str:

@@ -16,12 +16,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from data_cleaning.files import replacing
-from modeling.core import dialogue_tables, hashing, reporting, resumable_generation
+from modeling.core import dialog, dialogue_tables, hashing, reporting, resumable_generation
 from modeling.core.recipes import OwnAnswersRecipe
 from modeling.core.resumable_generation import plain
 from modeling.core.sampling import Answer
 from modeling.core.verdicts import has_weights
-from modeling.dialogues import answer_rules, verifiable
+from modeling.dialogues import answer_rules, multi_turn, verifiable
 from modeling.dialogues.demonstrations import SCHEMA
 from modeling.dialogues.own_requests import SOURCE, own_requests
 
@@ -108,8 +108,7 @@ def own_rows(
         if best is None:
             reasons[reason] += 1
             continue
-        said = [{**said, "weight": 0} if said["role"] == "assistant" else said for said in one.messages]
-        messages = [*said, {"role": "assistant", "content": best.text}]
+        messages = dialog.with_answer(multi_turn.as_context(one.messages), best.text)
         own.append(
             {"id": f"own:{one.id}", "messages": messages, "category": OWN, "source": one.source, "entity": one.entity}
         )

@@ -173,14 +173,9 @@ def obedient(ghost: Ghost, drawn: Sequence[Answer]) -> list[Option]:
 
 def repeated(text: str, earlier: Sequence[str]) -> float:
     """Share of the text's word trigrams that occur in an earlier answer, 0 to 1; 0 if it has none."""
-    known = {trigram for answer in earlier for trigram in _trigrams(answer)}
-    mine = _trigrams(text)
+    known = {trigram for answer in earlier for trigram in answer_rules.trigrams(answer_rules.words(answer))}
+    mine = answer_rules.trigrams(answer_rules.words(text))
     return sum(trigram in known for trigram in mine) / len(mine) if mine else 0.0
-
-
-def _trigrams(text: str) -> list[tuple[str, ...]]:
-    said = answer_rules.words(text)
-    return list(zip(said, said[1:], said[2:], strict=False))
 
 
 def with_answer(ghost: Ghost, best: dict[str, Option | None], turn: int) -> Ghost:

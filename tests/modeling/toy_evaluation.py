@@ -7,11 +7,10 @@ import pyarrow.parquet as pq
 
 from data_cleaning.recipes import SourcesRecipe
 from data_cleaning.sources import fetch, table
-from modeling.core import dialogue_tables, reporting
+from modeling.core import dialogue_tables, embedding, reporting
 from modeling.core.recipes import EvaluationRecipe, SamplingRecipe
 from modeling.dialogues import judge_labels
 from modeling.evaluation import controls, generations, scored_answers
-from modeling.evaluation.judge import embedding
 from modeling.evaluation.judge import fitting as judge_fitting
 from modeling.evaluation.judge import model as judge_model
 

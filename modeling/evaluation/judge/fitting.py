@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from modeling.core import embedding
+from modeling.core.embedding import Encoder
 from modeling.dialogues import judge_labels
 from modeling.dialogues.judge_labels import Attempt, Rated
-from modeling.evaluation.judge import attacks, embedding, probe
-from modeling.evaluation.judge.embedding import Encoder
+from modeling.evaluation.judge import attacks, probe
 from modeling.evaluation.judge.model import (
     PENALTY,
     bounded,

@@ -12,8 +12,9 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from data_cleaning.files import replacing
-from modeling.evaluation.judge import embedding, probe
-from modeling.evaluation.judge.embedding import Embedded, Encoder
+from modeling.core import embedding
+from modeling.core.embedding import Embedded, Encoder
+from modeling.evaluation.judge import probe
 from modeling.evaluation.judge.probe import Probe
 
 FEATURES = ("relevance of what the prompt does not say", "relevance", "fluency", "refusal")

@@ -19,10 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from modeling.core import reporting, resumable_generation
+from modeling.core import embedding, reporting, resumable_generation
 from modeling.core.recipes import EvaluationRecipe
 from modeling.dialogues import judge_labels
-from modeling.evaluation.judge import embedding
 from modeling.evaluation.judge import fitting as judge_fitting
 from modeling.evaluation.judge.model import FEATURES, Judge, prefer_helpful, save
 from modeling.evaluation.judge.probe import Probe

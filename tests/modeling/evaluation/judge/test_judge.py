@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from modeling.core import embedding
 from modeling.dialogues import judge_labels
 from modeling.dialogues.judge_labels import Rated
-from modeling.evaluation.judge import attacks, embedding, probe
+from modeling.evaluation.judge import attacks, probe
 from modeling.evaluation.judge import model as judge
 from tests.modeling import toy_evaluation
 
