@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from data_cleaning.files import sha256_of_all, write_json, write_text
 from modeling.core import dialog, runtime, unused_ids, version_names
-from modeling.core.atomic_folders import filling, readable_by_all
+from modeling.core.atomic_folders import filling, model_files, readable_by_all
 from modeling.core.verdicts import has_weights
 from modeling.evaluation.versions import CHAT, read_choice
 from release import bundle, card, figures, licenses, lineage
@@ -24,8 +24,6 @@ from release.recipes import ReleaseRecipe
 
 FINAL = "chat_model"
 WEIGHTS = "*.safetensors"
-MODEL_FILES = (WEIGHTS, "model.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json",
-               "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")  # fmt: skip
 
 
 class ReleaseError(ValueError):
@@ -162,7 +160,7 @@ def place_version(source: Path, name: str, out: Path, max_bytes: int) -> str | N
     folder = out / "versions" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for path in sorted(path for pattern in MODEL_FILES for path in source.glob(pattern)):
+    for path in model_files(source):
         try:
             os.link(path, folder / path.name)
         except OSError:  # another file system, or one without hard links

@@ -8,6 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
+MODEL_FILES = ("*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json",
+               "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")  # fmt: skip
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files of a Hugging Face directory with its tokenizer, sorted; not what a stage writes beside them."""
+    return sorted(path for pattern in MODEL_FILES for path in folder.glob(pattern))
 
 
 @contextmanager

@@ -8,13 +8,14 @@ Demonstrations are mixed in. The paper leaves this open: it fine-tunes "similar 
 demonstrations stay. After V3, dialogues for Ghost Attention (3.3) are mixed in too.
 """
 
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from modeling.core import hashing, reporting, resumable_generation, training
-from modeling.core.atomic_folders import filling
+from modeling.core.atomic_folders import filling, model_files
 from modeling.core.recipes import FinetuneRecipe, PolicyRecipe
 from modeling.finetuning import sft
 from modeling.rlhf import selection
@@ -72,8 +73,8 @@ def select(config: PolicyRecipe, inputs: dict[str, Path], out: Path, held_out: l
 def release(model_dir: Path, out: Path) -> None:
     """Write the model of `model_dir` over the one in `out`, file by file, each atomically."""
     with filling(out) as folder:
-        AutoModelForCausalLM.from_pretrained(model_dir, dtype="auto").save_pretrained(folder)
-        AutoTokenizer.from_pretrained(model_dir).save_pretrained(folder)
+        for path in model_files(model_dir):
+            shutil.copyfile(path, folder / path.name)
 
 
 def demonstrations(path: Path, samples: int, recipe: FinetuneRecipe) -> list[sft.Dialogue]:
