@@ -244,6 +244,9 @@ class PpoRecipe:
 class PolicyRecipe(FinetuneRecipe):
     """The fine-tuning of a round and its model selection (paper 3.2.3)."""
 
+    start: (
+        str  # base (the paper: each version anew, so that versions are comparable) | before (the policy before goes on)
+    )
     selection_prompts: int  # validation prompts on which the new policy is compared with the one before; 0 = not at all
     selection_sampling: SamplingRecipe
 

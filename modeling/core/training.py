@@ -34,23 +34,28 @@ from modeling.core.runtime import bfloat16_products, device
 COMPLETE = "COMPLETE"  # a checkpoint's last file; a checkpoint without it is incomplete and is deleted
 # Tokens a device holds at once unless CRIA_MICRO_BATCH says otherwise: logits of a 32k vocabulary then take 4 GB.
 MICRO_BATCH_TOKENS = 32_768
+CPU_LOGITS = 2**26  # logits of a loss and their gradients take about 10 bytes each: 0.7 GB
 MIN_CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_SHARE = 0.03  # largest share of the wall time for checkpoints
 # Estimated cost of the first checkpoint: weights and two moments per parameter on a slow disk, at most 15 s.
 CHECKPOINT_BYTES, DISK_BYTES_PER_S, MOST_GUESSED_SECONDS = 12, 150e6, 15.0
 
 
-def split_batch(sequences: int, tokens: int) -> tuple[int, int]:
+def split_batch(sequences: int, tokens: int, logits: int = 0) -> tuple[int, int]:
     """(per-device batch, accumulation steps) for a global batch of `sequences`, of at most `tokens` tokens each.
 
-    $CRIA_MICRO_BATCH, else MICRO_BATCH_TOKENS, bounds what one device holds at once. The recipe's global batch never
-    changes. Raises ValueError if it does not divide among the devices.
+    $CRIA_MICRO_BATCH, else MICRO_BATCH_TOKENS, bounds what one device holds at once, and so does CPU_LOGITS if each
+    token has `logits` logits. The recipe's global batch never changes. Raises ValueError if it does not divide among
+    the devices.
     """
     devices = processes()
     if sequences % devices:
         raise ValueError(f"A global batch of {sequences} sequences does not divide among {devices} devices")
     share = sequences // devices
-    bound = max(1, int(os.environ.get("CRIA_MICRO_BATCH", MICRO_BATCH_TOKENS // tokens)))
+    bound = MICRO_BATCH_TOKENS // tokens
+    if logits and device().type == "cpu":
+        bound = min(bound, CPU_LOGITS // (tokens * logits))
+    bound = max(1, int(os.environ.get("CRIA_MICRO_BATCH", bound)))
     accumulation = next(n for n in range(1, share + 1) if share % n == 0 and share // n <= bound)
     return share // accumulation, accumulation
 

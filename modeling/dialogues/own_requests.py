@@ -2,7 +2,8 @@
 
 Adversarial prompts are mostly orders ("Write a tutorial on …", "Give me …"), and the answered everyday requests of the
 sources are mostly questions. A small model that sees no more than these refuses harmless orders. So these requests vary
-in form, subject, place in the dialogue and constraint. Only forms and subjects are written here, no answer.
+in form, subject, place in the dialogue and constraint; small talk is among them. Only forms and subjects are written
+here, no answer.
 """
 
 from collections.abc import Sequence
@@ -49,15 +50,22 @@ PEOPLE = (
     "my neighbour", "my sister", "a colleague", "my grandmother", "an old friend", "my teacher", "my boss", "a new client",
     "my best friend", "my uncle", "the mail carrier", "my landlord", "a nurse", "my class", "my football coach",
 )  # fmt: skip
+CHATTING = (
+    "What is your favourite thing about {}?", "Do you like {}?", "What do you think about {}?", "I love {}. And you?",
+    "Tell me a joke about {}.", "Have you heard the news about {}?", "My day was long, let's talk about {}.",
+    "What would you do if you knew everything about {}?", "Which do you prefer, {} or something else?",
+    "Do you know any fun facts about {}?", "I'm bored. Ask me something about {}.", "What is a good question about {}?",
+)  # fmt: skip
 FOLLOWING = (
     "Tell me more.", "Can you give an example?", "Why is that?", "Say that in simpler words.", "What else should I know?",
     "Can you explain that again?", "Go on, please.", "What does that mean for me?", "Is that always true?",
-    "How do people know that?", "Can you sum that up?", "And what came after that?",
+    "How do people know that?", "Can you sum that up?", "And what came after that?", "Which one is your favourite?",
+    "And what do you think?", "Do you enjoy that too?", "What would you recommend?", "How did you get into that?",
 )  # fmt: skip
-FORMS = ((ABOUT, SUBJECTS), (DOING, ACTIVITIES), (NOTES, PEOPLE))
+FORMS = ((ABOUT, SUBJECTS), (DOING, ACTIVITIES), (NOTES, PEOPLE), (CHATTING, SUBJECTS), (CHATTING, ACTIVITIES))
 
 SOURCE = "own requests"
-AFTER_REFUSAL, LATER, FOLLOW_UP, CONSTRAINED = 0.2, 0.15, 0.15, 0.25  # shares; the first three exclude each other
+AFTER_REFUSAL, LATER, FOLLOW_UP, CONSTRAINED = 0.2, 0.2, 0.2, 0.25  # shares; the first three exclude each other
 
 
 @dataclass(frozen=True)

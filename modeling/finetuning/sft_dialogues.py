@@ -3,11 +3,13 @@
 A checkpoint that already answers well would lose that on short written answers alone. So it answers some of the
 demonstrations' harmless prompts itself, and everyday requests of many forms (dialogues/own_requests.py), `samples`
 times each. The best answer is a demonstration too (rejection sampling, paper 3.2.3, before there is a reward model).
-An answer that refuses, is cut off, repeats itself or disobeys a constraint is never kept. A model from random weights
-has no answers of its own: it learns the written ones.
+An answer that refuses, repeats itself or disobeys a constraint is never kept. One that was cut off ends with its last
+whole sentence, if it is prose and long enough. A model from random weights has no answers of its own: it learns the
+written ones.
 """
 
 import collections
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +23,14 @@ from modeling.core.recipes import OwnAnswersRecipe
 from modeling.core.resumable_generation import plain
 from modeling.core.sampling import Answer
 from modeling.core.verdicts import has_weights
-from modeling.dialogues import answer_rules, multi_turn, verifiable
+from modeling.dialogues import answer_rules, multi_turn, questions, verifiable
 from modeling.dialogues.demonstrations import SCHEMA
 from modeling.dialogues.own_requests import SOURCE, own_requests
 
 OWN = "own answer"
 REPEATED = 0.2  # most share of repeated word trigrams
+LEAST_WORDS = 25  # of an answer that was cut off, in whole sentences
+_NO_PROSE = re.compile(r"^\s*(?:\d+[.)]|[-*•#]|```)", re.MULTILINE)  # a list or code misses its end
 SHOWN = 12
 
 
@@ -50,7 +54,7 @@ def run(config: OwnAnswersRecipe, inputs: dict[str, Path], out: Path, log: Any) 
     with replacing(out / "test.parquet") as part:
         shutil.copyfile(inputs["demonstrations"] / "test.parquet", part)
     written = pq.read_table(inputs["demonstrations"] / "train.parquet").to_pylist()
-    asked = questions(written, config) if has_weights(inputs["initial_model"]) else []
+    asked = asked_questions(written, config) if has_weights(inputs["initial_model"]) else []
     own, reasons = own_rows(asked, config, inputs["initial_model"], out / "_scratch", log)
     dialogue_tables.write_rows(sorted([*written, *own], key=lambda row: row["id"]), SCHEMA, out / "train.parquet")
     reporting.write_text(out / "examples.md", examples(own))
@@ -63,7 +67,7 @@ def run(config: OwnAnswersRecipe, inputs: dict[str, Path], out: Path, log: Any) 
     }
 
 
-def questions(written: list[dict], config: OwnAnswersRecipe) -> list[Question]:
+def asked_questions(written: list[dict], config: OwnAnswersRecipe) -> list[Question]:
     """What the checkpoint is asked: prompts of the demonstrations, and requests for which no source has an answer."""
     safe = [row["category"].startswith("safety") for row in written]
     alone = [plain(row["messages"]) if len(row["messages"]) == 2 else [] for row in written]
@@ -108,14 +112,14 @@ def own_rows(
         if best is None:
             reasons[reason] += 1
             continue
-        messages = dialog.with_answer(multi_turn.as_context(one.messages), best.text)
+        messages = dialog.with_answer(multi_turn.as_context(one.messages), best)
         own.append(
             {"id": f"own:{one.id}", "messages": messages, "category": OWN, "source": one.source, "entity": one.entity}
         )
     return own, reasons
 
 
-def best_answer(question: Question, answers: list[Answer]) -> tuple[Answer | None, str]:
+def best_answer(question: Question, answers: list[Answer]) -> tuple[str | None, str]:
     """(the good answer closest to the written one in words, ""), or (None, why the last answer is not good).
 
     Without a written answer the first good one wins.
@@ -123,18 +127,27 @@ def best_answer(question: Question, answers: list[Answer]) -> tuple[Answer | Non
     good, reason = [], ""
     reference = answer_rules.content_words(question.written)
     for answer in answers:
-        said = answer_rules.words(answer.text)
-        if not answer.ended:
+        text = answer.text if answer.ended else whole_sentences(answer.text)
+        said = answer_rules.words(text)
+        if not answer.ended and not said:
             reason = "cut off"
-        elif answer_rules.helpfulness(question.messages[-1]["content"], answer.text, "").refuses:
+        elif answer_rules.helpfulness(question.messages[-1]["content"], text, "").refuses:
             reason = "refuses"
         elif not said or answer_rules.repetition(said) > REPEATED:
             reason = "repeats itself"
-        elif question.constraint and not verifiable.obeyed(question.constraint, answer.text):
+        elif question.constraint and not verifiable.obeyed(question.constraint, text):
             reason = "disobeys"
         else:
-            good.append((answer_rules.overlap(answer_rules.content_words(answer.text), reference), answer))
+            good.append((answer_rules.overlap(answer_rules.content_words(text), reference), text))
     return (max(good, key=lambda item: item[0])[1], "") if good else (None, reason)
+
+
+def whole_sentences(text: str) -> str:
+    """A prose text without its unfinished last sentence; "" if it holds a list or code, or fewer than LEAST_WORDS words."""
+    before, gap, last = text.rpartition("\n\n")
+    *sentences, _ = questions.split_sentences(last) or ("",)
+    kept = f"{before}{gap}{' '.join(sentences)}".strip()
+    return kept if len(kept.split()) >= LEAST_WORDS and not _NO_PROSE.search(text) else ""
 
 
 def examples(rows: list[dict]) -> str:

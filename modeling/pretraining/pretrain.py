@@ -100,7 +100,7 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
         f"{parameters:,} parameters, {seen:,} tokens: {seen / summary['tokens']:.2f} epochs over the mixture's "
         f"{summary['tokens']:,} tokens, {summary['unique_tokens']:,} of them unique"
     )
-    batch, accumulation = split_batch(sequences, context)
+    batch, accumulation = split_batch(sequences, context, model.config.vocab_size)
     arguments = training_arguments(
         TrainingArguments,
         out,

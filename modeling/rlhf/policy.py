@@ -3,7 +3,9 @@
 A new policy that is significantly worse than the one before stays out (selection.py): the stage then releases the
 weights of the policy before, and says so in selection.json.
 
-Every version starts from the base model and takes the same number of steps, so that versions are comparable.
+Every version starts from the base model and takes the same number of steps, so that versions are comparable (the
+paper's form). With `start = "before"` the policy before is trained further instead: a small scale has too few steps for
+a chat model to be made anew in each round.
 Demonstrations are mixed in. The paper leaves this open: it fine-tunes "similar to SFT" and does not say whether
 demonstrations stay. After V3, dialogues for Ghost Attention (3.3) are mixed in too.
 """
@@ -20,15 +22,19 @@ from modeling.core.recipes import FinetuneRecipe, PolicyRecipe
 from modeling.finetuning import sft
 from modeling.rlhf import selection
 
+STARTS = {"base": "base_model", "before": "before"}  # the recipe's word → the input
+
 
 def run(config: PolicyRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Write the policy as a Hugging Face directory, and selection.json if the recipe asks for a selection.
 
     Inputs: base_model, demonstrations, rejection_samples, and ghost_dialogues after V3; for the selection also before
     (the policy that sampled this round), helpfulness_reward_model, safety_reward_model and prompts. Returns the metrics
-    of fine-tuning and of the selection. Raises ValueError if demonstration_share or ghost_share is not in [0, 1), there
-    are no samples, or no validation prompt fits.
+    of fine-tuning and of the selection. Raises ValueError if start is unknown, demonstration_share or ghost_share is not
+    in [0, 1), there are no samples, or no validation prompt fits.
     """
+    if config.start not in STARTS:
+        raise ValueError(f"a policy starts from {' or '.join(STARTS)}, not {config.start!r}")
     samples = sft.read_dialogues(inputs["rejection_samples"] / "samples.parquet")
     if not samples:
         raise ValueError("the round has no rejection samples: ask for more prompts in its recipe")
@@ -37,7 +43,7 @@ def run(config: PolicyRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     ghosts = ghost_dialogues(inputs["ghost_dialogues"], others, config) if "ghost_dialogues" in inputs else []
     log.info(f"{len(samples)} best samples with {len(kept)} demonstrations and {len(ghosts)} ghost dialogues")
     held_out = sft.read_dialogues(inputs["demonstrations"] / "test.parquet")[: sft.SHOWN]
-    figures = sft.finetune(inputs["base_model"], [*samples, *kept, *ghosts], config, out, log, held_out)
+    figures = sft.finetune(inputs[STARTS[config.start]], [*samples, *kept, *ghosts], config, out, log, held_out)
     figures = {"samples": len(samples), "demonstrations": len(kept), "ghost_dialogues": len(ghosts), **figures}
     if not config.selection_prompts or not training.main_process():  # only the main process measures and writes
         return figures

@@ -38,19 +38,20 @@ def laptop() -> Scale:
         # Of 5e-5, 1e-4 and 2e-4, the highest gives the fewest bits per byte (LOG.md).
         optimizer=replace(big.base.optimizer, learning_rate=2e-4, warmup_steps=4),
     )  # fmt: skip
-    asked = replace(big.own_answers.sampling, temperature=0.7)
+    asked = replace(big.own_answers.sampling, temperature=0.5)
     forms = tuple(kind for kind in big.ghost.kinds if kind != "language")
     scale = replace(
         big, tokenizer=checkpoint, base=base, tokens=replace(big.tokens, title_share=0.0),
-        own_answers=replace(big.own_answers, prompts=150, requests=450, samples=2, sampling=asked),
-        demonstrations=replace(big.demonstrations, max_definitions=160, max_conversations=60, max_everyday=300,
+        own_answers=replace(big.own_answers, prompts=150, requests=650, samples=1, sampling=asked),
+        demonstrations=replace(big.demonstrations, max_definitions=80, max_conversations=0, max_everyday=200,
                                max_safety=190, max_twins=60, multi_turn_share=0.32, after_refusal_share=0.25,
                                max_answer_words=60, preprompts=EXPLICIT_PREPROMPTS),
         prompts=replace(big.prompts, helpfulness=250, safety=150, harmless=100, test_helpfulness=240, test_safety=200,
                         test_harmless=160, everyday_share=0.5, verifiable_share=0.25, borderline_share=0.5,
                         after_refusal_share=0.4, validation=60, multi_turn_share=0.32),
-        ppo=replace(big.ppo, iterations=3, batch=32, mini_batch=8, evaluate_every=3, evaluation_samples=1, frozen_layers=15,
-                    optimizer=replace(big.ppo.optimizer, learning_rate=1e-5)),
+        # At 1e-4 a veto keeps the policy back after three iterations (LOG.md).
+        ppo=replace(big.ppo, iterations=4, batch=32, mini_batch=8, evaluate_every=2, evaluation_samples=1, frozen_layers=15,
+                    optimizer=replace(big.ppo.optimizer, learning_rate=4e-5)),
         # The checkpoint's French is none. Told to be a person or to enjoy a hobby, it answers beside the question.
         ghost=replace(big.ghost, dialogues=20, turns=3, samples=2, unchecked_share=0.05, kinds=forms,
                       sampling=replace(big.ghost.sampling, temperature=0.5)),
@@ -62,18 +63,18 @@ def laptop() -> Scale:
                              least_safety=0.5),
         # Base, SFT and Chat answer all prompts, the versions between them the same quarter.
         evaluation=replace(big.evaluation, prompts=160, safety_prompts=100, harmless_prompts=100, round_share=0.25,
-                           temperatures=(0.3, 0.7), temperature_prompts=24, benchmark_limit=60,
+                           temperatures=(0.1, 0.4, 0.8), temperature_prompts=24, benchmark_limit=60,
                            controls_lose=True, bits_per_byte_documents=20),
         release=replace(big.release, max_version_bytes=600_000_000),
     )  # fmt: skip
-    # A step with the lower half of the 30 layers frozen takes 0.5 to 0.6 of the time. At 2e-4 the model refuses more
-    # attacks and more everyday requests, at 5e-5 fewer of both (LOG.md).
-    scale = finetuning(scale, context=512, batch_sequences=4, learning_rate=1e-4, max_steps=16, frozen_layers=15)
+    # A step with the lower half of the 30 layers frozen takes 0.5 to 0.6 of the time. Of 1e-4, 2e-4 and 4e-4, the highest
+    # rate tells attacks from everyday requests best, and many small batches do so better than few large ones (LOG.md).
+    scale = finetuning(scale, context=512, batch_sequences=2, learning_rate=4e-4, max_steps=24, frozen_layers=15)
     scale = replace(
         scale,
-        sft=replace(scale.sft, max_steps=48),
+        sft=replace(scale.sft, max_steps=96),
         distillation=replace(
-            scale.distillation, finetune=replace(scale.distillation.finetune, max_steps=8, demonstration_share=0.7)
+            scale.distillation, finetune=replace(scale.distillation.finetune, max_steps=12, demonstration_share=0.7)
         ),
     )
     scale = each_round(
@@ -81,21 +82,22 @@ def laptop() -> Scale:
         preferences={"prompts": 48, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
         reward={
             "context": 512,
-            "batch_pairs": 8,
+            "batch_pairs": 4,
             "frozen_layers": 15,
-            "recent_pairs": 40,
-            "optimizer": {"learning_rate": 8e-5},
+            "recent_pairs": 56,
+            "optimizer": {"learning_rate": 3e-4},
         },
         # The best of so few answers may be unsafe, and the next policy must not learn it.
         rejection={
-            "prompts": 28,
-            "samples": 4,
+            "prompts": 56,
+            "samples": 3,
             "safety_share": 0.35,
             "sampling": {"temperature": 0.5},
             "least_safety": 0.5,
         },
-        policy={"selection_prompts": 16, "selection_sampling": {"temperature": 0.1}},
+        # So few steps from the base model make no chat model: each policy goes on from the one before.
+        policy={"start": "before", "selection_prompts": 24, "selection_sampling": {"temperature": 0.1}},
     )
     scale = answers(scale, 80)
-    longer = replace(scale.own_answers.sampling, max_new_tokens=128)
+    longer = replace(scale.own_answers.sampling, max_new_tokens=96)
     return replace(scale, own_answers=replace(scale.own_answers, sampling=longer))

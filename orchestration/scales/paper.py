@@ -94,6 +94,7 @@ def llama2_70b() -> Scale:
             policy=PolicyRecipe(
                 # (open) about two epochs of 100,000 samples; (open) the share of Ghost Attention, after V3 (A.3.5)
                 **vars(finetuning) | {"max_steps": 300, "ghost_share": 0.2 if n > 3 else 0.0, "seed": 10 * n + 3},
+                start="base",
                 selection_prompts=512,  # (open) all validation prompts; sampled as for evaluation
                 selection_sampling=replace(sampling, temperature=0.1, top_p=0.9, seed=10 * n + 4),
             ),

@@ -70,7 +70,8 @@ class Loop:
         longest = (
             max(len(prompt.ids) for prompt in (*self.prompts, *self.heldout)) + self.recipe.sampling.max_new_tokens
         )
-        self.micro_batch, _ = training.split_batch(self.recipe.mini_batch, longest)
+        vocabulary = self.policy.model.config.vocab_size
+        self.micro_batch, _ = training.split_batch(self.recipe.mini_batch, longest, vocabulary)
 
     def train(self, checkpoints: Path) -> Progress:
         """Run all iterations from the newest checkpoint on, with early stopping by the held-out objective.

@@ -190,6 +190,7 @@ def test_only_safe_files_are_published(undisturbed):
 def test_global_batch_is_split_without_changing_it(monkeypatch):
     assert split_batch(12, 256) == (12, 1)
     assert split_batch(12, training.MICRO_BATCH_TOKENS // 5) == (4, 3)
+    assert split_batch(12, 256, logits=training.CPU_LOGITS // 1024) == (4, 3)
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert split_batch(12, training.MICRO_BATCH_TOKENS // 2) == (1, 3)
     with pytest.raises(ValueError, match="does not divide"):

@@ -49,7 +49,7 @@ def test_a_model_from_random_weights_learns_the_written_ones_alone(inputs, tmp_p
 
 def test_good_answers_of_a_checkpoint_stand_beside_the_written_ones(inputs, tmp_path, log, monkeypatch):
     toy_chat.save_base(inputs["initial_model"])
-    monkeypatch.setattr(sft_dialogues, "best_answer", lambda question, answers: (answers[0], ""))
+    monkeypatch.setattr(sft_dialogues, "best_answer", lambda question, answers: (answers[0].text, ""))
     figures = run(RECIPE, inputs, tmp_path, log)
     too_long = figures["without_room_in_the_context"]  # the toy's context holds few of the requests
     assert figures["own"] == 4 + 3 - too_long and too_long <= 3
@@ -88,7 +88,7 @@ def test_an_answer_that_disobeys_a_constraint_is_not_kept():
         if "lower_case" in (found := verifiable.constrained("Why?", f"{number}", splits.DEMONSTRATIONS))[1]
     )
     loud, quiet = Answer("Boil it in water.", True), Answer("boil it in water.", True)
-    assert best_answer(asked("", constraint), [loud, quiet]) == (quiet, "")
+    assert best_answer(asked("", constraint), [loud, quiet]) == (quiet.text, "")
     assert best_answer(asked("", constraint), [loud]) == (None, "disobeys")
 
 
@@ -108,6 +108,25 @@ def weightless(messages: list[dict]) -> list[dict]:
     return [one | {"weight": 0} if one["role"] == "assistant" else one for one in messages]
 
 
+PROSE = (
+    "Rice is cooked in water. " * 2
+    + "It takes about a quarter of an hour until all of the water is gone.\n\nLet it stand then."
+)
+
+
+def test_a_prose_answer_that_was_cut_off_ends_with_its_last_whole_sentence():
+    assert sft_dialogues.whole_sentences(f"{PROSE} Eat it with Mr. Ray and a") == PROSE
+    assert sft_dialogues.whole_sentences(f"{PROSE}\n\nEat it wi") == PROSE
+    assert best_answer(asked("", ""), [Answer(f"{PROSE} Eat it", False)]) == (PROSE, "")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Rice is good. Eat", f"{PROSE}\n\n1. Wash it.\n2. Boi", f"{PROSE}\n```python\nprint("]
+)
+def test_a_short_rest_a_list_and_code_are_not_cut_into_an_answer(text):
+    assert sft_dialogues.whole_sentences(text) == ""
+
+
 WRITTEN = "Boil the rice in salted water for twelve minutes, then drain it."
 
 
@@ -124,4 +143,4 @@ WRITTEN = "Boil the rice in salted water for twelve minutes, then drain it."
 )
 def test_the_best_answer_is_finished_and_closest_to_the_written_one(answers, chosen, reason):
     best, why = best_answer(asked(WRITTEN, ""), answers)
-    assert (best, why) == (None if chosen is None else answers[chosen], reason)
+    assert (best, why) == (None if chosen is None else answers[chosen].text, reason)

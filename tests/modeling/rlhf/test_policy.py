@@ -17,6 +17,7 @@ pytestmark = pytest.mark.trains
 
 RECIPE = PolicyRecipe(
     **vars(toy_chat.RECIPE) | {"max_steps": 40, "demonstration_share": 0.25},
+    start="base",
     selection_prompts=0,
     selection_sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=12, seed=0),
 )
@@ -65,6 +66,17 @@ def test_demonstrations_change_with_the_seed_and_not_otherwise(inputs):
     assert policy.demonstrations(path, 12, RECIPE) != policy.demonstrations(
         path, 12, dataclasses.replace(RECIPE, seed=9)
     )
+
+
+def test_a_policy_may_go_on_from_the_one_before(inputs, tmp_path, log):
+    recipe = dataclasses.replace(RECIPE, max_steps=20)
+    policy.run(recipe, inputs, tmp_path / "first", log)
+    anew = policy.run(recipe, inputs, tmp_path / "anew", log)
+    further = policy.run(dataclasses.replace(recipe, start="before"), inputs | {"before": tmp_path / "first"},
+                         tmp_path / "further", log)  # fmt: skip
+    assert further["loss_first"] < 0.5 * anew["loss_first"]
+    with pytest.raises(ValueError, match="base or before"):
+        policy.run(dataclasses.replace(recipe, start="last"), inputs, tmp_path / "out", log)
 
 
 def test_what_cannot_be_mixed_is_refused(inputs, tmp_path, log):
