@@ -241,14 +241,20 @@ class PpoRecipe:
 
 
 @dataclass(frozen=True)
-class PolicyRecipe(FinetuneRecipe):
-    """The fine-tuning of a round and its model selection (paper 3.2.3)."""
+class SelectedRecipe(FinetuneRecipe):
+    """A fine-tuning with model selection: what is significantly worse than the model before stays out (paper 3.2.3)."""
+
+    selection_prompts: int  # validation prompts on which the two models are compared; 0 = not at all
+    selection_sampling: SamplingRecipe
+
+
+@dataclass(frozen=True)
+class PolicyRecipe(SelectedRecipe):
+    """The fine-tuning of a round (paper 3.2.3)."""
 
     start: (
         str  # base (the paper: each version anew, so that versions are comparable) | before (the policy before goes on)
     )
-    selection_prompts: int  # validation prompts on which the new policy is compared with the one before; 0 = not at all
-    selection_sampling: SamplingRecipe
 
 
 @dataclass(frozen=True)
@@ -268,7 +274,7 @@ class DistillationRecipe:
     templates: tuple[tuple[str, str], ...]  # (risk category, preprompt that says how a good answer looks), A.4.5
     least_gain: float  # least gain in safety score (logits) of a kept answer; the paper: any gain, 0
     least_safety: float  # least safety probability of a kept answer: safer need not mean safe; the paper: 0
-    finetune: FinetuneRecipe
+    finetune: SelectedRecipe
 
 
 @dataclass(frozen=True)

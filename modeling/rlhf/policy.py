@@ -10,14 +10,11 @@ Demonstrations are mixed in. The paper leaves this open: it fine-tunes "similar 
 demonstrations stay. After V3, dialogues for Ghost Attention (3.3) are mixed in too.
 """
 
-import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from transformers import AutoTokenizer
 
-from modeling.core import hashing, reporting, resumable_generation, training
-from modeling.core.atomic_folders import filling, model_files
+from modeling.core import hashing, resumable_generation
 from modeling.core.recipes import FinetuneRecipe, PolicyRecipe
 from modeling.finetuning import sft
 from modeling.rlhf import selection
@@ -45,42 +42,7 @@ def run(config: PolicyRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     held_out = sft.read_dialogues(inputs["demonstrations"] / "test.parquet")[: sft.SHOWN]
     figures = sft.finetune(inputs[STARTS[config.start]], [*samples, *kept, *ghosts], config, out, log, held_out)
     figures = {"samples": len(samples), "demonstrations": len(kept), "ghost_dialogues": len(ghosts), **figures}
-    if not config.selection_prompts or not training.main_process():  # only the main process measures and writes
-        return figures
-    return figures | select(config, inputs, out, held_out, log)
-
-
-def select(config: PolicyRecipe, inputs: dict[str, Path], out: Path, held_out: list[sft.Dialogue], log) -> dict:
-    """Compare the policy in `out` with the one before, and replace it by that one if it is significantly worse.
-
-    Returns the figures of the comparison. The comparison is stored before weights are replaced, so a run that was
-    killed between the two does not compare the policy before with itself.
-    """
-    policies = {selection.CANDIDATE: out, selection.BEFORE: inputs["before"]}
-    scratch = out / "_scratch" / "selection"
-
-    def compare() -> list[dict]:
-        found = selection.compare(policies, inputs, config.selection_sampling, config.selection_prompts, scratch, log)
-        return [found.content()]
-
-    (found,) = resumable_generation.kept(scratch / "selection.json", compare)
-    if found["selected"] == selection.BEFORE:
-        log.info("the new policy is significantly worse than the one before, which goes on in its place")
-        release(inputs["before"], out)
-        sft.show(out, AutoTokenizer.from_pretrained(out), held_out, config, log)
-    reporting.write_json(out / "selection.json", found)
-    return {"selected": found["selected"]} | {
-        f"selection_{name}_{part}": round(found[name][part], 4)
-        for name in ("reward", "refusals")
-        for part in ("before", "after", "low", "high")
-    }
-
-
-def release(model_dir: Path, out: Path) -> None:
-    """Write the model of `model_dir` over the one in `out`, file by file, each atomically."""
-    with filling(out) as folder:
-        for path in model_files(model_dir):
-            shutil.copyfile(path, folder / path.name)
+    return figures | selection.keep_the_better(config, inputs["before"], inputs, out, held_out, log)
 
 
 def demonstrations(path: Path, samples: int, recipe: FinetuneRecipe) -> list[sft.Dialogue]:

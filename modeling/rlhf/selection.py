@@ -1,17 +1,23 @@
-"""Model selection of an RLHF round (paper 3.2.3): a new policy that is worse than the one before stays out.
+"""Model selection (paper 3.2.3): a fine-tuned policy that is worse than the one before stays out.
 
-Both policies answer the same validation prompts, which no stage of RLHF trains on. The round's two reward models score
-the answers by the paper's piecewise rule, and a rule counts refusals of the prompts that are not adversarial. The new
-policy stays out if it is significantly worse in either: if the interval (95 %) of its paired difference in reward
-lies below 0, or that of its difference in refusals above 0.
+It follows each RLHF round and context distillation. Both policies answer the same validation prompts, which no stage of
+RLHF trains on. The last two reward models score the answers by the paper's piecewise rule, and a rule counts refusals of
+the prompts that are not adversarial. The new policy stays out if it is significantly worse in either: if the interval
+(95 %) of its paired difference in reward lies below 0, or that of its difference in refusals above 0.
 """
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from modeling.core import resumable_generation
+from transformers import AutoTokenizer
+
+from modeling.core import reporting, resumable_generation, training
+from modeling.core.atomic_folders import filling, model_files
 from modeling.core.hashing import unit_hash
-from modeling.core.recipes import SamplingRecipe
+from modeling.core.recipes import SamplingRecipe, SelectedRecipe
+from modeling.finetuning import sft
 from modeling.rlhf import comparison, rejection_sampling, scoring
 from modeling.rlhf.comparison import Difference
 
@@ -63,3 +69,41 @@ def compare(
         reward=comparison.paired(*([row["reward"] for row in answered[name]] for name in (BEFORE, CANDIDATE))),
         refusals=comparison.paired(refused[BEFORE], refused[CANDIDATE]),
     )
+
+
+def keep_the_better(
+    config: SelectedRecipe, before: Path, inputs: dict[str, Path], out: Path, held_out: Sequence[sft.Dialogue], log
+) -> dict:
+    """Compare the policy in `out` with the one in `before`, and replace it by that one if it is significantly worse.
+
+    Inputs: prompts and both reward models. Writes selection.json and returns the figures of the comparison; {} if the
+    recipe asks for none. The comparison is stored before weights are replaced, so a run that was killed between the
+    two does not compare the policy before with itself.
+    """
+    if not config.selection_prompts or not training.main_process():  # only the main process measures and writes
+        return {}
+    scratch = out / "_scratch" / "selection"
+
+    def compared() -> list[dict]:
+        policies = {CANDIDATE: out, BEFORE: before}
+        found = compare(policies, inputs, config.selection_sampling, config.selection_prompts, scratch, log)
+        return [found.content()]
+
+    (found,) = resumable_generation.kept(scratch / "selection.json", compared)
+    if found["selected"] == BEFORE:
+        log.info("the new policy is significantly worse than the one before, which goes on in its place")
+        release(before, out)
+        sft.show(out, AutoTokenizer.from_pretrained(out), held_out, config, log)
+    reporting.write_json(out / "selection.json", found)
+    return {"selected": found["selected"]} | {
+        f"selection_{name}_{part}": round(found[name][part], 4)
+        for name in ("reward", "refusals")
+        for part in ("before", "after", "low", "high")
+    }
+
+
+def release(model_dir: Path, out: Path) -> None:
+    """Write the model of `model_dir` over the one in `out`, file by file, each atomically."""
+    with filling(out) as folder:
+        for path in model_files(model_dir):
+            shutil.copyfile(path, folder / path.name)

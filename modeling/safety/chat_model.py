@@ -1,7 +1,9 @@
 """The final model (paper 4.2.4): the PPO policy fine-tuned on its own distilled answers, without the preprompt.
 
 Helpful answers of the last round's rejection sampling make up `demonstration_share` of the samples, so that safety
-training does not cost helpfulness.
+training does not cost helpfulness; dialogues for Ghost Attention (3.3) are mixed in as in the rounds. A model that is
+significantly worse than the PPO policy stays out: the stage then releases the weights of the PPO policy
+(modeling/rlhf/selection.py).
 """
 
 from pathlib import Path
@@ -10,14 +12,16 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from modeling.core import hashing, resumable_generation
-from modeling.core.recipes import FinetuneRecipe
+from modeling.core.recipes import SelectedRecipe
 from modeling.finetuning import sft
+from modeling.rlhf import policy, selection
 
 
-def run(config: FinetuneRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
-    """Stage: `ppo_policy`, `distilled_answers`, `rejection_samples` → a Hugging Face directory.
+def run(config: SelectedRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
+    """Write the chat model as a Hugging Face directory, and selection.json if the recipe asks for a selection.
 
-    Raises ValueError if there are no samples.
+    Inputs: ppo_policy, distilled_answers, rejection_samples, ghost_dialogues; for the selection also both reward
+    models and prompts. Raises ValueError if there are no samples, or no validation prompt fits.
     """
     distilled = read_samples(inputs["distilled_answers"])
     helpful = [row for row in read_samples(inputs["rejection_samples"]) if row["kind"] != "safety"]
@@ -26,9 +30,17 @@ def run(config: FinetuneRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
         raise ValueError(
             "neither distilled answers nor rejection samples: lower the bar or raise the number of prompts"
         )
-    log.info(f"{len(mixed)} samples, {len(distilled)} of them distilled safety answers")
-    figures = sft.finetune(inputs["ppo_policy"], [row["messages"] for row in mixed], config, out, log)
-    return {"distilled_samples": len(distilled), "rejection_samples": len(mixed) - len(distilled), **figures}
+    ghosts = policy.ghost_dialogues(inputs["ghost_dialogues"], len(mixed), config)
+    log.info(
+        f"{len(mixed)} samples, {len(distilled)} of them distilled safety answers, and {len(ghosts)} ghost dialogues"
+    )
+    figures = sft.finetune(inputs["ppo_policy"], [*(row["messages"] for row in mixed), *ghosts], config, out, log)
+    counts = {
+        "distilled_samples": len(distilled),
+        "rejection_samples": len(mixed) - len(distilled),
+        "ghost_dialogues": len(ghosts),
+    }
+    return counts | figures | selection.keep_the_better(config, inputs["ppo_policy"], inputs, out, [], log)
 
 
 def read_samples(folder: Path) -> list[dict]:

@@ -57,6 +57,16 @@ def each_round(
     ))  # fmt: skip
 
 
+def selecting(scale: Scale, prompts: int, **sampling: Any) -> Scale:
+    """The same model selection after every round and after distillation."""
+    changes = {"selection_prompts": prompts, "selection_sampling": sampling}
+    return replace(
+        scale,
+        rounds=tuple(replace(r, policy=changed(r.policy, changes)) for r in scale.rounds),
+        distillation=changed(scale.distillation, {"finetune": changes}),
+    )
+
+
 def ghost_evaluation(
     scale: Scale, max_new_tokens: int, lengths: tuple[tuple[int, int], ...], control_dialogues: int
 ) -> GhostEvaluationRecipe:
@@ -71,6 +81,7 @@ def answers(scale: Scale, max_new_tokens: int) -> Scale:
     def short(recipe: SamplingRecipe) -> SamplingRecipe:
         return replace(recipe, max_new_tokens=max_new_tokens)
 
+    selected = {"selection_sampling": {"max_new_tokens": max_new_tokens}}
     rounds = tuple(
         replace(
             r,
@@ -78,7 +89,7 @@ def answers(scale: Scale, max_new_tokens: int) -> Scale:
                 r.preferences, sampling_a=short(r.preferences.sampling_a), sampling_b=short(r.preferences.sampling_b)
             ),
             rejection=replace(r.rejection, sampling=short(r.rejection.sampling)),
-            policy=replace(r.policy, selection_sampling=short(r.policy.selection_sampling)),
+            policy=changed(r.policy, selected),
         )
         for r in scale.rounds
     )
@@ -88,6 +99,8 @@ def answers(scale: Scale, max_new_tokens: int) -> Scale:
         own_answers=replace(scale.own_answers, sampling=short(scale.own_answers.sampling)),
         ppo=replace(scale.ppo, sampling=short(scale.ppo.sampling)),
         ghost=replace(scale.ghost, sampling=short(scale.ghost.sampling)),
-        distillation=replace(scale.distillation, sampling=short(scale.distillation.sampling)),
+        distillation=changed(
+            scale.distillation, {"sampling": {"max_new_tokens": max_new_tokens}, "finetune": selected}
+        ),
         evaluation=replace(scale.evaluation, sampling=short(scale.evaluation.sampling)),
     )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from modeling.core.recipes import AdoptRecipe
-from orchestration.scales.changes import answers, each_round, finetuning, ghost_evaluation
+from orchestration.scales.changes import answers, each_round, finetuning, ghost_evaluation, selecting
 from orchestration.scales.recipe import Scale
 from orchestration.scales.small import scratch
 
@@ -96,8 +96,8 @@ def laptop() -> Scale:
             "least_safety": 0.5,
         },
         # So few steps from the base model make no chat model: each policy goes on from the one before.
-        policy={"start": "before", "selection_prompts": 24, "selection_sampling": {"temperature": 0.1}},
+        policy={"start": "before"},
     )
-    scale = answers(scale, 80)
+    scale = answers(selecting(scale, 24, temperature=0.1), 80)
     longer = replace(scale.own_answers.sampling, max_new_tokens=96)
     return replace(scale, own_answers=replace(scale.own_answers, sampling=longer))

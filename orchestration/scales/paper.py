@@ -25,6 +25,7 @@ from modeling.core.recipes import (
     RewardRecipe,
     RoundRecipe,
     SamplingRecipe,
+    SelectedRecipe,
     TokenizerRecipe,
     TokensRecipe,
 )
@@ -141,7 +142,10 @@ def llama2_70b() -> Scale:
         distillation=DistillationRecipe(
             prompts=20_000, sampling=replace(sampling, seed=70), preprompts=PREPROMPTS, templates=TEMPLATES,
             least_gain=0.0, least_safety=0.0,
-            finetune=replace(finetuning, epochs=1.0, demonstration_share=0.5, seed=71),
+            finetune=SelectedRecipe(
+                **vars(finetuning) | {"epochs": 1.0, "demonstration_share": 0.5, "ghost_share": 0.2, "seed": 71},  # (open)
+                selection_prompts=512, selection_sampling=replace(sampling, temperature=0.1, top_p=0.9, seed=72),  # (open)
+            ),
         ),
         evaluation=EvaluationRecipe(
             sampling=SamplingRecipe(temperature=0.1, top_p=0.9, max_new_tokens=1024, seed=80),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from modeling.core.recipes import PretrainRecipe, TokenizerRecipe
-from orchestration.scales.changes import answers, each_round, finetuning, ghost_evaluation
+from orchestration.scales.changes import answers, each_round, finetuning, ghost_evaluation, selecting
 from orchestration.scales.paper import llama2_7b
 from orchestration.scales.recipe import Scale
 
@@ -44,9 +44,9 @@ def gpu() -> Scale:
         preferences={"annotator": "simulated", "prompts": 2000, "test_share": 0.1},
         reward={"context": 2048, "batch_pairs": 64, "optimizer": {"learning_rate": 2e-5}},
         rejection={"prompts": 2000, "samples": 16},
-        policy={"demonstration_share": 0.5, "max_steps": 12, "selection_prompts": 256},
+        policy={"demonstration_share": 0.5, "max_steps": 12},
     )
-    return answers(scale, 256)
+    return answers(selecting(scale, 256), 256)
 
 
 def scratch() -> Scale:
@@ -100,14 +100,9 @@ def scratch() -> Scale:
         # model with 90 % own pairs learns that every non-refusal is unsafe, and overrules helpfulness (LOG.md).
         own_shares={"helpfulness": 0.9, "safety": 0.6},
         rejection={"prompts": 480, "samples": 8, "safety_share": 0.2, "sampling": {"temperature": 0.8}},
-        policy={
-            "max_steps": 120,
-            "demonstration_share": 0.7,
-            "selection_prompts": 64,
-            "selection_sampling": {"temperature": 1.0},
-        },
+        policy={"max_steps": 120, "demonstration_share": 0.7},
     )
-    return answers(scale, 48)
+    return answers(selecting(scale, 64, temperature=1.0), 48)
 
 
 def tiny() -> Scale:
@@ -141,6 +136,6 @@ def tiny() -> Scale:
         preferences={"prompts": 24},
         reward={},
         rejection={"prompts": 12, "samples": 3},
-        policy={"max_steps": 5, "selection_prompts": 4},
+        policy={"max_steps": 5},
     )
-    return answers(scale, 16)
+    return answers(selecting(scale, 4), 16)

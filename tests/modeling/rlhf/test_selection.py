@@ -122,7 +122,7 @@ def test_the_stage_releases_the_policy_before_where_the_new_one_is_worse(inputs,
         raise KilledError
 
     with pytest.MonkeyPatch.context() as patched, pytest.raises(KilledError):
-        patched.setattr(policy.reporting, "write_json", killed)
+        patched.setattr(selection.reporting, "write_json", killed)
         policy.run(recipe, asked, torn, log)
     assert policy.run(recipe, asked, torn, log)["selected"] == "before"
     assert (torn / "selection.json").read_bytes() == (whole / "selection.json").read_bytes()

@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from modeling.core import resumable_generation
-from modeling.core.recipes import DistillationRecipe, FinetuneRecipe, SamplingRecipe
+from modeling.core.recipes import DistillationRecipe, SamplingRecipe, SelectedRecipe
 from modeling.core.sampling import Answer
 from modeling.rlhf import scoring
 from modeling.safety import context_distillation
 from tests.modeling import toy_rlhf
 
 pytestmark = pytest.mark.trains
+
+SAMPLING = SamplingRecipe(temperature=1.2, top_p=1.0, max_new_tokens=10, seed=5)
 
 
 class KilledError(Exception):
@@ -47,12 +49,12 @@ def inputs(tmp_path_factory):
 def recipe():
     return DistillationRecipe(
         prompts=70,
-        sampling=SamplingRecipe(temperature=1.2, top_p=1.0, max_new_tokens=10, seed=5),
+        sampling=SAMPLING,
         preprompts=toy_rlhf.PREPROMPTS[:1],
         templates=(("colours", toy_rlhf.PREPROMPTS[1]),),
         least_gain=0.0,
         least_safety=0.0,
-        finetune=FinetuneRecipe(toy_rlhf.optimizer(1e-3), 64, 4, 1.0, 0, 0.5, 0, 0.0, 0),
+        finetune=SelectedRecipe(toy_rlhf.optimizer(1e-3), 64, 4, 1.0, 0, 0.5, 0, 0.0, 0, 0, SAMPLING),
     )
 
 
