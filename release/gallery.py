@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_cleaning.run_notice import announced
-from data_cleaning.store_layout import RECORD
+from data_cleaning.store_layout import RECORD, place
 from modeling.core.verdicts import has_weights
 from modeling.core.version_names import CHOICE, about
 from release import bundle as bundles
 from release.bundle import Bundle, BundleError, Sampling, Version
 from release.examples import EXAMPLES
 
+OUTDATED = "What it was made from has been made anew since."
 UNTIL_RELEASED = Sampling(temperature=0.6, top_p=0.9, max_new_tokens=256)
 
 
@@ -55,21 +56,23 @@ class Gallery:
     def _made(self) -> list[Version]:
         best = _json(self.folder / "temperature_curve" / CHOICE) or {}
         found: dict[str, Version] = {}
+        records = Records(self.folder.parent)
         for asset, name in self.listed:
-            if name not in found and (made := self._version(asset, name, best.get(name))):
+            if name not in found and (made := self._version(asset, name, best.get(name), records)):
                 found[name] = made
         return list(reversed(found.values()))
 
-    def _version(self, asset: str, name: str, temperature: float | None) -> Version | None:
+    def _version(self, asset: str, name: str, temperature: float | None, records: "Records") -> Version | None:
         """Returns the version in a finished artifact with weights, or None."""
         folder = self.folder / asset
-        record, config = _json(folder / RECORD), _json(folder / "config.json")
+        record, config = records.read(asset, self.folder.name), _json(folder / "config.json")
         if record is None or config is None or not has_weights(folder):
             return None
+        outdated = records.outdated(asset, self.folder.name)
         return Version(
             name=name,
-            title=name,
-            about=about(name),
+            title=f"{name} (earlier run)" if outdated else name,
+            about=f"{about(name)} {OUTDATED}" if outdated else about(name),
             path=folder,
             artifact=f"{self.folder.name}/{asset}",
             content=record["content"],
@@ -83,6 +86,36 @@ class Gallery:
             return bundles.read(self.bundle) if (self.bundle / RECORD).is_file() else None
         except (BundleError, FileNotFoundError):  # replaced while it was being read
             return None
+
+
+class Records:
+    """The records of a store at one moment, each read once."""
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+        self._records: dict[tuple[str, str | None], dict | None] = {}
+        self._outdated: dict[tuple[str, str | None], bool] = {}
+
+    def read(self, asset: str, partition: str | None) -> dict | None:
+        """Returns the record of an artifact, or None if it is not there."""
+        key = asset, partition
+        if key not in self._records:
+            self._records[key] = _json(place(self.store, *key) / RECORD)
+        return self._records[key]
+
+    def outdated(self, asset: str, partition: str | None) -> bool:
+        """Whether an artifact that it descends from has another content now. Ancestors that are gone do not count."""
+        key = asset, partition
+        if key not in self._outdated:
+            self._outdated[key] = any(
+                self._changed(parent) or self.outdated(parent["asset"], parent["partition"])
+                for parent in (self.read(*key) or {}).get("parents", {}).values()
+            )
+        return self._outdated[key]
+
+    def _changed(self, parent: dict) -> bool:
+        now = self.read(parent["asset"], parent["partition"])
+        return now is not None and now["content"] != parent["content"]
 
 
 def _json(path: Path) -> dict | None:

@@ -5,6 +5,7 @@ samples. A row that ends leaves the batch: a row from the end takes its place, s
 """
 
 import os
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -73,8 +74,13 @@ def answer_batch(
     samples: int,
     closing: int,
     pad: int,
+    progressed: Callable[[float], None] = lambda answers: None,
 ) -> list[list[int]]:
-    """Answers of the rows R = prompts × samples, each up to its closing token; two uniform numbers for each token."""
+    """Answers of the rows R = prompts × samples, each up to its closing token; two uniform numbers for each token.
+
+    `progressed` is called after each step with the number of answers so far. An unfinished answer counts by its share
+    of max_new_tokens.
+    """
     where = model.device
     logits_BV, prompt_cache, mask_BP = run_prompts(model, prompts, pad)
     logits_RV = logits_BV.repeat_interleave(samples, 0)
@@ -109,6 +115,7 @@ def answer_batch(
             use_cache=True,
         ).logits[:, -1]
         positions_R += 1
+        progressed(len(tokens_RT) - rows * (1 - (step + 1) / recipe.max_new_tokens))
     return [row[: row.index(closing) + 1] if closing in row else row for row in tokens_RT.tolist()]
 
 

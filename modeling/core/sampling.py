@@ -155,16 +155,19 @@ def generate_ids(
     training = model.training
     model.eval()
     done = 0
+
+    def progressed(batch_answers: float) -> None:
+        if log is not None:
+            log.progress(done + int(batch_answers), len(prompts) * samples, unit="answer")
+
     for batch in batches([len(prompts[index]) for index in order], recipe.max_new_tokens, samples, _budget(model)):
         chosen = [order[position] for position in batch]
-        rows = decoding.answer_batch(
-            model, [prompts[index] for index in chosen], uniforms[chosen].flatten(0, 1), recipe, samples, closing, pad
-        )
+        asked, uniforms_RT2 = [prompts[index] for index in chosen], uniforms[chosen].flatten(0, 1)
+        rows = decoding.answer_batch(model, asked, uniforms_RT2, recipe, samples, closing, pad, progressed)
         for position, index in enumerate(chosen):
             answers[index] = rows[position * samples : (position + 1) * samples]
-        done += len(chosen)
-        if log is not None:
-            log.progress(done, len(prompts), unit="prompt")
+        done += len(rows)
+        progressed(0)
     model.train(training)
     return answers
 
