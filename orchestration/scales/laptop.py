@@ -61,8 +61,8 @@ def laptop() -> Scale:
         ),
         distillation=replace(big.distillation, prompts=40, preprompts=EXPLICIT_PREPROMPTS, templates=EXPLICIT_TEMPLATES,
                              least_safety=0.5),
-        # Base, SFT and Chat answer all prompts, the versions between them the same quarter.
-        evaluation=replace(big.evaluation, prompts=160, safety_prompts=100, harmless_prompts=100, round_share=0.25,
+        # Base, SFT and Chat answer all test prompts, the versions between them the same quarter.
+        evaluation=replace(big.evaluation, prompts=300, safety_prompts=200, harmless_prompts=160, round_share=0.25,
                            temperatures=(0.1, 0.4, 0.8), temperature_prompts=24, benchmark_limit=60,
                            controls_lose=True, bits_per_byte_documents=20),
         release=replace(big.release, max_version_bytes=600_000_000),
