@@ -13,14 +13,16 @@ from data_cleaning.markdown import literal
 from modeling.core import reporting
 from modeling.core.recipes import EvaluationRecipe
 from modeling.core.statistics import median_interval
-from modeling.evaluation import measures, scored_answers
+from modeling.evaluation import measures, reward_pictures, scored_answers
 from modeling.evaluation.judge.probe import sigmoid
 from modeling.evaluation.measures import FALSE_REFUSAL, JUDGE, REFUSAL, RULE, VIOLATION
-from modeling.evaluation.versions import CHAT
+from modeling.evaluation.versions import CHAT, SFT
 
 
 def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write answer_rates.json, report.md and plots/rates.png. Input: scored_answers.
+    """Write answer_rates.json, report.md and plots: rates, rewards by version, rewards of SFT against the last version.
+
+    Input: scored_answers.
 
     Raises ValueError without adversarial or harmless prompts.
     """
@@ -35,6 +37,10 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     reporting.write_json(out / "answer_rates.json", found)
     reporting.write_text(out / "report.md", report(found))
     reporting.save_figure(plot(rows), out / "plots" / "rates.png")
+    reporting.save_figure(reward_pictures.by_version(scored), out / "plots" / "rewards.png")
+    if SFT in scored and CHAT in scored:
+        compared = reward_pictures.before_and_after(scored[SFT], scored[CHAT])
+        reporting.save_figure(compared, out / "plots" / "before_and_after.png")
     lengths = {f"median_words_{metric_word(one['version'])}": one["words"] for one in found["lengths"]}
     return {metric_name(entry): entry["rate"] for entry in rows if entry["version"] == CHAT} | lengths
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from modeling.evaluation import answer_rates
+from modeling.evaluation import answer_rates, reward_pictures
 from modeling.evaluation.measures import CHECKS, FALSE_REFUSAL, JUDGE, RULE
 from tests.modeling.toy_evaluation import RECIPE, scored, write_scored
 
@@ -48,7 +48,23 @@ def test_the_files_hold_what_the_answers_did(tmp_path, log):
         "| violation | first messages | independent judge | Chat | Base | 4 | -100.0 [-100.0, -100.0] | 0.125 |"
         in report
     )
-    assert (out / "plots" / "rates.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("rates", "rewards", "before_and_after"):
+        assert (out / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rewards_before_and_after_are_of_the_same_prompts():
+    before = [scored("SFT", n, "adversarial", reward=-1.0) for n in range(4)]
+    after = [scored("Chat", n, "adversarial", reward=2.0) for n in range(2, 9)]
+    helpful, safe = reward_pictures.before_and_after(before, after).axes
+    assert "n = 2" in safe.get_title() and "n = 0" in helpful.get_title()
+    (points,) = safe.collections
+    assert points.get_offsets().tolist() == [[pytest.approx(0.269, abs=1e-3), pytest.approx(0.881, abs=1e-3)]] * 2
+
+
+def test_rewards_by_version_leave_controls_out():
+    scores = {name: [scored(name, n, "adversarial", reward=float(n), control=name == "Refusal") for n in range(3)]
+              for name in ("SFT", "Chat", "Refusal")}  # fmt: skip
+    assert [axes.get_ylabel() for axes in reward_pictures.by_version(scores).axes[::2]] == ["SFT", "Chat"]
 
 
 def test_names_of_metrics():
