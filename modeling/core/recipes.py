@@ -252,9 +252,8 @@ class SelectedRecipe(FinetuneRecipe):
 class PolicyRecipe(SelectedRecipe):
     """The fine-tuning of a round (paper 3.2.3)."""
 
-    start: (
-        str  # base (the paper: each version anew, so that versions are comparable) | before (the policy before goes on)
-    )
+    # base (the paper: each version is made anew, so that versions are comparable) | before (the policy before goes on)
+    start: str
 
 
 @dataclass(frozen=True)

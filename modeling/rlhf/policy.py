@@ -42,7 +42,7 @@ def run(config: PolicyRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     held_out = sft.read_dialogues(inputs["demonstrations"] / "test.parquet")[: sft.SHOWN]
     figures = sft.finetune(inputs[STARTS[config.start]], [*samples, *kept, *ghosts], config, out, log, held_out)
     figures = {"samples": len(samples), "demonstrations": len(kept), "ghost_dialogues": len(ghosts), **figures}
-    return figures | selection.keep_the_better(config, inputs["before"], inputs, out, held_out, log)
+    return figures | selection.keep_the_better(config, "before", inputs, out, held_out, log)
 
 
 def demonstrations(path: Path, samples: int, recipe: FinetuneRecipe) -> list[sft.Dialogue]:

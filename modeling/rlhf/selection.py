@@ -72,17 +72,17 @@ def compare(
 
 
 def keep_the_better(
-    config: SelectedRecipe, before: Path, inputs: dict[str, Path], out: Path, held_out: Sequence[sft.Dialogue], log
+    config: SelectedRecipe, start: str, inputs: dict[str, Path], out: Path, held_out: Sequence[sft.Dialogue], log
 ) -> dict:
-    """Compare the policy in `out` with the one in `before`, and replace it by that one if it is significantly worse.
+    """Compare the policy in `out` with the input `start`, and replace it by that one if it is significantly worse.
 
-    Inputs: prompts and both reward models. Writes selection.json and returns the figures of the comparison; {} if the
+    Other inputs: prompts and both reward models. Writes selection.json and returns the figures of the comparison; {} if the
     recipe asks for none. The comparison is stored before weights are replaced, so a run that was killed between the
     two does not compare the policy before with itself.
     """
     if not config.selection_prompts or not training.main_process():  # only the main process measures and writes
         return {}
-    scratch = out / "_scratch" / "selection"
+    before, scratch = inputs[start], out / "_scratch" / "selection"
 
     def compared() -> list[dict]:
         policies = {CANDIDATE: out, BEFORE: before}

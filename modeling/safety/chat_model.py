@@ -40,7 +40,7 @@ def run(config: SelectedRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
         "rejection_samples": len(mixed) - len(distilled),
         "ghost_dialogues": len(ghosts),
     }
-    return counts | figures | selection.keep_the_better(config, inputs["ppo_policy"], inputs, out, [], log)
+    return counts | figures | selection.keep_the_better(config, "ppo_policy", inputs, out, [], log)
 
 
 def read_samples(folder: Path) -> list[dict]:
