@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Record:
-    key: str  # unique in its file
+    key: str  # the record's own id, "" where it has none
     title: str
     text: str
     offset: int = 0  # byte in the file at which it starts

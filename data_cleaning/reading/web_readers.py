@@ -69,7 +69,7 @@ def _page(record, max_bytes: int) -> Record | Bad:
     except (OSError, ValueError) as error:
         return Bad(place, f"broken page: {error}", length)
     meta = {"url": record.headers.get("WARC-Target-URI", ""), "date": record.headers.get("WARC-Date", "")}
-    return Record(record.record_id or str(place), title, text, place, meta)
+    return Record("", title, text, place, meta)
 
 
 def _ends_with(path: Path, offset: int) -> bool:
