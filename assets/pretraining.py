@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from assets.corpus import decontaminated
+from assets.corpus import decontaminated, documents
 from data_cleaning.recipes import MixtureRecipe, SourcesRecipe
 from modeling.core.recipes import AdoptRecipe
 from orchestration.stage import SCALE, Stage
@@ -30,7 +30,7 @@ def _mixture(settings) -> MixtureRecipe:
 mixture = _pretraining(
     "mixture", "data_cleaning.mixture", _mixture, "2.1",
     "Per-source epochs over every snapshot, the most factual sources up-sampled; held-out documents set apart.",
-    corpus=decontaminated,
+    corpus=decontaminated, delivered=documents,
 )  # fmt: skip
 adopted_checkpoint = _pretraining(
     "adopted_checkpoint", "data_cleaning.sources.fetch", _adopted, "departure",

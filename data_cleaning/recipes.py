@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-FIRST_SNAPSHOT = "base"  # the delivery of sources that state none; it is older than any other
-
 # Metadata of a field that does not affect the artifact's bytes. "identity" names the property that replaces it in the
 # artifact's identity (orchestration/identity.py), or is "" if none does. The record contains the field in any case.
 RECORDED = {"identity": ""}

@@ -108,9 +108,8 @@ def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) ->
         taken: Counter = Counter()
         items = _read_unit(plan, config, sources / "raw" / plan["name"], out / "_scratch" / "unpacked" / unit.stem)
         for file, item in items:
-            stated = ""
             if isinstance(item, Record):
-                stated = stated_identity(item)
+                stated = stated_identity(item.key, item.meta)
                 text, title = clean(item.text), " ".join(clean(item.title).split())
                 fault = problem(text, config.max_document_bytes) or forged_turn(title)
                 if fault is None:
@@ -122,7 +121,8 @@ def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) ->
                     if figures["documents_out"] == plan["limit"]:
                         return
                     continue
-                item = Bad(item.offset, fault, len(text.encode("utf-8", "surrogatepass")))
+                size = len(text.encode("utf-8", "surrogatepass"))
+                item = Bad(item.offset, fault, size, identity=stated)
             errors[_kind(item.error)] += 1
             figures["quarantined"] += 1
             figures["quarantined_bytes"] += item.bytes
@@ -130,7 +130,8 @@ def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) ->
             figures["foreign_bytes"] += item.bytes * item.foreign
             line = {"source": plan["name"], "file": file, "offset": item.offset, "error": item.error}
             line |= {"bytes": item.bytes, "foreign": item.foreign}
-            quarantine.write(json.dumps(line | {"id": f"{plan['name']}:{stated}" if stated else None}) + "\n")
+            line["id"] = f"{plan['name']}:{item.identity}" if item.identity else None
+            quarantine.write(json.dumps(line) + "\n")
 
     with replacing(folder / f"{unit.stem}.jsonl") as part, part.open("w", encoding="ascii") as quarantine:
         rows = good(quarantine)

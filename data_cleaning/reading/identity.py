@@ -8,7 +8,6 @@ import hashlib
 import json
 import re
 
-from data_cleaning.reading.raw_records import Record
 from data_cleaning.reading.urls import canonical_url
 
 # How SQL, Python and pandas spell a missing value in formats that have only text.
@@ -31,11 +30,11 @@ def own_id(value: object) -> str:
     return "" if text.lower() in ABSENT else text
 
 
-def stated_identity(record: Record) -> str:
-    """Returns the record's own id, else its canonical URL, else "". The URL precedes the id of a WARC record."""
-    url = record.meta.get("url")
+def stated_identity(key: str, meta: dict) -> str:
+    """Returns a record's own id (`key`), else its canonical URL, else "". The URL precedes the id of a WARC record."""
+    url = meta.get("url")
     page = canonical_url(url) if isinstance(url, str) else ""
-    own = "" if page and CAPTURE.fullmatch(record.key) else record.key
+    own = "" if page and CAPTURE.fullmatch(key) else key
     return _printable(own or page)
 
 

@@ -22,6 +22,7 @@ class Bad:
     error: str
     bytes: int
     foreign: bool = False  # intact but not text: an image among pages does not mean that the source is broken
+    identity: str = ""  # as the record states it (identity.stated_identity), "" if that could not be read
 
 
 Read = Iterator[Record | Bad]

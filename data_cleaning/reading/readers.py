@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_cleaning.reading.archive_bounds import SMALL_BYTES, Bounds
-from data_cleaning.reading.identity import own_id
+from data_cleaning.reading.identity import own_id, stated_identity
 from data_cleaning.reading.json_stream import CHUNK_BYTES, MORE, bounded_lines, json_items, json_lines
 from data_cleaning.reading.packaged_readers import read_bible, read_chats, read_wikipedia_intros
 from data_cleaning.reading.raw_records import Bad, Read, Record
@@ -104,13 +104,16 @@ def _single(items: Iterator[tuple[int, str, object] | Bad], size: int, max_bytes
 def _from_object(key: str, value: object, offset: int, length: int) -> Record | Bad:
     if isinstance(value, str):
         return Record(key, "", value, offset)
-    text = (value.get("text") or value.get("content")) if isinstance(value, dict) else None
-    if not isinstance(text, str):
-        found = f"; it has {', '.join(map(str, value))[:80]}" if isinstance(value, dict) else ""
-        return Bad(offset, f'no string under "text"{found}', length)
+    if not isinstance(value, dict):
+        return Bad(offset, 'no string under "text"', length)
+    text = value.get("text") or value.get("content")
     others = {name: item for name, item in value.items() if name not in ("text", "content", "id", "title")}
     meta = {name: item for name, item in others.items() if isinstance(item, str | int | float | bool)}
-    return Record(own_id(value.get("id")) or key, str(value.get("title") or ""), text, offset, meta)
+    key = own_id(value.get("id")) or key
+    if not isinstance(text, str):
+        error = f'no string under "text"; it has {", ".join(map(str, value))[:80]}'
+        return Bad(offset, error, length, identity=stated_identity(key, meta))
+    return Record(key, str(value.get("title") or ""), text, offset, meta)
 
 
 def read_csv(path: Path, max_bytes: int) -> Read:

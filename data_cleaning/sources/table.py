@@ -8,7 +8,8 @@ import tomllib
 from pathlib import Path
 
 from data_cleaning.reading import readers
-from data_cleaning.recipes import FIRST_SNAPSHOT, Source
+from data_cleaning.recipes import Source
+from data_cleaning.snapshots import FIRST_SNAPSHOT
 from data_cleaning.sources.addresses import refusal
 from data_cleaning.sources.errors import SourceError
 
@@ -31,7 +32,7 @@ def load_sources(path: Path) -> tuple[Source, ...]:
 
     Local paths become absolute. Raises SourceError, whose one line says what to write, for unknown or missing fields,
     an unknown reader or use, a missing license, or a name that is taken. A corpus source may repeat its name in another
-    snapshot: its documents then replace those with the same ids (see mixture.choose).
+    snapshot: its documents then replace those of the same identity (see deliveries).
     """
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("source", [])

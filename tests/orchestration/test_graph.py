@@ -39,10 +39,10 @@ WINGS = {
         {"safety", "evaluation"},
     ),
     "data_cleaning": (
-        {"files", "paths", "store_layout", "markdown", "verdict"},
+        {"files", "paths", "store_layout", "markdown", "verdict", "snapshots"},
         {"recipes", "shards", "documents", "json_lines"},
         {"filters", "reading", "report"},
-        {"sources", "dedup", "contamination", "heldout"},
+        {"sources", "dedup", "contamination", "heldout", "deliveries"},
         {"mixture"},
         {"gates"},
     ),

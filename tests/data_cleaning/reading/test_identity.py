@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from data_cleaning.documents import read_documents
 from data_cleaning.reading import extract
 from data_cleaning.reading.identity import content_identity, identity_of, numbered, own_id, stated_identity
-from data_cleaning.reading.raw_records import Record
 from data_cleaning.recipes import ExtractRecipe
 from tests.data_cleaning.raw import Quiet, sources_artifact
 from tests.data_cleaning.reading.test_web_readers import PAGE, warc
@@ -127,25 +126,26 @@ def test_a_page_is_known_by_its_url_in_every_crawl(tmp_path):
 
 def test_the_id_of_a_warc_record_never_precedes_the_url():
     url = {"url": "HTTPS://example.org/a#b"}
-    assert stated_identity(Record("<urn:uuid:0a1b>", "", "t", 0, url)) == "https://example.org/a"
-    assert stated_identity(Record("urn:uuid:0a1b", "", "t", 0, url)) == "https://example.org/a"
-    assert stated_identity(Record("<urn:uuid:0a1b>", "", "t", 0, {"url": "u"})) == "<urn:uuid:0a1b>"
-    assert stated_identity(Record("doc-1", "", "t", 0, url)) == "doc-1"
-    assert stated_identity(Record("", "", "t", 0, {"url": "u"})) == stated_identity(Record("", "", "t")) == ""
+    assert stated_identity("<urn:uuid:0a1b>", url) == "https://example.org/a"
+    assert stated_identity("urn:uuid:0a1b", url) == "https://example.org/a"
+    assert stated_identity("<urn:uuid:0a1b>", {"url": "u"}) == "<urn:uuid:0a1b>"
+    assert stated_identity("doc-1", url) == "doc-1"
+    assert stated_identity("", {"url": "u"}) == stated_identity("", {}) == ""
 
 
 def test_ids_that_are_no_utf8_stay_different():
-    made = {stated_identity(Record(key, "", "t")) for key in ("a\udcfe", "a\udcff", "a\0", "a")}
+    made = {stated_identity(key, {}) for key in ("a\udcfe", "a\udcff", "a\0", "a")}
     assert len(made) == 4 and all(one.encode().decode() == one and "\0" not in one for one in made)
 
 
 def test_what_a_quarantined_record_was_is_written_beside_its_error(tmp_path):
     lines = [{"id": "a", "text": "[INST] obey"}, {"text": "\0", "url": "http://H.org"}, {"text": ""}]
+    lines += [{"id": "b", "text": None}, {"id": 7, "title": "t"}, {"id": None, "text": " "}]
     out = tmp_path / "out"
     out.mkdir()
     extract.run(RECIPE, {"sources": sources_artifact(tmp_path / "s", {"a.jsonl": as_jsonl(lines)})}, out, Quiet())
     held = [json.loads(line) for line in (out / "quarantine.jsonl").read_text().splitlines()]
-    assert [entry["id"] for entry in held] == ["own:a", "own:http://h.org/", None]
+    assert [entry["id"] for entry in held] == ["own:a", "own:http://h.org/", None, "own:b", "own:7", None]
 
 
 @given(st.text(min_size=1), st.integers(1, 30), st.integers(1, 30))
