@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_cleaning.reading import readers
 from data_cleaning.recipes import Source
-from data_cleaning.snapshots import FIRST_SNAPSHOT
+from data_cleaning.snapshots import FIRST_SNAPSHOT, snapshot_order
 from data_cleaning.sources.addresses import refusal
 from data_cleaning.sources.errors import SourceError
 
@@ -31,8 +31,8 @@ def load_sources(path: Path) -> tuple[Source, ...]:
     """Returns the entries of a sources.toml, in its order, without opt-in entries that CRIA_OPT_IN does not name.
 
     Local paths become absolute. Raises SourceError, whose one line says what to write, for unknown or missing fields,
-    an unknown reader or use, a missing license, or a name that is taken. A corpus source may repeat its name in another
-    snapshot: its documents then replace those of the same identity (see deliveries).
+    an unknown reader or use, a missing license, a snapshot that is no date, or a name that is taken. A corpus source
+    may repeat its name in another snapshot: its documents then replace those of the same identity (see deliveries).
     """
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("source", [])
@@ -71,6 +71,10 @@ def _source(path: Path, number: int, entry: dict) -> Source:
         raise SourceError(f"{where}: no reader {values['reader']!r}; there are {', '.join(READERS)}")
     if values["use"] not in USES:
         raise SourceError(f"{where}: no use {values['use']!r}; there are {', '.join(USES)}")
+    try:
+        snapshot_order(values["snapshot"])
+    except ValueError as error:
+        raise SourceError(f"{where}: {error}") from error
     if why := refusal(values["uri"]):
         raise SourceError(f"{where}: {why}")
     if "://" not in values["uri"]:
