@@ -1,7 +1,7 @@
-"""Which documents a later delivery replaces; decided from what was delivered, before any filter.
+"""Which documents a later delivery replaces or retracts; decided from what was delivered, before any filter.
 
 A new version that a filter drops therefore still replaces the old one. So does one in quarantine, unless it could not
-be read as far as its id (a line that is too long or is no JSON).
+be read as far as its id (a line that is too long or is no JSON). A delivery in full retracts what it does not hold.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,3 +44,15 @@ def superseding(ids: Sequence[str], snapshots: np.ndarray, last: dict[str, int])
     """
     newest = np.array([last.get(identity_of(name), -1) for name in ids], int)
     return np.where(newest > snapshots, newest, -1)
+
+
+def retracting(
+    sources: Sequence[str], snapshots: np.ndarray, superseded: np.ndarray, full: dict[str, int]
+) -> np.ndarray:
+    """Returns the number of the snapshot whose full delivery retracts each document, -1 for none, int [documents].
+
+    `full`: source → the number of its last delivery in full. `superseded` (bool) documents are not retracted: their
+    identity was delivered again.
+    """
+    newest = np.array([full.get(source, -1) for source in sources], int)
+    return np.where((newest > snapshots) & ~superseded, newest, -1)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from data_cleaning.deliveries import last_deliveries, superseding
+from data_cleaning.deliveries import last_deliveries, retracting, superseding
 from data_cleaning.documents import DROPPED_FIELDS, add_up, shard_paths, text_bytes, write_shard
 from data_cleaning.files import write_json
 from data_cleaning.heldout import copies_of_heldout, word_digests
@@ -26,8 +26,8 @@ from data_cleaning.shards import map_shards
 from data_cleaning.snapshots import snapshot_order
 
 HELDOUT_SHARE = 0.05  # largest share of a source to hold out
-TRAIN, HELDOUT, UNUSED, SUPERSEDED, COPY = range(5)  # a document's fate; the last two are dropped with a reason
-REASONS = {SUPERSEDED: "superseded", COPY: "copy_of_heldout"}
+TRAIN, HELDOUT, UNUSED, SUPERSEDED, RETRACTED, COPY = range(6)  # a document's fate
+REASONS = {SUPERSEDED: "superseded", RETRACTED: "retracted", COPY: "copy_of_heldout"}  # of those that are dropped
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,13 @@ def scan_shard(snapshot: str, shard: Path, out: Path) -> dict:
 def choose(
     ids: Sequence[str], sources: Sequence[str], digests: Sequence[bytes], outdated: np.ndarray, recipe: MixtureRecipe
 ) -> np.ndarray:
-    """Returns the fate of each document, int8 [documents]; those that are `outdated` (bool) are SUPERSEDED.
+    """Returns the fate of each document, int8 [documents]: as in `outdated` where that is not TRAIN, else its choice.
 
     Holds out the `heldout_documents` of each source with the smallest blake2b of their id: at most a twentieth of the
     source, and at least one document if it has two. Documents that share an id share a fate. Drops a training document
     that has the same words as a held-out one.
     """
-    fates = np.where(outdated, SUPERSEDED, TRAIN).astype(np.int8)
+    fates = outdated.astype(np.int8)
     rows_by_id: dict[str, dict[str, list[int]]] = {}
     for row in np.flatnonzero(fates == TRAIN).tolist():
         rows_by_id.setdefault(sources[row], {}).setdefault(ids[row], []).append(row)
@@ -116,7 +116,7 @@ def choose(
 def write_parts(recipe: MixtureRecipe, snapshot: str, shard: Path, out: Path) -> dict:
     """Writes one shard's rows to train/, heldout/ and dropped/ by the fates in `_scratch/fates/`.
 
-    The `detail` of a superseded document is the snapshot that replaces it.
+    The `detail` of a superseded or retracted document is the snapshot that decided so.
     """
     name = f"{snapshot}-{shard.stem}"
     table = pq.read_table(shard)
@@ -137,7 +137,7 @@ def write_parts(recipe: MixtureRecipe, snapshot: str, shard: Path, out: Path) ->
     dropped = table.filter(gone)
     if dropped.num_rows:
         values = pa.nulls(dropped.num_rows, pa.float64())
-        columns = (pa.array(reasons).filter(gone), values, decided["replaced_in"].filter(gone))
+        columns = (pa.array(reasons).filter(gone), values, decided["snapshot"].filter(gone))
         for field, column in zip(DROPPED_FIELDS, columns, strict=True):
             dropped = dropped.append_column(field, column)
         write_shard(dropped, out / "dropped" / f"{name}.parquet")
@@ -156,7 +156,7 @@ def shares(scan: pa.Table, fates: np.ndarray, recipe: MixtureRecipe) -> list[Sou
     """Returns one line per source, the largest realised share first."""
     sources, sizes = np.array(scan["source"].to_pylist(), object), scan["bytes"].to_numpy()
     epochs = dict(recipe.epochs)
-    present = fates != SUPERSEDED
+    present = ~np.isin(fates, (SUPERSEDED, RETRACTED))
     names = sorted(set(sources.tolist()))
     times = np.array([epochs.get(name, recipe.default_epochs) for name in names])
     whole = np.array([sizes[present & (sources == name)].sum() for name in names], float)
@@ -168,7 +168,7 @@ def shares(scan: pa.Table, fates: np.ndarray, recipe: MixtureRecipe) -> list[Sou
         lines.append(
             SourceShare(
                 source=name,
-                documents=int((of != SUPERSEDED).sum()),
+                documents=int((present & (sources == name)).sum()),
                 bytes=int(whole[place]),
                 heldout_documents=int((of == HELDOUT).sum()),
                 train_documents=int((of == TRAIN).sum()),
@@ -218,7 +218,7 @@ def verify_apart(out: Path) -> None:
 
 
 def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Writes train/ (with `epochs`), heldout/, dropped/ (older versions, copies of held-out texts), proportions.json.
+    """Writes train/ (with `epochs`), heldout/, dropped/ (outdated ones, copies of held-out texts), proportions.json.
 
     `inputs`: for each snapshot, its decontaminated artifact under `corpus/<snapshot>` and its documents before any
     filter under `delivered/<snapshot>`. Raises ValueError if there are no documents, or no source with epochs above 0.
@@ -237,12 +237,16 @@ def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         map_shards(functools.partial(scan_shard, snapshot), shards, out, log, step=f"scan-{snapshot}")
     parts = [pq.read_table(out / "_scratch" / "scan" / f"{delivery.name}.parquet") for delivery in deliveries]
     scan = pa.concat_tables(parts)
-    ids = scan["id"].to_pylist()
+    ids, sources = scan["id"].to_pylist(), scan["source"].to_pylist()
     numbers = np.repeat([names.index(one.snapshot) for one in deliveries], [part.num_rows for part in parts])
-    newer = superseding(ids, numbers, last_deliveries([inputs[f"delivered/{name}"] for name in names]))
-    fates = choose(ids, scan["source"].to_pylist(), scan["digest"].to_pylist(), newer >= 0, config)
-    replaced_in = pa.array([names[number] if number >= 0 else None for number in newer.tolist()], pa.string())
-    decided = pa.table({"fate": fates, "replaced_in": replaced_in})
+    superseded = superseding(ids, numbers, last_deliveries([inputs[f"delivered/{name}"] for name in names]))
+    full = sorted((names.index(snapshot), source) for source, snapshot in config.full_deliveries)
+    retracted = retracting(sources, numbers, superseded >= 0, {source: number for number, source in full})
+    outdated = np.select([superseded >= 0, retracted >= 0], [SUPERSEDED, RETRACTED], TRAIN)
+    fates = choose(ids, sources, scan["digest"].to_pylist(), outdated, config)
+    decided_in = np.maximum(superseded, retracted).tolist()
+    snapshots = pa.array([names[number] if number >= 0 else None for number in decided_in], pa.string())
+    decided = pa.table({"fate": fates, "snapshot": snapshots})
     for folder in ("train", "heldout", "dropped"):
         (out / folder).mkdir(exist_ok=True)
     start = 0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_cleaning import mixture
-from data_cleaning.deliveries import superseding
+from data_cleaning.deliveries import retracting, superseding
 from data_cleaning.documents import read_documents, shard_paths, write_shard
 from data_cleaning.reading import extract
 from data_cleaning.reading.identity import numbered
@@ -20,22 +20,22 @@ from tests.data_cleaning.raw import Quiet
 from tests.data_cleaning.reading.test_identity import FORMATS, as_jsonl, each_format
 from tests.data_cleaning.reading.test_web_readers import PAGE, warc
 
-ENTRY = '[[source]]\nname = "news"\nlicense = "MIT"\nuri = "{0}"\nsnapshot = "{0}"\n'
-RECIPE = MixtureRecipe((), 1.0, 1.0, 0, 4, 3)
+ENTRY = '[[source]]\nname = "{}"\nlicense = "MIT"\nuri = "{}"\nsnapshot = "{}"\ndelivers = "{}"\n'
 
 
-def mixed(folder, deliveries, filtered=()):
+def mixed(folder, deliveries, filtered=(), full=()):
     """Returns (texts, dropped) of the mixture of {snapshot: {file: bytes}}, all of one source; dropped as (text, reason, detail).
 
-    The filters between extraction and mixture drop the texts in `filtered`.
+    The filters between extraction and mixture drop the texts in `filtered`. The snapshots in `full` deliver in full.
     """
-    (folder / "sources.toml").write_text("".join(map(ENTRY.format, deliveries)))
+    entries = [("news", name, name, "full" if name in full else "increment") for name in deliveries]
+    (folder / "sources.toml").write_text("".join(ENTRY.format(*entry) for entry in entries))
     for snapshot, files in deliveries.items():
         (folder / snapshot).mkdir()
         for name, data in files.items():
             (folder / snapshot / name).write_bytes(data)
-    inputs = {}
-    for one in load_sources(folder / "sources.toml"):
+    inputs, table = {}, load_sources(folder / "sources.toml")
+    for one in table:
         raw, documents, clean = (folder / "store" / one.snapshot / name for name in ("raw", "documents", "clean"))
         raw.mkdir(parents=True), documents.mkdir()
         fetch.run(SourcesRecipe((one,)), {}, raw, Quiet())
@@ -45,7 +45,8 @@ def mixed(folder, deliveries, filtered=()):
             dropped = pc.is_in(rows["text"], pa.array(filtered, pa.string()))
             write_shard(rows.filter(pc.invert(dropped)), clean / "documents" / shard.name)
         inputs |= {f"corpus/{one.snapshot}": clean, f"delivered/{one.snapshot}": documents}
-    mixture.run(RECIPE, inputs, folder / "out", Quiet())
+    complete = tuple((one.name, one.snapshot) for one in table if one.delivers == "full")
+    mixture.run(MixtureRecipe((), 1.0, 1.0, 0, 4, complete, 3), inputs, folder / "out", Quiet())
     kept = [read_documents(folder / "out", part, ["text"])["text"].to_pylist() for part in ("train", "heldout")]
     gone = read_documents(folder / "out", "dropped", ["text", "reason", "detail"]).to_pylist()
     return sorted(kept[0] + kept[1]), sorted((row["text"], row["reason"], row["detail"]) for row in gone)
@@ -142,19 +143,59 @@ def test_the_newest_of_many_deliveries_counts_in_the_order_of_their_dates(tmp_pa
     assert dropped == sorted((name, "superseded", "2026-12-01") for name in names[:-1])
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.booleans()), max_size=40))
-def test_a_document_is_replaced_where_and_only_where_a_later_snapshot_delivered_its_identity(records):
-    """Each record: snapshot, identity, and whether the filters let it through."""
-    records.sort(key=lambda record: record[0])
-    seen: dict[tuple[int, int], int] = {}
-    ids, last = [], {}
-    for snapshot, identity, _ in records:
-        seen[snapshot, identity] = seen.get((snapshot, identity), 0) + 1
-        ids.append(f"news:{numbered(str(identity), seen[snapshot, identity])}")
-        last[f"news:{identity}"] = snapshot
-    kept = [place for place, record in enumerate(records) if record[2]]
-    snapshots = np.array([records[place][0] for place in kept], int)
-    newer = superseding([ids[place] for place in kept], snapshots, last)
-    for place, found in zip(kept, newer.tolist(), strict=True):
-        later = [snapshot for snapshot, identity, _ in records if identity == records[place][1]]
-        assert found == (max(later) if max(later) > records[place][0] else -1)
+@each_format
+@pytest.mark.parametrize("field", ["id", "url", None])
+def test_a_full_delivery_retracts_what_it_does_not_hold_and_an_increment_nothing(tmp_path, kind, field):
+    """A document in both deliveries stays, known by its id, its URL or its text."""
+    name = {field: "https://example.org/{}".format} if field else {}
+    older, newer = rows("text", 9, **name), rows("text", 4, **name)
+    deliveries = {"2026-11": {f"a.{kind}": FORMATS[kind](older)}, "2026-12": {f"b.{kind}": FORMATS[kind](newer)}}
+    for full, gone in ((("2026-12",), 5), ((), 0), (("2026-11",), 0)):
+        folder = tmp_path / "-".join(["full", *full])
+        folder.mkdir()
+        kept, dropped = mixed(folder, deliveries, full=full)
+        assert kept == sorted(f"text {n}" for n in range(9 - gone))
+        reasons = [(f"text {n}", "superseded" if n < 4 else "retracted", "2026-12") for n in range(4 + gone)]
+        assert dropped == reasons
+
+
+def test_a_document_whose_new_version_is_dropped_is_superseded_in_a_full_delivery_too(tmp_path):
+    months = {"2026-11": rows("old", 3, id=str), "2026-12": rows("new", 2, id=str)}
+    months["2026-12"][0]["text"] = None
+    deliveries = {month: {"a.jsonl": as_jsonl(one)} for month, one in months.items()}
+    kept, dropped = mixed(tmp_path, deliveries, full=["2026-12"])
+    assert kept == ["new 1"]
+    assert [reason for _, reason, _ in dropped] == ["superseded", "superseded", "retracted"]
+
+
+def test_a_full_delivery_concerns_only_its_source():
+    sources, numbers = ["news", "notes", "news"], np.array([0, 0, 1])
+    none = np.zeros(3, bool)
+    assert retracting(sources, numbers, none, {"news": 1}).tolist() == [1, -1, -1]
+    assert retracting(sources, numbers, none, {}).tolist() == [-1, -1, -1]
+
+
+DELIVERY = st.tuples(st.booleans(), st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=8))
+
+
+@given(st.lists(DELIVERY, max_size=6))
+def test_the_documents_left_are_those_of_the_deliveries_laid_over_each_other(deliveries):
+    """Each delivery: whether it is full, and its records (identity, and whether the filters let it through)."""
+    state: dict[int, int] = {}  # identity → the snapshot whose version counts
+    records, last, full = [], {}, {}
+    for number, (is_full, held) in enumerate(deliveries):
+        state = ({} if is_full else state) | {identity: number for identity, _ in held}
+        full |= {"news": number} if is_full else {}
+        seen: dict[int, int] = {}
+        for identity, passes in held:
+            seen[identity] = seen.get(identity, 0) + 1
+            last[f"news:{identity}"] = number
+            records += [(f"news:{numbered(str(identity), seen[identity])}", number, identity)] if passes else []
+    numbers = np.array([number for _, number, _ in records], int)
+    superseded = superseding([name for name, _, _ in records], numbers, last)
+    retracted = retracting(["news"] * len(records), numbers, superseded >= 0, full)
+    outdated = np.maximum(superseded, retracted)
+    left = [record for record, by in zip(records, outdated.tolist(), strict=True) if by < 0]
+    assert left == [record for record in records if state.get(record[2]) == record[1]]
+    assert not ((superseded >= 0) & (retracted >= 0)).any()
+    assert all(by < 0 or by > number for by, number in zip(outdated.tolist(), numbers.tolist(), strict=True))

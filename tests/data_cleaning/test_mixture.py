@@ -19,6 +19,7 @@ RECIPE = MixtureRecipe(
     default_epochs=1.0,
     max_documents_per_source=0,
     heldout_documents=4,
+    full_deliveries=(),
     seed=3,
 )
 
@@ -137,7 +138,7 @@ def test_documents_that_share_an_id_share_a_fate(tmp_path, log):
 def test_a_limit_chooses_by_seed_and_counts_what_is_unused(corpus, tmp_path, log):
     chosen = []
     for seed in (1, 1, 2):
-        recipe = MixtureRecipe((), 1.0, 1.0, 20, 4, seed)
+        recipe = MixtureRecipe((), 1.0, 1.0, 20, 4, (), seed)
         out = tmp_path / f"out{len(chosen)}"
         figures = mixture.run(recipe, corpus, out, log)
         train = read_documents(out, "train")

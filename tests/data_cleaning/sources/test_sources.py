@@ -81,6 +81,9 @@ def test_defaults_and_local_paths(tmp_path):
             "source 'own': snapshot '2026-9' is no date of a delivery: write YYYY, YYYY-MM",
         ),
         (OWN + '\nuse = "prompts"\nsnapshot = "laptop"', "snapshot 'laptop' is no date"),
+        (OWN + '\ndelivers = "all"', "it delivers no 'all'; write increment or full"),
+        (OWN + '\ndelivers = "full"\nlimit = 9', 'only a corpus source without a limit delivers "full"'),
+        (OWN + '\ndelivers = "full"\nuse = "prompts"', 'only a corpus source without a limit delivers "full"'),
         (OWN + "\nsnapshot = 2026-12-01", "snapshot must be of type str"),
     ],
 )
