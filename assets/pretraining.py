@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from assets.corpus import decontaminated
+from assets.corpus import decontaminated, documents
 from data_cleaning.recipes import MixtureRecipe, SourcesRecipe
 from modeling.core.recipes import AdoptRecipe
 from orchestration.stage import SCALE, Stage
@@ -20,17 +20,22 @@ def _adopted(settings) -> SourcesRecipe:
 
 
 def _mixture(settings) -> MixtureRecipe:
-    """The scale's mixture; sources that the table marks factual and the scale does not name get `factual_epochs`."""
+    """The scale's mixture with what the table says of the sources: which are factual, and which deliver in full.
+
+    Factual sources that the scale does not name get `factual_epochs`.
+    """
     recipe = settings.mixture
     named = dict(recipe.epochs)
     factual = [source.name for source in settings.sources if source.factual and source.name not in named]
-    return replace(recipe, epochs=(*recipe.epochs, *((name, recipe.factual_epochs) for name in factual)))
+    epochs = (*recipe.epochs, *((name, recipe.factual_epochs) for name in factual))
+    full = tuple((source.name, source.snapshot) for source in settings.sources if source.delivers == "full")
+    return replace(recipe, epochs=epochs, full_deliveries=full)
 
 
 mixture = _pretraining(
     "mixture", "data_cleaning.mixture", _mixture, "2.1",
     "Per-source epochs over every snapshot, the most factual sources up-sampled; held-out documents set apart.",
-    corpus=decontaminated,
+    corpus=decontaminated, delivered=documents,
 )  # fmt: skip
 adopted_checkpoint = _pretraining(
     "adopted_checkpoint", "data_cleaning.sources.fetch", _adopted, "departure",

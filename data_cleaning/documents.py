@@ -15,7 +15,7 @@ from data_cleaning.files import replacing
 
 DOCUMENT_SCHEMA = pa.schema(
     [
-        ("id", pa.string()),  # "<source>:<key>", the same in every run
+        ("id", pa.string()),  # "<source>:<identity>", the same in every run (reading/identity.py)
         ("source", pa.string()),
         ("text", pa.string()),
         ("title", pa.string()),  # "" where the source has none

@@ -85,8 +85,9 @@ def nothing_lost(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdic
 def heldout_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
     """Passes if no held-out document is in the training part, by id or text, and all are from the clean corpus."""
     clean = set()
-    for folder in inputs.values():
-        clean.update(_ids(folder))
+    for role, folder in inputs.items():
+        if role.startswith("corpus/"):
+            clean.update(_ids(folder))
     train_ids, heldout_ids = _ids(artifact, "train"), _ids(artifact, "heldout")
     figures = {"train": len(train_ids), "heldout": len(heldout_ids)}
     if shared := set(train_ids) & set(heldout_ids):

@@ -17,15 +17,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
+from data_cleaning.deliveries import last_deliveries, retracting, superseding
 from data_cleaning.documents import DROPPED_FIELDS, add_up, shard_paths, text_bytes, write_shard
 from data_cleaning.files import write_json
 from data_cleaning.heldout import copies_of_heldout, word_digests
-from data_cleaning.recipes import FIRST_SNAPSHOT, MixtureRecipe
+from data_cleaning.recipes import MixtureRecipe
 from data_cleaning.shards import map_shards
+from data_cleaning.snapshots import snapshot_order
 
 HELDOUT_SHARE = 0.05  # largest share of a source to hold out
-TRAIN, HELDOUT, UNUSED, SUPERSEDED, COPY = range(5)  # a document's fate; the last two are dropped with a reason
-REASONS = {SUPERSEDED: "superseded", COPY: "copy_of_heldout"}
+TRAIN, HELDOUT, UNUSED, SUPERSEDED, RETRACTED, COPY = range(6)  # a document's fate
+REASONS = {SUPERSEDED: "superseded", RETRACTED: "retracted", COPY: "copy_of_heldout"}  # of those that are dropped
 
 
 @dataclass(frozen=True)
@@ -80,28 +82,30 @@ def scan_shard(snapshot: str, shard: Path, out: Path) -> dict:
     return {"documents_in": table.num_rows}
 
 
-def choose(ids: Sequence[str], sources: Sequence[str], digests: Sequence[bytes], recipe: MixtureRecipe) -> np.ndarray:
-    """Returns the fate of each document, int8 [documents]; if an id occurs in several snapshots, the last one counts.
+def choose(
+    ids: Sequence[str], sources: Sequence[str], digests: Sequence[bytes], outdated: np.ndarray, recipe: MixtureRecipe
+) -> np.ndarray:
+    """Returns the fate of each document, int8 [documents]: as in `outdated` where that is not TRAIN, else its choice.
 
     Holds out the `heldout_documents` of each source with the smallest blake2b of their id: at most a twentieth of the
-    source, and at least one document if it has two. Drops a training document that has the same words as a held-out
-    one.
+    source, and at least one document if it has two. Documents that share an id share a fate. Drops a training document
+    that has the same words as a held-out one.
     """
-    fates = np.full(len(ids), SUPERSEDED, np.int8)
-    latest = {identifier: row for row, identifier in enumerate(ids)}
-    by_source: dict[str, list[int]] = {}
-    for row in latest.values():
-        by_source.setdefault(sources[row], []).append(row)
+    fates = outdated.astype(np.int8)
+    rows_by_id: dict[str, dict[str, list[int]]] = {}
+    for row in np.flatnonzero(fates == TRAIN).tolist():
+        rows_by_id.setdefault(sources[row], {}).setdefault(ids[row], []).append(row)
     epochs = dict(recipe.epochs)
-    for source, rows in by_source.items():
-        if epochs.get(source, recipe.default_epochs) <= 0:
-            fates[rows] = UNUSED
-            continue
-        rows.sort(key=lambda row: id_rank(ids[row]))
-        held = min(recipe.heldout_documents, max(int(HELDOUT_SHARE * len(rows)), int(len(rows) > 1)))
-        train = sorted(rows[held:], key=lambda row: id_rank(ids[row], f"{recipe.seed}:"))
+    for source, rows in rows_by_id.items():
+        ranked = sorted(rows, key=id_rank)
+        held = min(recipe.heldout_documents, max(int(HELDOUT_SHARE * len(ranked)), int(len(ranked) > 1)))
+        train = sorted(ranked[held:], key=lambda name: id_rank(name, f"{recipe.seed}:"))
         limit = recipe.max_documents_per_source or len(train)
-        fates[rows[:held]], fates[train[:limit]], fates[train[limit:]] = HELDOUT, TRAIN, UNUSED
+        parts = [(HELDOUT, ranked[:held]), (TRAIN, train[:limit]), (UNUSED, train[limit:])]
+        if epochs.get(source, recipe.default_epochs) <= 0:
+            parts = [(UNUSED, ranked)]
+        for fate, names in parts:
+            fates[[row for name in names for row in rows[name]]] = fate
     held_words = {digests[row] for row in np.flatnonzero(fates == HELDOUT)}
     for row in np.flatnonzero(fates == TRAIN):
         if digests[row] in held_words:
@@ -110,10 +114,14 @@ def choose(ids: Sequence[str], sources: Sequence[str], digests: Sequence[bytes],
 
 
 def write_parts(recipe: MixtureRecipe, snapshot: str, shard: Path, out: Path) -> dict:
-    """Writes one shard's rows to train/, heldout/ and dropped/ by the fates in `_scratch/fates/`."""
+    """Writes one shard's rows to train/, heldout/ and dropped/ by the fates in `_scratch/fates/`.
+
+    The `detail` of a superseded or retracted document is the snapshot that decided so.
+    """
     name = f"{snapshot}-{shard.stem}"
     table = pq.read_table(shard)
-    fates = np.load(out / "_scratch" / "fates" / f"{name}.npy", allow_pickle=False)
+    decided = pq.read_table(out / "_scratch" / "fates" / f"{name}.parquet")
+    fates = decided["fate"].to_numpy()
     epochs = dict(recipe.epochs)
     train = table.filter(pa.array(fates == TRAIN))
     times = pa.array(
@@ -128,9 +136,10 @@ def write_parts(recipe: MixtureRecipe, snapshot: str, shard: Path, out: Path) ->
     gone = pa.array([reason is not None for reason in reasons], pa.bool_())  # typed: a shard may be empty
     dropped = table.filter(gone)
     if dropped.num_rows:
-        for field, column in zip(DROPPED_FIELDS, (pa.array(reasons).filter(gone), None, None), strict=True):
-            filled = column if column is not None else pa.nulls(dropped.num_rows, field.type)
-            dropped = dropped.append_column(field, filled)
+        values = pa.nulls(dropped.num_rows, pa.float64())
+        columns = (pa.array(reasons).filter(gone), values, decided["snapshot"].filter(gone))
+        for field, column in zip(DROPPED_FIELDS, columns, strict=True):
+            dropped = dropped.append_column(field, column)
         write_shard(dropped, out / "dropped" / f"{name}.parquet")
     figures = {f"dropped_{reason}": int((fates == fate).sum()) for fate, reason in REASONS.items()}
     return figures | {
@@ -147,7 +156,7 @@ def shares(scan: pa.Table, fates: np.ndarray, recipe: MixtureRecipe) -> list[Sou
     """Returns one line per source, the largest realised share first."""
     sources, sizes = np.array(scan["source"].to_pylist(), object), scan["bytes"].to_numpy()
     epochs = dict(recipe.epochs)
-    present = fates != SUPERSEDED
+    present = ~np.isin(fates, (SUPERSEDED, RETRACTED))
     names = sorted(set(sources.tolist()))
     times = np.array([epochs.get(name, recipe.default_epochs) for name in names])
     whole = np.array([sizes[present & (sources == name)].sum() for name in names], float)
@@ -159,7 +168,7 @@ def shares(scan: pa.Table, fates: np.ndarray, recipe: MixtureRecipe) -> list[Sou
         lines.append(
             SourceShare(
                 source=name,
-                documents=int((of != SUPERSEDED).sum()),
+                documents=int((present & (sources == name)).sum()),
                 bytes=int(whole[place]),
                 heldout_documents=int((of == HELDOUT).sum()),
                 train_documents=int((of == TRAIN).sum()),
@@ -209,17 +218,14 @@ def verify_apart(out: Path) -> None:
 
 
 def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Writes train/ (with `epochs`), heldout/, dropped/ (older versions, copies of held-out texts), proportions.json.
+    """Writes train/ (with `epochs`), heldout/, dropped/ (outdated ones, copies of held-out texts), proportions.json.
 
-    `inputs`: decontaminated artifacts under the roles `corpus/<snapshot>`. Raises ValueError if there are no documents,
-    or no source with epochs above 0.
+    `inputs`: for each snapshot, its decontaminated artifact under `corpus/<snapshot>` and its documents before any
+    filter under `delivered/<snapshot>`. Raises ValueError if there are no documents, or no source with epochs above 0.
     """
-    roles = [role for role in inputs if role.startswith("corpus/")]
-    roles.sort(key=lambda role: (role != f"corpus/{FIRST_SNAPSHOT}", role))  # the oldest first: see choose
-    names = [role.removeprefix("corpus/").replace("/", "-") for role in roles]
-    deliveries = [
-        Delivery(name, shard) for name, role in zip(names, roles, strict=True) for shard in shard_paths(inputs[role])
-    ]
+    names = [role.removeprefix("corpus/") for role in inputs if role.startswith("corpus/")]
+    names.sort(key=snapshot_order)
+    deliveries = [Delivery(name, shard) for name in names for shard in shard_paths(inputs[f"corpus/{name}"])]
     if not deliveries:
         raise ValueError(
             "the mixture has no cleaned documents: materialize the corpus job for at least one snapshot first"
@@ -231,13 +237,21 @@ def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         map_shards(functools.partial(scan_shard, snapshot), shards, out, log, step=f"scan-{snapshot}")
     parts = [pq.read_table(out / "_scratch" / "scan" / f"{delivery.name}.parquet") for delivery in deliveries]
     scan = pa.concat_tables(parts)
-    fates = choose(scan["id"].to_pylist(), scan["source"].to_pylist(), scan["digest"].to_pylist(), config)
-    (out / "_scratch" / "fates").mkdir(parents=True, exist_ok=True)
+    ids, sources = scan["id"].to_pylist(), scan["source"].to_pylist()
+    numbers = np.repeat([names.index(one.snapshot) for one in deliveries], [part.num_rows for part in parts])
+    superseded = superseding(ids, numbers, last_deliveries([inputs[f"delivered/{name}"] for name in names]))
+    full = sorted((names.index(snapshot), source) for source, snapshot in config.full_deliveries)
+    retracted = retracting(sources, numbers, superseded >= 0, {source: number for number, source in full})
+    outdated = np.select([superseded >= 0, retracted >= 0], [SUPERSEDED, RETRACTED], TRAIN)
+    fates = choose(ids, sources, scan["digest"].to_pylist(), outdated, config)
+    decided_in = np.maximum(superseded, retracted).tolist()
+    snapshots = pa.array([names[number] if number >= 0 else None for number in decided_in], pa.string())
+    decided = pa.table({"fate": fates, "snapshot": snapshots})
     for folder in ("train", "heldout", "dropped"):
         (out / folder).mkdir(exist_ok=True)
     start = 0
     for delivery, part in zip(deliveries, parts, strict=True):
-        np.save(out / "_scratch" / "fates" / f"{delivery.name}.npy", fates[start : start + part.num_rows])
+        write_shard(decided.slice(start, part.num_rows), out / "_scratch" / "fates" / f"{delivery.name}.parquet")
         start += part.num_rows
     figures = []
     for snapshot, shards in by_snapshot.items():

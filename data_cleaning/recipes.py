@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-FIRST_SNAPSHOT = "base"  # the delivery of sources that state none; it is older than any other
-
 # Metadata of a field that does not affect the artifact's bytes. "identity" names the property that replaces it in the
 # artifact's identity (orchestration/identity.py), or is "" if none does. The record contains the field in any case.
 RECORDED = {"identity": ""}
@@ -27,6 +25,7 @@ class Source:
     profile: str  # the quality profile that judges its documents
     use: str  # corpus | dialogues | preferences | prompts | benchmarks | checkpoint | judge | language_model
     snapshot: str  # the delivery it belongs to
+    delivers: str = field(metadata=RECORDED)  # full | increment; the mixture has it in its own recipe
     factual: bool = field(metadata=RECORDED)  # factual_epochs apply unless the scale names the source (paper 2.1)
     limit: int  # documents read, 0 = all
     opt_in: bool = field(metadata=RECORDED)  # skipped unless named in CRIA_OPT_IN
@@ -148,4 +147,5 @@ class MixtureRecipe:
     default_epochs: float  # for all others
     max_documents_per_source: int  # 0 = all
     heldout_documents: int  # per source, never trained on
+    full_deliveries: tuple[tuple[str, str], ...]  # (source, snapshot) that hold all documents of the source
     seed: int

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data_cleaning.paths import path_from
 from data_cleaning.recipes import Source
+from data_cleaning.snapshots import snapshot_order
 from data_cleaning.sources.errors import SourceError
 from data_cleaning.sources.table import load_sources
 from orchestration.store import CHECKOUT
@@ -30,5 +31,5 @@ def sources() -> tuple[Source, ...]:
 
 
 def snapshots() -> list[str]:
-    """Returns the names of the deliveries of data, sorted."""
-    return sorted({source.snapshot for source in sources() if source.use == "corpus"})
+    """Returns the names of the deliveries of data, the oldest first."""
+    return sorted({source.snapshot for source in sources() if source.use == "corpus"}, key=snapshot_order)

@@ -2,8 +2,8 @@
 
 A unit of work is a few files of one source; it writes shards of at most `shard_documents` documents and about
 SHARD_BYTES. No content of a file stops the run: bad input is counted and written to quarantine.jsonl with its file,
-offset, error and size. So is input that is intact but not text (an image among pages); it is marked foreign, so that
-the gate does not count it as damage.
+offset, error, size and the id that its record states. So is input that is intact but not text (an image among pages);
+it is marked foreign, so that the gate does not count it as damage.
 """
 
 import functools
@@ -21,6 +21,7 @@ from data_cleaning.documents import DOCUMENT_SCHEMA, write_shard
 from data_cleaning.files import replacing
 from data_cleaning.reading import archives
 from data_cleaning.reading.archive_bounds import Bounds, BrokenArchive, UnsafeArchive
+from data_cleaning.reading.identity import content_identity, numbered, stated_identity
 from data_cleaning.reading.raw_records import Bad, Record, machine_failed
 from data_cleaning.reading.readers import reader_for
 from data_cleaning.recipes import ExtractRecipe
@@ -88,7 +89,7 @@ def _plan(sources: Path, out: Path) -> tuple[list[Path], list[int]]:
             size += length
         for number, files in enumerate(groups):
             unit = folder / f"{source['name']}-{number:05d}.json"
-            unit.write_text(json.dumps(source | {"files": files, "single": len(source["files"]) == 1}))
+            unit.write_text(json.dumps(source | {"files": files}))
             units.append(unit)
             raw = sum((sources / "raw" / source["name"] / name).stat().st_size for name in files)
             sizes.append(min(raw, source["limit"] * LIMITED_BYTES) if source["limit"] else raw)
@@ -108,6 +109,7 @@ def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) ->
         items = _read_unit(plan, config, sources / "raw" / plan["name"], out / "_scratch" / "unpacked" / unit.stem)
         for file, item in items:
             if isinstance(item, Record):
+                stated = stated_identity(item.key, item.meta)
                 text, title = clean(item.text), " ".join(clean(item.title).split())
                 fault = problem(text, config.max_document_bytes) or forged_turn(title)
                 if fault is None:
@@ -115,18 +117,21 @@ def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) ->
                     figures["documents_out"] += 1
                     figures["bytes_out"] += size
                     figures["titles_cut"] += len(title) > MAX_TITLE
-                    yield size, _row(plan, file, item, text, title, taken)
+                    yield size, _row(plan, stated or content_identity(text), item, text, title, taken)
                     if figures["documents_out"] == plan["limit"]:
                         return
                     continue
-                item = Bad(item.offset, fault, len(text.encode("utf-8", "surrogatepass")))
+                size = len(text.encode("utf-8", "surrogatepass"))
+                item = Bad(item.offset, fault, size, identity=stated)
             errors[_kind(item.error)] += 1
             figures["quarantined"] += 1
             figures["quarantined_bytes"] += item.bytes
             figures["foreign"] += item.foreign
             figures["foreign_bytes"] += item.bytes * item.foreign
             line = {"source": plan["name"], "file": file, "offset": item.offset, "error": item.error}
-            quarantine.write(json.dumps(line | {"bytes": item.bytes, "foreign": item.foreign}) + "\n")
+            line |= {"bytes": item.bytes, "foreign": item.foreign}
+            line["id"] = f"{plan['name']}:{item.identity}" if item.identity else None
+            quarantine.write(json.dumps(line) + "\n")
 
     with replacing(folder / f"{unit.stem}.jsonl") as part, part.open("w", encoding="ascii") as quarantine:
         rows = good(quarantine)
@@ -252,14 +257,11 @@ def _kind(error: str) -> str:
     return re.sub(r" [\d,]+ bytes.*", " the limit", error.partition(":")[0])
 
 
-def _row(plan: dict, file: str, record: Record, text: str, title: str, taken: Counter) -> dict:
-    """Returns a document. Its id contains the file if the source has several, and a number if the key is taken."""
-    key = record.key if plan["single"] and record.key else f"{file}#{record.key}" if record.key else file
-    taken[key] += 1
-    if taken[key] > 1:
-        key = f"{key}~{taken[key]}"
+def _row(plan: dict, identity: str, record: Record, text: str, title: str, taken: Counter) -> dict:
+    """Returns a document; its id has a number if the unit holds another document of this identity before it."""
+    taken[identity] += 1
     return {
-        "id": f"{plan['name']}:{_printable(key)}",
+        "id": f"{plan['name']}:{numbered(identity, taken[identity])}",
         "source": plan["name"],
         "text": text,
         "title": _printable(title[:MAX_TITLE].rstrip()),

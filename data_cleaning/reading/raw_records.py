@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Record:
-    key: str  # unique in its file
+    key: str  # the record's own id, "" where it has none
     title: str
     text: str
     offset: int = 0  # byte in the file at which it starts
@@ -22,6 +22,7 @@ class Bad:
     error: str
     bytes: int
     foreign: bool = False  # intact but not text: an image among pages does not mean that the source is broken
+    identity: str = ""  # as the record states it (identity.stated_identity), "" if that could not be read
 
 
 Read = Iterator[Record | Bad]

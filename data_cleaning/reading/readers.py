@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_cleaning.reading.archive_bounds import SMALL_BYTES, Bounds
+from data_cleaning.reading.identity import own_id, stated_identity
 from data_cleaning.reading.json_stream import CHUNK_BYTES, MORE, bounded_lines, json_items, json_lines
 from data_cleaning.reading.packaged_readers import read_bible, read_chats, read_wikipedia_intros
 from data_cleaning.reading.raw_records import Bad, Read, Record
@@ -48,7 +49,7 @@ def read_markdown(path: Path, max_bytes: int) -> Read:
 def read_jsonl(path: Path, max_bytes: int) -> Read:
     """Reads one object per line: its text under "text" (or "content"), optional "id" and "title"."""
     for offset, length, value in json_lines(path, max_bytes):
-        yield value if isinstance(value, Bad) else _from_object(str(offset), value, offset, length)
+        yield value if isinstance(value, Bad) else _from_object("", value, offset, length)
 
 
 def read_json(path: Path, max_bytes: int) -> Read:
@@ -62,8 +63,12 @@ def read_json(path: Path, max_bytes: int) -> Read:
         if isinstance(first, tuple) and isinstance(first[1], str) and not isinstance(first[2], dict | list):
             yield from _single(itertools.chain([first], items), path.stat().st_size, max_bytes)
         elif first is not None:
-            for item in itertools.chain([first], items):
-                yield item if isinstance(item, Bad) else _from_object(str(item[1]), item[2], item[0], 0)
+            for number, item in enumerate(itertools.chain([first], items)):
+                if isinstance(item, Bad):
+                    yield item
+                else:  # a member's name is its id, unless it is a place: in a list, or in {"0": …, "1": …} by pandas
+                    key = "" if str(item[1]) == str(number) else str(item[1])
+                    yield _from_object(key, item[2], item[0], 0)
 
 
 def _is_lines(path: Path, max_bytes: int) -> bool:
@@ -99,13 +104,16 @@ def _single(items: Iterator[tuple[int, str, object] | Bad], size: int, max_bytes
 def _from_object(key: str, value: object, offset: int, length: int) -> Record | Bad:
     if isinstance(value, str):
         return Record(key, "", value, offset)
-    text = (value.get("text") or value.get("content")) if isinstance(value, dict) else None
-    if not isinstance(text, str):
-        found = f"; it has {', '.join(map(str, value))[:80]}" if isinstance(value, dict) else ""
-        return Bad(offset, f'no string under "text"{found}', length)
+    if not isinstance(value, dict):
+        return Bad(offset, 'no string under "text"', length)
+    text = value.get("text") or value.get("content")
     others = {name: item for name, item in value.items() if name not in ("text", "content", "id", "title")}
     meta = {name: item for name, item in others.items() if isinstance(item, str | int | float | bool)}
-    return Record(str(value.get("id", key)), str(value.get("title") or ""), text, offset, meta)
+    key = own_id(value.get("id")) or key
+    if not isinstance(text, str):
+        error = f'no string under "text"; it has {", ".join(map(str, value))[:80]}'
+        return Bad(offset, error, length, identity=stated_identity(key, meta))
+    return Record(key, str(value.get("title") or ""), text, offset, meta)
 
 
 def read_csv(path: Path, max_bytes: int) -> Read:
@@ -128,9 +136,9 @@ def read_csv(path: Path, max_bytes: int) -> Read:
         if "text" not in header and "content" not in header:
             yield Bad(0, f'no column "text"; it has {", ".join(header)[:80]}', path.stat().st_size)
             return
-        for number, row in enumerate(rows, start=1):
+        for row in rows:
             if len(row) == len(header):
-                yield _from_object(str(number), dict(zip(header, row, strict=True)), place[0], 0)
+                yield _from_object("", dict(zip(header, row, strict=True)), place[0], 0)
             elif row:
                 yield Bad(place[0], f"row of {len(row)} fields under a header of {len(header)}", sum(map(len, row)))
     except csv.Error as error:
@@ -173,7 +181,7 @@ def _rows(file: "pq.ParquetFile", group: int, columns: list[str], first: int) ->
     for batch in file.iter_batches(PARQUET_ROWS, [group], columns):
         for values in zip(*map(_values, batch.columns), strict=True):
             number = next(numbers)
-            yield _from_object(str(number), dict(zip(columns, values, strict=True)), number, 0)
+            yield _from_object("", dict(zip(columns, values, strict=True)), number, 0)
 
 
 def _values(column: "pa.Array") -> list:

@@ -3,6 +3,7 @@
 import gzip
 from pathlib import Path
 
+from data_cleaning.reading.identity import stated_identity
 from data_cleaning.reading.raw_records import Bad, Read, Record
 
 PAGE_KINDS = ("text/html", "application/xhtml+xml")
@@ -51,6 +52,8 @@ def _page(record, max_bytes: int) -> Record | Bad:
     from fastwarc.warc import WarcRecord
 
     place, length = record.stream_pos, record.content_length
+    meta = {"url": record.headers.get("WARC-Target-URI", ""), "date": record.headers.get("WARC-Date", "")}
+    known = stated_identity("", meta)  # a WARC record's own id is new in every crawl
     sent = record.reader.read(max_bytes + HEADER_BYTES)
     reply = WarcRecord()
     reply.set_bytes_content(sent)
@@ -62,14 +65,13 @@ def _page(record, max_bytes: int) -> Record | Bad:
             return Bad(place, f"no page: status {status}, {kind or 'no type'}", length, foreign=True)
         body = reply.reader.read(max_bytes + 1)
         if len(body) > max_bytes or len(sent) == max_bytes + HEADER_BYTES:
-            return Bad(place, f"document larger than {max_bytes:,} bytes", length)
+            return Bad(place, f"document larger than {max_bytes:,} bytes", length, identity=known)
         if len(sent) < length:
-            return Bad(place, f"{CUT}: {len(sent):,} of {length:,} bytes", len(sent))
+            return Bad(place, f"{CUT}: {len(sent):,} of {length:,} bytes", len(sent), identity=known)
         title, text = main_content(body, reply.http_charset)
     except (OSError, ValueError) as error:
-        return Bad(place, f"broken page: {error}", length)
-    meta = {"url": record.headers.get("WARC-Target-URI", ""), "date": record.headers.get("WARC-Date", "")}
-    return Record(record.record_id or str(place), title, text, place, meta)
+        return Bad(place, f"broken page: {error}", length, identity=known)
+    return Record("", title, text, place, meta)
 
 
 def _ends_with(path: Path, offset: int) -> bool:

@@ -8,11 +8,13 @@ import tomllib
 from pathlib import Path
 
 from data_cleaning.reading import readers
-from data_cleaning.recipes import FIRST_SNAPSHOT, Source
+from data_cleaning.recipes import Source
+from data_cleaning.snapshots import FIRST_SNAPSHOT, snapshot_order
 from data_cleaning.sources.addresses import refusal
 from data_cleaning.sources.errors import SourceError
 
 USES = ("corpus", "dialogues", "preferences", "prompts", "benchmarks", "checkpoint", "judge", "language_model")
+DELIVERS = ("increment", "full")
 READERS = ("auto", "none", *readers.READERS)
 DEFAULTS = {
     "sha256": "",
@@ -20,6 +22,7 @@ DEFAULTS = {
     "profile": "web",
     "use": "corpus",
     "snapshot": FIRST_SNAPSHOT,
+    "delivers": DELIVERS[0],
     "factual": False,
     "limit": 0,
     "opt_in": False,
@@ -30,8 +33,9 @@ def load_sources(path: Path) -> tuple[Source, ...]:
     """Returns the entries of a sources.toml, in its order, without opt-in entries that CRIA_OPT_IN does not name.
 
     Local paths become absolute. Raises SourceError, whose one line says what to write, for unknown or missing fields,
-    an unknown reader or use, a missing license, or a name that is taken. A corpus source may repeat its name in another
-    snapshot: its documents then replace those with the same ids (see mixture.choose).
+    an unknown reader or use, a missing license, a snapshot that is no date, a full delivery of which only a part is
+    read, or a name that is taken. A corpus source may repeat its name in another snapshot: its documents then replace
+    those of the same identity, and if it delivers in full all others too (see deliveries).
     """
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("source", [])
@@ -70,6 +74,16 @@ def _source(path: Path, number: int, entry: dict) -> Source:
         raise SourceError(f"{where}: no reader {values['reader']!r}; there are {', '.join(READERS)}")
     if values["use"] not in USES:
         raise SourceError(f"{where}: no use {values['use']!r}; there are {', '.join(USES)}")
+    if values["delivers"] not in DELIVERS:
+        raise SourceError(f"{where}: it delivers no {values['delivers']!r}; write {' or '.join(DELIVERS)}")
+    if values["delivers"] == "full" and (values["limit"] or values["use"] != "corpus"):
+        raise SourceError(
+            f'{where}: only a corpus source without a limit delivers "full": what is not read counts as retracted'
+        )
+    try:
+        snapshot_order(values["snapshot"])
+    except ValueError as error:
+        raise SourceError(f"{where}: {error}") from error
     if why := refusal(values["uri"]):
         raise SourceError(f"{where}: {why}")
     if "://" not in values["uri"]:

@@ -62,6 +62,16 @@ def artifact(folder: Path, **shards: pa.Table) -> Path:
     return folder
 
 
+def mixture_inputs(**snapshots: Path) -> dict[str, Path]:
+    """The inputs of the mixture from artifacts of documents of which no filter dropped any, by `s2026_12` for 2026-12."""
+    inputs = {}
+    for name, folder in snapshots.items():
+        snapshot = name.removeprefix("s").replace("_", "-")
+        (folder / "quarantine.jsonl").touch()
+        inputs |= {f"corpus/{snapshot}": folder, f"delivered/{snapshot}": folder}
+    return inputs
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """All files of an artifact but the scratch, by their path."""
     return {

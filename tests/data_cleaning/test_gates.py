@@ -116,6 +116,17 @@ def test_a_mixture_is_checked_shard_by_shard(tmp_path, texts_read):
     assert not passed and told == "1 training documents repeat a held-out text"
 
 
+def test_a_document_that_the_filters_dropped_is_no_part_of_the_mixture(tmp_path):
+    """The mixture's parents hold it too: as what was delivered."""
+    for part, text in (("train", "One."), ("heldout", "Two.")):
+        write_shard(table([text], text), tmp_path / "mixture" / part / "a.parquet")
+    delivered = artifact(tmp_path / "all", a=table(["One."], "One."), b=table(["Two."], "Two."))
+    clean = artifact(tmp_path / "clean", a=table(["One."], "One."))
+    inputs = {"corpus/base": clean, "delivered/base": delivered}
+    passed, told, _ = gates.heldout_apart(tmp_path / "mixture", inputs, None)
+    assert not passed and told == "1 documents are not of the clean corpus"
+
+
 def test_what_a_step_lost_is_found_without_the_texts(tmp_path, texts_read):
     parent = artifact(tmp_path / "parent", a=table(["One.", "Two."], "a"), b=table(["Three."], "b"))
     step = artifact(tmp_path / "step", a=table(["One.", "Two."], "a"), b=table(["Three."], "b"))

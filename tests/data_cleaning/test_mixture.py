@@ -10,11 +10,8 @@ import pytest
 
 from data_cleaning import mixture
 from data_cleaning.documents import read_documents, text_bytes
-from data_cleaning.reading import extract
-from data_cleaning.recipes import ExtractRecipe, MixtureRecipe, SourcesRecipe
-from data_cleaning.sources import fetch
-from data_cleaning.sources.table import load_sources
-from tests.data_cleaning.samples import artifact, contents, manual, table
+from data_cleaning.recipes import MixtureRecipe
+from tests.data_cleaning.samples import artifact, contents, manual, mixture_inputs, table
 
 RECIPE = MixtureRecipe(
     epochs=(("facts", 2.5), ("noise", 0.0)),
@@ -22,6 +19,7 @@ RECIPE = MixtureRecipe(
     default_epochs=1.0,
     max_documents_per_source=0,
     heldout_documents=4,
+    full_deliveries=(),
     seed=3,
 )
 
@@ -37,7 +35,7 @@ def corpus(tmp_path):
     mixed = pa.concat_tables([table(passages(100, 60), "prose"), table(["n"] * 9, "noise")])
     first = artifact(tmp_path / "2024-01", a=table(passages(60), "facts"), b=mixed)
     second = artifact(tmp_path / "2024-02", a=table(passages(40, 200), "other"), c=table(passages(3, 300), "few"))
-    return {"corpus/2024-01": first, "corpus/2024-02": second}
+    return mixture_inputs(s2024_01=first, s2024_02=second)
 
 
 def held_by_hand(ids: list[str], count: int) -> set[str]:
@@ -96,7 +94,7 @@ def test_training_copies_of_held_out_texts_are_dropped_with_a_reason(tmp_path, l
     rows = pa.concat_tables([table(texts, "facts"), table([copied, *passages(60, 100)], "prose")])
     assert "prose:0" not in held_by_hand([f"prose:{n}" for n in range(61)], 3)
     out = tmp_path / "out"
-    figures = mixture.run(RECIPE, {"corpus/one": artifact(tmp_path / "one", a=rows)}, out, log)
+    figures = mixture.run(RECIPE, mixture_inputs(base=artifact(tmp_path / "one", a=rows)), out, log)
     dropped = read_documents(out, "dropped").to_pylist()
     assert [(row["id"], row["reason"]) for row in dropped] == [("prose:0", "copy_of_heldout")]
     assert figures["dropped_copy_of_heldout"] == 1
@@ -107,7 +105,7 @@ def test_training_copies_of_held_out_texts_are_dropped_with_a_reason(tmp_path, l
 def test_the_last_snapshot_counts_where_an_id_comes_again(tmp_path, log):
     older, newer = table(passages(30), "facts"), table(passages(10, 500), "facts")
     out = tmp_path / "out"
-    inputs = {"corpus/2024-01": artifact(tmp_path / "a", x=older), "corpus/2024-02": artifact(tmp_path / "b", x=newer)}
+    inputs = mixture_inputs(s2024_01=artifact(tmp_path / "a", x=older), s2024_02=artifact(tmp_path / "b", x=newer))
     figures = mixture.run(RECIPE, inputs, out, log)
     assert figures["dropped_superseded"] == 10
     parts = [read_documents(out, part, ["id", "text"]).to_pylist() for part in ("train", "heldout")]
@@ -120,41 +118,27 @@ def test_the_last_snapshot_counts_where_an_id_comes_again(tmp_path, log):
 def test_the_base_delivery_is_the_oldest_whatever_its_name(tmp_path, log):
     """In the order of names alone "base" comes behind "2026-12" and would take the place of the update."""
     older, newer = table(passages(3), "facts"), table(passages(3, 500), "facts")
-    inputs = {"corpus/base": artifact(tmp_path / "a", x=older), "corpus/2026-12": artifact(tmp_path / "b", x=newer)}
+    inputs = mixture_inputs(base=artifact(tmp_path / "a", x=older), s2026_12=artifact(tmp_path / "b", x=newer))
     mixture.run(RECIPE, inputs, tmp_path / "out", log)
     assert read_documents(tmp_path / "out", "dropped")["text"].to_pylist() == older["text"].to_pylist()
     assert json.loads((tmp_path / "out" / "proportions.json").read_text())["snapshots"] == ["base", "2026-12"]
 
 
-def test_a_source_delivered_again_takes_the_place_of_what_it_held(tmp_path, log):
-    """From the table of sources on: one name, two snapshots, one document changed and one new."""
-    entry = '[[source]]\nname = "facts"\nlicense = "MIT"\nuri = "{0}/facts.jsonl"\nsnapshot = "{0}"\n'
-    deliveries = {"base": ["old", "same"], "2026-12": ["new", "same", "more"]}
-    (tmp_path / "sources.toml").write_text("".join(map(entry.format, deliveries)))
-    for snapshot, texts in deliveries.items():
-        (tmp_path / snapshot).mkdir()
-        rows = [json.dumps({"id": number, "text": text}) + "\n" for number, text in enumerate(texts)]
-        (tmp_path / snapshot / "facts.jsonl").write_text("".join(rows))
-    both = load_sources(tmp_path / "sources.toml")
-    inputs = {}
-    for one in both:
-        raw, documents = tmp_path / one.snapshot / "raw", tmp_path / one.snapshot / "documents"
-        raw.mkdir(), documents.mkdir()
-        fetch.run(SourcesRecipe((one,)), {}, raw, log)
-        extract.run(ExtractRecipe(1000, 1000, 1000, 10), {"sources": raw}, documents, log)
-        inputs[f"corpus/{one.snapshot}"] = documents
+def test_documents_that_share_an_id_share_a_fate(tmp_path, log):
+    """Two files of a delivery may hold one id; both documents stay, and never one held out and one trained on."""
+    rows = table(passages(40), "facts")
+    inputs = mixture_inputs(base=artifact(tmp_path / "a", x=rows, y=table(passages(40, 100), "facts")))
     figures = mixture.run(RECIPE, inputs, tmp_path / "out", log)
-    left = [
-        row for part in ("train", "heldout") for row in read_documents(tmp_path / "out", part, ["text"]).to_pylist()
-    ]
-    assert sorted(row["text"] for row in left) == ["more", "new", "same"] and figures["dropped_superseded"] == 2
-    assert fetch.run(SourcesRecipe(both), {}, tmp_path / "out", log)["sources"] == 2  # as a table is fetched ahead
+    train, heldout = (read_documents(tmp_path / "out", part, ["id"])["id"].to_pylist() for part in ("train", "heldout"))
+    assert figures["dropped_superseded"] == 0 and len(train) + len(heldout) == 80
+    assert set(heldout) == held_by_hand([f"facts:{n}" for n in range(40)], 2) and len(heldout) == 4
+    assert not set(train) & set(heldout)
 
 
 def test_a_limit_chooses_by_seed_and_counts_what_is_unused(corpus, tmp_path, log):
     chosen = []
     for seed in (1, 1, 2):
-        recipe = MixtureRecipe((), 1.0, 1.0, 20, 4, seed)
+        recipe = MixtureRecipe((), 1.0, 1.0, 20, 4, (), seed)
         out = tmp_path / f"out{len(chosen)}"
         figures = mixture.run(recipe, corpus, out, log)
         train = read_documents(out, "train")
@@ -189,6 +173,6 @@ def test_meeting_parts_are_refused(tmp_path):
 def test_nothing_to_train_on_is_an_error(tmp_path, log):
     with pytest.raises(ValueError, match="materialize the corpus job"):
         mixture.run(RECIPE, {}, tmp_path / "none", log)
-    inputs = {"corpus/a": artifact(tmp_path / "a", x=table(passages(5), "noise"))}
+    inputs = mixture_inputs(base=artifact(tmp_path / "a", x=table(passages(5), "noise")))
     with pytest.raises(ValueError, match="epochs above 0"):
         mixture.run(RECIPE, inputs, tmp_path / "out", log)

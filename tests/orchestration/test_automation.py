@@ -65,6 +65,7 @@ def published(key, partition, content="first bytes"):
 
 
 def cleaned(snapshot):
+    published("documents", snapshot)
     published("decontaminated", snapshot)
     published("corpus_report", snapshot)
 

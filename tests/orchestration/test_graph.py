@@ -39,10 +39,10 @@ WINGS = {
         {"safety", "evaluation"},
     ),
     "data_cleaning": (
-        {"files", "paths", "store_layout", "markdown", "verdict"},
+        {"files", "paths", "store_layout", "markdown", "verdict", "snapshots"},
         {"recipes", "shards", "documents", "json_lines"},
         {"filters", "reading", "report"},
-        {"sources", "dedup", "contamination", "heldout"},
+        {"sources", "dedup", "contamination", "heldout", "deliveries"},
         {"mixture"},
         {"gates"},
     ),
@@ -168,3 +168,14 @@ def test_factual_sources_are_seen_as_often_as_the_scale_says(tmp_path, monkeypat
     recipe = STAGES["mixture"].recipe(settings(SCALE, "laptop"))
     epochs = dict(recipe.epochs)
     assert epochs["handbook"] == recipe.factual_epochs == 3.0 and epochs["bible-bbe"] == 0.1 and "gossip" not in epochs
+
+
+def test_the_mixture_knows_which_deliveries_are_full(tmp_path, monkeypatch):
+    entry = '[[source]]\nname = "{}"\nuri = "{}.txt"\nlicense = "MIT"\nsnapshot = "{}"\ndelivers = "{}"\n'
+    table = [("news", "2026-11", "full"), ("news", "2026-12", "increment"), ("notes", "2026-12", "full")]
+    (tmp_path / "sources.toml").write_text("".join(entry.format(name, name, *rest) for name, *rest in table))
+    monkeypatch.setenv("CRIA_SOURCES", str(tmp_path / "sources.toml"))
+    assert STAGES["mixture"].recipe(settings(SCALE, "laptop")).full_deliveries == (
+        ("news", "2026-11"),
+        ("notes", "2026-12"),
+    )

@@ -133,7 +133,12 @@ def test_nothing_that_bears_no_identity_reaches_the_files(notes, tmp_path, monke
     (tmp_path / "mirror").mkdir()
     shutil.copy(tmp_path / "notes.txt", tmp_path / "mirror" / "notes.txt")
     other = dataclasses.replace(
-        notes, uri=str(tmp_path / "mirror" / "notes.txt"), license="Apache-2.0", factual=True, opt_in=True
+        notes,
+        uri=str(tmp_path / "mirror" / "notes.txt"),
+        license="Apache-2.0",
+        factual=True,
+        opt_in=True,
+        delivers="full",
     )
     found = []
     for number, listed in enumerate((notes, other)):
@@ -169,6 +174,7 @@ def recipes_with(table, monkeypatch) -> dict[str, str]:
         ('license = "MIT"', 'license = "MIT (as on their site)"', {"bundle"}),
         ("limit = 400", "limit = 401", {"sources"}),
         ("factual = true", "factual = false", {"mixture"}),
+        ("limit = 400", 'delivers = "full"', {"sources", "mixture"}),
     ],
 )
 def test_an_edit_of_the_table_reaches_the_stages_it_concerns(old, new, stages, tmp_path, monkeypatch):

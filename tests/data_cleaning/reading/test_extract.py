@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 from data_cleaning import shards
 from data_cleaning.documents import DOCUMENT_SCHEMA, read_documents, shard_paths
 from data_cleaning.reading import extract
+from data_cleaning.reading.identity import content_identity
 from data_cleaning.recipes import ExtractRecipe
 from tests.data_cleaning.raw import Quiet, sources_artifact
 
@@ -27,7 +28,7 @@ def test_shards_hold_all_documents_in_the_order_of_the_files(tmp_path):
     table = read_documents(tmp_path / "out")
     assert table.schema.equals(DOCUMENT_SCHEMA)
     assert table["text"].to_pylist() == [f"{part} {n}" for part in "ab" for n in range(25)]
-    assert len(set(table["id"].to_pylist())) == 50 and table["id"][0].as_py() == "own:part-a.jsonl#0"
+    assert len(set(table["id"].to_pylist())) == 50 and table["id"][0].as_py() == f"own:{content_identity('a 0')}"
     assert set(table["profile"].to_pylist()) == {"prose"}
     assert [path.stem for path in shard_paths(tmp_path / "out")] == [f"own-00000-0000{n}" for n in range(5)]
     figures = {"documents_out": 50, "bytes_out": 2 * (10 * 3 + 15 * 4), "titles_cut": 0}

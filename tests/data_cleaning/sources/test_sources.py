@@ -76,6 +76,15 @@ def test_defaults_and_local_paths(tmp_path):
         (OWN.replace('uri = "own.txt"\n', ""), "'uri' is missing"),
         (OWN.replace('"own"', '"../own"'), "a name is a folder"),
         (OWN + '\nname = "twice"', "Cannot overwrite"),
+        (
+            OWN + '\nsnapshot = "2026-9"',
+            "source 'own': snapshot '2026-9' is no date of a delivery: write YYYY, YYYY-MM",
+        ),
+        (OWN + '\nuse = "prompts"\nsnapshot = "laptop"', "snapshot 'laptop' is no date"),
+        (OWN + '\ndelivers = "all"', "it delivers no 'all'; write increment or full"),
+        (OWN + '\ndelivers = "full"\nlimit = 9', 'only a corpus source without a limit delivers "full"'),
+        (OWN + '\ndelivers = "full"\nuse = "prompts"', 'only a corpus source without a limit delivers "full"'),
+        (OWN + "\nsnapshot = 2026-12-01", "snapshot must be of type str"),
     ],
 )
 def test_a_wrong_entry_is_refused_in_one_line(tmp_path, entry, message):
