@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_cleaning import heap
 from data_cleaning.files import write_json
 from modeling.core.atomic_folders import FOLDER_MODE, readable_by_all, set_mode
 from orchestration import identity as identities
@@ -221,5 +222,8 @@ def _publish(planned: Plan) -> None:
 
 
 def run_inline(planned: Plan, out: Path, log: Any) -> dict:
-    """Calls the stage's own `run` in this process."""
-    return importlib.import_module(planned.stage.module).run(planned.recipe, planned.inputs, out, log)
+    """Calls the stage's own `run` in this process. What it freed goes back to the system, not to the next stage."""
+    try:
+        return importlib.import_module(planned.stage.module).run(planned.recipe, planned.inputs, out, log)
+    finally:
+        heap.trim()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from data_cleaning import heap
 from modeling.core import decoding, dialog, runtime, unused_ids
 from modeling.core.recipes import SamplingRecipe
 
@@ -64,8 +65,9 @@ def load_transformers(model_dir: Path | str, where: torch.device | None = None):
 
 
 def free_memory() -> None:
-    """Release the accelerator memory of models without references, before the next model is loaded."""
+    """Release the memory of models and tensors without references, before the next model is loaded."""
     gc.collect()
+    heap.trim()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

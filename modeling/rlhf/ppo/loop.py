@@ -107,6 +107,7 @@ class Loop:
                 ppo_state.save(checkpoints, progress, self.learners)
                 saved = time.monotonic()
             tokens = int(experience.mask_BT.sum())
+            sampling.free_memory()
             self.log.progress(
                 progress.iteration,
                 recipe.iterations,
