@@ -134,6 +134,20 @@ def test_documents_of_one_id_in_one_delivery_stay_and_are_replaced_together(tmp_
     assert kept == ["another", "new a", "new b", "new c"] and len(dropped) == 3
 
 
+def test_units_of_work_that_share_an_id_are_replaced_together(tmp_path, monkeypatch):
+    """Ids that begin anew in each file, every file read by a worker of its own: nothing is lost within a delivery."""
+    monkeypatch.setattr(extract, "UNIT_FILES", 1)
+    old, new = (
+        {f"{part}.jsonl": as_jsonl([{"id": n, "text": f"{age} {part}{n}"} for n in range(3)]) for part in parts}
+        for age, parts in (("old", "abc"), ("new", "de"))
+    )
+    (tmp_path / "one").mkdir(), (tmp_path / "two").mkdir()
+    kept, dropped = mixed(tmp_path / "one", {"2026-11": old})
+    assert len(kept) == 9 and dropped == []
+    kept, dropped = mixed(tmp_path / "two", {"2026-11": old, "2026-12": new})
+    assert kept == sorted(f"new {part}{n}" for part in "de" for n in range(3)) and len(dropped) == 9
+
+
 def test_the_newest_of_many_deliveries_counts_in_the_order_of_their_dates(tmp_path):
     """In the order of their names 2026-12.10 would precede 2026-12.9, and "base" would be the newest."""
     names = ["base", "2025", "2026-09", "2026-12", "2026-12.9", "2026-12.10", "2026-12-01"]
