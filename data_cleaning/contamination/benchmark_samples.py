@@ -1,7 +1,7 @@
 """Benchmark samples as text: read from jsonl files, fully verbalised, and indexed by their word n-grams."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from data_cleaning.files import replacing
-from data_cleaning.filters.words import ngram_hashes, ngram_starts, normalised, split_words, word_hashes
+from data_cleaning.filters.words import Words, ngram_hashes, ngram_starts, normalised, split_words, word_hashes
 from data_cleaning.json_lines import read_rows
+from data_cleaning.reading.normalise import remove_invisible
 
 _OPTION = re.compile(r"^\s*\(?[A-J][.)]\s*", re.MULTILINE)
 
@@ -102,8 +103,8 @@ def load_index(path: Path) -> SampleIndex:
 
 def index_samples(samples: list[Sample], n: int) -> SampleIndex:
     """Indexes every word n-gram; a sample shorter than n words has none and never matches."""
-    words = split_words(normalised(pa.array([sample.text for sample in samples], pa.string())))
-    background = split_words(normalised(pa.array([sample.background for sample in samples], pa.string())))
+    words = _words(sample.text for sample in samples)
+    background = _words(sample.background for sample in samples)
     hashes = word_hashes(words)
     places = np.flatnonzero(ngram_starts(words.offsets, n))
     keys = ngram_hashes(hashes, n)[places]
@@ -117,3 +118,8 @@ def index_samples(samples: list[Sample], n: int) -> SampleIndex:
         keys=keys[order],
         places=places[order],
     )
+
+
+def _words(texts: Iterable[str]) -> Words:
+    """Returns the words to match: documents hold no invisible characters either (reading/normalise.py)."""
+    return split_words(normalised(pa.array([remove_invisible(text)[0] for text in texts], pa.string())))

@@ -10,7 +10,6 @@ import functools
 import json
 import re
 import shutil
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from data_cleaning.files import replacing
 from data_cleaning.reading import archives
 from data_cleaning.reading.archive_bounds import Bounds, BrokenArchive, UnsafeArchive
 from data_cleaning.reading.identity import content_identity, numbered, stated_identity
+from data_cleaning.reading.normalise import clean
 from data_cleaning.reading.raw_records import Bad, Record, machine_failed
 from data_cleaning.reading.readers import reader_for
 from data_cleaning.recipes import ExtractRecipe
@@ -32,17 +32,20 @@ UNIT_FILES = 2000
 SHARD_BYTES = 256 << 20  # of text at which a shard is closed: arrow's string arrays are limited to 2 GiB
 MAX_TITLE = 300  # characters; real titles of articles and pages are well below
 LIMITED_BYTES = 2000  # assumed size of a document of a source with a limit, to estimate the work
-FIGURES = ("documents_out", "bytes_out", "titles_cut", "quarantined", "quarantined_bytes", "foreign", "foreign_bytes")
+FIGURES = (
+    *("documents_out", "bytes_out", "titles_cut", "invisible_removed"),
+    *("quarantined", "quarantined_bytes", "foreign", "foreign_bytes"),
+)
 # Tags that open and close turns in this project's chat formats: a text that contains them would forge turns.
 CONTROL_TAGS = re.compile(r"\[/?INST\]|<</?SYS>>|<\|(?:im_start|im_end|endoftext|begin_of_text|eot_id)\|>")
-CONTROLS = re.compile(r"[\x01-\x08\x0e-\x1f\x7f\ufeff]")  # without NUL, which marks a file that is not text
 
 
 def run(config: ExtractRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Writes `documents/*.parquet` of all corpus sources and `quarantine.jsonl`.
 
-    Metrics: documents_out, bytes_out (UTF-8 bytes of text), titles_cut, quarantined, quarantined_bytes, foreign and
-    foreign_bytes (included in the quarantined), in total and by source; quarantined by error.
+    Metrics: documents_out, bytes_out (UTF-8 bytes of text), titles_cut, invisible_removed (characters, see normalise),
+    quarantined, quarantined_bytes, foreign and foreign_bytes (included in the quarantined), in total and by source;
+    quarantined by error.
     """
     units, sizes = _plan(inputs["sources"], out)
     (out / "documents").mkdir(exist_ok=True)
@@ -110,13 +113,16 @@ def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) ->
         for file, item in items:
             if isinstance(item, Record):
                 stated = stated_identity(item.key, item.meta)
-                text, title = clean(item.text), " ".join(clean(item.title).split())
+                text, invisible = clean(item.text)
+                title, in_title = clean(item.title)
+                title = " ".join(title.split())
                 fault = problem(text, config.max_document_bytes) or forged_turn(title)
                 if fault is None:
                     size = len(text.encode())
                     figures["documents_out"] += 1
                     figures["bytes_out"] += size
                     figures["titles_cut"] += len(title) > MAX_TITLE
+                    figures["invisible_removed"] += invisible + in_title
                     yield size, _row(plan, stated or content_identity(text), item, text, title, taken)
                     if figures["documents_out"] == plan["limit"]:
                         return
@@ -219,14 +225,6 @@ def _fault(error: Exception, kind: str) -> str:
         raise error
     told = str(error) if isinstance(error, UnsafeArchive) else f"{type(error).__name__}: {error}"
     return f"{kind}: {told}"
-
-
-def clean(text: str) -> str:
-    """Normalises a text: line ends "\\n", no control characters, Unicode NFC, no space at its ends or at line ends."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x0b", "\n").replace("\x0c", "\n")
-    text = CONTROLS.sub("", text)
-    text = unicodedata.normalize("NFC", text)
-    return "\n".join([line.rstrip(" \t") for line in text.split("\n")]).strip()
 
 
 def problem(text: str, max_bytes: int) -> str | None:

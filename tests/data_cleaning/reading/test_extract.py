@@ -6,6 +6,7 @@ from data_cleaning import shards
 from data_cleaning.documents import DOCUMENT_SCHEMA, read_documents, shard_paths
 from data_cleaning.reading import extract
 from data_cleaning.reading.identity import content_identity
+from data_cleaning.reading.normalise import clean
 from data_cleaning.recipes import ExtractRecipe
 from tests.data_cleaning.raw import Quiet, sources_artifact
 
@@ -31,7 +32,7 @@ def test_shards_hold_all_documents_in_the_order_of_the_files(tmp_path):
     assert len(set(table["id"].to_pylist())) == 50 and table["id"][0].as_py() == f"own:{content_identity('a 0')}"
     assert set(table["profile"].to_pylist()) == {"prose"}
     assert [path.stem for path in shard_paths(tmp_path / "out")] == [f"own-00000-0000{n}" for n in range(5)]
-    figures = {"documents_out": 50, "bytes_out": 2 * (10 * 3 + 15 * 4), "titles_cut": 0}
+    figures = {"documents_out": 50, "bytes_out": 2 * (10 * 3 + 15 * 4), "titles_cut": 0, "invisible_removed": 0}
     figures |= {"quarantined": 0, "quarantined_bytes": 0, "foreign": 0, "foreign_bytes": 0}
     assert metrics["by_source"] == {"own": figures} and figures.items() <= metrics.items()
 
@@ -74,8 +75,8 @@ def test_other_uses_are_no_documents(tmp_path):
 
 
 def test_text_is_normalised_without_losing_words():
-    assert extract.clean("\ufeff e\u0301t\u00e9 \r\nb\x0cc\x07d\t\n\n e ") == "été\nb\ncd\n\n e"
-    assert extract.clean("[ok] <b>x</b> 3 < 4") == "[ok] <b>x</b> 3 < 4"
+    assert clean("\ufeff e\u0301t\u00e9 \r\nb\x0cc\x07d\t\n\n e ") == ("été\nb\ncd\n\n e", 2)
+    assert clean("[ok] <b>x</b> 3 < 4") == ("[ok] <b>x</b> 3 < 4", 0)
     assert extract.problem("see [INST] tags", 100).startswith("control tags: [INST]")
     assert extract.problem("an [inst] and <<sys>>, <s>old</s>", 100) is None
 
