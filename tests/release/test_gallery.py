@@ -70,13 +70,13 @@ def test_the_chat_model_is_that_of_the_release_only_while_the_release_holds_it(f
 
 def test_a_version_whose_ancestor_was_made_anew_is_marked(filling):
     place, gallery = filling
-    for asset in ("base_model", "sft_model", "rlhf_v1/rejection_samples", "rlhf_v1/policy"):
+    for asset in ("base_model", "sft_model", "rlhf_v1/policy"):
         place(asset)
     assert [version.title for version in gallery.now().offered] == ["RLHF-v1", "SFT", "Base"]
-    record = gallery.folder / "sft_model" / "RECORD.json"
+    record = gallery.folder / "base_model" / "RECORD.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"content": "another"}))
     now = gallery.now()
-    assert [version.title for version in now.offered] == ["RLHF-v1 (earlier run)", "SFT", "Base"]
+    assert [version.title for version in now.offered] == ["RLHF-v1 (earlier run)", "SFT (earlier run)", "Base"]
     assert now.version("RLHF-v1").about.endswith("made anew since.")
 
 
