@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 from data_cleaning.markdown import literal
+from data_cleaning.snapshots import snapshot_order
 from modeling.core import reporting
 from release import figures, licenses, lineage, section
 from release.carbon import KG_CO2E_PER_KWH, PUE
@@ -208,7 +209,8 @@ def training_data(facts: Facts) -> str:
             f"\n**No licence is stated for {', '.join(facts.unlicensed)}.** The release recipe allowed them by name; "
             "do not redistribute the weights before you have clarified the licence.\n"
         )
-    snapshots = sorted({a.record["partition"] for a in facts.chain.find("decontaminated") if a.record["partition"]})
+    found = {a.record["partition"] for a in facts.chain.find("decontaminated") if a.record["partition"]}
+    snapshots = sorted(found, key=snapshot_order)
     named = literal(", ".join(snapshots)) or "none"
     text += f"\n**Data freshness.** Snapshots of the corpus: {named}; the sources' own revisions are "
     return text + "in `LINEAGE.md`. The model has no later data.\n"

@@ -67,8 +67,8 @@ def laptop() -> Scale:
                            controls_lose=True, bits_per_byte_documents=20),
         release=replace(big.release, max_version_bytes=600_000_000),
     )  # fmt: skip
-    # A step with the lower half of the 30 layers frozen takes 0.5 to 0.6 of the time. Of 1e-4, 2e-4 and 4e-4, the highest
-    # rate tells attacks from everyday requests best, and many small batches do so better than few large ones (LOG.md).
+    # A step with the lower half of the 30 layers frozen takes 0.5 to 0.6 of the time. Of what was tried, many small
+    # batches at a high rate, with more own answers, tell attacks from everyday requests best (LOG.md).
     scale = finetuning(scale, context=512, batch_sequences=2, learning_rate=4e-4, max_steps=24, frozen_layers=15)
     scale = replace(
         scale,
