@@ -40,7 +40,7 @@ DRAWS = 5_000
 
 
 @torch.inference_mode()
-def plain_batch(model, prompts, uniforms_RT2, recipe, samples, closing, pad) -> list[list[int]]:
+def plain_batch(model, prompts, uniforms_RT2, recipe, samples, closing, pad, progressed) -> list[list[int]]:
     """The reference: transformers' growing cache, a full sort wherever a draw falls outside of the nucleus."""
     width = max(map(len, prompts))
     ids_BP = torch.tensor([[pad] * (width - len(ids)) + ids for ids in prompts])
@@ -61,6 +61,7 @@ def plain_batch(model, prompts, uniforms_RT2, recipe, samples, closing, pad) -> 
         tokens_R = plain_tokens(logits_RV.float(), uniforms_RT2[alive_R, step], recipe.temperature, recipe.top_p)
         for row, token in zip(alive_R.tolist(), tokens_R.tolist(), strict=True):
             answers[row].append(token)
+        progressed(sum(map(len, answers)) / recipe.max_new_tokens)
         going = (tokens_R != closing).nonzero().flatten()
         if len(going) == 0 or step + 1 == recipe.max_new_tokens:
             break
