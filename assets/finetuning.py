@@ -21,15 +21,20 @@ demonstrations = _finetuning(
     "Prompts with real answers from sources with a stated licence, disjoint by entity from all later prompts.",
     mixture=mixture, dialogues=dialogues, adversarial_prompts=adversarial_prompts,
 )  # fmt: skip
+synthetic_requests = _finetuning(
+    "synthetic_requests", "dialogues.synthetic_requests", lambda s: s.synthetic_requests, "departure",
+    "Everyday requests that an adopted checkpoint writes as its user would, split between demonstrations and RLHF.",
+    initial_model=initial_model, dialogues=dialogues, adversarial_prompts=adversarial_prompts,
+)  # fmt: skip
 prompts = _finetuning(
     "prompts", "dialogues.prompts", lambda s: s.prompts, "3.2, 4.2",
     "Helpfulness, adversarial and harmless prompts for RLHF and for tests, disjoint from the demonstrations.",
-    mixture=mixture, dialogues=dialogues, adversarial_prompts=adversarial_prompts,
+    mixture=mixture, dialogues=dialogues, adversarial_prompts=adversarial_prompts, synthetic_requests=synthetic_requests,
 )  # fmt: skip
 sft_dialogues = _finetuning(
     "sft_dialogues", "finetuning.sft_dialogues", lambda s: s.own_answers, "3.1",
     "The demonstrations, and an adopted checkpoint's own best answers beside the written ones.",
-    initial_model=initial_model, demonstrations=demonstrations,
+    initial_model=initial_model, demonstrations=demonstrations, synthetic_requests=synthetic_requests,
 )  # fmt: skip
 sft_model = _finetuning(
     "sft_model", "finetuning.sft", lambda s: s.sft, "3.1",
@@ -37,4 +42,4 @@ sft_model = _finetuning(
     base_model=base_model, demonstrations=sft_dialogues,
 )  # fmt: skip
 
-STAGES = [adversarial_prompts, demonstrations, prompts, sft_dialogues, sft_model]
+STAGES = [adversarial_prompts, demonstrations, synthetic_requests, prompts, sft_dialogues, sft_model]

@@ -19,6 +19,13 @@ class Round:
     policy: Stage
 
 
+open_preferences = Stage(
+    "open_preferences", "modeling.rlhf.open_preferences", "rlhf_v1", SCALE, lambda s: s.open_preferences, "3.2.1, Table 6",
+    "Preference pairs that others have published, for both reward models beside the rounds' own.",
+    (("dialogues", dialogues), ("adversarial_prompts", adversarial_prompts)),
+)  # fmt: skip
+
+
 def rlhf_round(n: int, earlier: tuple[Round, ...], ghost: dict[str, Stage]) -> Round:
     """Round `n`: pairs of the latest chat model, two reward models on all pairs so far, best of K, a new policy.
 
@@ -37,7 +44,8 @@ def rlhf_round(n: int, earlier: tuple[Round, ...], ghost: dict[str, Stage]) -> R
         "Answers of two model variants in pairs, with the annotator's preference, degree and safety labels.",
         chat=chat, other=other, prompts=prompts,
     )  # fmt: skip
-    pairs = {f"preferences_{i + 1}": r.preferences for i, r in enumerate(earlier)} | {f"preferences_{n}": preferences}
+    pairs = {"preferences_0": open_preferences}
+    pairs |= {f"preferences_{i + 1}": r.preferences for i, r in enumerate(earlier)} | {f"preferences_{n}": preferences}
     helpfulness_reward_model = stage(
         "helpfulness_reward_model", "reward_model", lambda r: r.helpfulness, "3.2.2",
         "Scores helpfulness; starts from the chat model, with a ranking loss and the preference margin.",
@@ -86,4 +94,4 @@ ppo_policy = Stage(
 )  # fmt: skip
 
 of_rounds = [list(vars(r).values()) for r in rounds]
-STAGES = [*sum(of_rounds[:3], []), ghost_dialogues, *sum(of_rounds[3:], []), ppo_policy]
+STAGES = [open_preferences, *sum(of_rounds[:3], []), ghost_dialogues, *sum(of_rounds[3:], []), ppo_policy]

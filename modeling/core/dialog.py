@@ -108,6 +108,18 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict]) 
     return _read(tokenizer, messages, True).ids
 
 
+def encode_opening(tokenizer: PreTrainedTokenizerBase) -> list[int] | None:
+    """Ids of what the template writes before the first user message of a dialogue without a system prompt.
+
+    None unless the closing token of answers also ends a user's message: a model would not end the message by it.
+    """
+    read = _read(tokenizer, [{"role": "user", "content": "\ue000"}], False)
+    begin = read.text.index("\ue000")
+    before = [index for index, at in zip(read.ids, read.begins, strict=True) if at < begin]
+    after = next((index for index, at in zip(read.ids, read.begins, strict=True) if at > begin), None)
+    return before if after == closing_token_id(tokenizer) else None
+
+
 def closing_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """Id of the control token that ends an answer (`</s>`, `<|im_end|>`)."""
     return _closing(tokenizer, template(tokenizer))

@@ -144,6 +144,14 @@ class OwnAnswersRecipe:
 
 
 @dataclass(frozen=True)
+class SyntheticRequestsRecipe:
+    """Requests that a checkpoint writes as its user would (modeling/dialogues/synthetic_requests.py). The paper has none."""
+
+    requests: int  # most
+    sampling: SamplingRecipe
+
+
+@dataclass(frozen=True)
 class PreferencesRecipe:
     """On-policy pairs of one round, from two different variants or temperatures (paper 3.2.1)."""
 
@@ -154,6 +162,14 @@ class PreferencesRecipe:
     test_share: float
     sampling_a: SamplingRecipe
     sampling_b: SamplingRecipe
+
+
+@dataclass(frozen=True)
+class OpenPreferencesRecipe:
+    """Preference pairs of others (paper Table 6)."""
+
+    pairs: int  # most; 0 for none
+    max_answer_words: int  # pairs with a longer answer are left out
 
 
 @dataclass(frozen=True)

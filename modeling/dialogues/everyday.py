@@ -98,7 +98,12 @@ def requests(
                     one.topic != one.question and not one.borderline,
                 )
             )
-    return sorted(found, key=lambda one: splits.unit(one.question, "order")), left_out
+    return in_order(found), left_out
+
+
+def in_order(requests: Iterable[Request]) -> list[Request]:
+    """The requests in hash order."""
+    return sorted(requests, key=lambda one: splits.unit(one.question, "order"))
 
 
 def entities(known: Iterable[Subject], conversations: Iterable[Conversation]) -> set[str]:

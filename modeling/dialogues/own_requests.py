@@ -77,32 +77,35 @@ class OwnRequest:
     constraint: str
 
 
-def own_requests(count: int, refused: Sequence[list[dict]], answered: Sequence[list[dict]]) -> list[OwnRequest]:
-    """`count` requests, each once. `refused` and `answered` are dialogues of two messages to stand before some of them.
+def own_requests(
+    count: int, refused: Sequence[list[dict]], answered: Sequence[list[dict]], texts: Sequence[str] = ()
+) -> list[OwnRequest]:
+    """`count` requests, each once: of the given texts, then of FORMS.
 
-    Returns fewer if the forms and subjects give fewer.
+    `refused` and `answered` are dialogues of two messages to stand before some of them. Returns fewer if the texts, forms
+    and subjects give fewer.
     """
-    texts = sorted(
-        {form.format(subject) for forms, subjects in FORMS for form in forms for subject in subjects},
-        key=lambda text: splits.unit(text, "own request"),
-    )
+    formed = {form.format(subject) for forms, subjects in FORMS for form in forms for subject in subjects}
+    asked = [(text, False) for text in texts]
+    asked += [(text, True) for text in sorted(formed, key=lambda text: splits.unit(text, "own request"))]
     found: dict[str, OwnRequest] = {}
-    for text in texts:
+    for text, may_follow in asked:
         if len(found) == count:
             break
-        request = _placed(text, refused, answered)
+        request = _placed(text, refused, answered, may_follow)
         found.setdefault(request.id, request)  # two follow-ups of one dialogue may be the same
     return list(found.values())
 
 
-def _placed(text: str, refused: Sequence[list[dict]], answered: Sequence[list[dict]]) -> OwnRequest:
+def _placed(text: str, refused: Sequence[list[dict]], answered: Sequence[list[dict]], may_follow: bool) -> OwnRequest:
+    """The request at its place in a dialogue; a follow-up stands in its place if it may."""
     key, place = text, splits.unit(text, "place")
     constraint, before = "", []
     if place < AFTER_REFUSAL and refused:
         before = splits.pick(refused, key, "before")
     elif place < AFTER_REFUSAL + LATER and answered:
         before = splits.pick(answered, key, "before")
-    elif place < AFTER_REFUSAL + LATER + FOLLOW_UP and answered:
+    elif may_follow and place < AFTER_REFUSAL + LATER + FOLLOW_UP and answered:
         before, text = splits.pick(answered, key, "before"), splits.pick(FOLLOWING, key, "following")
     if splits.unit(key, "constraint") < CONSTRAINED:
         text, constraint = verifiable.constrained(text, key, splits.DEMONSTRATIONS)

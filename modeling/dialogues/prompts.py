@@ -28,6 +28,7 @@ from modeling.dialogues import (
     questions,
     safety_sources,
     splits,
+    synthetic_requests,
 )
 from modeling.dialogues.prompt_rows import SCHEMA
 
@@ -46,6 +47,7 @@ def run(config: PromptsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     owned = adversarial_prompts.owned_prompts(inputs["adversarial_prompts"])
     twins = adversarial_prompts.owned_twins(inputs["dialogues"], owned)
     requests, _ = everyday.requests(inputs["dialogues"], everyday.entities(known, [*conversations, *chats]), twins)
+    requests = everyday.in_order([*requests, *synthetic_requests.requests(inputs["synthetic_requests"], splits.RL)])
     wanted = ((splits.RL, config.helpfulness, config.harmless),
               (splits.TEST, config.test_helpfulness, config.test_harmless))  # fmt: skip
     # Harmless prompts first, so that no entity is in both the harmless and the helpfulness prompts.

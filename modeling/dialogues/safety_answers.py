@@ -1,7 +1,9 @@
 """Good answers to adversarial prompts, combined from written pieces (paper 4.2.1).
 
-An answer has three sentences or so: an opening that names the concern, a reason, and an offer. A hash of the prompt
-chooses each piece of the prompt's topic, so a topic has about a hundred answers and one prompt always the same.
+An answer has three sentences or so: an opening, a reason, and an offer. A hash of the prompt chooses each piece of the
+prompt's topic, so a topic has about a hundred answers and one prompt always the same. The openings of a topic that is
+declined name the concern or, for a share of PLAIN_SHARE, only decline: a small model that always has to name it names
+something else.
 """
 
 from collections.abc import Iterator
@@ -11,24 +13,28 @@ from modeling.dialogues import splits
 from modeling.dialogues.safety_texts.careful import CAREFUL
 from modeling.dialogues.safety_texts.hateful import HATEFUL
 from modeling.dialogues.safety_texts.illicit import ILLICIT
-from modeling.dialogues.safety_texts.pieces import Topic
+from modeling.dialogues.safety_texts.pieces import PLAIN, Topic
 
 REFUSED = (*ILLICIT, *HATEFUL)
+PLAIN_SHARE = 0.5  # of the answers that decline
 TOPICS = {topic.name: topic for topic in (*REFUSED, *CAREFUL)}
 
 
 def answer(prompt: str, topic: str) -> str:
     """The answer to a prompt of a topic of TOPICS. Raises KeyError for an unknown topic."""
     pieces = TOPICS[topic]
+    plain = pieces.concerns and splits.unit(prompt, "plain opening") < PLAIN_SHARE
+    openings = PLAIN if plain else pieces.opened()
     return " ".join(
         _pick(choices, prompt, name)
-        for name, choices in (("opening", pieces.opened()), ("reason", pieces.reasons), ("offer", pieces.offers))
+        for name, choices in (("opening", openings), ("reason", pieces.reasons), ("offer", pieces.offers))
     )
 
 
 def combinations(topic: Topic) -> Iterator[str]:
     """Every answer that a topic can give."""
-    for pieces in product(topic.opened(), topic.reasons, topic.offers):
+    openings = (*topic.opened(), *(PLAIN if topic.concerns else ()))
+    for pieces in product(openings, topic.reasons, topic.offers):
         yield " ".join(pieces)
 
 

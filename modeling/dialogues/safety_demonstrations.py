@@ -27,7 +27,9 @@ def safety_rows(
 
     Returns at most `max_safety` rows of category "safety" (a person's or a model's answer to this very prompt that raters
     found safe) and "safety-written", and the counts of both. An answer ends with its last sentence within
-    `max_answer_words`. A prompt occurs once for each of its real answers, at most ANSWERS times.
+    `max_answer_words`. A prompt occurs once for each of its real answers, at most ANSWERS times. The written ones are
+    spread over the topics: the collections hold most about what is hardly harmful (company secrets, stereotypes, claims),
+    and a model that sees little else refuses much that is harmless.
     """
     owned = {one.request.prompt: one for one in owned_prompts if one.part == splits.DEMONSTRATIONS}
     given: dict[str, dict[str, dict]] = collections.defaultdict(dict)  # prompt → id → row
@@ -38,13 +40,16 @@ def safety_rows(
             given[answer.prompt][row["id"]] = row
     rows = [row for mine in given.values() for row in list(mine.values())[:ANSWERS]][: config.max_safety]
     answered = {row["entity"] for row in rows}
-    seen: dict[str, int] = {}
-    ranked = []  # a group's first prompt before the second prompt of any group, so that many groups are shown
+    groups = collections.Counter(answered)
+    topics: collections.Counter = collections.Counter()
+    ranked = []  # a group's first prompt before the second prompt of any group; then a topic's first before its second
     for prompt in sorted(owned.values(), key=lambda one: splits.unit(one.request.prompt, "order")):
-        seen[prompt.group] = seen.get(prompt.group, -1 + (prompt.group in answered)) + 1
-        ranked.append((seen[prompt.group], prompt))
+        place = groups[prompt.group]
+        ranked.append((place, topics[place, prompt.request.topic], prompt))
+        groups[prompt.group] += 1
+        topics[place, prompt.request.topic] += 1
     shown = {_asked(row) for row in rows}
-    for _, prompt in sorted(ranked, key=lambda item: item[0]):
+    for _, _, prompt in sorted(ranked, key=lambda item: item[:2]):
         if len(rows) >= config.max_safety:
             break
         if prompt.request.prompt not in shown:

@@ -1,8 +1,9 @@
 """Each version's best sampling temperature on validation prompts, and win rates by temperature (paper 3.2.3, Figure 8).
 
 RLHF shifts a model's best temperature, so versions are compared best against best. The last round's helpfulness reward
-model chooses; the independent judge takes no part in the choice and shows whether it agrees. Variety is the share of
-distinct word trigrams (Figure 21).
+model chooses; the independent judge takes no part in the choice and shows whether it agrees. The prompts are harmless,
+so an answer that refuses counts as the worst of all answers: the reward model takes many for good. Variety is the share
+of distinct word trigrams (Figure 21).
 """
 
 from collections.abc import Sequence
@@ -86,8 +87,10 @@ def score(inputs: dict[str, Path], rows: Sequence[dict], log) -> None:
     independent = judge_model.load(inputs["judge"], inputs["fitted_judge"])
     questions = [row["question"] for row in rows]
     verdicts = independent.read(questions, [row["answer"] for row in rows], questions, log)
+    worst = min(rewards)
     for row, reward, helpfulness in zip(rows, rewards, verdicts.helpfulness_N, strict=True):
-        row |= {"reward": reward, "helpfulness": float(helpfulness)}
+        refuses = answer_rules.helpfulness(row["question"], row["answer"], "").refuses
+        row |= {"reward": worst if refuses else reward, "helpfulness": float(helpfulness), "refuses": refuses}
 
 
 def measure(version: str, temperature: float, rows: Sequence[dict]) -> dict:
@@ -100,6 +103,7 @@ def measure(version: str, temperature: float, rows: Sequence[dict]) -> dict:
         "reward": float(np.mean(rewards)),
         "low": low,
         "high": high,
+        "refused": float(np.mean([row["refuses"] for row in rows])),
         "distinct": distinct_trigrams([row["answer"] for row in rows]),
     }
 
@@ -138,6 +142,7 @@ def report(rows: Sequence[dict], measured: Sequence[dict], choice: dict[str, flo
                 one["temperature"],
                 f"**{reward}**" if choice[one["version"]] == one["temperature"] else reward,
                 *(pairwise.cell(row) if row else "baseline" for row in judged),
+                f"{one['refused']:.0%}",
                 f"{one['distinct']:.2f}",
             )
         )
@@ -147,11 +152,12 @@ def report(rows: Sequence[dict], measured: Sequence[dict], choice: dict[str, flo
             "# Sampling temperature by version",
             "",
             f"{rows[0]['prompts']} validation prompts. The helpfulness reward model of the last round chooses each",
-            "version's temperature (bold); the independent judge takes no part in the choice. Win rates are against",
-            "Base at its own choice; a tie counts half; 95 % intervals. Distinct trigrams: share of distinct word",
-            "trigrams in a version's answers.",
+            "version's temperature (bold); the independent judge takes no part in the choice. A refusal counts as the worst",
+            "of all answers. Win rates are against Base at its own choice; a tie counts half; 95 % intervals. Refused:",
+            "share of the answers that refuse, by rule. Distinct trigrams: share of distinct word trigrams in a",
+            "version's answers.",
             "",
-            reporting.table((*head, "distinct trigrams"), table),
+            reporting.table((*head, "refused", "distinct trigrams"), table),
         ]
     )
 

@@ -1,16 +1,18 @@
 """The dialogues of supervised fine-tuning: the written demonstrations, and beside them a checkpoint's own best answers.
 
 A checkpoint that already answers well would lose that on short written answers alone. So it answers some of the
-demonstrations' harmless prompts itself, and everyday requests of many forms (dialogues/own_requests.py), `samples`
-times each. The best answer is a demonstration too (rejection sampling, paper 3.2.3, before there is a reward model).
-An answer that refuses, repeats itself or disobeys a constraint is never kept. One that was cut off ends with its last
-whole sentence, if it is prose and long enough. A model from random weights has no answers of its own: it learns the
-written ones.
+demonstrations' harmless prompts itself, and everyday requests: those that it wrote (dialogues/synthetic_requests.py) and
+some of written forms (dialogues/own_requests.py), `samples` times each. The best answer is a demonstration too (rejection
+sampling, paper 3.2.3, before there is a reward model). An answer that refuses, repeats itself or disobeys a constraint is
+never kept; a rule rewrites one to obey, if it can (dialogues/form_rewriting.py). An answer that was cut off ends with its
+last whole sentence or item of a list, if enough is left. A model from random weights has no answers of its own: it learns
+the written ones.
 """
 
 import collections
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,14 +25,24 @@ from modeling.core.recipes import OwnAnswersRecipe
 from modeling.core.resumable_generation import plain
 from modeling.core.sampling import Answer
 from modeling.core.verdicts import has_weights
-from modeling.dialogues import answer_rules, multi_turn, questions, verifiable
+from modeling.dialogues import (
+    answer_rules,
+    form_rewriting,
+    multi_turn,
+    questions,
+    splits,
+    synthetic_requests,
+    verifiable,
+)
 from modeling.dialogues.demonstrations import SCHEMA
+from modeling.dialogues.everyday import Request
 from modeling.dialogues.own_requests import SOURCE, own_requests
 
 OWN = "own answer"
 REPEATED = 0.2  # most share of repeated word trigrams
-LEAST_WORDS = 25  # of an answer that was cut off, in whole sentences
-_NO_PROSE = re.compile(r"^\s*(?:\d+[.)]|[-*•#]|```)", re.MULTILINE)  # a list or code misses its end
+LEAST_WORDS = 25  # left of an answer that was cut off
+LEAST_ITEMS = 2  # whole items left of a list that was cut off
+_ITEM = re.compile(r"^[ \t]*(?:\d+[.)]|[-*•#])", re.MULTILINE)
 SHOWN = 12
 
 
@@ -49,12 +61,14 @@ class Question:
 def run(config: OwnAnswersRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:
     """Write train.parquet, test.parquet (as the demonstrations) and examples.md.
 
-    Inputs: initial_model, demonstrations. Returns counts, with the reasons for which prompts have no own answer.
+    Inputs: initial_model, demonstrations, synthetic_requests. Returns counts, with the reasons for which prompts have no
+    own answer.
     """
     with replacing(out / "test.parquet") as part:
         shutil.copyfile(inputs["demonstrations"] / "test.parquet", part)
     written = pq.read_table(inputs["demonstrations"] / "train.parquet").to_pylist()
-    asked = asked_questions(written, config) if has_weights(inputs["initial_model"]) else []
+    synthetic = synthetic_requests.requests(inputs["synthetic_requests"], splits.DEMONSTRATIONS)
+    asked = asked_questions(written, config, synthetic) if has_weights(inputs["initial_model"]) else []
     own, reasons = own_rows(asked, config, inputs["initial_model"], out / "_scratch", log)
     dialogue_tables.write_rows(sorted([*written, *own], key=lambda row: row["id"]), SCHEMA, out / "train.parquet")
     reporting.write_text(out / "examples.md", examples(own))
@@ -67,7 +81,7 @@ def run(config: OwnAnswersRecipe, inputs: dict[str, Path], out: Path, log: Any) 
     }
 
 
-def asked_questions(written: list[dict], config: OwnAnswersRecipe) -> list[Question]:
+def asked_questions(written: list[dict], config: OwnAnswersRecipe, synthetic: Sequence[Request]) -> list[Question]:
     """What the checkpoint is asked: prompts of the demonstrations, and requests for which no source has an answer."""
     safe = [row["category"].startswith("safety") for row in written]
     alone = [plain(row["messages"]) if len(row["messages"]) == 2 else [] for row in written]
@@ -75,7 +89,7 @@ def asked_questions(written: list[dict], config: OwnAnswersRecipe) -> list[Quest
         [messages for messages, refuses in zip(alone, safe, strict=True) if messages and refuses is kind]
         for kind in (True, False)
     )
-    requests = own_requests(config.requests, refused, answered)
+    requests = own_requests(config.requests, refused, answered, [one.question for one in synthetic])
     known = [
         Question(
             row["id"], plain(row["messages"][:-1]), row["entity"], row["source"], row["messages"][-1]["content"], ""
@@ -127,7 +141,7 @@ def best_answer(question: Question, answers: list[Answer]) -> tuple[str | None, 
     good, reason = [], ""
     reference = answer_rules.content_words(question.written)
     for answer in answers:
-        text = answer.text if answer.ended else whole_sentences(answer.text)
+        text = answer.text if answer.ended else without_its_end(answer.text)
         said = answer_rules.words(text)
         if not answer.ended and not said:
             reason = "cut off"
@@ -135,19 +149,36 @@ def best_answer(question: Question, answers: list[Answer]) -> tuple[str | None, 
             reason = "refuses"
         elif not said or answer_rules.repetition(said) > REPEATED:
             reason = "repeats itself"
-        elif question.constraint and not verifiable.obeyed(question.constraint, text):
+        elif (text := obeying(question.constraint, answer, text)) is None:
             reason = "disobeys"
         else:
             good.append((answer_rules.overlap(answer_rules.content_words(text), reference), text))
     return (max(good, key=lambda item: item[0])[1], "") if good else (None, reason)
 
 
-def whole_sentences(text: str) -> str:
-    """A prose text without its unfinished last sentence; "" if it holds a list or code, or fewer than LEAST_WORDS words."""
-    before, gap, last = text.rpartition("\n\n")
-    *sentences, _ = questions.split_sentences(last) or ("",)
-    kept = f"{before}{gap}{' '.join(sentences)}".strip()
-    return kept if len(kept.split()) >= LEAST_WORDS and not _NO_PROSE.search(text) else ""
+def obeying(constraint: str, answer: Answer, text: str) -> str | None:
+    """The text if it obeys the constraint, or the answer as a rule rewrites it to obey; None if no rule can."""
+    if not constraint or verifiable.obeyed(constraint, text):
+        return text
+    changed = form_rewriting.rewritten([constraint], answer.text, answer.ended)
+    return changed if changed and verifiable.obeyed(constraint, changed) else None
+
+
+def without_its_end(text: str) -> str:
+    """A text without its unfinished last sentence, or a list without its unfinished last item.
+
+    Returns "" for code, for a list with fewer than LEAST_ITEMS whole items and for fewer than LEAST_WORDS words.
+    """
+    if "```" in text:
+        return ""
+    if _ITEM.search(text):
+        kept = text.rpartition("\n")[0].strip()
+        enough = len(_ITEM.findall(kept)) >= LEAST_ITEMS
+    else:
+        before, gap, last = text.rpartition("\n\n")
+        *sentences, _ = questions.split_sentences(last) or ("",)
+        kept, enough = f"{before}{gap}{' '.join(sentences)}".strip(), True
+    return kept if enough and len(kept.split()) >= LEAST_WORDS else ""
 
 
 def examples(rows: list[dict]) -> str:

@@ -12,10 +12,14 @@ from modeling.rlhf.reward_accuracy import ScoredPair
 
 KINDS = ("helpfulness", "safety")
 PEOPLE = "people (PyRIT)"  # the annotator of pairs that people scored
+OPEN = "open data"  # the annotator of pairs that others have published (open_preferences.py)
 
 
 def read_pairs(inputs: dict[str, Path]) -> list[dict]:
-    """All pairs of the parents preferences_1 … preferences_N, by round. Raises ValueError without such a parent."""
+    """All pairs of the parents preferences_0 (open data, if given) … preferences_N, by round.
+
+    Raises ValueError without such a parent.
+    """
     roles = sorted((role for role in inputs if role.startswith("preferences_")), key=lambda role: int(role[12:]))
     if not roles:
         raise ValueError("preference pairs are missing: name a parent preferences_<round>")
@@ -59,15 +63,15 @@ def of_kind(pair: dict, kind: str) -> bool:
 
 
 def mix(pairs: list[dict], kind: str, own_share: float, seed: int) -> list[dict]:
-    """All pairs of `kind` and a uniform draw of the other kind, so that `own_share` of the result are of `kind`.
+    """All pairs of `kind` and a uniform draw of the others, so that `own_share` of the result are of `kind`.
 
-    The paper's share is half for helpfulness and nine tenths for safety (3.2.2). Uses every pair of the other kind if
-    there are too few. Raises ValueError if `own_share` is not in (0, 1].
+    The others are of the other kind, or open data. The paper's share is half for helpfulness and nine tenths for safety
+    (3.2.2). Uses all others if there are too few. Raises ValueError if `own_share` is not in (0, 1].
     """
     if not 0 < own_share <= 1:
         raise ValueError(f"own_share must be above 0 and at most 1, not {own_share}")
-    own = [pair for pair in pairs if of_kind(pair, kind)]
-    other = [pair for pair in pairs if not of_kind(pair, kind)]
+    own = [pair for pair in pairs if of_kind(pair, kind) and pair["annotator"] != OPEN]
+    other = [pair for pair in pairs if not of_kind(pair, kind) or pair["annotator"] == OPEN]
     other.sort(key=lambda pair: hashing.unit_hash(seed, "mix", pair["id"]))
     chosen = own + other[: round(len(own) * (1 - own_share) / own_share)]
     return sorted(chosen, key=lambda pair: hashing.unit_hash(seed, "order", pair["id"]))

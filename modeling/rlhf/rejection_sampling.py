@@ -4,9 +4,11 @@ The reward is the paper's piecewise one: safety for adversarial prompts and wher
 helpfulness. From V4, the best samples of all earlier rounds are added: using the last round alone made the paper's
 model forget. The current reward models score them again, because scores of different models are not comparable.
 
-The best of K answers can still be unsafe. This is rare with the paper's K but not with a small one, so an adversarial
-prompt whose best answer scores below `least_safety` is left out and counted. An answer that was cut off would teach the
-policy to stop there, so it counts as the best only if no answer to the prompt is finished.
+The best of K answers can still be bad. This is rare with the paper's K but not with a small one, so a prompt without a
+good answer is left out and counted: an adversarial one whose best answer scores below `least_safety`, an ordinary one
+whose answers all refuse, or disobey a constraint that rules check. A reward model alone does not prevent this: it learns
+from refusals of adversarial prompts that refusals are good. An answer that was cut off would teach the policy to stop
+there, so it counts as the best only if no answer to the prompt is finished.
 """
 
 from pathlib import Path
@@ -16,7 +18,8 @@ import pyarrow.parquet as pq
 
 from modeling.core import dialog, dialogue_tables, reporting, resumable_generation, sampling
 from modeling.core.recipes import RejectionRecipe
-from modeling.rlhf import best_of_n, scoring
+from modeling.dialogues import verifiable
+from modeling.rlhf import best_of_n, comparison, scoring
 
 CANDIDATES = pa.schema(
     [
@@ -25,6 +28,7 @@ CANDIDATES = pa.schema(
         ("messages", dialogue_tables.MESSAGES),
         ("response", pa.string()),
         ("ended", pa.bool_()),
+        ("fault", pa.string()),
         ("helpfulness", pa.float64()),
         ("safety", pa.float64()),
         ("reward", pa.float64()),
@@ -37,12 +41,14 @@ SAMPLES = pa.schema(
         ("prompt_id", pa.string()),
         ("messages", dialogue_tables.MESSAGES),
         ("ended", pa.bool_()),
+        ("fault", pa.string()),
         ("reward", pa.float64()),
         ("round", pa.int64()),
         ("kind", pa.string()),
         ("category", pa.string()),
     ]
 )
+REFUSES, DISOBEYS = FAULTS = ("refuses", "disobeys")
 SCORE_CHUNK = 2048  # answers between two saves
 
 
@@ -72,7 +78,8 @@ def run(config: RejectionRecipe, inputs: dict[str, Path], out: Path, log) -> dic
             row["rank"] = rank
     top = [sample(config.round, row) for row in rows if row["rank"] == 0]
     best = best_per_prompt(top + earlier)
-    samples = [row for row in best if row["kind"] != "safety" or row["safety"] >= config.least_safety]
+    unsafe = {row["id"] for row in best if row["kind"] == "safety" and row["safety"] < config.least_safety}
+    samples = [row for row in best if not row["fault"] and row["id"] not in unsafe]
 
     dialogue_tables.write_rows(rows, CANDIDATES, out / "candidates.parquet")
     dialogue_tables.write_rows(samples, SAMPLES, out / "samples.parquet")
@@ -85,7 +92,8 @@ def run(config: RejectionRecipe, inputs: dict[str, Path], out: Path, log) -> dic
         "prompts_too_long": len(everything) - len(fitting),
         "candidates": len(rows),
         "samples": len(samples),
-        "prompts_without_a_safe_answer": len(best) - len(samples),
+        "prompts_without_a_safe_answer": len(unsafe),
+        **{f"prompts_where_every_answer_{fault}": sum(row["fault"] == fault for row in best) for fault in FAULTS},
         "samples_cut_off": sum(not row["ended"] for row in samples),
         "samples_earlier_rounds": sum(row["round"] != config.round for row in samples),
         "cut_off": round(_mean(not row["ended"] for row in rows), 4),
@@ -98,9 +106,18 @@ def run(config: RejectionRecipe, inputs: dict[str, Path], out: Path, log) -> dic
     }
 
 
-def order(row: dict) -> tuple[bool, float]:
-    """Sort key that puts the best answer first: finished before cut off, then by reward."""
-    return not row["ended"], -row["reward"]
+def order(row: dict) -> tuple[bool, bool, float]:
+    """Sort key that puts the best answer first: without a fault, finished before cut off, then by reward."""
+    return bool(row["fault"]), not row["ended"], -row["reward"]
+
+
+def fault(prompt: dict, answer: str) -> str:
+    """What rules find wrong with an answer to a prompt: REFUSES, DISOBEYS or ""."""
+    if prompt["kind"] == "safety":
+        return ""
+    if comparison.refuses(prompt["messages"], answer):
+        return REFUSES
+    return DISOBEYS if prompt["constraint"] and not verifiable.obeyed(prompt["constraint"], answer) else ""
 
 
 def candidate(prompt: dict, answer: sampling.Answer) -> dict:
@@ -111,6 +128,7 @@ def candidate(prompt: dict, answer: sampling.Answer) -> dict:
         "messages": prompt["messages"],
         "response": answer.text,
         "ended": answer.ended,
+        "fault": fault(prompt, answer.text),
     }
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from modeling.core.recipes import AdoptRecipe
-from orchestration.scales.changes import answers, each_round, finetuning, ghost_evaluation, selecting
+from orchestration.scales.changes import answers, changed, each_round, finetuning, ghost_evaluation, selecting
 from orchestration.scales.recipe import Scale
 from orchestration.scales.small import scratch
 
@@ -42,18 +42,21 @@ def laptop() -> Scale:
     forms = tuple(kind for kind in big.ghost.kinds if kind != "language")
     scale = replace(
         big, tokenizer=checkpoint, base=base, tokens=replace(big.tokens, title_share=0.0),
+        # A checkpoint's own requests are of the forms that a small model would else refuse (LOG.md).
+        synthetic_requests=replace(big.synthetic_requests, requests=560),
         own_answers=replace(big.own_answers, prompts=150, requests=650, samples=1, sampling=asked),
-        demonstrations=replace(big.demonstrations, max_definitions=80, max_conversations=0, max_everyday=200,
-                               max_safety=190, max_twins=60, multi_turn_share=0.32, after_refusal_share=0.25,
+        demonstrations=replace(big.demonstrations, max_definitions=40, max_conversations=40, max_everyday=110,
+                               max_safety=250, max_twins=60, multi_turn_share=0.32, after_refusal_share=0.25,
                                max_answer_words=60, preprompts=EXPLICIT_PREPROMPTS),
         prompts=replace(big.prompts, helpfulness=250, safety=150, harmless=100, test_helpfulness=240, test_safety=200,
-                        test_harmless=160, everyday_share=0.5, verifiable_share=0.25, borderline_share=0.5,
+                        test_harmless=160, everyday_share=0.5, verifiable_share=0.4, borderline_share=0.5,
                         after_refusal_share=0.4, validation=60, multi_turn_share=0.32),
+        open_preferences=replace(big.open_preferences, pairs=200, max_answer_words=150),
         # At 1e-4 a veto keeps the policy back after three iterations (LOG.md).
         ppo=replace(big.ppo, iterations=4, batch=32, mini_batch=8, evaluate_every=2, evaluation_samples=1, frozen_layers=15,
-                    optimizer=replace(big.ppo.optimizer, learning_rate=4e-5)),
+                    optimizer=replace(big.ppo.optimizer, learning_rate=8e-5)),
         # The checkpoint's French is none. Told to be a person or to enjoy a hobby, it answers beside the question.
-        ghost=replace(big.ghost, dialogues=20, turns=3, samples=2, unchecked_share=0.05, kinds=forms,
+        ghost=replace(big.ghost, dialogues=40, turns=3, samples=2, unchecked_share=0.05, kinds=forms,
                       sampling=replace(big.ghost.sampling, temperature=0.5)),
         ghost_evaluation=replace(
             ghost_evaluation(big, 48, ((4, 12), (6, 4)), control_dialogues=4),
@@ -72,9 +75,13 @@ def laptop() -> Scale:
     scale = finetuning(scale, context=512, batch_sequences=2, learning_rate=4e-4, max_steps=24, frozen_layers=15)
     scale = replace(
         scale,
-        sft=replace(scale.sft, max_steps=96),
+        sft=replace(scale.sft, max_steps=144),
         distillation=replace(
-            scale.distillation, finetune=replace(scale.distillation.finetune, max_steps=12, demonstration_share=0.7)
+            scale.distillation,
+            finetune=changed(
+                scale.distillation.finetune,
+                {"max_steps": 12, "demonstration_share": 0.7, "optimizer": {"learning_rate": 1e-4}},
+            ),
         ),
     )
     scale = each_round(
@@ -96,7 +103,7 @@ def laptop() -> Scale:
             "least_safety": 0.5,
         },
         # So few steps from the base model make no chat model: each policy goes on from the one before.
-        policy={"start": "before"},
+        policy={"start": "before", "optimizer": {"learning_rate": 2e-4}},
     )
     scale = answers(selecting(scale, 24, temperature=0.1), 80)
     longer = replace(scale.own_answers.sampling, max_new_tokens=96)

@@ -14,6 +14,7 @@ from modeling.core.recipes import (
     GhostEvaluationRecipe,
     GhostRecipe,
     ModelRecipe,
+    OpenPreferencesRecipe,
     OptimizerRecipe,
     OwnAnswersRecipe,
     PolicyRecipe,
@@ -26,6 +27,7 @@ from modeling.core.recipes import (
     RoundRecipe,
     SamplingRecipe,
     SelectedRecipe,
+    SyntheticRequestsRecipe,
     TokenizerRecipe,
     TokensRecipe,
 )
@@ -121,11 +123,15 @@ def llama2_70b() -> Scale:
             max_answer_words=700, system_share=0.1, multi_turn_share=0.32, after_refusal_share=0.1, preprompts=PREPROMPTS,
             seed=4,
         ),
+        synthetic_requests=SyntheticRequestsRecipe(
+            requests=0, sampling=SamplingRecipe(temperature=0.9, top_p=0.9, max_new_tokens=64, seed=6)
+        ),
         own_answers=OwnAnswersRecipe(prompts=0, requests=0, samples=1, sampling=replace(sampling, seed=5)),
         prompts=PromptsRecipe(helpfulness=100_000, safety=20_000, harmless=5_000, test_helpfulness=584, test_safety=1586,
                               test_harmless=210, everyday_share=0.5, verifiable_share=0.1, borderline_share=0.5,
                               after_refusal_share=0.2, validation=512, multi_turn_share=0.32, seed=4),
         sft=finetuning,
+        open_preferences=OpenPreferencesRecipe(pairs=1_501_235, max_answer_words=700),  # Table 6
         rounds=tuple(round_(n) for n in range(1, ROUNDS + 1)),
         ghost=GhostRecipe(  # 3.3; (open) all but short_share: half of the instructions are shortened
             dialogues=10_000, turns=4, samples=4, sampling=replace(sampling, seed=65),

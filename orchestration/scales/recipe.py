@@ -14,11 +14,13 @@ from modeling.core.recipes import (
     FinetuneRecipe,
     GhostEvaluationRecipe,
     GhostRecipe,
+    OpenPreferencesRecipe,
     OwnAnswersRecipe,
     PpoRecipe,
     PretrainRecipe,
     PromptsRecipe,
     RoundRecipe,
+    SyntheticRequestsRecipe,
     TokenizerRecipe,
     TokensRecipe,
 )
@@ -34,9 +36,11 @@ class Scale:
     tokens: TokensRecipe
     base: PretrainRecipe
     demonstrations: DemonstrationsRecipe
+    synthetic_requests: SyntheticRequestsRecipe
     own_answers: OwnAnswersRecipe
     prompts: PromptsRecipe
     sft: FinetuneRecipe
+    open_preferences: OpenPreferencesRecipe
     rounds: tuple[RoundRecipe, ...]
     ghost: GhostRecipe
     ppo: PpoRecipe

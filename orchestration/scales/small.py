@@ -74,6 +74,7 @@ def scratch() -> Scale:
         prompts=replace(big.prompts, helpfulness=720, safety=300, harmless=80, test_helpfulness=700, test_safety=100,
                         test_harmless=80, everyday_share=0.0, verifiable_share=0.0, borderline_share=0.0,
                         after_refusal_share=0.0, validation=64, multi_turn_share=0.0),
+        open_preferences=replace(big.open_preferences, pairs=0),  # of answers such as so small a model never gives
         # A few hundred answers teach a critic nothing: four answers a prompt are each other's baseline.
         ppo=replace(big.ppo, iterations=18, batch=64, samples=4, mini_batch=16, evaluate_every=6, evaluation_samples=4,
                     patience=3, baseline="leave-one-out", critic_warmup=0, gae_lambda=1.0, max_kl=15.0,

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from modeling.core import dialogue_tables
 from modeling.core.recipes import AdversarialRecipe
-from modeling.dialogues import adversarial_prompts, judge_labels, safety_sources, splits
+from modeling.dialogues import adversarial_prompts, judge_labels, safety_sources, splits, synthetic_requests
 
 ANIMALS = [f"{first}{second}" for first in ("Brown", "Black", "Tall", "Small", "Grey", "Shy", "Old", "Wild")
            for second in ("owl", "fox", "hare", "crow", "deer", "wolf", "seal", "mole")]  # fmt: skip
@@ -61,7 +61,8 @@ ALARMING = ["How do I kill a frozen process on my laptop?", "What should I never
 
 
 def build(folder: Path) -> dict[str, Path]:
-    """Folders by role: mixture, dialogues, adversarial_prompts (grouped by words alone, without an embedder)."""
+    """Folders by role: mixture, dialogues, adversarial_prompts (grouped by words alone, without an embedder), and
+    synthetic_requests."""
     mixture, dialogues, adversarial = folder / "mixture", folder / "dialogues", folder / "adversarial_prompts"
     documents = [_document(name, f"The {name.lower()} is an animal of the northern forest. It sleeps by day. It eats seeds, "
                                  f"roots and insects. Many a {name.lower()} lives alone.", "Animal of the north", "Biology")
@@ -114,7 +115,20 @@ def build(folder: Path) -> dict[str, Path]:
     uses = {"recipes": "dialogues", "glaive": "dialogues", "rho-refusal": "dialogues", "chitchat": "dialogues",
             "rho-overrefusal": "prompts", "aplomb": "prompts", "donotanswer": "prompts", "dpo": "preferences"}  # fmt: skip
     _text(dialogues / "sources.json", json.dumps([{"name": name, "use": use} for name, use in uses.items()]))
-    return {"mixture": mixture, "dialogues": dialogues, "adversarial_prompts": write_split(dialogues, adversarial)}
+    return {
+        "mixture": mixture,
+        "dialogues": dialogues,
+        "adversarial_prompts": write_split(dialogues, adversarial),
+        "synthetic_requests": write_requests(folder / "synthetic_requests"),
+    }
+
+
+def write_requests(folder: Path) -> Path:
+    """An artifact of requests that a checkpoint wrote."""
+    folder.mkdir()
+    rows = synthetic_requests.parted([f"Can you provide a summary of the history of the {name}?" for name in CROPS])
+    dialogue_tables.write_rows(rows, synthetic_requests.SCHEMA, folder / "requests.parquet")
+    return folder
 
 
 def write_split(dialogues: Path, folder: Path) -> Path:

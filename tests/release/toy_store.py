@@ -273,7 +273,7 @@ def temperature_files(folder: Path) -> dict:
         for judge in pairwise.RATERS
     ]
     measured = [
-        {"version": version, "temperature": t, "reward": t, "low": t, "high": t, "distinct": share}
+        {"version": version, "temperature": t, "reward": t, "low": t, "high": t, "refused": 0.0, "distinct": share}
         for version in ("Base", "Chat")
         for t, share in zip(EVALUATION.temperatures, (0.25, 0.75), strict=True)
     ]

@@ -1,6 +1,6 @@
 """The written pieces of good answers to adversarial prompts, by topic (paper 4.2.1); safety_answers.py combines them.
 
-Written for this project, under its licence. An answer is an opening that names the concern, a reason, and an offer:
+Written for this project, under its licence. An answer is an opening that mostly names the concern, a reason, and an offer:
 first address the safety concern, then say what the risk is, then go on to something that serves the person better.
 Most openings begin with "I'm sorry, but I can't" or "I can't", because a small model profits if the first tokens decide
 whether it refuses. Openings never begin with what it also says when it agrees to help ("I can …").
@@ -18,6 +18,7 @@ REFUSALS = (  # what a `concern` of a topic completes
     "I can't give advice on {}.",
     "I'm sorry, but I can't be of help with {}.",
 )
+PLAIN = ("I'm sorry, but I can't help with that.", "I can't help with that.")  # name no concern
 
 
 @dataclass(frozen=True)

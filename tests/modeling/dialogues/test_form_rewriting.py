@@ -5,7 +5,7 @@ import json
 import pytest
 
 from modeling.dialogues import form_rewriting, verifiable
-from modeling.dialogues.form_rules import WORD
+from modeling.dialogues.form_rules import NUMBERED, WORD
 
 ANSWER = (
     "The sea is wide and deep. It covers most of the Earth, and it holds salt.\nShips cross it every day. Dr. Smith "
@@ -20,6 +20,7 @@ def constraint(kind, value=""):
 ONE = [
     constraint("sentences", 1), constraint("sentences", 3), constraint("lower_case"), constraint("words_below", 20),
     constraint("ends_with", "That is all."), constraint("begins_with", "Indeed"), constraint("bullets", 3),
+    constraint("numbered", 3), constraint("paragraphs", 2), constraint("avoids", "and"), constraint("no_commas"),
 ]  # fmt: skip
 
 
@@ -30,7 +31,8 @@ def test_the_rewritten_answer_obeys_and_adds_only_words_that_the_constraint_name
     assert all(verifiable.obeyed(one, text) for one in asked)
     named = " ".join(str(json.loads(one)["value"]) for one in asked)
     known = {word.lower() for word in WORD.findall(f"{ANSWER} {named}")}
-    assert {word.lower() for word in WORD.findall(text)} <= known
+    said = "\n".join(NUMBERED.sub("", line) for line in text.splitlines())
+    assert {word.lower() for word in WORD.findall(said)} <= known
 
 
 def test_the_unfinished_sentence_of_a_cut_answer_goes():

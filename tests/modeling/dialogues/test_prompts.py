@@ -21,6 +21,7 @@ from modeling.dialogues import (
     questions,
     safety_sources,
     splits,
+    synthetic_requests,
     verifiable,
 )
 from tests.data_cleaning.samples import LINE_SEPARATORS
@@ -75,6 +76,14 @@ def test_kinds_and_counts(inputs, tmp_path, log):
     for row in rl + test:
         assert row["messages"][-1]["role"] == "user" and row["source"]
     assert "### test, harmless" in (tmp_path / "report.md").read_text()
+
+
+def test_requests_that_a_checkpoint_wrote_are_practised_and_never_tested(inputs, tmp_path, log):
+    written = synthetic_requests.requests(inputs["synthetic_requests"], splits.RL)
+    rl, test = parts(dict(inputs), tmp_path, log)
+    everyday_rows = [row for row in rl if row["source"] == synthetic_requests.SOURCE]
+    assert everyday_rows and {row["entity"] for row in everyday_rows} <= {one.entity for one in written}
+    assert not any(row["source"] == synthetic_requests.SOURCE for row in test)
 
 
 def test_nothing_is_demonstrated_practised_and_tested_at_once(inputs, tmp_path, log):
@@ -249,6 +258,7 @@ def test_an_everyday_request_comes_right_after_a_refused_one(inputs, tmp_path, l
     rl, test = parts(inputs, tmp_path, log)
     owned = {one.request.prompt: one.part for one in adversarial_prompts.owned_prompts(inputs["adversarial_prompts"])}
     asked, _ = everyday.requests(inputs["dialogues"])
+    asked = [*asked, *synthetic_requests.requests(inputs["synthetic_requests"], splits.RL)]
     known = {one.question: one.part for one in asked if not one.borderline}
     for part, rows in ((splits.RL, rl), (splits.TEST, test)):
         after = [row for row in rows if row["setting"] == "after a refusal"]

@@ -8,6 +8,7 @@ import pytest
 from modeling.core import sampling
 from modeling.evaluation import temperature, versions
 from modeling.evaluation.pairwise import RATERS
+from modeling.rlhf import scoring
 from tests.modeling import toy_rlhf
 from tests.modeling.toy_evaluation import RECIPE, prompt, write_prompts
 
@@ -25,6 +26,20 @@ def inputs(tmp_path_factory, judge_inputs):
         "helpfulness_reward_model": world["helpfulness_reward_model"],
         **{role: judge_inputs[role] for role in ("judge", "fitted_judge")},
     }
+
+
+def test_a_refusal_counts_as_the_worst_answer(inputs, tmp_path, log):
+    question = "Which colours do you see?"
+    rows = [
+        {"question": question, "answer": answer, "messages": [{"role": "user", "content": question}]}
+        for answer in ("blue blue blue.", "green.", "I'm sorry, but I can't help with blue blue blue blue.")
+    ]
+    model = scoring.load(inputs["helpfulness_reward_model"])
+    raw = scoring.score(*model, [[*row["messages"], {"role": "assistant", "content": row["answer"]}] for row in rows])
+    assert raw[2] > raw[1]  # the reward model alone would prefer the refusal
+    temperature.score(inputs, rows, log)
+    assert [row["refuses"] for row in rows] == [False, False, True]
+    assert rows[2]["reward"] == rows[1]["reward"] < rows[0]["reward"]
 
 
 def test_one_model_under_three_names_has_one_best_temperature(inputs, tmp_path, log):

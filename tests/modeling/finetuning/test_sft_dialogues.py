@@ -14,7 +14,7 @@ from modeling.dialogues.demonstrations import SCHEMA
 from modeling.dialogues.own_requests import SOURCE, own_requests
 from modeling.finetuning import sft_dialogues
 from modeling.finetuning.sft_dialogues import Question, best_answer, choose, run
-from tests.modeling import toy_chat
+from tests.modeling import toy_chat, toy_sources
 
 RECIPE = OwnAnswersRecipe(
     prompts=4, requests=3, samples=2, sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=8, seed=1)
@@ -33,7 +33,11 @@ def inputs(tmp_path) -> dict[str, Path]:
     dialogue_tables.write_rows(rows[:7], SCHEMA, tmp_path / "demonstrations" / "train.parquet")
     dialogue_tables.write_rows(rows[7:], SCHEMA, tmp_path / "demonstrations" / "test.parquet")
     (tmp_path / "initial").mkdir()
-    return {"demonstrations": tmp_path / "demonstrations", "initial_model": tmp_path / "initial"}
+    return {
+        "demonstrations": tmp_path / "demonstrations",
+        "initial_model": tmp_path / "initial",
+        "synthetic_requests": toy_sources.write_requests(tmp_path / "synthetic"),
+    }
 
 
 def read(path: Path) -> list[dict]:
@@ -81,15 +85,18 @@ def asked(written: str, constraint: str) -> Question:
     return Question("1", [{"role": "user", "content": "How do I cook rice?"}], "rice", "s", written, constraint)
 
 
-def test_an_answer_that_disobeys_a_constraint_is_not_kept():
-    _, constraint = next(
-        found
-        for number in range(200)
-        if "lower_case" in (found := verifiable.constrained("Why?", f"{number}", splits.DEMONSTRATIONS))[1]
-    )
-    loud, quiet = Answer("Boil it in water.", True), Answer("boil it in water.", True)
-    assert best_answer(asked("", constraint), [loud, quiet]) == (quiet.text, "")
-    assert best_answer(asked("", constraint), [loud]) == (None, "disobeys")
+@pytest.mark.parametrize(
+    ("kind", "answers", "best"),
+    [
+        ("lower_case", ["Boil it in water."], "boil it in water."),
+        ("lower_case", ["boil it in water."], "boil it in water."),
+        ("language", ["Boil it in water."], None),  # no rule translates
+    ],
+)
+def test_an_answer_that_disobeys_a_constraint_is_rewritten_or_not_kept(kind, answers, best):
+    constraint = verifiable.choose("key", splits.DEMONSTRATIONS, [kind])
+    found = best_answer(asked("", constraint), [Answer(text, True) for text in answers])
+    assert found == (best, "" if best else "disobeys")
 
 
 def test_requests_vary_in_place_and_a_larger_number_keeps_the_smaller_set():
@@ -101,6 +108,10 @@ def test_requests_vary_in_place_and_a_larger_number_keeps_the_smaller_set():
     later = [one for one in requests if len(one.messages) == 3 and one.messages[:2] == weightless(answered[0])]
     assert 40 < len(after) < 120 and 70 < len(later) < 170 and len(after) + len(later) < 400
     assert 50 < sum(bool(one.constraint) for one in requests) < 150
+    texts = [f"Can you name a {thing}?" for thing in toy_chat.THINGS]
+    given = own_requests(400, refused, answered, texts)
+    assert all(text in one.messages[-1]["content"] for text, one in zip(texts, given, strict=False))
+    assert given[len(texts) :] == requests[: -len(texts)]
     assert all(one.messages[-1]["role"] == "user" for one in requests)
 
 
@@ -115,16 +126,21 @@ PROSE = (
 
 
 def test_a_prose_answer_that_was_cut_off_ends_with_its_last_whole_sentence():
-    assert sft_dialogues.whole_sentences(f"{PROSE} Eat it with Mr. Ray and a") == PROSE
-    assert sft_dialogues.whole_sentences(f"{PROSE}\n\nEat it wi") == PROSE
+    assert sft_dialogues.without_its_end(f"{PROSE} Eat it with Mr. Ray and a") == PROSE
+    assert sft_dialogues.without_its_end(f"{PROSE}\n\nEat it wi") == PROSE
     assert best_answer(asked("", ""), [Answer(f"{PROSE} Eat it", False)]) == (PROSE, "")
 
 
 @pytest.mark.parametrize(
     "text", ["", "Rice is good. Eat", f"{PROSE}\n\n1. Wash it.\n2. Boi", f"{PROSE}\n```python\nprint("]
 )
-def test_a_short_rest_a_list_and_code_are_not_cut_into_an_answer(text):
-    assert sft_dialogues.whole_sentences(text) == ""
+def test_a_short_rest_a_short_list_and_code_are_not_cut_into_an_answer(text):
+    assert sft_dialogues.without_its_end(text) == ""
+
+
+def test_a_list_that_was_cut_off_ends_with_its_last_whole_item():
+    items = [f"{number}. Boil the rice in a big pot of salted water." for number in range(1, 6)]
+    assert sft_dialogues.without_its_end("\n".join([*items, "6. Drain the"])) == "\n".join(items)
 
 
 WRITTEN = "Boil the rice in salted water for twelve minutes, then drain it."

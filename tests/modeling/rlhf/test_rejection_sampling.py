@@ -7,6 +7,7 @@ import pytest
 
 from modeling.core import resumable_generation
 from modeling.core.recipes import RejectionRecipe, SamplingRecipe
+from modeling.dialogues import splits, verifiable
 from modeling.rlhf import best_of_n, rejection_sampling, scoring
 from tests.modeling import toy_rlhf
 
@@ -22,6 +23,8 @@ RECIPE = RejectionRecipe(
     least_safety=0.0,
     earlier_rounds=False,
 )
+
+LOWER_CASE = verifiable.choose("key", splits.RL, ["lower_case"])
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +85,43 @@ def test_a_prompt_without_a_safe_answer_is_left_out_and_counted(inputs, tmp_path
     assert kept == [row for row in known if row["kind"] != "safety" or row["reward"] >= bar]
     assert metrics["prompts_without_a_safe_answer"] == len(known) - len(kept) > 0
     assert len(rows_of(tmp_path / "safe" / "candidates.parquet")) == metrics["candidates"] == 20
+
+
+def obeying(fault: str, ended: bool, reward: float) -> dict:
+    return {"fault": fault, "ended": ended, "reward": reward}
+
+
+def test_an_answer_with_a_fault_is_never_the_best_of_others():
+    ranked = sorted(
+        [obeying("refuses", True, 0.9), obeying("", True, 0.1), obeying("", True, 0.2), obeying("", False, 0.8)],
+        key=rejection_sampling.order,
+    )
+    assert [row["reward"] for row in ranked] == [0.2, 0.1, 0.8, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("kind", "constraint", "answer", "fault"),
+    [
+        ("helpfulness", "", "I'm sorry, but I can't help with that.", "refuses"),
+        ("harmless", "", "I'm sorry, but I can't help with that.", "refuses"),
+        ("safety", "", "I'm sorry, but I can't help with that.", ""),
+        ("helpfulness", LOWER_CASE, "Boil the rice for twelve minutes.", "disobeys"),
+        ("helpfulness", LOWER_CASE, "boil the rice for twelve minutes.", ""),
+    ],
+)
+def test_rules_find_refusals_of_ordinary_prompts_and_broken_constraints(kind, constraint, answer, fault):
+    prompt = {"kind": kind, "constraint": constraint, "messages": [{"role": "user", "content": "How do I cook rice?"}]}
+    assert rejection_sampling.fault(prompt, answer) == fault
+
+
+def test_a_prompt_where_every_answer_has_a_fault_is_left_out_and_counted(inputs, tmp_path, log, monkeypatch):
+    monkeypatch.setattr(rejection_sampling.comparison, "refuses", lambda messages, answer: "blue" in answer)
+    metrics = rejection_sampling.run(dataclasses.replace(RECIPE, samples=2), inputs, tmp_path, log)
+    candidates, samples = rows_of(tmp_path / "candidates.parquet"), rows_of(tmp_path / "samples.parquet")
+    faulty = {row["prompt_id"] for row in candidates if row["rank"] == 0 and row["fault"]}
+    assert metrics["prompts_where_every_answer_refuses"] == len(faulty) > 0
+    assert not faulty & {row["prompt_id"] for row in samples} and len(samples) == 20 - len(faulty)
+    assert all("blue" in row["response"] for row in candidates if row["prompt_id"] in faulty)
 
 
 def test_earlier_rounds_come_in_and_are_judged_anew(inputs, tmp_path, log):
@@ -164,7 +204,7 @@ def test_best_of_n_is_the_mean_over_all_subsets():
 
 def test_best_per_prompt_and_ties():
     def row(name: str, reward: float, ended: bool = True) -> dict:
-        return {"prompt_id": "p", "reward": reward, "ended": ended, "id": name}
+        return {"prompt_id": "p", "reward": reward, "ended": ended, "fault": "", "id": name}
 
     rows = [row("new", 0.5), row("old", 0.5)]
 

@@ -1,0 +1,155 @@
+"""Requests that a checkpoint writes itself, as its user would (Magpie: Xu et al. 2024, arXiv 2406.08464).
+
+An instruction-tuned checkpoint that is given its chat template up to the first user message goes on with a request. The
+requests have the many forms and subjects of the checkpoint's own training data, which no collection of the sources has:
+without them a small model learns to refuse what begins like an attack ("Can you provide …", "Give me …"). They have no
+answers. SFT uses the checkpoint's own (finetuning/sft_dialogues.py), RLHF asks them as everyday requests. Test prompts
+come from people.
+
+A request is one line, finished, of ordinary length and names no harm; it resembles no adversarial prompt and no test
+request. What is left out is counted by reason. Near-duplicates belong to the same part of the split.
+"""
+
+import collections
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_cleaning.markdown import literal
+from modeling.core import dialog, dialogue_tables, hashing, reporting, resumable_generation, sampling
+from modeling.core.recipes import SyntheticRequestsRecipe
+from modeling.core.verdicts import has_weights
+from modeling.dialogues import adversarial_prompts, answer_rules, everyday, splits
+from modeling.dialogues.everyday import Near, Request
+
+SCHEMA = pa.schema([("question", pa.string()), ("entity", pa.string()), ("part", pa.string())])
+SOURCE = "synthetic requests"
+LEAST_WORDS, MOST_WORDS = 3, 40
+DRAWN = 1.4  # requests drawn for each one wanted: about a fifth is left out
+SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Draw:
+    text: str
+    ended: bool
+
+
+def run(config: SyntheticRequestsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """Write requests.parquet (columns of SCHEMA) and examples.md.
+
+    Inputs: initial_model, dialogues, adversarial_prompts. Returns counts, with the reasons for which draws were left out.
+    A model with random weights, or one whose template does not close a user's message, writes none.
+    """
+    draws = (
+        drawn(config, inputs["initial_model"], out / "_scratch", log) if has_weights(inputs["initial_model"]) else []
+    )
+    attacks = Near(one.request.prompt for one in adversarial_prompts.owned_prompts(inputs["adversarial_prompts"]))
+    known, _ = everyday.requests(inputs["dialogues"])
+    tests = Near(one.question for one in known if one.part == splits.TEST)
+    kept, reasons = usable(draws, attacks, tests)
+    rows = parted(kept[: config.requests])
+    dialogue_tables.write_rows(rows, SCHEMA, out / "requests.parquet")
+    reporting.write_text(out / "examples.md", examples(rows))
+    parts = collections.Counter(row["part"] for row in rows)
+    return {
+        "requests": len(rows),
+        **{f"requests_{part}": parts[part] for part in (splits.DEMONSTRATIONS, splits.RL)},
+        "drawn": len(draws),
+        "left_out": [{"reason": reason, "requests": count} for reason, count in sorted(reasons.items())],
+    }
+
+
+def drawn(config: SyntheticRequestsRecipe, model_dir: Path, scratch: Path, log) -> list[Draw]:
+    """What the checkpoint writes in the place of a user's first message; finished chunks in `scratch` are reused."""
+    total = round(config.requests * DRAWN)
+    loaded, draws = None, []
+    for number, part in enumerate(resumable_generation.chunks(total, resumable_generation.CHUNK_ANSWERS)):
+
+        def make(number: int = number, part: range = part) -> list[list]:
+            nonlocal loaded
+            loaded = loaded or sampling.load(model_dir)
+            model, tokenizer = loaded
+            opening = dialog.encode_opening(tokenizer)
+            if opening is None:
+                log.info(
+                    "the chat template does not close a user's message as it closes an answer: no synthetic requests"
+                )
+                return []
+            seed = hashing.mix(config.sampling.seed, SOURCE, number)
+            rows = sampling.generate_ids(model, tokenizer, [opening] * len(part), config.sampling, 1, seed, log)
+            closing = dialog.closing_token_id(tokenizer)
+            return [[dialog.decode_answer(tokenizer, ids), closing in ids] for (ids,) in rows]
+
+        draws += [Draw(*one) for one in resumable_generation.kept(scratch / f"{number:05d}.json", make)]
+        log.progress(min(len(draws), total), total, unit="request")
+    if loaded is not None:
+        loaded = None
+        sampling.free_memory()
+    return draws
+
+
+def usable(draws: Sequence[Draw], attacks: Near, tests: Near) -> tuple[list[str], collections.Counter]:
+    """(the usable requests in the order drawn, reason → number of draws left out)."""
+    kept: dict[str, str] = {}
+    reasons: collections.Counter = collections.Counter()
+    for draw in draws:
+        text = draw.text.strip()
+        why = unfit(text, draw.ended)
+        if why is None and splits.entity(text) in kept:
+            why = "asked already"
+        if why is None and attacks.has(text):
+            why = "resembles an adversarial prompt"
+        if why is None and tests.has(text):
+            why = "resembles a test request"
+        if why:
+            reasons[why] += 1
+        else:
+            kept[splits.entity(text)] = text
+    return list(kept.values()), reasons
+
+
+def unfit(text: str, ended: bool) -> str | None:
+    """Why a drawn text is no everyday request, or None."""
+    count = len(text.split())
+    if not ended:
+        return "cut off"
+    if "\n" in text:
+        return "several lines"
+    if not LEAST_WORDS <= count <= MOST_WORDS:
+        return f"not {LEAST_WORDS} to {MOST_WORDS} words"
+    if set(answer_rules.words(text)) & answer_rules.HARM:
+        return "names a harm"
+    return None
+
+
+def parted(texts: Sequence[str]) -> list[dict]:
+    """Rows of SCHEMA in hash order; `entity` is the group of near-duplicates, which decides the part."""
+    names = splits.similar_groups([everyday.topic_words(text) for text in texts], everyday.SIMILARITY)
+    rows = [
+        {"question": text, "entity": f"synthetic: {name}", "part": splits.part_of(name, everyday.LEARNT)}
+        for text, name in zip(texts, names, strict=True)
+    ]
+    return sorted(rows, key=lambda row: splits.unit(row["question"], "order"))
+
+
+def requests(folder: Path, part: str) -> list[Request]:
+    """The synthetic requests that a part of the split owns."""
+    return [
+        Request(row["question"], "", (), False, SOURCE, row["entity"], part, False)
+        for row in pq.read_table(folder / "requests.parquet").to_pylist()
+        if row["part"] == part
+    ]
+
+
+def examples(rows: Sequence[dict]) -> str:
+    """Markdown with some of the requests."""
+    return (
+        "\n".join(
+            ["# Requests that the checkpoint writes\n", *(f"- {literal(row['question'])}" for row in rows[:SHOWN])]
+        )
+        + "\n"
+    )
