@@ -147,9 +147,5 @@ def requests(folder: Path, part: str) -> list[Request]:
 
 def examples(rows: Sequence[dict]) -> str:
     """Markdown with some of the requests."""
-    return (
-        "\n".join(
-            ["# Requests that the checkpoint writes\n", *(f"- {literal(row['question'])}" for row in rows[:SHOWN])]
-        )
-        + "\n"
-    )
+    lines = ["# Requests that the checkpoint writes\n", *(f"- {literal(row['question'])}" for row in rows[:SHOWN])]
+    return "\n".join(lines) + "\n"
