@@ -34,13 +34,14 @@ from data_cleaning.reading.raw_records import Bad
 
 LIST_BYTES = 256 << 20  # limit for the central directory of a zip, which zipfile reads into memory
 LIST_ENTRY_BYTES = 1 << 20  # limit for the header of a tar member
+PACKED_CRAWLS = (".warc.gz", ".warc.zst", ".wet.gz", ".wet.zst")
 ZIP_ENTRY = b"PK\x01\x02"
 
 
 def is_archive(path: Path | str) -> bool:
-    """Decides by suffix. A .warc.gz does not count as an archive: its reader unpacks it record by record."""
+    """Decides by suffix. A packed crawl does not count as an archive: its reader unpacks it record by record."""
     name = str(path).lower()
-    return not name.endswith((".warc.gz", ".warc.zst")) and name.endswith(
+    return not name.endswith(PACKED_CRAWLS) and name.endswith(
         (".zip", ".whl", ".jar", ".tar", ".tgz", ".crate", ".gz", ".bz2", ".xz", ".zst")
     )
 

@@ -1,8 +1,8 @@
 """Turns raw files into records, with one reader per kind of file. Readers stream: the largest document bounds memory.
 
 Every reader is `read(path, max_bytes) -> Iterator[Record | Bad]`. It yields unreadable input as Bad with its place and
-continues after it if the format allows. Bytes that are not UTF-8 become surrogate escapes, so the caller knows which
-document contains them.
+continues after it if the format allows. Text, Markdown, HTML and mail may have any encoding (encodings.py); the formats of
+records are UTF-8. Bytes that fit no encoding become surrogate escapes, so the caller knows which document contains them.
 """
 
 import csv
@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_cleaning.reading.archive_bounds import SMALL_BYTES, Bounds
+from data_cleaning.reading.encodings import decoded
 from data_cleaning.reading.identity import own_id, stated_identity
 from data_cleaning.reading.json_stream import CHUNK_BYTES, MORE, bounded_lines, json_items, json_lines
+from data_cleaning.reading.mail_reader import read_mbox
 from data_cleaning.reading.packaged_readers import read_bible, read_chats, read_wikipedia_intros
 from data_cleaning.reading.raw_records import Bad, Read, Record
 from data_cleaning.reading.web_readers import read_html, read_warc
@@ -33,7 +35,8 @@ def read_text(path: Path, max_bytes: int) -> Read:
     if size > max_bytes:
         yield Bad(0, f"document larger than {max_bytes:,} bytes", size)
         return
-    yield Record("", "", path.read_bytes().decode("utf-8-sig", "surrogateescape"))
+    text, found = decoded(path.read_bytes())
+    yield Record("", "", text, meta=found)
 
 
 def read_markdown(path: Path, max_bytes: int) -> Read:
@@ -42,7 +45,7 @@ def read_markdown(path: Path, max_bytes: int) -> Read:
         if isinstance(item, Record):
             text = re.sub(r"\A---\r?\n.*?\r?\n---\r?\n", "", item.text, flags=re.DOTALL)
             heading = re.search(r"^#{1,6}[ \t]+(\S.*)", text, re.MULTILINE)
-            item = Record("", heading.group(1).rstrip("# \t\r") if heading else "", text)
+            item = Record("", heading.group(1).rstrip("# \t\r") if heading else "", text, meta=item.meta)
         yield item
 
 
@@ -200,7 +203,9 @@ def reader_for(name: str, path: Path) -> Callable[[Path, int], Read] | None:
     """Returns the reader of that name; "auto" picks by suffix, and gives None if no reader fits it."""
     if name != "auto":
         return READERS[name]
-    lower = path.name.lower().removesuffix(".gz") if path.name.lower().endswith(".warc.gz") else path.name.lower()
+    lower = path.name.lower()
+    if lower.endswith((".warc.gz", ".wet.gz")):  # their reader unpacks them record by record
+        lower = lower.removesuffix(".gz")
     return next((READERS[kind] for suffixes, kind in SUFFIXES if lower.endswith(suffixes)), None)
 
 
@@ -212,6 +217,7 @@ READERS = {
     "json": read_json,
     "jsonl": read_jsonl,
     "markdown": read_markdown,
+    "mbox": read_mbox,
     "parquet": read_parquet,
     "text": read_text,
     "warc": read_warc,
@@ -224,6 +230,7 @@ SUFFIXES = (
     ((".json",), "json"),
     ((".csv", ".tsv"), "csv"),
     ((".html", ".htm", ".xhtml"), "html"),
-    ((".warc",), "warc"),
+    ((".warc", ".wet"), "warc"),
+    ((".mbox",), "mbox"),
     ((".parquet",), "parquet"),
 )

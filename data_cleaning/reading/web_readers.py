@@ -3,7 +3,9 @@
 import gzip
 from pathlib import Path
 
+from data_cleaning.reading.encodings import decoded
 from data_cleaning.reading.identity import stated_identity
+from data_cleaning.reading.nesting import too_costly
 from data_cleaning.reading.raw_records import Bad, Read, Record
 
 PAGE_KINDS = ("text/html", "application/xhtml+xml")
@@ -18,22 +20,32 @@ def read_html(path: Path, max_bytes: int) -> Read:
     if size > max_bytes:
         yield Bad(0, f"document larger than {max_bytes:,} bytes", size)
         return
-    title, text = main_content(path.read_bytes())
+    page = path.read_bytes()
+    costly = too_costly(page)
+    if costly:
+        yield Bad(0, costly, size)
+        return
+    title, text = main_content(page)
     yield Record("", title, text)
 
 
 def read_warc(path: Path, max_bytes: int) -> Read:
-    """Reads the HTML pages of a crawl; other responses are Bad and foreign (counted, not read)."""
+    """Reads the HTML pages of a crawl (WARC) or the texts that were extracted from them (WET).
+
+    Other responses are Bad and foreign (counted, not read).
+    """
     from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-    others = WarcRecordType.any_type ^ WarcRecordType.response ^ WarcRecordType.unknown
-    size, last, responses, cut = path.stat().st_size, 0, 0, False
+    read = ((WarcRecordType.response, _page), (WarcRecordType.conversion, _extracted))
+    others = WarcRecordType.any_type ^ WarcRecordType.response ^ WarcRecordType.conversion ^ WarcRecordType.unknown
+    size, last, pages, cut = path.stat().st_size, 0, 0, False
     try:
         for record in ArchiveIterator(str(path), parse_http=False):
             last = record.stream_pos
-            if record.record_type == WarcRecordType.response:
-                responses += 1
-                item = _page(record, max_bytes)
+            reader = next((reader for kind, reader in read if record.record_type == kind), None)
+            if reader:
+                pages += 1
+                item = reader(record, max_bytes)
                 cut = isinstance(item, Bad) and item.error.startswith(CUT)
                 yield item
             elif not record.record_type & others:
@@ -41,18 +53,37 @@ def read_warc(path: Path, max_bytes: int) -> Read:
     except (OSError, ValueError) as error:
         yield Bad(last, f"broken WARC: {error}", size - last)
         return
-    if not responses:
-        yield Bad(0, "broken WARC: holds no response record", size)
+    if not pages:
+        yield Bad(0, "broken WARC: holds no response or conversion record", size)
     elif not cut and not _ends_with(path, last):
         yield Bad(last, "broken WARC: cut in or behind the last record", size - last)
+
+
+def _extracted(record, max_bytes: int) -> Record | Bad:
+    """Returns the text of a conversion record."""
+    place, length, meta = record.stream_pos, record.content_length, _origin(record)
+    known = stated_identity("", meta)
+    kind = record.headers.get("Content-Type", "text/plain").partition(";")[0]
+    if kind != "text/plain":
+        return Bad(place, f"no text: {kind}", length, foreign=True)
+    if length > max_bytes:
+        return Bad(place, f"document larger than {max_bytes:,} bytes", length, identity=known)
+    body = record.reader.read(length)
+    if len(body) < length:
+        return Bad(place, f"{CUT}: {len(body):,} of {length:,} bytes", len(body), identity=known)
+    text, found = decoded(body)
+    return Record("", "", text, place, meta | found)
+
+
+def _origin(record) -> dict:
+    return {"url": record.headers.get("WARC-Target-URI", ""), "date": record.headers.get("WARC-Date", "")}
 
 
 def _page(record, max_bytes: int) -> Record | Bad:
     """Returns the page of a response, parsed on a copy: a broken response would shift the position in the crawl."""
     from fastwarc.warc import WarcRecord
 
-    place, length = record.stream_pos, record.content_length
-    meta = {"url": record.headers.get("WARC-Target-URI", ""), "date": record.headers.get("WARC-Date", "")}
+    place, length, meta = record.stream_pos, record.content_length, _origin(record)
     known = stated_identity("", meta)  # a WARC record's own id is new in every crawl
     sent = record.reader.read(max_bytes + HEADER_BYTES)
     reply = WarcRecord()
@@ -68,6 +99,9 @@ def _page(record, max_bytes: int) -> Record | Bad:
             return Bad(place, f"document larger than {max_bytes:,} bytes", length, identity=known)
         if len(sent) < length:
             return Bad(place, f"{CUT}: {len(sent):,} of {length:,} bytes", len(sent), identity=known)
+        costly = too_costly(body)
+        if costly:
+            return Bad(place, costly, length, identity=known)
         title, text = main_content(body, reply.http_charset)
     except (OSError, ValueError) as error:
         return Bad(place, f"broken page: {error}", length, identity=known)

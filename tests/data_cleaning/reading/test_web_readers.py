@@ -4,6 +4,7 @@ import gzip
 
 import pytest
 
+from data_cleaning.reading.archives import is_archive
 from data_cleaning.reading.readers import READERS, reader_for
 from tests.data_cleaning.reading.test_readers import MAX, read, write
 
@@ -64,6 +65,36 @@ def test_pages_that_were_sent_packed_are_unpacked_and_a_bomb_is_passed_over(tmp_
     good, bad = read("warc", write(tmp_path / "a.warc", stored))
     assert [("camelid" in r.text, r.title) for r in good] == [(True, "On llamas")] * 2
     assert [b.error for b in bad] == [f"document larger than {MAX:,} bytes"]
+
+
+def wet(texts, packed=True):
+    """A WET file: a warcinfo record, then the text of each page, each record packed for itself."""
+    data = b""
+    for number, text in enumerate(["Software-Info: wet", *texts]):
+        block = text if isinstance(text, bytes) else text.encode()
+        kind = "conversion" if number else "warcinfo"
+        opening = (
+            f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Record-ID: <urn:uuid:{number}>\r\n"
+            f"WARC-Target-URI: https://example.org/{number}\r\nWARC-Date: 2024-01-01T00:00:00Z\r\n"
+            f"Content-Type: {'text/plain' if number else 'application/warc-fields'}\r\nContent-Length: {len(block)}\r\n\r\n"
+        )
+        whole = opening.encode() + block + b"\r\n\r\n"
+        data += gzip.compress(whole) if packed else whole
+    return data
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_wet_texts_are_read(tmp_path, packed):
+    path = write(
+        tmp_path / ("a.warc.wet.gz" if packed else "a.warc.wet"), wet(["Née en 1901.", "x" * (MAX + 1), "Two."], packed)
+    )
+    good, bad = read("warc", path)
+    assert [(one.text, one.meta["url"]) for one in good] == [
+        ("Née en 1901.", "https://example.org/1"),
+        ("Two.", "https://example.org/3"),
+    ]
+    assert [one.error for one in bad] == [f"document larger than {MAX:,} bytes"]
+    assert reader_for("auto", path) is READERS["warc"] and not is_archive(path)
 
 
 def test_a_warc_that_is_cut_or_none_keeps_the_pages_before(tmp_path):
