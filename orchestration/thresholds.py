@@ -27,7 +27,9 @@ def corpus() -> CorpusRecipe:
         ),
         language=LanguageRecipe(keep=("en",), threshold=0.5),  # Table 10
         quality=QualityRecipe(profiles=profiles()),
-        pii=PiiRecipe(kinds=("email", "ip", "phone", "card"), phone_regions=("US", "GB", "FR", "ES"), blocked_sites=()),
+        pii=PiiRecipe(
+            kinds=("email", "ip", "phone", "card"), phone_regions=("US", "GB", "FR", "ES", "DE"), blocked_sites=()
+        ),
         dedup=DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=0.7, seed=0),
         contamination=ContaminationRecipe(ngram_words=11, max_contaminated=0.2, skip_budget=4),  # A.6
         report=ReportRecipe(samples_per_reason=3),

@@ -34,9 +34,16 @@ ANY_NUMBERS = re.compile(rf"0\d(?:[{_BLANKS}]\d\d){{4}}")  # 07 14 21 33 42
 QUANTITY = re.compile(rf"\+\d{{1,3}}\.\d{{4}}.*|\+\d{{2,3}}(?:[{_BLANKS}.]\d{{3}}){{2}}")
 CALLED = re.compile(
     r"\b(?:(?:tele)?(?:phone|mobile|cell|fax|call|contact)s?|t[ée]l(?:[ée](?:phone|fono))?s?|telefon|m[óo]vil|sms|whatsapp"
-    r"|portable|appele[rz](?: au| le)?)[\s.:]*$"
+    r"|portable|appele[rz](?: au| le)?|rufnummer|handy|mobil|fon)[\s.:]*$"
 )
-OTHER = re.compile(r"(?:isbn|issn|doi|oclc|pmid|arxiv|lccn|(no\.|nr\.|#))[-\d\s:.]*$")
+OTHER = re.compile(
+    r"(?:isbn|issn|doi|oclc|pmid|arxiv|lccn|\b(?:order|invoice|part|item|article|serial|model|ticket|case|claim|account|patent"
+    r"|reference|ref|sku)(?: number| id| code)?|(no\.|nr\.|#))[-\d\s:.]*$"
+)
+# After a number: "ext. 23", "x104", "Durchwahl 12"
+EXTENSION = re.compile(
+    rf"[{_BLANKS}]?,?[{_BLANKS}]?(?:ext(?:ension|n)?|x|durchwahl|dw|poste)[.:]?[{_BLANKS}]?\d{{1,6}}\b", re.IGNORECASE
+)
 
 
 def phone_spans(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -45,6 +52,8 @@ def phone_spans(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
     while suspect:
         found = _number(text, *suspect.span(), regions)
         if found:
+            extension = EXTENSION.match(text, found[1])
+            found = found[0], extension.end() if extension else found[1]
             yield found
         suspect = SUSPECT.search(text, found[1] if found else suspect.end())
 

@@ -127,11 +127,13 @@ PATTERNS = (
     Kind(
         "email",
         "|||EMAIL_ADDRESS|||",
-        r"@[A-Za-z0-9]",
+        r"@[\p{L}\p{N}]",
         functools.partial(
             _matches,
             re.compile(
-                r"(?<![\w.+@-])[A-Za-z0-9][\w.+-]{0,63}(?<![.+-])@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![\w@])"
+                # letters of any script, in the names of hosts too (RFC 6531, RFC 5890)
+                r"(?<![\w.+@-])[^\W_][\w.+-]{0,63}(?<![.+-])@(?:[^\W_](?:[^\W_]|-){0,62}(?<!-)\.){1,8}"
+                r"(?:[^\W\d_]{2,24}|xn--[A-Za-z0-9-]{2,59})(?![\w@])"
             ),
             is_email,
         ),

@@ -17,7 +17,7 @@ from data_cleaning.filters import pii
 from data_cleaning.recipes import PiiRecipe
 from tests.data_cleaning.samples import artifact, contents, licences, manual, table
 
-ALL = PiiRecipe(("email", "ip", "phone", "card"), ("US", "GB", "FR", "ES"), ("people.example", "leaks.test"))
+ALL = PiiRecipe(("email", "ip", "phone", "card"), ("US", "GB", "FR", "ES", "DE"), ("people.example", "leaks.test"))
 KINDS = pii.kinds_of(ALL)
 
 REPLACED = [
@@ -49,6 +49,14 @@ REPLACED = [
     ("(+44 20 7946 0958) or (+44 (0)20 7946 0958)", "(|||PHONE_NUMBER|||) or (|||PHONE_NUMBER|||)"),
     ("WhatsApp: 07911 123456, móvil 612 345 678", "WhatsApp: |||PHONE_NUMBER|||, móvil |||PHONE_NUMBER|||"),
     ("tél.\u00a0: 01\u202f42\u202f68\u202f53\u202f00", "tél.\u00a0: |||PHONE_NUMBER|||"),
+    (
+        "Tel.: 030/901820, Handy 0171 1234567, tel 020 7946 0958",
+        "Tel.: |||PHONE_NUMBER|||, Handy |||PHONE_NUMBER|||, tel |||PHONE_NUMBER|||",
+    ),
+    ("(415) 555-2671 ext. 23, call 4155552671 x104.", "|||PHONE_NUMBER|||, call |||PHONE_NUMBER|||."),
+    ("Telefon +49 30 901820, Durchwahl 12", "Telefon |||PHONE_NUMBER|||"),
+    ("jürgen@bücher.example.de, info@münchen.de, a@xn--mnchen-3ya.de", ", ".join(["|||EMAIL_ADDRESS|||"] * 3)),
+    ("почта: иван@пример.рф", "почта: |||EMAIL_ADDRESS|||"),
     ("card 4111 1111 1111 1111, 5555-5555-5555-4444", "card |||CARD_NUMBER|||, |||CARD_NUMBER|||"),
     ("amex 3782 822463 10005, 4012888888881881", "amex |||CARD_NUMBER|||, |||CARD_NUMBER|||"),
 ]
@@ -67,6 +75,7 @@ KEPT = [
     "@jane on twitter, a @ b, icon@2x.png, f(x)@g, user@localhost",
     "une étendue de −180°, vers l'ouest, à +180°, vers l'est; +5 %, C++ 11 14 17 20",
     "coordinates 40.7128, -74.0060; phone-like 123-456-7890, 555-0199",
+    "order 310-555-1234 units, Invoice: 415-555-2671, part number 415-555-2671, ref. 415-555-2671, 415-555-267 x 2",
     "Catalogue no. 415-555-2671, hotel no. 415-555-2671, Nr. 415-555-2671, ISBN phone 0, #415-555-2671",
     "https://example.org/415-555-2671/x and path/4111111111111111/y",
     "see https://example.org/ and 3.2.1.4 Requirements, 4.1.2.3 and 2.4.6.8; Java 1.8.0.25, Java 1.8.0.45, firmware 2.1.4.7",
