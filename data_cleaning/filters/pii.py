@@ -32,7 +32,7 @@ from data_cleaning.shards import map_shards
 REPLACEMENT_SCHEMA = pa.schema(
     [("id", pa.string()), ("field", pa.string()), ("kind", pa.string()), ("start", pa.int64()), ("length", pa.int64())]
 )
-FIELDS = ("title", "text")  # training uses both
+FIELDS = ("title", "text")  # training uses both; the texts of `meta` are cleaned too
 SMALL = 32  # an IPv4 address whose four parts are below this looks like a section or version number
 ADDRESSED = re.compile(
     r"\b(?:ip(?:v4)?s?|add?resse?s?|hosts?|hostname|dns|nameservers?|resolvers?|ping|traceroute|whois)\b|://$"
@@ -196,6 +196,21 @@ def replace_all(text: str, kinds: Sequence[Kind]) -> tuple[str, list[tuple[str, 
     return text, found
 
 
+def masked(text: str) -> str:
+    """Returns the text with placeholders of every kind, for reports that quote documents before this step."""
+    return replace_all(text, kinds_of(PiiRecipe(("email", "ip", "phone", "card"), phones.REGIONS, ())))[0]
+
+
+def replace_in_meta(meta: str, kinds: Sequence[Kind]) -> tuple[str, list[tuple[str, str, int, int]]]:
+    """Returns a document's meta (JSON) with placeholders in its texts, and (field, kind, start, length) of each."""
+    values, found = json.loads(meta or "{}"), []
+    for name, value in values.items():
+        if isinstance(value, str):
+            values[name], places = replace_all(value, kinds)
+            found += [(f"meta.{name}", *place) for place in places]
+    return (json.dumps(values, ensure_ascii=True, sort_keys=True), found) if found else (meta, [])
+
+
 def site_of(meta: str) -> str:
     """Returns the host of the `url` in a document's meta (JSON), in lower case; "" if missing or not an address."""
     url = str(json.loads(meta or "{}").get("url", ""))
@@ -212,29 +227,39 @@ def blocked_by(site: str, blocked: Sequence[str]) -> str | None:
 
 def filter_shard(recipe: PiiRecipe, shard: Path, out: Path) -> dict:
     table = pq.read_table(shard)
-    ids = table["id"].to_pylist()
+    ids, metas = table["id"].to_pylist(), table["meta"].to_pylist()
     details = [None] * len(ids)
     if recipe.blocked_sites:
-        details = [blocked_by(site_of(meta), recipe.blocked_sites) for meta in table["meta"].to_pylist()]
+        details = [blocked_by(site_of(meta), recipe.blocked_sites) for meta in metas]
     kinds = kinds_of(recipe)
     replacements: dict[str, list] = {name: [] for name in REPLACEMENT_SCHEMA.names}
     figures = {f"replaced_{kind.name}": 0 for kind in kinds}
-    after = table
+
+    def note(row: int, field: str, kind: str, start: int, length: int) -> None:
+        figures[f"replaced_{kind}"] += 1
+        for name, value in zip(REPLACEMENT_SCHEMA.names, (ids[row], field, kind, start, length), strict=True):
+            replacements[name].append(value)
+
+    columns = {"meta": metas}
+    for row, meta in enumerate(metas):
+        if details[row] is None:
+            metas[row], found = replace_in_meta(meta, kinds)
+            for place in found:
+                note(row, *place)
     for field in FIELDS:
-        texts = table[field].to_pylist()
+        columns[field] = table[field].to_pylist()
         suspects: set[int] = set()
         for kind in kinds:
             suspects.update(pc.indices_nonzero(pc.match_substring_regex(table[field], kind.hint)).to_pylist())
         for row in sorted(suspects):
-            if details[row] is not None:
-                continue
-            texts[row], found = replace_all(texts[row], kinds)
-            for kind, start, length in found:
-                figures[f"replaced_{kind}"] += 1
-                for name, value in zip(REPLACEMENT_SCHEMA.names, (ids[row], field, kind, start, length), strict=True):
-                    replacements[name].append(value)
-        column = table.schema.get_field_index(field)
-        after = after.set_column(column, table.schema.field(column), pa.array(texts, pa.string()))
+            if details[row] is None:
+                columns[field][row], found = replace_all(columns[field][row], kinds)
+                for place in found:
+                    note(row, field, *place)
+    after = table
+    for field, values in columns.items():
+        place = table.schema.get_field_index(field)
+        after = after.set_column(place, table.schema.field(place), pa.array(values, pa.string()))
     figures["documents_changed"] = len(set(replacements["id"]))
     if replacements["id"]:
         write_shard(pa.table(replacements, schema=REPLACEMENT_SCHEMA), out / "replacements" / shard.name)

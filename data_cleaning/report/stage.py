@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from data_cleaning.documents import shard_paths
+from data_cleaning.filters.pii import masked
 from data_cleaning.json_lines import read_rows
 from data_cleaning.markdown import literal
 from data_cleaning.recipes import ReportRecipe
@@ -112,8 +113,8 @@ def _sample(row: dict) -> dict:
 
 
 def excerpt(text: str) -> str:
-    """Returns the beginning of a text as one line."""
-    line = " ".join(text[: EXCERPT_CHARACTERS * 4].split())
+    """Returns the beginning of a text as one line, with placeholders for personal information."""
+    line = " ".join(masked(text[: EXCERPT_CHARACTERS * 4]).split())
     return line if len(line) <= EXCERPT_CHARACTERS else line[: EXCERPT_CHARACTERS - 1].rstrip() + "…"
 
 

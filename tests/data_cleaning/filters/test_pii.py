@@ -253,6 +253,21 @@ def test_titles_are_cleaned_as_texts_are(tmp_path, log):
     ]
 
 
+def test_what_is_known_of_a_document_is_cleaned_too(tmp_path, log):
+    meta = json.dumps({"author": "Jane <jane@example.org>", "url": "https://example.org/a", "year": 2024})
+    parent = artifact(tmp_path / "quality", one=table(["No address here."], meta=meta))
+    figures = pii.run(ALL, {"quality": parent}, tmp_path / "out", log)
+    (row,) = read_documents(tmp_path / "out").to_pylist()
+    assert json.loads(row["meta"]) == {
+        "author": "Jane <|||EMAIL_ADDRESS|||>",
+        "url": "https://example.org/a",
+        "year": 2024,
+    }
+    assert figures["replaced_email"] == figures["documents_changed"] == 1
+    (told,) = pq.read_table(tmp_path / "out" / "replacements" / "one.parquet").to_pylist()
+    assert (told["field"], told["kind"], told["start"]) == ("meta.author", "email", 6)
+
+
 def test_only_the_kinds_asked_for(tmp_path, log):
     parent = artifact(tmp_path / "quality", one=table(["jane@example.org (808) 782-1557"]))
     figures = pii.run(PiiRecipe(("email",), (), ()), {"quality": parent}, tmp_path / "out", log)

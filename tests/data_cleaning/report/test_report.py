@@ -98,6 +98,12 @@ def rgb(code):
     return int(code[1:], 16)
 
 
+def test_a_quoted_document_shows_no_personal_information():
+    assert report.excerpt("Write to\njane@example.org or (808) 782-1557.") == (
+        "Write to |||EMAIL_ADDRESS||| or |||PHONE_NUMBER|||."
+    )
+
+
 def test_the_picture_shows_every_source_and_what_was_dropped(tmp_path, artifacts, log):
     (tmp_path / "out").mkdir()
     report.run(ReportRecipe(samples_per_reason=1), artifacts, tmp_path / "out", log)
