@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from data_cleaning.documents import read_documents, shard_paths, text_bytes
-from data_cleaning.heldout import copies_of_heldout
+from data_cleaning.heldout import copies_of_heldout, near_copies_of_heldout
 from data_cleaning.json_lines import read_rows
 from data_cleaning.report.stage import count_by
 from data_cleaning.report.units import megabytes
@@ -83,7 +83,10 @@ def nothing_lost(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdic
 
 
 def heldout_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
-    """Passes if no held-out document is in the training part, by id or text, and all are from the clean corpus."""
+    """Passes if no held-out document is in the training part, and all are from the clean corpus.
+
+    Compares ids, words, and near-duplicates by MinHash.
+    """
     clean = set()
     for role, folder in inputs.items():
         if role.startswith("corpus/"):
@@ -94,6 +97,8 @@ def heldout_apart(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdi
         return False, f"{len(shared)} held-out documents are in the training part", figures
     if copies := copies_of_heldout(artifact):
         return False, f"{copies} training documents repeat a held-out text", figures
+    if near := near_copies_of_heldout(artifact, recipe.dedup):
+        return False, f"{near} training documents are near-duplicates of a held-out one", figures
     if strangers := (set(train_ids) | set(heldout_ids)) - clean:
         return False, f"{len(strangers)} documents are not of the clean corpus", figures
     if not train_ids or not heldout_ids:

@@ -1,13 +1,18 @@
 """Searches the training texts for held-out texts, shard by shard, as a mixture is larger than memory."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from data_cleaning.dedup import apart
+from data_cleaning.dedup.minhash import Shingles, shingles, signatures
 from data_cleaning.documents import shard_paths
 from data_cleaning.filters.words import normalised
+from data_cleaning.recipes import DedupRecipe
 
 
 def word_digests(texts: pa.ChunkedArray) -> list[bytes]:
@@ -25,3 +30,28 @@ def copies_of_heldout(mixture: Path) -> int:
     for shard in shard_paths(mixture, "heldout"):
         held.update(digests(shard))
     return sum(digest in held for shard in shard_paths(mixture, "train") for digest in digests(shard))
+
+
+def near_copies_of_heldout(mixture: Path, recipe: DedupRecipe) -> int:
+    """Returns how many documents of train/ are near-duplicates of one of heldout/; reads the files themselves."""
+
+    def signed(shard: Path) -> tuple[np.ndarray, Shingles]:
+        sets = shingles(normalised(pq.read_table(shard, columns=["text"])["text"]), recipe.shingle_words)
+        return signatures(sets, recipe.bands * recipe.rows, recipe.seed), sets
+
+    held = [signed(shard) for shard in shard_paths(mixture, "heldout")]
+    if not held:
+        return 0
+    kept_NP = np.concatenate([values for values, _ in held])
+    kept_sets = [sets.of(place) for _, sets in held for place in range(len(sets.offsets) - 1)]
+    count = 0
+    for shard in shard_paths(mixture, "train"):
+        values, sets = signed(shard)
+        first = len(kept_NP)
+
+        def load(documents: Sequence[int], sets: Shingles = sets, first: int = first) -> apart.Sets:
+            return {one: kept_sets[one] if one < first else sets.of(one - first) for one in documents}
+
+        others = np.arange(first, first + len(values))
+        count += len(apart.copies_of(np.arange(first), others, np.concatenate([kept_NP, values]), load, recipe))
+    return count

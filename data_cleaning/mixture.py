@@ -1,12 +1,10 @@
 """The mixture: epochs of each source, held-out documents, and each source's share of the training text.
 
 Factual sources are up-sampled (paper 2.1). The paper gives no weights; the epochs of Llama 1 (Wikipedia 2.45, books
-2.23) are the only published reference. The hash of a document's id decides its selection, so new documents change few
-choices.
+2.23) are the only published reference. data_cleaning/fates.py decides which documents are trained on and held out.
 """
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,29 +15,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from data_cleaning.deliveries import last_deliveries, retracting, superseding
+from data_cleaning.dedup.minhash import shingles, signatures
 from data_cleaning.documents import DROPPED_FIELDS, add_up, shard_paths, text_bytes, write_shard
+from data_cleaning.fates import (
+    DUPLICATE,
+    HELDOUT,
+    REASONS,
+    RETRACTED,
+    SUPERSEDED,
+    TRAIN,
+    UNUSED,
+    Delivery,
+    decide,
+)
 from data_cleaning.files import write_json
+from data_cleaning.filters.words import normalised
 from data_cleaning.heldout import copies_of_heldout, word_digests
-from data_cleaning.recipes import MixtureRecipe
+from data_cleaning.recipes import DedupRecipe, MixtureRecipe
 from data_cleaning.shards import map_shards
 from data_cleaning.snapshots import snapshot_order
-
-HELDOUT_SHARE = 0.05  # largest share of a source to hold out
-TRAIN, HELDOUT, UNUSED, SUPERSEDED, RETRACTED, COPY = range(6)  # a document's fate
-REASONS = {SUPERSEDED: "superseded", RETRACTED: "retracted", COPY: "copy_of_heldout"}  # of those that are dropped
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """One shard of one snapshot."""
-
-    snapshot: str
-    shard: Path
-
-    @property
-    def name(self) -> str:
-        return f"{self.snapshot}-{self.shard.stem}"
 
 
 @dataclass(frozen=True)
@@ -64,59 +58,29 @@ class SourceShare:
     realised_share: float
 
 
-def id_rank(identifier: str, salt: str = "") -> bytes:
-    """Returns the sort key by which documents are selected: blake2b of salt and id."""
-    return hashlib.blake2b(f"{salt}{identifier}".encode(), digest_size=16).digest()
-
-
-def scan_shard(snapshot: str, shard: Path, out: Path) -> dict:
-    """Writes id, source, bytes and text hash of each document of a shard to `_scratch/scan/`."""
+def scan_shard(recipe: DedupRecipe, snapshot: str, shard: Path, out: Path) -> dict:
+    """Writes id, source, bytes, text hash and MinHash signature of each document of a shard to `_scratch/scan/`."""
     table = pq.read_table(shard, columns=["id", "source", "text"])
+    size = recipe.bands * recipe.rows
+    signed = signatures(shingles(normalised(table["text"]), recipe.shingle_words), size, recipe.seed)
     columns = {
         "id": table["id"],
         "source": table["source"],
         "bytes": pc.cast(pc.binary_length(table["text"]), pa.int64()),
         "digest": pa.array(word_digests(table["text"]), pa.binary(16)),
+        "signature": pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(4 * size), len(signed), [None, pa.py_buffer(signed.tobytes())]
+        ),
     }
     write_shard(pa.table(columns), out / "_scratch" / "scan" / f"{snapshot}-{shard.name}")
     return {"documents_in": table.num_rows}
 
 
-def choose(
-    ids: Sequence[str], sources: Sequence[str], digests: Sequence[bytes], outdated: np.ndarray, recipe: MixtureRecipe
-) -> np.ndarray:
-    """Returns the fate of each document, int8 [documents]: as in `outdated` where that is not TRAIN, else its choice.
-
-    Holds out the `heldout_documents` of each source with the smallest blake2b of their id: at most a twentieth of the
-    source, and at least one document if it has two. Documents that share an id share a fate. Drops a training document
-    that has the same words as a held-out one.
-    """
-    fates = outdated.astype(np.int8)
-    rows_by_id: dict[str, dict[str, list[int]]] = {}
-    for row in np.flatnonzero(fates == TRAIN).tolist():
-        rows_by_id.setdefault(sources[row], {}).setdefault(ids[row], []).append(row)
-    epochs = dict(recipe.epochs)
-    for source, rows in rows_by_id.items():
-        ranked = sorted(rows, key=id_rank)
-        held = min(recipe.heldout_documents, max(int(HELDOUT_SHARE * len(ranked)), int(len(ranked) > 1)))
-        train = sorted(ranked[held:], key=lambda name: id_rank(name, f"{recipe.seed}:"))
-        limit = recipe.max_documents_per_source or len(train)
-        parts = [(HELDOUT, ranked[:held]), (TRAIN, train[:limit]), (UNUSED, train[limit:])]
-        if epochs.get(source, recipe.default_epochs) <= 0:
-            parts = [(UNUSED, ranked)]
-        for fate, names in parts:
-            fates[[row for name in names for row in rows[name]]] = fate
-    held_words = {digests[row] for row in np.flatnonzero(fates == HELDOUT)}
-    for row in np.flatnonzero(fates == TRAIN):
-        if digests[row] in held_words:
-            fates[row] = COPY
-    return fates
-
-
 def write_parts(recipe: MixtureRecipe, snapshot: str, shard: Path, out: Path) -> dict:
     """Writes one shard's rows to train/, heldout/ and dropped/ by the fates in `_scratch/fates/`.
 
-    The `detail` of a superseded or retracted document is the snapshot that decided so.
+    The `detail` of a superseded or retracted document is the snapshot that decided so, that of a copy the id of the
+    document that stays, with their Jaccard similarity as `value`.
     """
     name = f"{snapshot}-{shard.stem}"
     table = pq.read_table(shard)
@@ -136,8 +100,7 @@ def write_parts(recipe: MixtureRecipe, snapshot: str, shard: Path, out: Path) ->
     gone = pa.array([reason is not None for reason in reasons], pa.bool_())  # typed: a shard may be empty
     dropped = table.filter(gone)
     if dropped.num_rows:
-        values = pa.nulls(dropped.num_rows, pa.float64())
-        columns = (pa.array(reasons).filter(gone), values, decided["snapshot"].filter(gone))
+        columns = (pa.array(reasons).filter(gone), decided["value"].filter(gone), decided["detail"].filter(gone))
         for field, column in zip(DROPPED_FIELDS, columns, strict=True):
             dropped = dropped.append_column(field, column)
         write_shard(dropped, out / "dropped" / f"{name}.parquet")
@@ -156,7 +119,7 @@ def shares(scan: pa.Table, fates: np.ndarray, recipe: MixtureRecipe) -> list[Sou
     """Returns one line per source, the largest realised share first."""
     sources, sizes = np.array(scan["source"].to_pylist(), object), scan["bytes"].to_numpy()
     epochs = dict(recipe.epochs)
-    present = ~np.isin(fates, (SUPERSEDED, RETRACTED))
+    present = ~np.isin(fates, (SUPERSEDED, RETRACTED, DUPLICATE))
     names = sorted(set(sources.tolist()))
     times = np.array([epochs.get(name, recipe.default_epochs) for name in names])
     whole = np.array([sizes[present & (sources == name)].sum() for name in names], float)
@@ -234,19 +197,11 @@ def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     for delivery in deliveries:
         by_snapshot.setdefault(delivery.snapshot, []).append(delivery.shard)
     for snapshot, shards in by_snapshot.items():
-        map_shards(functools.partial(scan_shard, snapshot), shards, out, log, step=f"scan-{snapshot}")
+        map_shards(functools.partial(scan_shard, config.dedup, snapshot), shards, out, log, step=f"scan-{snapshot}")
     parts = [pq.read_table(out / "_scratch" / "scan" / f"{delivery.name}.parquet") for delivery in deliveries]
     scan = pa.concat_tables(parts)
-    ids, sources = scan["id"].to_pylist(), scan["source"].to_pylist()
-    numbers = np.repeat([names.index(one.snapshot) for one in deliveries], [part.num_rows for part in parts])
-    superseded = superseding(ids, numbers, last_deliveries([inputs[f"delivered/{name}"] for name in names]))
-    full = sorted((names.index(snapshot), source) for source, snapshot in config.full_deliveries)
-    retracted = retracting(sources, numbers, superseded >= 0, {source: number for number, source in full})
-    outdated = np.select([superseded >= 0, retracted >= 0], [SUPERSEDED, RETRACTED], TRAIN)
-    fates = choose(ids, sources, scan["digest"].to_pylist(), outdated, config)
-    decided_in = np.maximum(superseded, retracted).tolist()
-    snapshots = pa.array([names[number] if number >= 0 else None for number in decided_in], pa.string())
-    decided = pa.table({"fate": fates, "snapshot": snapshots})
+    decided = decide(config, inputs, names, deliveries, parts, scan, log)
+    fates = decided["fate"].to_numpy()
     for folder in ("train", "heldout", "dropped"):
         (out / folder).mkdir(exist_ok=True)
     start = 0

@@ -146,6 +146,7 @@ class MixtureRecipe:
     factual_epochs: float  # for factual sources that are not named
     default_epochs: float  # for all others
     max_documents_per_source: int  # 0 = all
-    heldout_documents: int  # per source, never trained on
+    heldout_share: float  # of the documents of each source, never trained on
     full_deliveries: tuple[tuple[str, str], ...]  # (source, snapshot) that hold all documents of the source
+    dedup: DedupRecipe  # what counts as a near-duplicate: across snapshots, and of held-out documents
     seed: int

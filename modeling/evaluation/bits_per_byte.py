@@ -52,7 +52,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     """Write bits_per_byte.json, report.md and plots/bits_per_byte.png. Inputs: mixture, initial_model, base_model."""
     heldout = read_texts(inputs["mixture"] / "heldout", config.bits_per_byte_documents)
     if not heldout:
-        raise ValueError(f"{inputs['mixture']} has no held-out documents: set heldout_documents in the mixture recipe")
+        raise ValueError(f"{inputs['mixture']} has no held-out documents: raise heldout_share in the mixture recipe")
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:  # compressors release the GIL
         floors = start_floors(pool, inputs["mixture"] / "train", heldout)
         scores = score_sources(inputs["base_model"], heldout, log)

@@ -32,6 +32,7 @@ from modeling.core.recipes import (
     TokensRecipe,
 )
 from orchestration.scales.recipe import Scale
+from orchestration.thresholds import corpus
 from release.recipes import ReleaseRecipe
 
 ROUNDS = 5
@@ -107,8 +108,8 @@ def llama2_70b() -> Scale:
         mixture=MixtureRecipe(  # (open) epochs: Llama 1's, the only published anchor
             epochs=(("commoncrawl", 1.10), ("c4", 1.06), ("github", 0.64), ("wikipedia", 2.45), ("books", 2.23),
                     ("arxiv", 1.06), ("stackexchange", 1.03)),
-            factual_epochs=2.45, default_epochs=1.0, max_documents_per_source=0, heldout_documents=10_000,
-            full_deliveries=(), seed=0,
+            factual_epochs=2.45, default_epochs=1.0, max_documents_per_source=0, heldout_share=0.001,
+            full_deliveries=(), dedup=corpus().dedup, seed=0,
         ),
         tokenizer=TokenizerRecipe(vocab_size=32_000, training_bytes=10_000_000_000),
         tokens=TokensRecipe(seed=0, shard_tokens=100_000_000, title_share=0.0),

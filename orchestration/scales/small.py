@@ -23,7 +23,7 @@ def gpu() -> Scale:
     scale = replace(
         big, base=base,
         tokenizer=replace(big.tokenizer, training_bytes=1_000_000_000),
-        mixture=replace(big.mixture, epochs=(), factual_epochs=2.0, heldout_documents=300),
+        mixture=replace(big.mixture, epochs=(), factual_epochs=2.0, heldout_share=0.03),
         prompts=replace(big.prompts, helpfulness=4000, safety=600, harmless=100, test_helpfulness=300, test_safety=150,
                         test_harmless=100, validation=256),
         ppo=replace(big.ppo, iterations=200, batch=256, evaluation_samples=2),
@@ -117,7 +117,6 @@ def tiny() -> Scale:
     scale = replace(
         big, base=base,
         tokenizer=TokenizerRecipe(vocab_size=1024, training_bytes=500_000),
-        mixture=replace(big.mixture, heldout_documents=20),
         demonstrations=replace(big.demonstrations, max_definitions=60, max_conversations=30, max_everyday=20, max_safety=40,
                                max_twins=10,
                                multi_turn_share=0.32),

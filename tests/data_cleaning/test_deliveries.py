@@ -13,13 +13,14 @@ from data_cleaning.deliveries import retracting, superseding
 from data_cleaning.documents import read_documents, shard_paths, write_shard
 from data_cleaning.reading import extract
 from data_cleaning.reading.identity import numbered
-from data_cleaning.recipes import ExtractRecipe, MixtureRecipe, SourcesRecipe
+from data_cleaning.recipes import DedupRecipe, ExtractRecipe, MixtureRecipe, SourcesRecipe
 from data_cleaning.sources import fetch
 from data_cleaning.sources.table import load_sources
 from tests.data_cleaning.raw import Quiet
 from tests.data_cleaning.reading.test_identity import FORMATS, as_jsonl, each_format
 from tests.data_cleaning.reading.test_web_readers import PAGE, warc
 
+DIFFERENT = DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=2.0, seed=0)  # no two texts are near-duplicates
 ENTRY = '[[source]]\nname = "{}"\nlicense = "MIT"\nuri = "{}"\nsnapshot = "{}"\ndelivers = "{}"\n'
 
 
@@ -46,7 +47,7 @@ def mixed(folder, deliveries, filtered=(), full=()):
             write_shard(rows.filter(pc.invert(dropped)), clean / "documents" / shard.name)
         inputs |= {f"corpus/{one.snapshot}": clean, f"delivered/{one.snapshot}": documents}
     complete = tuple((one.name, one.snapshot) for one in table if one.delivers == "full")
-    mixture.run(MixtureRecipe((), 1.0, 1.0, 0, 4, complete, 3), inputs, folder / "out", Quiet())
+    mixture.run(MixtureRecipe((), 1.0, 1.0, 0, 0.05, complete, DIFFERENT, 3), inputs, folder / "out", Quiet())
     kept = [read_documents(folder / "out", part, ["text"])["text"].to_pylist() for part in ("train", "heldout")]
     gone = read_documents(folder / "out", "dropped", ["text", "reason", "detail"]).to_pylist()
     return sorted(kept[0] + kept[1]), sorted((row["text"], row["reason"], row["detail"]) for row in gone)

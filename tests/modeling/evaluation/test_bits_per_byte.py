@@ -161,7 +161,7 @@ def test_no_heldout_documents_is_an_error(base, tmp_path, log):
     mixture = write_mixture(tmp_path / "mixture")
     schema = pq.read_schema(mixture / "heldout" / "0.parquet")
     pq.write_table(schema.empty_table(), mixture / "heldout" / "0.parquet")
-    with pytest.raises(ValueError, match="heldout_documents"):
+    with pytest.raises(ValueError, match="heldout_share"):
         bits_per_byte.run(RECIPE, {"mixture": mixture, "base_model": base, "initial_model": base}, tmp_path, log)
 
 
