@@ -22,7 +22,7 @@ class Source:
     sha256: str
     license: str = field(metadata=RECORDED)  # the release reads the current one from the table
     reader: str  # a function of data_cleaning/reading/readers.py
-    profile: str  # the quality profile that judges its documents
+    profile: str  # the quality profile that judges its documents; auto: by the reader (readers.profile_for)
     use: str  # corpus | dialogues | preferences | prompts | benchmarks | checkpoint | judge | language_model
     snapshot: str  # the delivery it belongs to
     delivers: str = field(metadata=RECORDED)  # full | increment; the mixture has it in its own recipe

@@ -75,6 +75,28 @@ def profiles() -> tuple[QualityProfile, ...]:
             "use cookies",
         ),
     )
+    # Somebody's own documents, chosen one by one: manuals, books, letters. Lists, tables, headings and code belong to them,
+    # and they are as long as they are.
+    curated = replace(
+        web,
+        name="curated",
+        min_words=20,
+        max_words=100_000_000,
+        max_symbol_word_ratio=0.3,
+        max_bullet_lines=1.0,
+        max_ellipsis_lines=1.0,
+        min_alphabetic_words=0.5,
+        max_duplicate_line_characters=0.3,
+        max_top_ngram=((2, 0.30), (3, 0.28), (4, 0.25)),
+        max_duplicate_ngrams=((5, 0.40), (10, 0.30)),
+        min_punctuated_lines=None,
+        max_short_lines=None,
+        max_newline_ratio=None,
+        min_sentences=1,
+        min_words_per_line=None,
+        drop_phrases=("lorem ipsum",),
+        drop_line_phrases=(),
+    )
     # Encyclopedic introductions: one short paragraph that repeats its subject and may end in "…". One whole sentence is
     # asked for: what has none was cut off or is a list of meanings. Many good ones have none of Gopher's 8 stop words.
     reference = replace(
@@ -116,4 +138,4 @@ def profiles() -> tuple[QualityProfile, ...]:
         max_top_ngram=((2, 0.30), (3, 0.25), (4, 0.25)),
         max_duplicate_ngrams=((5, 0.25), (10, 0.20)),
     )
-    return web, reference, scripture, prose, dialogue
+    return web, curated, reference, scripture, prose, dialogue

@@ -5,6 +5,7 @@ holds a near-duplicate, and a training document goes if it is a near-duplicate o
 candidates; only the texts of candidates are read, to verify the Jaccard similarity.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_cleaning.dedup.minhash import buckets, cluster, jaccard, keep_from, shingles
+from data_cleaning.dedup.minhash import buckets, jaccard, shingles
 from data_cleaning.filters.words import mix, normalised
 from data_cleaning.recipes import DedupRecipe
 
@@ -54,23 +55,27 @@ def across_snapshots(
     ranks = np.argsort(np.argsort(np.array(ids, object)[rows], kind="stable"), kind="stable")
     rows = rows[np.lexsort((ranks, -sizes[rows], snapshots[rows]))]
     mine, of = signed[rows], snapshots[rows]
-    candidates = {
-        place
+    pairs = {
+        (first, second)
         for bucket in buckets(mine, recipe.bands, recipe.rows)
         if len(np.unique(of[bucket])) > 1
-        for place in bucket.tolist()
+        for first, second in itertools.combinations(bucket.tolist(), 2)
+        if of[first] != of[second]
     }
-    sets = load(rows[sorted(candidates)].tolist()) if candidates else {}
-
-    def similarity(first: int, second: int) -> float:
-        if of[first] == of[second] or not {first, second} <= candidates:
-            return 0.0
-        return jaccard(sets[int(rows[first])], sets[int(rows[second])])
-
+    sets = load(rows[sorted({place for pair in pairs for place in pair})].tolist()) if pairs else {}
+    alike: dict[int, list[tuple[float, int]]] = {}  # document → its similarities to earlier ones
+    for first, second in sorted(pairs):
+        value = jaccard(sets[int(rows[first])], sets[int(rows[second])])
+        if value >= recipe.min_jaccard:
+            alike.setdefault(second, []).append((value, -first))
     found: Found = {}
-    for group in cluster(mine, similarity, recipe.bands, recipe.rows, recipe.min_jaccard):
-        for place, (kept, value) in keep_from(group, similarity, recipe.min_jaccard).items():
-            found[int(rows[place])] = int(rows[kept]), value
+    gone: set[int] = set()
+    for place in sorted(alike):  # in order of preference: what an earlier document is dropped for decides first
+        stays = [one for one in alike[place] if -one[1] not in gone]
+        if stays:
+            value, kept = max(stays)
+            gone.add(place)
+            found[int(rows[place])] = int(rows[-kept]), value
     return found
 
 

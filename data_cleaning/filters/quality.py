@@ -2,11 +2,14 @@
 
 The paper names no filters (section 2.1 says only "more robust cleaning"), so these are the published ones of comparable
 corpora. Toxic text is not filtered (4.1). C4's line rules remove lines first; the document rules judge the text that
-remains. If a document breaks several rules, its reason is the first in the order of RULES.
+remains. If a document breaks several rules, its reason is the first in the order of RULES. A long document is judged by
+parts, because repetition grows with length: it goes if most of its parts go.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,8 @@ from data_cleaning.shards import map_shards
 REMOVED_LINE_SCHEMA = pa.schema(
     [("id", pa.string()), ("line", pa.int32()), ("text", pa.string()), ("reason", pa.string())]
 )
+PART_CHARACTERS = 40_000
+HEAVY_LOSS = 0.2  # share of a source's documents
 Verdict = tuple[str, np.ndarray, np.ndarray]  # reason, value [D], breaks the rule [D]
 
 
@@ -117,6 +122,61 @@ def judge(measures: Measures, profile: QualityProfile) -> tuple[list[str | None]
     return reasons.tolist(), values.tolist()
 
 
+def judge_by_parts(
+    texts: pa.Array, languages: pa.Array, profile: QualityProfile
+) -> tuple[list[str | None], list[float | None]]:
+    """Returns what `judge` does, for texts of any length.
+
+    A long text goes if more than half of its parts do, by the reason that most of them share; the value is the mean of
+    theirs. Its length is judged as a whole.
+    """
+    parts, owners = in_parts(texts.to_pylist())
+    spoken = flat(languages).take(pa.array(owners))
+    whole = dataclasses.replace(profile, max_words=PART_CHARACTERS)
+    reasons, values = [None] * len(texts), [None] * len(texts)
+    counts = np.bincount(owners, minlength=len(texts))
+    short = np.flatnonzero(counts[owners] == 1)
+    for places, judged_as in ((short, profile), (np.flatnonzero(counts[owners] > 1), whole)):
+        if not len(places):
+            continue
+        mine = Measures(pa.array([parts[place] for place in places], pa.string()), spoken.take(pa.array(places)))
+        found: dict[int, list[tuple[str, float]]] = {}
+        for place, reason, value in zip(places.tolist(), *judge(mine, judged_as), strict=True):
+            if reason:
+                found.setdefault(int(owners[place]), []).append((reason, value))
+        for owner, faults in found.items():
+            if 2 * len(faults) > counts[owner]:
+                ((reason, _),) = Counter(reason for reason, _ in faults).most_common(1)
+                reasons[owner] = reason
+                values[owner] = float(np.mean([value for name, value in faults if name == reason]))
+    long = np.flatnonzero(counts > 1)
+    words = numbers(pc.count_substring_regex(flat(texts).take(pa.array(long)), r"\S+"))
+    for owner, count in zip(long.tolist(), words.tolist(), strict=True):
+        if count > profile.max_words:
+            reasons[owner], values[owner] = "too_many_words", float(count)
+    return reasons, values
+
+
+def in_parts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Returns (parts of about PART_CHARACTERS that end at line ends, the number of the text of each part).
+
+    A text of up to one and a half times that length is one part, and so is a single line of any length.
+    """
+    parts, owners = [], []
+    for number, text in enumerate(texts):
+        start = 0
+        while len(text) - start > 1.5 * PART_CHARACTERS:
+            end = text.find("\n", start + PART_CHARACTERS)
+            if end < 0 or len(text) - end < 0.5 * PART_CHARACTERS:
+                break
+            parts.append(text[start:end])
+            owners.append(number)
+            start = end + 1
+        parts.append(text[start:])
+        owners.append(number)
+    return parts, np.array(owners, int)
+
+
 def clean_lines(texts: pa.Array, profile: QualityProfile) -> tuple[pa.Array, pa.Table]:
     """C4's line rules: removes short lines and lines of menus and notices; keeps blank lines (paragraph ends).
 
@@ -171,7 +231,7 @@ def filter_shard(recipe: QualityRecipe, shard: Path, out: Path) -> dict:
         rows = np.flatnonzero(names == name)
         part = table.take(pa.array(rows))
         new, removed = clean_lines(part["text"], profiles[name])
-        reasons[rows], values[rows] = judge(Measures(new, part["lang"]), profiles[name])
+        reasons[rows], values[rows] = judge_by_parts(new, part["lang"], profiles[name])
         stays = np.array([reason is None for reason in reasons[rows]], bool)
         removed = removed.filter(pa.array(stays[removed["row"].to_numpy()]))  # a dropped document keeps its lines
         if removed.num_rows:
@@ -193,4 +253,28 @@ def run(config: QualityRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     figures = map_shards(functools.partial(filter_shard, config), shard_paths(inputs["language"]), out, log)
     (out / "documents").mkdir(exist_ok=True)
     (out / "dropped").mkdir(exist_ok=True)
-    return {"lines_removed": 0} | add_up(figures)
+    losses = heavy_losses(out)
+    for loss in losses:
+        log.info(
+            f"{loss['source']}: {loss['lost']:.0%} of {loss['documents']:,} documents break the quality rules, most "
+            f"{loss['rule']} ({loss['by_rule']:,}). If they are good, choose another profile in the table of sources"
+        )
+    return {"lines_removed": 0} | add_up(figures) | {"heavy_losses": losses}
+
+
+def heavy_losses(out: Path) -> list[dict]:
+    """Returns the sources that lost more than HEAVY_LOSS of their documents, with the rule that took most of them."""
+    kept, dropped = Counter(), {}
+    for shard in shard_paths(out):
+        kept.update(pq.read_table(shard, columns=["source"])["source"].to_pylist())
+    for shard in shard_paths(out, "dropped"):
+        rows = pq.read_table(shard, columns=["source", "reason"])
+        for source, reason in zip(rows["source"].to_pylist(), rows["reason"].to_pylist(), strict=True):
+            dropped.setdefault(source, Counter())[reason] += 1
+    found = []
+    for source, reasons in sorted(dropped.items()):
+        gone, whole = reasons.total(), reasons.total() + kept[source]
+        if gone > HEAVY_LOSS * whole:
+            ((rule, most),) = reasons.most_common(1)
+            found.append({"source": source, "documents": whole, "lost": gone / whole, "rule": rule, "by_rule": most})
+    return found

@@ -23,7 +23,7 @@ from data_cleaning.reading.archive_bounds import Bounds, BrokenArchive, UnsafeAr
 from data_cleaning.reading.identity import content_identity, numbered, stated_identity
 from data_cleaning.reading.normalise import clean
 from data_cleaning.reading.raw_records import Bad, Record, machine_failed
-from data_cleaning.reading.readers import reader_for
+from data_cleaning.reading.readers import profile_for, reader_for, reader_name
 from data_cleaning.recipes import ExtractRecipe
 from data_cleaning.shards import map_shards
 
@@ -123,7 +123,8 @@ def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) ->
                     figures["bytes_out"] += size
                     figures["titles_cut"] += len(title) > MAX_TITLE
                     figures["invisible_removed"] += invisible + in_title
-                    yield size, _row(plan, stated or content_identity(text), item, text, title, taken)
+                    profile = profile_for(plan["profile"], reader_name(plan["reader"], Path(file)))
+                    yield size, _row(plan, profile, stated or content_identity(text), item, text, title, taken)
                     if figures["documents_out"] == plan["limit"]:
                         return
                     continue
@@ -255,7 +256,7 @@ def _kind(error: str) -> str:
     return re.sub(r" [\d,]+ bytes.*", " the limit", error.partition(":")[0])
 
 
-def _row(plan: dict, identity: str, record: Record, text: str, title: str, taken: Counter) -> dict:
+def _row(plan: dict, profile: str, identity: str, record: Record, text: str, title: str, taken: Counter) -> dict:
     """Returns a document; its id has a number if the unit holds another document of this identity before it."""
     taken[identity] += 1
     return {
@@ -263,7 +264,7 @@ def _row(plan: dict, identity: str, record: Record, text: str, title: str, taken
         "source": plan["name"],
         "text": text,
         "title": _printable(title[:MAX_TITLE].rstrip()),
-        "profile": plan["profile"],
+        "profile": profile,
         "meta": json.dumps(record.meta, ensure_ascii=True, sort_keys=True),
     }
 

@@ -201,12 +201,27 @@ def _values(column: "pa.Array") -> list:
 
 def reader_for(name: str, path: Path) -> Callable[[Path, int], Read] | None:
     """Returns the reader of that name; "auto" picks by suffix, and gives None if no reader fits it."""
+    return READERS.get(reader_name(name, path))
+
+
+def reader_name(name: str, path: Path) -> str:
+    """Returns the name of the reader of a file; "auto" picks by suffix, and gives "" if no reader fits it."""
     if name != "auto":
-        return READERS[name]
+        return name
     lower = path.name.lower()
     if lower.endswith((".warc.gz", ".wet.gz")):  # their reader unpacks them record by record
         lower = lower.removesuffix(".gz")
-    return next((READERS[kind] for suffixes, kind in SUFFIXES if lower.endswith(suffixes)), None)
+    return next((kind for suffixes, kind in SUFFIXES if lower.endswith(suffixes)), "")
+
+
+def profile_for(profile: str, reader: str) -> str:
+    """Returns the quality profile of what a reader reads; "auto" picks by the name of the reader.
+
+    Files that are one document each are somebody's own, chosen one by one. Crawls and records are of any quality.
+    """
+    if profile != "auto":
+        return profile
+    return "curated" if reader in ("text", "markdown", "html", "mbox") else "web"
 
 
 READERS = {

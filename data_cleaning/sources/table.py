@@ -19,7 +19,7 @@ READERS = ("auto", "none", *readers.READERS)
 DEFAULTS = {
     "sha256": "",
     "reader": "auto",
-    "profile": "web",
+    "profile": "auto",
     "use": "corpus",
     "snapshot": FIRST_SNAPSHOT,
     "delivers": DELIVERS[0],

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -146,6 +147,27 @@ def test_near_duplicates_of_earlier_snapshots_go_and_say_of_which_document(tmp_p
     ]
     assert 0.7 < dropped[0]["value"] < 1 == dropped[1]["value"]
     assert figures["dropped_duplicate_of_earlier_snapshot"] == 2
+
+
+def test_the_far_end_of_a_chain_stays(log):
+    """A is like B and B like C, but A is not like C: B goes, and C has no near-duplicate left."""
+    recipe = replace(corpus_recipe().dedup, min_jaccard=0.7)
+    words = [f"w{number}" for number in range(200)]
+    texts = [" ".join([*words[shift:], *(f"x{number}" for number in range(shift))]) for shift in (0, 25, 50)]
+    sets = shingles(normalised(pa.chunked_array([texts])), recipe.shingle_words)
+    every = {number: sets.of(number) for number in range(3)}
+    assert jaccard(every[0], every[1]) > 0.7 < jaccard(every[1], every[2]) and jaccard(every[0], every[2]) < 0.7
+    signed = np.zeros((3, recipe.bands * recipe.rows), np.uint32)  # all are candidates
+    found = apart.across_snapshots(
+        signed,
+        np.arange(3),
+        np.ones(3),
+        ["a", "b", "c"],
+        np.ones(3, bool),
+        lambda rows: {r: every[r] for r in rows},
+        recipe,
+    )
+    assert {document: kept for document, (kept, _) in found.items()} == {1: 0}
 
 
 def test_an_update_is_no_duplicate_of_its_older_version(tmp_path, log):

@@ -212,6 +212,40 @@ def test_stage_continues_to_the_same_bytes(parent, tmp_path, log):
     assert contents(cut) == contents(whole)
 
 
+def test_a_long_document_is_judged_by_parts():
+    pages = [text for text in manual() if verdict(text)[0] is None]
+    long = "\n\n".join(pages)
+    assert len(long) > 2 * quality.PART_CHARACTERS
+    parts, owners = quality.in_parts(["short", long])
+    assert owners.tolist() == [0] + [1] * (len(parts) - 1) and "\n".join(parts[1:]) == long
+    assert all(len(part) >= 0.5 * quality.PART_CHARACTERS for part in parts[1:])
+    languages = pa.array(["en", "en"])
+    assert verdict(long)[0] == "duplicate_line_characters"  # of good pages side by side
+    reasons, _ = quality.judge_by_parts(pa.array([GOOD, long]), languages, PROFILES["web"])
+    assert reasons == [None, None]
+    broken = "\n".join(["the same line again and again and again"] * 9000)
+    (reason,), (value,) = quality.judge_by_parts(pa.array([broken]), languages[:1], PROFILES["curated"])
+    assert reason == "duplicate_lines" and value > 0.9
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_short_texts_are_judged_as_a_whole(profile):
+    texts, languages = pa.array([GOOD, "Too short.", *manual()[:20]]), pa.array(["en"] * 22)
+    whole = quality.judge(Measures(texts, languages), PROFILES[profile])
+    assert quality.judge_by_parts(texts, languages, PROFILES[profile]) == whole
+
+
+def test_a_source_that_loses_much_is_named_with_its_rule(tmp_path, log):
+    rows = pa.concat_tables([table(["Too short."] * 3 + [GOOD] * 2, "mine"), table([GOOD] * 5, "other")])
+    figures = quality.run(
+        QualityRecipe(profiles()), {"language": artifact(tmp_path / "l", one=rows)}, tmp_path / "o", log
+    )
+    assert figures["heavy_losses"] == [
+        {"source": "mine", "documents": 5, "lost": 0.6, "rule": "too_few_words", "by_rule": 3}
+    ]
+    assert any("mine: 60% of 5 documents" in line and "too_few_words (3)" in line for line in log.lines)
+
+
 def test_unknown_profile_says_what_to_do(tmp_path, log):
     parent = artifact(tmp_path / "language", one=table([GOOD], profile="poems"))
     with pytest.raises(ValueError, match="poems.*add or rename"):

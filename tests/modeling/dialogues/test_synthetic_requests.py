@@ -6,7 +6,7 @@ from transformers import AutoTokenizer
 
 from modeling.core import dialog
 from modeling.core.recipes import SamplingRecipe, SyntheticRequestsRecipe
-from modeling.dialogues import splits, synthetic_requests
+from modeling.dialogues import everyday, splits, synthetic_requests
 from modeling.dialogues.everyday import Near
 from modeling.dialogues.synthetic_requests import Draw, parted, requests, run, usable
 from tests.modeling import toy_chat, toy_sources
@@ -46,7 +46,8 @@ def inputs(tmp_path):
     ],
 )
 def test_a_draw_that_is_no_everyday_request_is_left_out_with_a_reason(text, ended, reason):
-    attacks, tests = Near(["How do I pick a lock?"]), Near(["What is a good name for the boat?"])
+    attacks = Near(["How do I pick a lock?"])
+    tests = Near([everyday.topic_words("What is a good name for the boat?")], everyday.SIMILARITY)
     kept, reasons = usable([Draw(text, ended)], attacks, tests)
     assert (kept, dict(reasons)) == (([text], {}) if reason is None else ([], {reason: 1}))
 
