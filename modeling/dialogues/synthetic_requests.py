@@ -23,7 +23,7 @@ from modeling.core import dialog, dialogue_tables, hashing, reporting, resumable
 from modeling.core.recipes import SyntheticRequestsRecipe
 from modeling.core.verdicts import has_weights
 from modeling.dialogues import adversarial_prompts, answer_rules, everyday, splits
-from modeling.dialogues.everyday import Near, Request
+from modeling.dialogues.everyday import Near, Request, topic_words
 
 SCHEMA = pa.schema([("question", pa.string()), ("entity", pa.string()), ("part", pa.string())])
 SOURCE = "synthetic requests"
@@ -49,7 +49,8 @@ def run(config: SyntheticRequestsRecipe, inputs: dict[str, Path], out: Path, log
     )
     attacks = Near(one.request.prompt for one in adversarial_prompts.owned_prompts(inputs["adversarial_prompts"]))
     known, _ = everyday.requests(inputs["dialogues"])
-    tests = Near(one.question for one in known if one.part == splits.TEST)
+    # by topic, as the gate of the prompts compares them
+    tests = Near((topic_words(one.question) for one in known if one.part == splits.TEST), everyday.SIMILARITY)
     kept, reasons = usable(draws, attacks, tests)
     rows = parted(kept[: config.requests])
     dialogue_tables.write_rows(rows, SCHEMA, out / "requests.parquet")
@@ -103,7 +104,7 @@ def usable(draws: Sequence[Draw], attacks: Near, tests: Near) -> tuple[list[str]
             why = "asked already"
         if why is None and attacks.has(text):
             why = "resembles an adversarial prompt"
-        if why is None and tests.has(text):
+        if why is None and tests.has(topic_words(text)):
             why = "resembles a test request"
         if why:
             reasons[why] += 1
@@ -128,7 +129,7 @@ def unfit(text: str, ended: bool) -> str | None:
 
 def parted(texts: Sequence[str]) -> list[dict]:
     """Rows of SCHEMA in hash order; `entity` is the group of near-duplicates, which decides the part."""
-    names = splits.similar_groups([everyday.topic_words(text) for text in texts], everyday.SIMILARITY)
+    names = splits.similar_groups([topic_words(text) for text in texts], everyday.SIMILARITY)
     rows = [
         {"question": text, "entity": f"synthetic: {name}", "part": splits.part_of(name, everyday.LEARNT)}
         for text, name in zip(texts, names, strict=True)
