@@ -40,6 +40,16 @@ def run_job(
     for step, failure in failed.items():
         if failure.error is None or failure.error.cls_name != "DagsterAssetCheckFailedError":  # that the gate has said
             sys.stderr.write(f"\n{step} failed: {alerts.cause(failure, whole=True)}\n")
+    for said in (
+        event.asset_check_evaluation_data
+        for event in result.all_events
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ):
+        if not said.passed:  # again, as the last line: what does not depend on it was made after it
+            name = said.asset_key.to_user_string()
+            sys.stderr.write(
+                f"\n{name}: gate {said.check_name} failed, nothing after it was made: {said.description}\n"
+            )
     if not result.success and alerts.configured():
         try:
             alerts.send(alerts.message(result.dagster_run, failed))

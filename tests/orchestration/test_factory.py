@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from orchestration import execution, factory, gate_checks, metadata, records
+from orchestration import run as whole_run
 from orchestration.machine import machine
 from orchestration.stage import Gate
 from orchestration.store import artifact
@@ -85,6 +86,16 @@ def test_a_failing_gate_stops_what_comes_after_now_and_later():
     even = toy("parent", steps=4)
     passing = Gate("even", even, "tests.orchestration.toy:even", "an even number of files")
     assert run([even, toy("child", parent=even)], [passing]).success
+
+
+def test_what_a_gate_refused_is_said_again_when_the_run_ends(capsys):
+    odd, other = toy("parent", steps=3), toy("other")
+    gate = Gate("even", odd, "tests.orchestration.toy:even", "an even number of files")
+    job = definitions([odd, other], [gate]).resolve_job_def("toys")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert not whole_run.run_job(job, "tiny", instance)
+    told = capsys.readouterr().err.strip().splitlines()
+    assert told[-1].startswith("parent: gate even failed, nothing after it was made: ")
 
 
 def test_a_gate_that_passed_is_not_judged_again_and_one_that_failed_is(monkeypatch):
