@@ -6,7 +6,6 @@ remains. If a document breaks several rules, its reason is the first in the orde
 parts, because repetition grows with length: it goes if most of its parts go.
 """
 
-import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -125,56 +124,50 @@ def judge(measures: Measures, profile: QualityProfile) -> tuple[list[str | None]
 def judge_by_parts(
     texts: pa.Array, languages: pa.Array, profile: QualityProfile
 ) -> tuple[list[str | None], list[float | None]]:
-    """Returns what `judge` does, for texts of any length.
-
-    A long text goes if more than half of its parts do, by the reason that most of them share; the value is the mean of
-    theirs. Its length is judged as a whole.
-    """
-    parts, owners = in_parts(texts.to_pylist())
-    spoken = flat(languages).take(pa.array(owners))
-    whole = dataclasses.replace(profile, max_words=PART_CHARACTERS)
-    reasons, values = [None] * len(texts), [None] * len(texts)
-    counts = np.bincount(owners, minlength=len(texts))
-    short = np.flatnonzero(counts[owners] == 1)
-    for places, judged_as in ((short, profile), (np.flatnonzero(counts[owners] > 1), whole)):
-        if not len(places):
-            continue
-        mine = Measures(pa.array([parts[place] for place in places], pa.string()), spoken.take(pa.array(places)))
-        found: dict[int, list[tuple[str, float]]] = {}
-        for place, reason, value in zip(places.tolist(), *judge(mine, judged_as), strict=True):
-            if reason:
-                found.setdefault(int(owners[place]), []).append((reason, value))
-        for owner, faults in found.items():
-            if 2 * len(faults) > counts[owner]:
-                ((reason, _),) = Counter(reason for reason, _ in faults).most_common(1)
-                reasons[owner] = reason
-                values[owner] = float(np.mean([value for name, value in faults if name == reason]))
-    long = np.flatnonzero(counts > 1)
-    words = numbers(pc.count_substring_regex(flat(texts).take(pa.array(long)), r"\S+"))
-    for owner, count in zip(long.tolist(), words.tolist(), strict=True):
-        if count > profile.max_words:
-            reasons[owner], values[owner] = "too_many_words", float(count)
+    """Returns what `judge` does, for texts of any length."""
+    parts = [in_parts(text) for text in texts.to_pylist()]
+    spoken = flat(languages)
+    reasons, values = [None] * len(parts), [None] * len(parts)
+    short = [row for row, pieces in enumerate(parts) if len(pieces) == 1]
+    if short:
+        measures = Measures(pa.array([parts[row][0] for row in short], pa.string()), spoken.take(pa.array(short)))
+        for row, reason, value in zip(short, *judge(measures, profile), strict=True):
+            reasons[row], values[row] = reason, value
+    for row in set(range(len(parts))) - set(short):
+        reasons[row], values[row] = _judge_long(parts[row], spoken[row].as_py(), profile)
     return reasons, values
 
 
-def in_parts(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Returns (parts of about PART_CHARACTERS that end at line ends, the number of the text of each part).
+def _judge_long(parts: Sequence[str], language: str, profile: QualityProfile) -> tuple[str | None, float | None]:
+    """Returns the reason that most parts of a text share and the mean of their values, if more than half are bad.
+
+    The number of words is that of the whole text.
+    """
+    measures = Measures(pa.array(parts, pa.string()), pa.array([language] * len(parts), pa.string()))
+    words = int(measures.word_count.sum())
+    if words > profile.max_words:
+        return "too_many_words", float(words)
+    reasons, values = judge(measures, profile)
+    bad = [reason for reason in reasons if reason]
+    if 2 * len(bad) <= len(parts):
+        return None, None
+    ((most, _),) = Counter(bad).most_common(1)
+    return most, float(np.mean([value for reason, value in zip(reasons, values, strict=True) if reason == most]))
+
+
+def in_parts(text: str) -> list[str]:
+    """Returns parts of about PART_CHARACTERS that end at line ends.
 
     A text of up to one and a half times that length is one part, and so is a single line of any length.
     """
-    parts, owners = [], []
-    for number, text in enumerate(texts):
-        start = 0
-        while len(text) - start > 1.5 * PART_CHARACTERS:
-            end = text.find("\n", start + PART_CHARACTERS)
-            if end < 0 or len(text) - end < 0.5 * PART_CHARACTERS:
-                break
-            parts.append(text[start:end])
-            owners.append(number)
-            start = end + 1
-        parts.append(text[start:])
-        owners.append(number)
-    return parts, np.array(owners, int)
+    parts, start = [], 0
+    while len(text) - start > 1.5 * PART_CHARACTERS:
+        end = text.find("\n", start + PART_CHARACTERS)
+        if end < 0 or len(text) - end < 0.5 * PART_CHARACTERS:
+            break
+        parts.append(text[start:end])
+        start = end + 1
+    return [*parts, text[start:]]
 
 
 def clean_lines(texts: pa.Array, profile: QualityProfile) -> tuple[pa.Array, pa.Table]:

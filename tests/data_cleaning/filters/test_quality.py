@@ -216,9 +216,9 @@ def test_a_long_document_is_judged_by_parts():
     pages = [text for text in manual() if verdict(text)[0] is None]
     long = "\n\n".join(pages)
     assert len(long) > 2 * quality.PART_CHARACTERS
-    parts, owners = quality.in_parts(["short", long])
-    assert owners.tolist() == [0] + [1] * (len(parts) - 1) and "\n".join(parts[1:]) == long
-    assert all(len(part) >= 0.5 * quality.PART_CHARACTERS for part in parts[1:])
+    parts = quality.in_parts(long)
+    assert quality.in_parts("short") == ["short"] and "\n".join(parts) == long
+    assert all(len(part) >= 0.5 * quality.PART_CHARACTERS for part in parts)
     languages = pa.array(["en", "en"])
     assert verdict(long)[0] == "duplicate_line_characters"  # of good pages side by side
     reasons, _ = quality.judge_by_parts(pa.array([GOOD, long]), languages, PROFILES["web"])
