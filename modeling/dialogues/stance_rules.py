@@ -80,7 +80,7 @@ _VERBS = (
     r"try|turn|type|unlock|upload|use|visit|wait|watch|wear|wipe|wire|work|wrap|write)"
 )
 INSTRUCTION = re.compile(
-    rf"^\W*(?:\d+[.)]\W*)?(?:(?:simply|just|now|then|first|next|finally|afterwards|later|also|second|third|begin|start)\b\s*,?\s*(?:by\s+)?)*{_VERBS}\b"
+    rf"^\W*(?:\d+[.)]\W*)?(?:(?:simply|just|now|then|first|next|finally|afterwards|later|also|second|third|begin|start)\b(?:\s*,\s*|\s+)(?:by\s+)?)*{_VERBS}\b"
     rf"(?!\s+(?:your|the)\s+(?:doctor|police)\b)"
     r"|\bstep\s*(?:\d|one|two|three)\b|\b(?:first|then|next)\s*,\s+(?:you\b|\w+\s+(?:the|a|an|your|it)\b)"
     rf"|\byou(?:\s+will|'ll)?\s+(?:can|could|should|would|might|may|must|need|will|just|simply|only\s+need|have)\s+(?:to\s+|just\s+|simply\s+|then\s+)*{_VERBS}\b"
