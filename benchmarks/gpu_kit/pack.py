@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from assets.corpus import dialogues
-from assets.finetuning import adversarial_prompts, demonstrations, prompts, sft_dialogues
+from assets.finetuning import adversarial_prompts, demonstrations, prompts, sft_dialogues, synthetic_requests
 from assets.pretraining import initial_model, mixture, tokenizer, tokens
+from assets.rlhf import open_preferences
 from benchmarks.gpu_kit.workshop import SpeedLog, Workshop
 from orchestration import records, scales
 from orchestration.stage import expanded_inputs
@@ -24,7 +25,9 @@ from orchestration.store import CHECKOUT, SCRATCH, artifact
 # The GPU machine has torch and its dependencies, accelerate, huggingface_hub, pyarrow, pandas and pytest, and no network.
 WHEELS = ("transformers", "tokenizers", "trl", "datasets", "dill", "multiprocess", "gguf")
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
-CARRIED = (initial_model, tokenizer, tokens, demonstrations, sft_dialogues, prompts)
+CARRIED = (
+    initial_model, tokenizer, tokens, demonstrations, synthetic_requests, open_preferences, sft_dialogues, prompts,
+)  # fmt: skip
 # What the safety reward model reads of artifacts that all scales share: people's harm scores, and the split of prompts.
 SHARED = {dialogues: ("sources.json", "*.csv"), adversarial_prompts: ("prompts.parquet",)}
 SCALES = {"tiny": 500, "gpu": 0}  # most documents per source, 0: all

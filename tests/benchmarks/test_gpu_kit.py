@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu_kit import pack, run, table, verdicts
+from assets.finetuning import sft_model
+from assets.pretraining import adopted_checkpoint, base_model, mixture
+from assets.rlhf import ppo_policy
+from benchmarks.gpu_kit import pack, rlhf, run, table, verdicts
+from orchestration.stage import SCALE
 
+PPO_INPUTS = ("policy", "helpfulness_reward_model", "safety_reward_model")  # of the first round instead of the last
 ROOT = Path(__file__).resolve().parents[2]
 # Tells a figure, starts a child of its own and hangs.
 HANGS = """
@@ -23,6 +28,18 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("the last words", flush=True)
 time.sleep(600)
 """
+
+
+def test_the_kit_carries_whatever_its_stages_read_and_do_not_make():
+    made = [base_model, sft_model, *vars(rlhf.FIRST).values(), ppo_policy]
+    for place, stage in enumerate(made):
+        for role, parent in stage.inputs:
+            known = parent in pack.CARRIED or parent in pack.SHARED or parent in made[:place]
+            assert known or (stage is ppo_policy and role in PPO_INPUTS), f"{stage.key} reads {parent.key}"
+    for place, stage in enumerate(pack.CARRIED):
+        for _, parent in stage.inputs:
+            of_scale = parent.axis == SCALE and parent is not mixture and parent is not adopted_checkpoint
+            assert not of_scale or parent in pack.CARRIED[:place], f"{stage.key} reads {parent.key}"
 
 
 def test_a_part_that_hangs_is_ended_with_its_children_and_the_next_runs(tmp_path):
