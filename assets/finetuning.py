@@ -31,6 +31,11 @@ prompts = _finetuning(
     "Helpfulness, adversarial and harmless prompts for RLHF and for tests, disjoint from the demonstrations.",
     mixture=mixture, dialogues=dialogues, adversarial_prompts=adversarial_prompts, synthetic_requests=synthetic_requests,
 )  # fmt: skip
+open_preferences = _finetuning(
+    "open_preferences", "rlhf.open_preferences", lambda s: s.open_preferences, "3.2.1, Table 6",
+    "Preference pairs that others have published, for both reward models beside the rounds' own.",
+    dialogues=dialogues, adversarial_prompts=adversarial_prompts,
+)  # fmt: skip
 sft_dialogues = _finetuning(
     "sft_dialogues", "finetuning.sft_dialogues", lambda s: s.own_answers, "3.1",
     "The demonstrations, and an adopted checkpoint's own best answers beside the written ones.",
@@ -42,4 +47,4 @@ sft_model = _finetuning(
     base_model=base_model, demonstrations=sft_dialogues,
 )  # fmt: skip
 
-STAGES = [adversarial_prompts, demonstrations, synthetic_requests, prompts, sft_dialogues, sft_model]
+STAGES = [adversarial_prompts, demonstrations, synthetic_requests, prompts, open_preferences, sft_dialogues, sft_model]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from assets.corpus import dialogues
-from assets.finetuning import adversarial_prompts, prompts, sft_dialogues, sft_model
+from assets.finetuning import adversarial_prompts, open_preferences, prompts, sft_dialogues, sft_model
 from assets.pretraining import base_model, mixture
 from orchestration.stage import SCALE, Stage
 
@@ -17,13 +17,6 @@ class Round:
     safety_reward_model: Stage
     rejection_samples: Stage
     policy: Stage
-
-
-open_preferences = Stage(
-    "open_preferences", "modeling.rlhf.open_preferences", "rlhf_v1", SCALE, lambda s: s.open_preferences, "3.2.1, Table 6",
-    "Preference pairs that others have published, for both reward models beside the rounds' own.",
-    (("dialogues", dialogues), ("adversarial_prompts", adversarial_prompts)),
-)  # fmt: skip
 
 
 def rlhf_round(n: int, earlier: tuple[Round, ...], ghost: dict[str, Stage]) -> Round:
@@ -94,4 +87,4 @@ ppo_policy = Stage(
 )  # fmt: skip
 
 of_rounds = [list(vars(r).values()) for r in rounds]
-STAGES = [open_preferences, *sum(of_rounds[:3], []), ghost_dialogues, *sum(of_rounds[3:], []), ppo_policy]
+STAGES = [*sum(of_rounds[:3], []), ghost_dialogues, *sum(of_rounds[3:], []), ppo_policy]

@@ -14,9 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from assets.corpus import dialogues
-from assets.finetuning import adversarial_prompts, demonstrations, prompts, sft_dialogues, synthetic_requests
+from assets.finetuning import (
+    adversarial_prompts,
+    demonstrations,
+    open_preferences,
+    prompts,
+    sft_dialogues,
+    synthetic_requests,
+)
 from assets.pretraining import initial_model, mixture, tokenizer, tokens
-from assets.rlhf import open_preferences
 from benchmarks.gpu_kit.workshop import SpeedLog, Workshop
 from orchestration import records, scales
 from orchestration.stage import expanded_inputs

@@ -2,6 +2,7 @@
 
 import codecs
 
+LEAST_BYTES = 100  # a detector guesses wrong on less
 SAMPLE_BYTES = 1 << 20  # that the detector sees
 # Longest first: the mark of UTF-32 begins with that of UTF-16.
 MARKS = (
@@ -36,6 +37,8 @@ def encoding_of(data: bytes) -> str | None:
         return None
     if marked:
         return marked
+    if len(data) < LEAST_BYTES:
+        return None
     from resiliparse.parse.encoding import detect_encoding
 
     sample = data[:SAMPLE_BYTES]

@@ -13,6 +13,7 @@ from data_cleaning.recipes import ExtractRecipe
 from tests.data_cleaning.raw import sources_artifact
 from tests.data_cleaning.reading.test_web_readers import PAGE, warc
 from tests.data_cleaning.samples import artifact, table
+from tests.data_cleaning.test_mixture import RECIPE as MIXTURE
 
 RECIPE = ExtractRecipe(
     max_document_bytes=1_000_000, max_archive_bytes=5_000_000, max_archive_members=100, shard_documents=10
@@ -108,11 +109,11 @@ def test_a_mixture_is_checked_shard_by_shard(tmp_path, texts_read):
         for text in texts:
             write_shard(table([text], text), tmp_path / "mixture" / part / f"{text}parquet")
     clean = {"corpus/base": artifact(tmp_path / "clean", **{t: table([t], t) for part in rows.values() for t in part})}
-    passed, told, figures = gates.heldout_apart(tmp_path / "mixture", clean, None)
+    passed, told, figures = gates.heldout_apart(tmp_path / "mixture", clean, MIXTURE)
     assert passed and figures == {"train": 3, "heldout": 2}, told
-    assert all(path.is_file() for path in texts_read) and len(texts_read) == 5
+    assert all(path.is_file() for path in texts_read) and len(texts_read) == 10  # each twice
     write_shard(table(["two", "TWO!"], "Four."), tmp_path / "mixture" / "heldout" / "Four.parquet")
-    passed, told, _ = gates.heldout_apart(tmp_path / "mixture", clean, None)
+    passed, told, _ = gates.heldout_apart(tmp_path / "mixture", clean, MIXTURE)
     assert not passed and told == "1 training documents repeat a held-out text"
 
 
@@ -123,7 +124,7 @@ def test_a_document_that_the_filters_dropped_is_no_part_of_the_mixture(tmp_path)
     delivered = artifact(tmp_path / "all", a=table(["One."], "One."), b=table(["Two."], "Two."))
     clean = artifact(tmp_path / "clean", a=table(["One."], "One."))
     inputs = {"corpus/base": clean, "delivered/base": delivered}
-    passed, told, _ = gates.heldout_apart(tmp_path / "mixture", inputs, None)
+    passed, told, _ = gates.heldout_apart(tmp_path / "mixture", inputs, MIXTURE)
     assert not passed and told == "1 documents are not of the clean corpus"
 
 

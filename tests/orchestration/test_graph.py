@@ -41,8 +41,9 @@ WINGS = {
     "data_cleaning": (
         {"files", "paths", "store_layout", "markdown", "verdict", "snapshots"},
         {"recipes", "shards", "documents", "json_lines"},
-        {"filters", "reading", "report"},
-        {"sources", "dedup", "contamination", "heldout", "deliveries"},
+        {"filters", "reading"},
+        {"sources", "dedup", "contamination", "deliveries", "report"},
+        {"heldout", "fates"},
         {"mixture"},
         {"gates"},
     ),

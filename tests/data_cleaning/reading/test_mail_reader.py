@@ -52,7 +52,7 @@ def test_html_alone_gives_its_main_content_and_attachments_are_not_read(tmp_path
 
 
 def test_a_wrong_charset_is_found_out_and_a_large_message_is_left_out_alone(tmp_path):
-    wrong = message("Der Bär läuft über die Brücke und grüßt.\n", charset="iso-8859-1")
+    wrong = message("Der Bär läuft über die Brücke und grüßt.\n" * 3, charset="iso-8859-1")
     wrong.replace_header("Content-Type", 'text/plain; charset="utf-8"')
     good, bad = read(
         "mbox", write(tmp_path / "a.mbox", mbox(message("x" * 60 + "\n"), wrong, message("y\n" * 2000))), 2000

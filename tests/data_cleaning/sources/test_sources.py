@@ -60,7 +60,7 @@ def test_defaults_and_local_paths(tmp_path):
         False,
         0,
         False,
-        "web",
+        "auto",
     )
 
 
