@@ -80,35 +80,38 @@ class OwnRequest:
 def own_requests(
     count: int, refused: Sequence[list[dict]], answered: Sequence[list[dict]], texts: Sequence[str] = ()
 ) -> list[OwnRequest]:
-    """`count` requests, each once: of the given texts, then of FORMS.
+    """`count` requests, each once: the given texts as they stand, then some of FORMS in varied places.
 
-    `refused` and `answered` are dialogues of two messages to stand before some of them. Returns fewer if the texts, forms
-    and subjects give fewer.
+    `refused` and `answered` are dialogues of two messages to stand before some of the latter. Returns fewer if the texts,
+    forms and subjects give fewer.
     """
     formed = {form.format(subject) for forms, subjects in FORMS for form in forms for subject in subjects}
-    asked = [(text, False) for text in texts]
-    asked += [(text, True) for text in sorted(formed, key=lambda text: splits.unit(text, "own request"))]
+    asked = [_request([{"role": "user", "content": text}], "") for text in texts]
+    asked += [
+        _placed(text, refused, answered) for text in sorted(formed, key=lambda text: splits.unit(text, "own request"))
+    ]
     found: dict[str, OwnRequest] = {}
-    for text, may_follow in asked:
+    for request in asked:
         if len(found) == count:
             break
-        request = _placed(text, refused, answered, may_follow)
         found.setdefault(request.id, request)  # two follow-ups of one dialogue may be the same
     return list(found.values())
 
 
-def _placed(text: str, refused: Sequence[list[dict]], answered: Sequence[list[dict]], may_follow: bool) -> OwnRequest:
-    """The request at its place in a dialogue; a follow-up stands in its place if it may."""
+def _placed(text: str, refused: Sequence[list[dict]], answered: Sequence[list[dict]]) -> OwnRequest:
     key, place = text, splits.unit(text, "place")
     constraint, before = "", []
     if place < AFTER_REFUSAL and refused:
         before = splits.pick(refused, key, "before")
     elif place < AFTER_REFUSAL + LATER and answered:
         before = splits.pick(answered, key, "before")
-    elif may_follow and place < AFTER_REFUSAL + LATER + FOLLOW_UP and answered:
+    elif place < AFTER_REFUSAL + LATER + FOLLOW_UP and answered:
         before, text = splits.pick(answered, key, "before"), splits.pick(FOLLOWING, key, "following")
     if splits.unit(key, "constraint") < CONSTRAINED:
         text, constraint = verifiable.constrained(text, key, splits.DEMONSTRATIONS)
-    messages = [*multi_turn.as_context(before), {"role": "user", "content": text}]
+    return _request([*multi_turn.as_context(before), {"role": "user", "content": text}], constraint)
+
+
+def _request(messages: list[dict], constraint: str) -> OwnRequest:
     identifier = splits.unit(" ".join(one["content"] for one in messages))
     return OwnRequest(f"request:{identifier:.12f}", messages, constraint)
