@@ -15,16 +15,16 @@ from data_cleaning.filters.words import normalised
 from data_cleaning.recipes import DedupRecipe
 
 
-def word_digests(texts: pa.ChunkedArray) -> list[bytes]:
-    """Returns a 128-bit hash of the words of each text; case, spacing and punctuation do not affect it."""
-    return [xxhash.xxh3_128_digest(text) for text in normalised(texts).cast(pa.binary()).to_pylist()]
+def word_digests(texts: pa.Array) -> list[bytes]:
+    """Returns a 128-bit hash of the words of each normalised text; case, spacing and punctuation do not affect it."""
+    return [xxhash.xxh3_128_digest(text) for text in texts.cast(pa.binary()).to_pylist()]
 
 
 def copies_of_heldout(mixture: Path) -> int:
     """Returns how many documents of train/ have the same words as one of heldout/; reads the files themselves."""
 
     def digests(shard: Path) -> list[bytes]:
-        return word_digests(pq.read_table(shard, columns=["text"])["text"])
+        return word_digests(normalised(pq.read_table(shard, columns=["text"])["text"]))
 
     held: set[bytes] = set()
     for shard in shard_paths(mixture, "heldout"):

@@ -61,13 +61,13 @@ class SourceShare:
 def scan_shard(recipe: DedupRecipe, snapshot: str, shard: Path, out: Path) -> dict:
     """Writes id, source, bytes, text hash and MinHash signature of each document of a shard to `_scratch/scan/`."""
     table = pq.read_table(shard, columns=["id", "source", "text"])
-    size = recipe.bands * recipe.rows
-    signed = signatures(shingles(normalised(table["text"]), recipe.shingle_words), size, recipe.seed)
+    texts, size = normalised(table["text"]), recipe.bands * recipe.rows
+    signed = signatures(shingles(texts, recipe.shingle_words), size, recipe.seed)
     columns = {
         "id": table["id"],
         "source": table["source"],
         "bytes": pc.cast(pc.binary_length(table["text"]), pa.int64()),
-        "digest": pa.array(word_digests(table["text"]), pa.binary(16)),
+        "digest": pa.array(word_digests(texts), pa.binary(16)),
         "signature": pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(4 * size), len(signed), [None, pa.py_buffer(signed.tobytes())]
         ),

@@ -104,6 +104,11 @@ class PiiRecipe:
     blocked_sites: tuple[str, ...]  # sites known to hold much personal information (paper 2.1)
 
 
+EVERY_PII = PiiRecipe(
+    kinds=("email", "ip", "phone", "card"), phone_regions=("US", "GB", "FR", "ES", "DE"), blocked_sites=()
+)
+
+
 @dataclass(frozen=True)
 class DedupRecipe:
     shingle_words: int

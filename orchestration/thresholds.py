@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from data_cleaning.recipes import (
+    EVERY_PII,
     ContaminationRecipe,
     CorpusRecipe,
     DedupRecipe,
     ExtractRecipe,
     LanguageRecipe,
-    PiiRecipe,
     QualityProfile,
     QualityRecipe,
     ReportRecipe,
@@ -27,9 +27,7 @@ def corpus() -> CorpusRecipe:
         ),
         language=LanguageRecipe(keep=("en",), threshold=0.5),  # Table 10
         quality=QualityRecipe(profiles=profiles()),
-        pii=PiiRecipe(
-            kinds=("email", "ip", "phone", "card"), phone_regions=("US", "GB", "FR", "ES", "DE"), blocked_sites=()
-        ),
+        pii=EVERY_PII,
         dedup=DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=0.7, seed=0),
         contamination=ContaminationRecipe(ngram_words=11, max_contaminated=0.2, skip_budget=4),  # A.6
         report=ReportRecipe(samples_per_reason=3),
@@ -75,20 +73,10 @@ def profiles() -> tuple[QualityProfile, ...]:
             "use cookies",
         ),
     )
-    # Somebody's own documents, chosen one by one: manuals, books, letters. Lists, tables, headings and code belong to them,
-    # and they are as long as they are.
-    curated = replace(
+    # What people wrote and chose: the rules against menus, lists and notices of web pages do not apply.
+    written = replace(
         web,
-        name="curated",
-        min_words=20,
-        max_words=100_000_000,
-        max_symbol_word_ratio=0.3,
-        max_bullet_lines=1.0,
         max_ellipsis_lines=1.0,
-        min_alphabetic_words=0.5,
-        max_duplicate_line_characters=0.3,
-        max_top_ngram=((2, 0.30), (3, 0.28), (4, 0.25)),
-        max_duplicate_ngrams=((5, 0.40), (10, 0.30)),
         min_punctuated_lines=None,
         max_short_lines=None,
         max_newline_ratio=None,
@@ -97,25 +85,31 @@ def profiles() -> tuple[QualityProfile, ...]:
         drop_phrases=("lorem ipsum",),
         drop_line_phrases=(),
     )
+    # Somebody's own documents, chosen one by one: manuals, books, letters. Lists, tables, headings and code belong to them,
+    # and they are as long as they are.
+    curated = replace(
+        written,
+        name="curated",
+        min_words=20,
+        max_words=100_000_000,
+        max_symbol_word_ratio=0.3,
+        max_bullet_lines=1.0,
+        min_alphabetic_words=0.5,
+        max_duplicate_line_characters=0.3,
+        max_top_ngram=((2, 0.30), (3, 0.28), (4, 0.25)),
+        max_duplicate_ngrams=((5, 0.40), (10, 0.30)),
+    )
     # Encyclopedic introductions: one short paragraph that repeats its subject and may end in "…". One whole sentence is
     # asked for: what has none was cut off or is a list of meanings. Many good ones have none of Gopher's 8 stop words.
     reference = replace(
-        web,
+        written,
         name="reference",
         min_words=10,
-        max_ellipsis_lines=1.0,
         min_alphabetic_words=0.6,
         min_stop_words=0,
         max_duplicate_line_characters=0.2,
         max_top_ngram=((2, 0.40), (3, 0.40), (4, 0.35)),
         max_duplicate_ngrams=((5, 0.35), (10, 0.30)),
-        min_punctuated_lines=None,
-        max_short_lines=None,
-        max_newline_ratio=None,
-        min_sentences=1,
-        min_words_per_line=None,
-        drop_phrases=("lorem ipsum",),
-        drop_line_phrases=(),
     )
     # Chapters of books: refrains, lists of names and parallel verses are the text itself.
     scripture = replace(

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_cleaning.dedup.minhash import buckets, jaccard, shingles
-from data_cleaning.filters.words import mix, normalised
+from data_cleaning.dedup.minhash import band_keys, buckets, jaccard, shingles
+from data_cleaning.filters.words import normalised
 from data_cleaning.recipes import DedupRecipe
 
 FINE_ROWS = 4  # signature values per band for held-out documents: finds 99.99 % of the pairs of similarity 0.75
@@ -96,16 +96,9 @@ def copies_of(
 def _candidates(kept: np.ndarray, others: np.ndarray, signed: np.ndarray) -> Iterator[tuple[int, int]]:
     """Yields (other, kept) where the signatures are equal in a fine band."""
     for begin in range(0, signed.shape[1] - FINE_ROWS + 1, FINE_ROWS):
-        keys = [_keys(signed[rows, begin : begin + FINE_ROWS]) for rows in (kept, others)]
+        keys = [band_keys(signed[rows, begin : begin + FINE_ROWS]) for rows in (kept, others)]
         places: dict[int, list[int]] = {}
         for document, key in zip(kept.tolist(), keys[0].tolist(), strict=True):
             places.setdefault(key, []).append(document)
         for place in np.flatnonzero(np.isin(keys[1], keys[0])).tolist():
             yield from ((int(others[place]), document) for document in places[int(keys[1][place])])
-
-
-def _keys(values: np.ndarray) -> np.ndarray:
-    keys = np.zeros(len(values), np.uint64)
-    for place in range(values.shape[1]):
-        keys = mix(keys ^ (values[:, place].astype(np.uint64) + np.uint64(place << 32)))
-    return keys

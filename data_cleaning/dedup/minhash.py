@@ -77,15 +77,20 @@ def signatures(sets: Shingles, permutations: int, seed: int) -> np.ndarray:
 def buckets(signed: np.ndarray, bands: int, rows: int) -> Iterator[np.ndarray]:
     """Step 2: yields one array per bucket: at least two documents (ascending) whose rows are equal in a band."""
     for band in range(bands):
-        values = signed[:, band * rows : (band + 1) * rows].astype(np.uint64)
-        keys = np.zeros(len(signed), np.uint64)
-        for row in range(rows):
-            keys = mix(keys ^ (values[:, row] + np.uint64(row << 32)))
+        keys = band_keys(signed[:, band * rows : (band + 1) * rows])
         order = np.argsort(keys, kind="stable")
         edges = np.flatnonzero(np.diff(keys[order], prepend=keys[order][:1] ^ np.uint64(1), append=~keys[order][-1:]))
         wide = np.diff(edges) > 1
         for start, end in zip(edges[:-1][wide].tolist(), edges[1:][wide].tolist(), strict=True):
             yield order[start:end]
+
+
+def band_keys(values: np.ndarray) -> np.ndarray:
+    """Returns one hash of the signature values of a band per document, uint64 [documents]."""
+    keys = np.zeros(len(values), np.uint64)
+    for row in range(values.shape[1]):
+        keys = mix(keys ^ (values[:, row].astype(np.uint64) + np.uint64(row << 32)))
+    return keys
 
 
 def jaccard(first: np.ndarray, second: np.ndarray) -> float:

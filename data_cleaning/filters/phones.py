@@ -13,7 +13,6 @@ from phonenumbers import NumberParseException, ValidationResult
 NEAR = 32  # characters of context before a number
 MIN_DIGITS, MAX_DIGITS = 8, 15  # E.164 allows 15; shorter digit runs are too common in text
 POSSIBLE, VALID = 1, 2
-REGIONS = ("US", "GB", "FR", "ES", "DE")  # whose national numbers are recognised in quoted text
 
 _BLANKS = " \u00a0\u202f"
 _BEFORE = r"(?<![\w.,/@=$€£%+-])"  # not inside a longer number, a price, a path or an address

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from data_cleaning.documents import add_up, shard_paths, split_shard, text_bytes, write_shard
 from data_cleaning.filters import phones
-from data_cleaning.recipes import PiiRecipe
+from data_cleaning.recipes import EVERY_PII, PiiRecipe
 from data_cleaning.shards import map_shards
 
 # Records the position of each replacement, never its value: a list of removed addresses would itself leak them.
@@ -198,7 +198,7 @@ def replace_all(text: str, kinds: Sequence[Kind]) -> tuple[str, list[tuple[str, 
 
 def masked(text: str) -> str:
     """Returns the text with placeholders of every kind, for reports that quote documents before this step."""
-    return replace_all(text, kinds_of(PiiRecipe(("email", "ip", "phone", "card"), phones.REGIONS, ())))[0]
+    return replace_all(text, kinds_of(EVERY_PII))[0]
 
 
 def replace_in_meta(meta: str, kinds: Sequence[Kind]) -> tuple[str, list[tuple[str, str, int, int]]]:

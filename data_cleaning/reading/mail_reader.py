@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data_cleaning.reading.encodings import decoded
 from data_cleaning.reading.json_stream import bounded_lines
+from data_cleaning.reading.nesting import CostlyPage
 from data_cleaning.reading.raw_records import Bad, Read, Record
 from data_cleaning.reading.web_readers import main_content
 
@@ -55,13 +56,10 @@ def _record(place: int, message: bytes, length: int) -> Record | Bad:
             return Bad(place, "a message without text", length, foreign=True, identity=key)
         text, found = _text(body)
         return Record(key, str(mail["subject"] or ""), text, place, meta | found)
-    except (
-        ValueError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        IndexError,
-    ) as error:  # as the parser meets broken headers
+    except CostlyPage as error:
+        return Bad(place, str(error), length, identity=key)
+    # what the parser raises on broken headers
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
         return Bad(place, f"broken mail: {type(error).__name__}: {error}", length)
 
 

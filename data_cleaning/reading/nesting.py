@@ -16,6 +16,10 @@ COMMENT_OR_SCRIPT = re.compile(
 )
 
 
+class CostlyPage(ValueError):
+    """A page that would take a parser long; its text says why."""
+
+
 def too_costly(page: bytes) -> str | None:
     """Why a page would take a parser long, or None. Takes time in proportion to the page."""
     page = COMMENT_OR_SCRIPT.sub(b"", page)

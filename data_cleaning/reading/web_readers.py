@@ -5,7 +5,7 @@ from pathlib import Path
 
 from data_cleaning.reading.encodings import decoded
 from data_cleaning.reading.identity import stated_identity
-from data_cleaning.reading.nesting import too_costly
+from data_cleaning.reading.nesting import CostlyPage, too_costly
 from data_cleaning.reading.raw_records import Bad, Read, Record
 
 PAGE_KINDS = ("text/html", "application/xhtml+xml")
@@ -20,12 +20,11 @@ def read_html(path: Path, max_bytes: int) -> Read:
     if size > max_bytes:
         yield Bad(0, f"document larger than {max_bytes:,} bytes", size)
         return
-    page = path.read_bytes()
-    costly = too_costly(page)
-    if costly:
-        yield Bad(0, costly, size)
+    try:
+        title, text = main_content(path.read_bytes())
+    except CostlyPage as error:
+        yield Bad(0, str(error), size)
         return
-    title, text = main_content(page)
     yield Record("", title, text)
 
 
@@ -99,10 +98,9 @@ def _page(record, max_bytes: int) -> Record | Bad:
             return Bad(place, f"document larger than {max_bytes:,} bytes", length, identity=known)
         if len(sent) < length:
             return Bad(place, f"{CUT}: {len(sent):,} of {length:,} bytes", len(sent), identity=known)
-        costly = too_costly(body)
-        if costly:
-            return Bad(place, costly, length, identity=known)
         title, text = main_content(body, reply.http_charset)
+    except CostlyPage as error:
+        return Bad(place, str(error), length, identity=known)
     except (OSError, ValueError) as error:
         return Bad(place, f"broken page: {error}", length, identity=known)
     return Record("", title, text, place, meta)
@@ -131,12 +129,14 @@ def _ends_with(path: Path, offset: int) -> bool:
 def main_content(page: bytes, charset: str | None = None) -> tuple[str, str]:
     """Returns (title, main text) of an HTML page, without navigation, boilerplate and scripts (resiliparse).
 
-    charset: as the server states it; ignored if browsers do not know it.
+    charset: as the server states it; ignored if browsers do not know it. Raises CostlyPage, before any parser reads it.
     """
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
     from resiliparse.parse.html import HTMLTree
 
+    if costly := too_costly(page):
+        raise CostlyPage(costly)
     known = map_encoding_to_html5(charset, fallback_utf8=False) if charset else None
     tree = HTMLTree.parse(bytes_to_str(page, known or detect_encoding(page)))
     text = extract_plain_text(tree, main_content=True, alt_texts=False, list_bullets=True)

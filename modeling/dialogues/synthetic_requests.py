@@ -12,7 +12,6 @@ request. What is left out is counted by reason. Near-duplicates belong to the sa
 
 import collections
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 from data_cleaning.markdown import literal
 from modeling.core import dialog, dialogue_tables, hashing, reporting, resumable_generation, sampling
 from modeling.core.recipes import SyntheticRequestsRecipe
+from modeling.core.sampling import Answer
 from modeling.core.verdicts import has_weights
 from modeling.dialogues import adversarial_prompts, answer_rules, everyday, splits
 from modeling.dialogues.everyday import Near, Request, topic_words
@@ -30,12 +30,6 @@ SOURCE = "synthetic requests"
 LEAST_WORDS, MOST_WORDS = 3, 40
 DRAWN = 1.4  # requests drawn for each one wanted: about a fifth is left out
 SHOWN = 40
-
-
-@dataclass(frozen=True)
-class Draw:
-    text: str
-    ended: bool
 
 
 def run(config: SyntheticRequestsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
@@ -64,7 +58,7 @@ def run(config: SyntheticRequestsRecipe, inputs: dict[str, Path], out: Path, log
     }
 
 
-def drawn(config: SyntheticRequestsRecipe, model_dir: Path, scratch: Path, log) -> list[Draw]:
+def drawn(config: SyntheticRequestsRecipe, model_dir: Path, scratch: Path, log) -> list[Answer]:
     """What the checkpoint writes in the place of a user's first message; finished chunks in `scratch` are reused."""
     total = round(config.requests * DRAWN)
     loaded, draws = None, []
@@ -85,7 +79,7 @@ def drawn(config: SyntheticRequestsRecipe, model_dir: Path, scratch: Path, log) 
             closing = dialog.closing_token_id(tokenizer)
             return [[dialog.decode_answer(tokenizer, ids), closing in ids] for (ids,) in rows]
 
-        draws += [Draw(*one) for one in resumable_generation.kept(scratch / f"{number:05d}.json", make)]
+        draws += [Answer(*one) for one in resumable_generation.kept(scratch / f"{number:05d}.json", make)]
         log.progress(min(len(draws), total), total, unit="request")
     if loaded is not None:
         loaded = None
@@ -93,7 +87,7 @@ def drawn(config: SyntheticRequestsRecipe, model_dir: Path, scratch: Path, log) 
     return draws
 
 
-def usable(draws: Sequence[Draw], attacks: Near, tests: Near) -> tuple[list[str], collections.Counter]:
+def usable(draws: Sequence[Answer], attacks: Near, tests: Near) -> tuple[list[str], collections.Counter]:
     """(the usable requests in the order drawn, reason → number of draws left out)."""
     kept: dict[str, str] = {}
     reasons: collections.Counter = collections.Counter()

@@ -51,6 +51,14 @@ def test_html_alone_gives_its_main_content_and_attachments_are_not_read(tmp_path
     ]
 
 
+def test_a_page_in_a_mail_is_bounded_as_others_are(tmp_path):
+    page = EmailMessage()
+    page["Message-ID"] = "<4@example.org>"
+    page.set_content("<b>" * 100_000, subtype="html")
+    good, bad = read("mbox", write(tmp_path / "a.mbox", mbox(page, message("Fine.\n"))))
+    assert len(good) == 1 and [one.error.partition(" than")[0] for one in bad] == ["HTML nested deeper"]
+
+
 def test_a_wrong_charset_is_found_out_and_a_large_message_is_left_out_alone(tmp_path):
     wrong = message("Der Bär läuft über die Brücke und grüßt.\n" * 3, charset="iso-8859-1")
     wrong.replace_header("Content-Type", 'text/plain; charset="utf-8"')

@@ -24,19 +24,24 @@ def test_html_gives_the_main_content_in_the_encoding_of_the_page(tmp_path, chars
     assert not any(word in record.text for word in ("tracking", "About us", "Cookie", "<p>"))
 
 
+def record(kind, number, type_, block, packed):
+    """One record of a crawl, packed for itself if asked for."""
+    opening = (
+        f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Record-ID: <urn:uuid:{kind}-{number}>\r\n"
+        f"WARC-Target-URI: https://example.org/{number}\r\nWARC-Date: 2024-01-01T00:00:00Z\r\n"
+        f"Content-Type: {type_}\r\nContent-Length: {len(block)}\r\n\r\n"
+    )
+    whole = opening.encode() + block + b"\r\n\r\n"
+    return gzip.compress(whole) if packed else whole
+
+
 def warc(pages, packed=True, head=b""):
     """A WARC as crawlers write it: a request and a response for every page, each record packed for itself."""
     data = b""
     for number, (status, kind, body) in enumerate(pages):
         reply = b"HTTP/1.1 %d X\r\nContent-Type: %s\r\n%s\r\n" % (status, kind, head) + body
-        for record, block in (("request", b"GET / HTTP/1.1\r\n\r\n"), ("response", reply)):
-            opening = (
-                f"WARC/1.0\r\nWARC-Type: {record}\r\nWARC-Record-ID: <urn:uuid:{record}-{number}>\r\n"
-                f"WARC-Target-URI: https://example.org/{number}\r\nWARC-Date: 2024-01-01T00:00:00Z\r\n"
-                f"Content-Type: application/http; msgtype={record}\r\nContent-Length: {len(block)}\r\n\r\n"
-            )
-            whole = opening.encode() + block + b"\r\n\r\n"
-            data += gzip.compress(whole) if packed else whole
+        for name, block in (("request", b"GET / HTTP/1.1\r\n\r\n"), ("response", reply)):
+            data += record(name, number, f"application/http; msgtype={name}", block, packed)
     return data
 
 
@@ -69,17 +74,9 @@ def test_pages_that_were_sent_packed_are_unpacked_and_a_bomb_is_passed_over(tmp_
 
 def wet(texts, packed=True):
     """A WET file: a warcinfo record, then the text of each page, each record packed for itself."""
-    data = b""
-    for number, text in enumerate(["Software-Info: wet", *texts]):
-        block = text if isinstance(text, bytes) else text.encode()
-        kind = "conversion" if number else "warcinfo"
-        opening = (
-            f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Record-ID: <urn:uuid:{number}>\r\n"
-            f"WARC-Target-URI: https://example.org/{number}\r\nWARC-Date: 2024-01-01T00:00:00Z\r\n"
-            f"Content-Type: {'text/plain' if number else 'application/warc-fields'}\r\nContent-Length: {len(block)}\r\n\r\n"
-        )
-        whole = opening.encode() + block + b"\r\n\r\n"
-        data += gzip.compress(whole) if packed else whole
+    data = record("warcinfo", 0, "application/warc-fields", b"Software-Info: wet", packed)
+    for number, text in enumerate(texts, start=1):
+        data += record("conversion", number, "text/plain", text.encode(), packed)
     return data
 
 

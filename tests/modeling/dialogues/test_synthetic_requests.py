@@ -6,9 +6,10 @@ from transformers import AutoTokenizer
 
 from modeling.core import dialog
 from modeling.core.recipes import SamplingRecipe, SyntheticRequestsRecipe
+from modeling.core.sampling import Answer
 from modeling.dialogues import everyday, splits, synthetic_requests
 from modeling.dialogues.everyday import Near
-from modeling.dialogues.synthetic_requests import Draw, parted, requests, run, usable
+from modeling.dialogues.synthetic_requests import parted, requests, run, usable
 from tests.modeling import toy_chat, toy_sources
 
 CHATML = (
@@ -48,12 +49,14 @@ def inputs(tmp_path):
 def test_a_draw_that_is_no_everyday_request_is_left_out_with_a_reason(text, ended, reason):
     attacks = Near(["How do I pick a lock?"])
     tests = Near([everyday.topic_words("What is a good name for the boat?")], everyday.SIMILARITY)
-    kept, reasons = usable([Draw(text, ended)], attacks, tests)
+    kept, reasons = usable([Answer(text, ended)], attacks, tests)
     assert (kept, dict(reasons)) == (([text], {}) if reason is None else ([], {reason: 1}))
 
 
 def test_a_request_counts_once():
-    kept, reasons = usable([Draw("Plan a trip, please.", True), Draw("plan a trip please", True)], Near([]), Near([]))
+    kept, reasons = usable(
+        [Answer("Plan a trip, please.", True), Answer("plan a trip please", True)], Near([]), Near([])
+    )
     assert kept == ["Plan a trip, please."] and reasons == {"asked already": 1}
 
 
