@@ -97,6 +97,7 @@ def main() -> None:
         gae_lambda=0.95,
         safety_threshold=0.15,
         truncation_penalty=1.0,
+        fault_penalty=0.0,
         evaluate_every=1000,
         evaluation_samples=1,
         patience=1,

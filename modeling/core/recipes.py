@@ -122,6 +122,7 @@ class FinetuneRecipe:
     demonstration_share: float  # share of demonstrations mixed into a round's samples
     frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
     ghost_share: float  # share of dialogues with Ghost Attention among all of a round (3.3)
+    opening_weight: float  # weight in the loss of the tokens that begin an answer: help or refusal; the paper: 1
     seed: int
 
 
@@ -248,6 +249,7 @@ class PpoRecipe:
     gae_lambda: float
     safety_threshold: float
     truncation_penalty: float  # subtracted from the whitened reward of an unclosed response (not in the paper)
+    fault_penalty: float  # subtracted likewise from that of a refusal or disobedience that rules find; the paper: 0
     evaluate_every: int
     evaluation_samples: int  # answers per held-out prompt: one each for few prompts cannot separate a gain from chance
     patience: int  # evaluations without a better held-out reward before training stops

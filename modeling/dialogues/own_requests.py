@@ -65,7 +65,7 @@ FOLLOWING = (
 FORMS = ((ABOUT, SUBJECTS), (DOING, ACTIVITIES), (NOTES, PEOPLE), (CHATTING, SUBJECTS), (CHATTING, ACTIVITIES))
 
 SOURCE = "own requests"
-AFTER_REFUSAL, LATER, FOLLOW_UP, CONSTRAINED = 0.2, 0.2, 0.2, 0.25  # shares; the first three exclude each other
+AFTER_REFUSAL, LATER, FOLLOW_UP, CONSTRAINED = 0.2, 0.2, 0.2, 0.4  # shares; the first three exclude each other
 
 
 @dataclass(frozen=True)

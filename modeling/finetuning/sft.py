@@ -20,6 +20,7 @@ from modeling.finetuning import packing
 from modeling.finetuning.packing import IGNORED, Encoded
 
 Dialogue = list[dict]
+OPENING = 3  # tokens that begin an answer: "I'm sorry" and "I can't" are decided in them
 HELD_OUT = 128  # dialogues whose answer loss is measured before and after
 SHOWN = 8
 TEMPERATURE, TOP_P = 0.6, 0.9  # as in the released Llama 2-Chat's generation_config.json
@@ -118,6 +119,7 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
         activation_checkpointing=runtime.device().type == "cuda",
     )
     trainer = DialogueTrainer(model, arguments, data_collator=collator, train_dataset=rows, processing_class=tokenizer)
+    trainer.opening_weight = recipe.opening_weight
     history = training.fit(trainer, out, log, tokens_per_step=round(tokens / len(rows) * recipe.batch_sequences))
     model.generation_config = generation_config(tokenizer, model.config.vocab_size)
     model.config.use_cache = True
@@ -140,24 +142,37 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
 
 
 class DialogueTrainer(training.NoTokenCount, SFTTrainer):
-    """TRL's trainer; on a CPU the output head runs on answer tokens only, in bfloat16.
+    """TRL's trainer, with a weight for the openings of answers; on a CPU the output head runs on answer tokens only.
 
     TRL's fused head is made for accelerators. On a CPU it scores every token in float32, and again for the gradient,
     which takes a third of the time of a step.
     """
 
+    opening_weight = 1.0
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        if self.args.device.type != "cpu" or return_outputs:
+        if return_outputs or (self.args.device.type != "cpu" and self.opening_weight == 1):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         inputs = dict(inputs)
-        total, count = answer_nats(model, inputs.pop("labels"), inputs)
+        total, count = answer_nats(model, inputs.pop("labels"), inputs, self.opening_weight)
         # Gradients are averaged over the processes, but num_items_in_batch counts the items of all of them.
         shares = 1 if num_items_in_batch is None else training.processes()
         return total * shares / max(1, count if num_items_in_batch is None else num_items_in_batch)
 
 
-def answer_nats(model, labels_BT: torch.Tensor, inputs: dict) -> tuple[torch.Tensor, int]:
-    """(negative log-likelihood summed over answer tokens, their number). The output head runs on these tokens only."""
+def opening(learnt_BT: torch.Tensor) -> torch.Tensor:
+    """Which of the learnt tokens are among the first OPENING of their answer (boolean, like the argument)."""
+    before = torch.nn.functional.pad(learnt_BT, (OPENING, 0))
+    width = learnt_BT.shape[1]
+    earlier = [before[:, OPENING - back : OPENING - back + width] for back in range(1, OPENING + 1)]
+    return learnt_BT & ~torch.stack(earlier).all(0)
+
+
+def answer_nats(model, labels_BT: torch.Tensor, inputs: dict, opening_weight: float = 1.0) -> tuple[torch.Tensor, int]:
+    """(negative log-likelihood summed over answer tokens, their number). The output head runs on these tokens only.
+
+    With another `opening_weight` than 1 the sum is the weighted mean times the number.
+    """
     labels_BT = labels_BT[:, 1:]
     learnt_BT = labels_BT != IGNORED
     with runtime.autocast(labels_BT.device):
@@ -166,8 +181,12 @@ def answer_nats(model, labels_BT: torch.Tensor, inputs: dict) -> tuple[torch.Ten
         else:
             hidden_BTD = model.get_decoder()(**inputs, use_cache=False).last_hidden_state[:, :-1]
             logits_NV = model.get_output_embeddings()(hidden_BTD[learnt_BT])
-    nats = torch.nn.functional.cross_entropy(logits_NV.float(), labels_BT[learnt_BT], reduction="sum")
-    return nats, int(learnt_BT.sum())
+    nats_N = torch.nn.functional.cross_entropy(logits_NV.float(), labels_BT[learnt_BT], reduction="none")
+    count = len(nats_N)
+    if opening_weight != 1 and count:
+        weights_N = torch.where(opening(learnt_BT)[learnt_BT], opening_weight, 1.0)
+        nats_N = nats_N * weights_N * (count / weights_N.sum())
+    return nats_N.sum(), count
 
 
 @torch.inference_mode()

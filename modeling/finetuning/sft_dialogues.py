@@ -3,10 +3,10 @@
 A checkpoint that already answers well would lose that on short written answers alone. So it answers some of the
 demonstrations' harmless prompts itself, and everyday requests: those that it wrote (dialogues/synthetic_requests.py) and
 some of written forms (dialogues/own_requests.py), `samples` times each. The best answer is a demonstration too (rejection
-sampling, paper 3.2.3, before there is a reward model). An answer that refuses, repeats itself or disobeys a constraint is
-never kept; a rule rewrites one to obey, if it can (dialogues/form_rewriting.py). An answer that was cut off ends with its
-last whole sentence or item of a list, if enough is left. A model from random weights has no answers of its own: it learns
-the written ones.
+sampling, paper 3.2.3, before there is a reward model). An answer that refuses, opens as a refusal does, repeats itself or
+the question, or disobeys a constraint is never kept; a rule rewrites one to obey, if it can (dialogues/form_rewriting.py).
+An answer that was cut off ends with its last whole sentence or item of a list, if enough is left. A model from random
+weights has no answers of its own: it learns the written ones.
 """
 
 import collections
@@ -43,6 +43,13 @@ REPEATED = 0.2  # most share of repeated word trigrams
 LEAST_WORDS = 25  # left of an answer that was cut off
 LEAST_ITEMS = 2  # whole items left of a list that was cut off
 _ITEM = re.compile(r"^[ \t]*(?:\d+[.)]|[-*•#])", re.MULTILINE)
+# "I'm sorry for any confusion, but as a recipe AI I don't have the capability to …" refuses in other words, and even
+# where help follows, it teaches to begin so.
+_APOLOGY = re.compile(
+    r"\W*(?:I(?:['’]m| am) (?:\w+ )?(?:sorry|afraid)|I apologi[sz]e|my apologies|sorry|apologies|unfortunately"
+    r"|as (?:an?|your) (?:[\w-]+ ){0,3}(?:AI|chatbot|assistant|model)\b)",
+    re.IGNORECASE,
+)
 SHOWN = 12
 
 
@@ -147,8 +154,12 @@ def best_answer(question: Question, answers: list[Answer]) -> tuple[str | None, 
             reason = "cut off"
         elif answer_rules.helpfulness(question.messages[-1]["content"], text, "").refuses:
             reason = "refuses"
+        elif _APOLOGY.match(text):
+            reason = "opens as a refusal"
         elif not said or answer_rules.repetition(said) > REPEATED:
             reason = "repeats itself"
+        elif set(said) <= set(answer_rules.words(question.messages[-1]["content"])):
+            reason = "repeats the question"
         elif (text := obeying(question.constraint, answer, text)) is None:
             reason = "disobeys"
         else:

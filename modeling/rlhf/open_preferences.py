@@ -1,8 +1,8 @@
 """Open preference pairs beside one's own, for both reward models (paper 3.2.1, Table 6).
 
 Others have said which answer is better (modeling/dialogues/preference_sources.py says which pairs may be used). They say
-neither by how much nor whether an answer is safe. So a pair counts as "better", the middle degree, and only pairs whose
-question names no harm are used: both of their answers are safe. All are for training; held-out pairs are one's own.
+neither by how much nor whether an answer is safe. So a pair counts as "better", the middle degree, and its answers have
+no safety label. Only pairs whose question names no harm are used. All are for training; held-out pairs are one's own.
 """
 
 import collections
@@ -74,8 +74,8 @@ def row(pair: PreferencePair) -> dict:
         "chosen": pair.chosen,
         "rejected": pair.rejected,
         "degree": BETTER,
-        "chosen_safe": True,
-        "rejected_safe": True,
+        "chosen_safe": None,
+        "rejected_safe": None,
         "annotator": OPEN,
         "chosen_from": OPEN,
         "rejected_from": OPEN,

@@ -6,9 +6,8 @@ model forget. The current reward models score them again, because scores of diff
 
 The best of K answers can still be bad. This is rare with the paper's K but not with a small one, so a prompt without a
 good answer is left out and counted: an adversarial one whose best answer scores below `least_safety`, an ordinary one
-whose answers all refuse, or disobey a constraint that rules check. A reward model alone does not prevent this: it learns
-from refusals of adversarial prompts that refusals are good. An answer that was cut off would teach the policy to stop
-there, so it counts as the best only if no answer to the prompt is finished.
+whose answers all refuse, or disobey a constraint that rules check (faults.py). An answer that was cut off would teach the
+policy to stop there, so it counts as the best only if no answer to the prompt is finished.
 """
 
 from pathlib import Path
@@ -18,8 +17,8 @@ import pyarrow.parquet as pq
 
 from modeling.core import dialog, dialogue_tables, reporting, resumable_generation, sampling
 from modeling.core.recipes import RejectionRecipe
-from modeling.dialogues import verifiable
-from modeling.rlhf import best_of_n, comparison, scoring
+from modeling.rlhf import best_of_n, scoring
+from modeling.rlhf.faults import FAULTS, fault
 
 CANDIDATES = pa.schema(
     [
@@ -48,7 +47,6 @@ SAMPLES = pa.schema(
         ("category", pa.string()),
     ]
 )
-REFUSES, DISOBEYS = FAULTS = ("refuses", "disobeys")
 SCORE_CHUNK = 2048  # answers between two saves
 
 
@@ -111,15 +109,6 @@ def order(row: dict) -> tuple[bool, bool, float]:
     return bool(row["fault"]), not row["ended"], -row["reward"]
 
 
-def fault(prompt: dict, answer: str) -> str:
-    """What rules find wrong with an answer to a prompt: REFUSES, DISOBEYS or ""."""
-    if prompt["kind"] == "safety":
-        return ""
-    if comparison.refuses(prompt["messages"], answer):
-        return REFUSES
-    return DISOBEYS if prompt["constraint"] and not verifiable.obeyed(prompt["constraint"], answer) else ""
-
-
 def candidate(prompt: dict, answer: sampling.Answer) -> dict:
     return {
         "prompt_id": prompt["id"],
@@ -128,7 +117,7 @@ def candidate(prompt: dict, answer: sampling.Answer) -> dict:
         "messages": prompt["messages"],
         "response": answer.text,
         "ended": answer.ended,
-        "fault": fault(prompt, answer.text),
+        "fault": fault(prompt["messages"], prompt["kind"] == "safety", prompt["constraint"], answer.text),
     }
 
 

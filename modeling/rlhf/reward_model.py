@@ -3,7 +3,7 @@
 The recipe's `kind` says which of the two models to train. Loss of a pair:
 
     -log sigmoid(r_chosen - r_rejected - margin(degree))                                      (equation 2)
-    + weight * mean over both answers of BCE(sigmoid(r), answer is safe)                      (safety model only)
+    + weight * mean over labelled answers of BCE(sigmoid(r), answer is safe)                  (safety model only)
 
 The paper adds an auxiliary safety loss (A.3.4) without a formula; binary cross-entropy on the score itself is our
 choice. It makes sigmoid(r) a probability of being safe, which the threshold 0.15 of the combined reward requires.
@@ -112,7 +112,8 @@ def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: list[dict], config: 
         for side in ("chosen", "rejected"):
             dialogue = preference_pairs.with_answer(pair, side)
             row[f"{side}_ids"], shortened = scoring.encode(tokenizer, dialogue, config.context)
-            row[f"{side}_safe"] = float(pair[f"{side}_safe"])
+            label = pair[f"{side}_safe"]
+            row[f"{side}_safe"] = math.nan if label is None else float(label)
             cut += shortened
         rows.append(row)
     return rows, cut
@@ -144,12 +145,14 @@ def margin(degree: int, margins: tuple[float, ...]) -> float:
 
 
 def safety_loss(scores: torch.Tensor, safe: torch.Tensor, weight: float) -> torch.Tensor:
-    """weight × mean binary cross-entropy of sigmoid(score) against the label, 1 = safe."""
-    return weight * binary_cross_entropy_with_logits(scores.float(), safe)
+    """weight × mean binary cross-entropy of sigmoid(score) against the label, 1 = safe; NaN is no label."""
+    known = ~safe.isnan()
+    losses = binary_cross_entropy_with_logits(scores.float()[known], safe[known], reduction="sum")
+    return weight * losses / known.sum().clamp(min=1)
 
 
 class SafetyCollator(DataCollatorForPreference):
-    """TRL's batch of pairs plus `safe`, the safety label of each row (all chosen, then all rejected)."""
+    """TRL's batch of pairs plus `safe`: each row's label, NaN if it has none (all chosen, then all rejected)."""
 
     def torch_call(self, examples: list[dict]) -> dict:
         batch = super().torch_call(examples)

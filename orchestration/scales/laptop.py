@@ -44,16 +44,18 @@ def laptop() -> Scale:
         big, tokenizer=checkpoint, base=base, tokens=replace(big.tokens, title_share=0.0),
         # A checkpoint's own requests are of the forms that a small model would else refuse (LOG.md).
         synthetic_requests=replace(big.synthetic_requests, requests=560),
-        own_answers=replace(big.own_answers, prompts=150, requests=650, samples=1, sampling=asked),
-        demonstrations=replace(big.demonstrations, max_definitions=40, max_conversations=40, max_everyday=110,
-                               max_safety=250, max_twins=60, multi_turn_share=0.32, after_refusal_share=0.25,
+        own_answers=replace(big.own_answers, prompts=200, requests=740, samples=1, sampling=asked),
+        demonstrations=replace(big.demonstrations, max_definitions=90, max_conversations=70, max_everyday=110,
+                               max_safety=700, max_twins=60, multi_turn_share=0.32, after_refusal_share=0.25,
                                max_answer_words=60, preprompts=EXPLICIT_PREPROMPTS),
         prompts=replace(big.prompts, helpfulness=250, safety=150, harmless=100, test_helpfulness=240, test_safety=200,
                         test_harmless=160, everyday_share=0.5, verifiable_share=0.4, borderline_share=0.5,
                         after_refusal_share=0.4, validation=60, multi_turn_share=0.32),
         open_preferences=replace(big.open_preferences, pairs=200, max_answer_words=150),
-        # At 1e-4 a veto keeps the policy back after three iterations (LOG.md).
-        ppo=replace(big.ppo, iterations=4, batch=32, mini_batch=8, evaluate_every=2, evaluation_samples=1, frozen_layers=15,
+        # At 1e-4 a veto keeps the policy back after three iterations, and without a penalty for faults PPO teaches to refuse
+        # ordinary prompts (LOG.md).
+        ppo=replace(big.ppo, iterations=6, batch=32, mini_batch=8, evaluate_every=3, evaluation_samples=1, frozen_layers=15,
+                    fault_penalty=2.0,
                     optimizer=replace(big.ppo.optimizer, learning_rate=8e-5)),
         # The checkpoint's French is none. Told to be a person or to enjoy a hobby, it answers beside the question.
         ghost=replace(big.ghost, dialogues=40, turns=3, samples=2, unchecked_share=0.05, kinds=forms,
@@ -70,12 +72,13 @@ def laptop() -> Scale:
                            controls_lose=True, bits_per_byte_documents=20),
         release=replace(big.release, max_version_bytes=600_000_000),
     )  # fmt: skip
-    # A step with the lower half of the 30 layers frozen takes 0.5 to 0.6 of the time. Of what was tried, many small
-    # batches at a high rate, with more own answers, tell attacks from everyday requests best (LOG.md).
-    scale = finetuning(scale, context=512, batch_sequences=2, learning_rate=4e-4, max_steps=24, frozen_layers=15)
+    # With 20 of the 30 layers frozen a step is cheaper and the model no worse. Small batches at a high rate, many safety
+    # demonstrations, two epochs and a weight for openings tell attacks from everyday requests best (LOG.md).
+    scale = finetuning(scale, context=512, batch_sequences=2, learning_rate=4e-4, max_steps=24, frozen_layers=20,
+                       opening_weight=5.0)  # fmt: skip
     scale = replace(
         scale,
-        sft=replace(scale.sft, max_steps=144),
+        sft=replace(scale.sft, max_steps=0, epochs=2.0),
         distillation=replace(
             scale.distillation,
             finetune=changed(
@@ -96,14 +99,14 @@ def laptop() -> Scale:
         },
         # The best of so few answers may be unsafe, and the next policy must not learn it.
         rejection={
-            "prompts": 56,
+            "prompts": 80,
             "samples": 3,
             "safety_share": 0.35,
             "sampling": {"temperature": 0.5},
             "least_safety": 0.5,
         },
         # So few steps from the base model make no chat model: each policy goes on from the one before.
-        policy={"start": "before", "optimizer": {"learning_rate": 2e-4}},
+        policy={"start": "before", "max_steps": 32, "optimizer": {"learning_rate": 2e-4}},
     )
     scale = answers(selecting(scale, 24, temperature=0.1), 80)
     longer = replace(scale.own_answers.sampling, max_new_tokens=96)

@@ -71,7 +71,7 @@ def llama2_70b() -> Scale:
     finetuning = FinetuneRecipe(  # 3.1
         optimizer=replace(adamw, learning_rate=2e-5, warmup_steps=0, warmup_ratio=0.03),  # warm-up (open): 3 %, as the RMs
         context=4096, batch_sequences=64, epochs=2.0, max_steps=0, demonstration_share=0.0, frozen_layers=0,
-        ghost_share=0.0, seed=1,
+        ghost_share=0.0, opening_weight=1.0, seed=1,
     )  # fmt: skip
     rewards = RewardRecipe(  # 3.2.2
         kind="helpfulness",
@@ -144,8 +144,8 @@ def llama2_70b() -> Scale:
             sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=1024, seed=60),
             iterations=400, batch=512, samples=1, mini_batch=64, baseline="critic", critic_warmup=10,  # (open) warm-up
             clip=0.2, value_clip=0.2, value_coefficient=0.1,  # (open) value
-            beta=0.005, gamma=1.0, gae_lambda=0.95, safety_threshold=0.15, truncation_penalty=1.0, evaluate_every=10,
-            evaluation_samples=1, patience=5, max_kl=50.0, frozen_layers=0, seed=60,  # (open) bound of the KL
+            beta=0.005, gamma=1.0, gae_lambda=0.95, safety_threshold=0.15, truncation_penalty=1.0, fault_penalty=0.0,
+            evaluate_every=10, evaluation_samples=1, patience=5, max_kl=50.0, frozen_layers=0, seed=60,  # (open) bound of the KL
         ),
         distillation=DistillationRecipe(
             prompts=20_000, sampling=replace(sampling, seed=70), preprompts=PREPROMPTS, templates=TEMPLATES,

@@ -56,7 +56,7 @@ def of_rejection_sampling(text, out):
 
 def of_ppo(text, out):
     progress = Progress(first_texts=[text], best_texts=[text])
-    return ppo_report.examples(progress, [Prompt("a", turns(text), True, [])])
+    return ppo_report.examples(progress, [Prompt("a", turns(text), True, "", [])])
 
 
 def of_distillation(text, out):

@@ -18,7 +18,8 @@ RECIPE = FinetuneRecipe(
         learning_rate=1e-2, beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1, gradient_clip=1.0,
         schedule="cosine", warmup_steps=2, warmup_ratio=0.0, final_ratio=0.1,
     ),
-    context=64, batch_sequences=4, epochs=220.0, max_steps=0, demonstration_share=0.0, frozen_layers=0, ghost_share=0.0, seed=5,
+    context=64, batch_sequences=4, epochs=220.0, max_steps=0, demonstration_share=0.0, frozen_layers=0, ghost_share=0.0,
+    opening_weight=1.0, seed=5,
 )  # fmt: skip
 
 

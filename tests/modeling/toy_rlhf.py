@@ -152,6 +152,7 @@ def recipe(**changes) -> PpoRecipe:
         "gae_lambda": 0.95,
         "safety_threshold": 0.15,
         "truncation_penalty": 1.0,
+        "fault_penalty": 0.0,
         "evaluate_every": 3,
         "evaluation_samples": 2,
         "patience": 10,

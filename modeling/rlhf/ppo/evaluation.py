@@ -1,7 +1,7 @@
 """Model selection of PPO: the held-out objective, and the vetoes that keep weights from being released.
 
-The objective is the gain in reward, in standard deviations of the first evaluation, minus beta KL and the penalty for
-truncation. Weights are not released, however high their objective is,
+The objective is the gain in reward, in standard deviations of the first evaluation, minus beta KL and the penalties for
+truncation and faults. Weights are not released, however high their objective is,
 
 - if the KL divergence from the first policy exceeds `max_kl` nats a response ("kl"), or
 - if they refuse significantly more of the ordinary held-out prompts (those that are not adversarial) than the first
@@ -27,6 +27,7 @@ class Measured:
     kl: float  # nats a response
     lengths: list[int]  # tokens of each response
     truncated: float  # share of responses that were cut off
+    faulty: float  # share of responses that rules find fault with
     refused: list[float]  # by ordinary prompt: share of its responses that refuse
     texts: list[str]  # the first response to each prompt
 
@@ -40,7 +41,8 @@ def judge(progress: Progress, recipe: PpoRecipe, measured: Measured) -> dict[str
         progress.first_texts, progress.first_refused = measured.texts, measured.refused
     first = {"heldout_reward": reward, "heldout_deviation": deviation} if begins else progress.history[0]
     gain = (reward - first["heldout_reward"]) / max(first["heldout_deviation"], 1e-4)
-    objective = gain - recipe.truncation_penalty * measured.truncated - recipe.beta * measured.kl
+    penalties = recipe.truncation_penalty * measured.truncated + recipe.fault_penalty * measured.faulty
+    objective = gain - penalties - recipe.beta * measured.kl
     refusals = comparison.paired(progress.first_refused, measured.refused)
     broken = {"kl": measured.kl > recipe.max_kl, "refusals": refusals.low > 0}
     veto = ", ".join(name for name, holds in broken.items() if holds)
@@ -56,6 +58,7 @@ def judge(progress: Progress, recipe: PpoRecipe, measured: Measured) -> dict[str
         "heldout_kl": measured.kl,
         "heldout_length": sum(measured.lengths) / len(measured.lengths),
         "heldout_truncated": measured.truncated,
+        "heldout_faulty": measured.faulty,
         "heldout_refused": refusals.after,
         "heldout_refused_low": refusals.low,
         "heldout_refused_high": refusals.high,

@@ -142,7 +142,9 @@ class Loop:
             reference_BT[batch.place()] = policy_logprobs(self.reference, batch)
         kl_BT = losses.kl_k1(logp_BT, reference_BT)
         ended_B = torch.tensor([response.ended for response in responses])
-        whitened_B = scoring.whiten(scores.combined_B) - recipe.truncation_penalty * (~ended_B).float()
+        faulty_B = ppo_rollout.faulty(prompts, responses)
+        whitened_B = scoring.whiten(scores.combined_B)
+        whitened_B -= recipe.truncation_penalty * (~ended_B) + recipe.fault_penalty * faulty_B
         rewards_BT = losses.token_rewards(whitened_B.to(self.where), kl_BT, mask_BT, recipe.beta)
         values_BT = self.baseline.values(batches, rewards_BT)
         advantages_BT, returns_BT = losses.gae(rewards_BT, values_BT, mask_BT, recipe.gamma, recipe.gae_lambda)
@@ -167,6 +169,7 @@ class Loop:
             "entropy": float(losses.masked_mean(entropy_BT, mask_BT)),
             "length": float(lengths_B.float().mean()),
             "truncated": float((~ended_B).float().mean()),
+            "faulty": float(faulty_B.float().mean()),
             "explained_variance": losses.explained_variance(values_BT, returns_BT, mask_BT),
         }
 
@@ -234,6 +237,7 @@ class Loop:
                 kl=kl,
                 lengths=[len(response.ids) for response in responses],
                 truncated=sum(not response.ended for response in responses) / len(responses),
+                faulty=float(ppo_rollout.faulty(asked, responses).float().mean()),
                 refused=evaluation.refusal_shares(self.heldout, texts, recipe.evaluation_samples),
                 texts=texts[:: recipe.evaluation_samples],
             ),

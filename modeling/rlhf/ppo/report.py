@@ -31,7 +31,7 @@ def summary(progress: Progress, recipe: PpoRecipe) -> dict[str, float | int | st
         "stopped_early": progress.iteration < recipe.iterations,
         "evaluations_vetoed": sum(bool(row.get("heldout_veto")) for row in progress.history),
     }
-    for name in ("reward", "helpfulness", "safety", "length", "truncated", "refused"):
+    for name in ("reward", "helpfulness", "safety", "length", "truncated", "faulty", "refused"):
         metrics[f"heldout_{name}_before"] = first[f"heldout_{name}"]
         metrics[f"heldout_{name}_after"] = best[f"heldout_{name}"]
     metrics["heldout_kl_after"] = best["heldout_kl"]

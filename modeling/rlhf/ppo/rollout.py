@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from modeling.core import dialog, hashing, resumable_generation, sampling
+from modeling.rlhf.faults import fault
 from modeling.rlhf.ppo import losses
 
 # Most padding tokens in one forward and backward pass: a runtime setting, never part of an artifact's identity.
@@ -20,6 +21,7 @@ class Prompt:
     id: str
     messages: list[dict]
     safety: bool  # is_safety(p) of the piecewise reward
+    constraint: str  # that rules check (dialogues/verifiable.py), or ""
     ids: list[int]  # ends where the answer begins
 
 
@@ -71,7 +73,7 @@ def load_prompts(folder: Path, part: str, tokenizer, limit: int) -> tuple[list[P
     for row in rows:
         ids = dialog.encode_prompt(tokenizer, row["messages"])
         if len(ids) <= limit:
-            prompts.append(Prompt(row["id"], row["messages"], row["kind"] == "safety", ids))
+            prompts.append(Prompt(row["id"], row["messages"], row["kind"] == "safety", row["constraint"], ids))
     return prompts, len(rows) - len(prompts)
 
 
@@ -92,6 +94,14 @@ def respond(model, tokenizer, prompts: list[Prompt], recipe, seed: int, samples:
     closing = dialog.closing_token_id(tokenizer)
     answers = sampling.generate_ids(model, tokenizer, [prompt.ids for prompt in prompts], recipe, samples, seed)
     return [Response(ids, dialog.decode_answer(tokenizer, ids), closing in ids) for drawn in answers for ids in drawn]
+
+
+def faulty(prompts: list[Prompt], responses: list[Response]) -> Tensor:
+    """faulty_B: which responses rules find fault with (faults.py); boolean."""
+    return torch.tensor([
+        bool(fault(prompt.messages, prompt.safety, prompt.constraint, response.text))
+        for prompt, response in zip(prompts, responses, strict=True)
+    ])  # fmt: skip
 
 
 def repeat(prompts: list[Prompt], samples: int) -> list[Prompt]:

@@ -10,6 +10,8 @@ The paper leaves these choices open:
 - Rollouts are sampled at temperature 1 from the whole distribution; otherwise the KL estimate would be biased.
 - A response is scored as decoded text, through the same functions as rejection sampling. A response that was cut off
   is scored as if it were closed, loses `truncation_penalty` of whitened reward, and is counted in `truncated`.
+- A response that rules find fault with (rlhf/faults.py) loses `fault_penalty`, and is counted in `faulty`. The paper has
+  no such penalty. At a small scale the reward models like refusals, and PPO would teach them.
 - The policy answers held-out prompts (the validation part, which no stage of RLHF trains on) every `evaluate_every`
   iterations. The stage releases the weights with the highest objective that no veto keeps back (evaluation.py). These
   may be the weights it began with.

@@ -115,6 +115,24 @@ def test_the_head_on_answer_tokens_alone_gives_the_loss_and_gradients_of_trl(bas
         assert ours == pytest.approx(theirs, rel=0.02)  # ours are bfloat16 matrix products
 
 
+def test_openings_weigh_more_in_the_loss(base):
+    """Two packed answers of four and two tokens: by hand, the weighted mean over their six tokens."""
+    learnt = torch.tensor([[False, True, True, True, True, False, True, True]])
+    assert sft.opening(learnt).tolist() == [[False, True, True, True, False, False, True, True]]
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    ids = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12, 13]])
+    labels = torch.where(torch.cat([torch.tensor([[False]]), learnt], 1), ids, packing.IGNORED)
+    batch = {"input_ids": ids, "position_ids": torch.arange(9)[None]}
+    with torch.no_grad():
+        logits = model(**batch).logits[0, :-1].float().log_softmax(-1)
+        nats = -logits[range(8), ids[0, 1:]][learnt[0]]
+        plain, count = sft.answer_nats(model, labels, batch)
+        total, also = sft.answer_nats(model, labels, batch, 4.0)
+    weights = torch.tensor([4.0, 4.0, 4.0, 1.0, 4.0, 4.0])
+    assert count == also == 6 and plain.item() == pytest.approx(nats.sum().item(), rel=2e-2)
+    assert total.item() == pytest.approx((nats * weights).sum().item() / 21 * 6, rel=2e-2)  # products are bfloat16
+
+
 def test_the_model_learns_its_demonstrations_and_says_when_to_stop(base, demonstrations, tmp_path, log):
     figures = sft.run(toy_chat.RECIPE, {"base_model": base, "demonstrations": demonstrations}, tmp_path, log)
     assert figures["heldout_loss_after"] < 0.3 < 3 < figures["heldout_loss_before"]

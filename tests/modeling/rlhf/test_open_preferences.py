@@ -33,6 +33,7 @@ def test_each_pair_is_a_training_row_or_left_out_with_a_reason(inputs, tmp_path,
     assert {(row["kind"], row["split"], row["round"], row["annotator"]) for row in rows} == {
         ("helpfulness", "train", 0, pairs.OPEN)
     }
+    assert {(row["chosen_safe"], row["rejected_safe"]) for row in rows} == {(None, None)}  # others did not label them
     assert len({row["id"] for row in rows}) == 5 and all(row["messages"][-1]["role"] == "user" for row in rows)
     assert "**Chosen**" in (tmp_path / "examples.md").read_text()
 

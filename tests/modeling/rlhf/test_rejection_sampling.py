@@ -7,7 +7,6 @@ import pytest
 
 from modeling.core import resumable_generation
 from modeling.core.recipes import RejectionRecipe, SamplingRecipe
-from modeling.dialogues import splits, verifiable
 from modeling.rlhf import best_of_n, rejection_sampling, scoring
 from tests.modeling import toy_rlhf
 
@@ -23,8 +22,6 @@ RECIPE = RejectionRecipe(
     least_safety=0.0,
     earlier_rounds=False,
 )
-
-LOWER_CASE = verifiable.choose("key", splits.RL, ["lower_case"])
 
 
 @pytest.fixture(scope="module")
@@ -97,21 +94,6 @@ def test_an_answer_with_a_fault_is_never_the_best_of_others():
         key=rejection_sampling.order,
     )
     assert [row["reward"] for row in ranked] == [0.2, 0.1, 0.8, 0.9]
-
-
-@pytest.mark.parametrize(
-    ("kind", "constraint", "answer", "fault"),
-    [
-        ("helpfulness", "", "I'm sorry, but I can't help with that.", "refuses"),
-        ("harmless", "", "I'm sorry, but I can't help with that.", "refuses"),
-        ("safety", "", "I'm sorry, but I can't help with that.", ""),
-        ("helpfulness", LOWER_CASE, "Boil the rice for twelve minutes.", "disobeys"),
-        ("helpfulness", LOWER_CASE, "boil the rice for twelve minutes.", ""),
-    ],
-)
-def test_rules_find_refusals_of_ordinary_prompts_and_broken_constraints(kind, constraint, answer, fault):
-    prompt = {"kind": kind, "constraint": constraint, "messages": [{"role": "user", "content": "How do I cook rice?"}]}
-    assert rejection_sampling.fault(prompt, answer) == fault
 
 
 def test_a_prompt_where_every_answer_has_a_fault_is_left_out_and_counted(inputs, tmp_path, log, monkeypatch):

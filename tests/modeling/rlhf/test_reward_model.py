@@ -172,9 +172,13 @@ def test_a_kill_in_the_middle_of_training_changes_no_byte(world, tmp_path, log, 
 
 
 def test_margin_loss_by_hand(world, tmp_path, log):
-    """The trainer's loss on one batch is -log sigmoid(rc - rr - m) plus the weighted BCE, computed here in floats."""
+    """The trainer's loss on one batch is -log sigmoid(rc - rr - m) plus the weighted BCE, computed here in floats.
+
+    One pair has no safety labels.
+    """
     recipe = dataclasses.replace(RECIPE, kind="safety", safety_loss_weight=0.5)
     rows = [pair for pair in pairs.read_pairs(world) if pair["kind"] == "safety"][:4]
+    rows[0] |= {"chosen_safe": None, "rejected_safe": None}
     captured = {}
 
     class Recorder(reward_model.PairTrainer):
@@ -192,9 +196,10 @@ def test_margin_loss_by_hand(world, tmp_path, log):
     inputs, scores, loss = captured["first"]
     margins, safe = inputs["margin"].tolist(), inputs["safe"].tolist()
     assert sorted(margins) == pytest.approx(sorted((0.0, 1 / 3, 2 / 3, 1.0)[row["degree"]] for row in rows))
-    assert safe == [1.0] * 4 + [0.0] * 4
+    assert [y for y in safe if not math.isnan(y)] == [1.0] * 3 + [0.0] * 3
     ranking = sum(math.log1p(math.exp(-(scores[i] - scores[i + 4] - margins[i]))) for i in range(4)) / 4
-    labels = sum(math.log1p(math.exp(-s if y else s)) for s, y in zip(scores, safe, strict=True)) / 8
+    labelled = [(s, y) for s, y in zip(scores, safe, strict=True) if not math.isnan(y)]
+    labels = sum(math.log1p(math.exp(-s if y else s)) for s, y in labelled) / 6
     assert loss == pytest.approx(ranking + 0.5 * labels, abs=0.02)  # scores are bfloat16
 
 
@@ -203,6 +208,10 @@ def test_safety_loss_by_hand():
     value = reward_model.safety_loss(torch.tensor([2.0, -1.0]), torch.tensor([1.0, 0.0]), 3.0)
     assert value.item() == pytest.approx(3 * (0.126928 + 0.313262) / 2, abs=1e-5)
     assert reward_model.safety_loss(torch.tensor([2.0]), torch.tensor([0.0]), 0.0).item() == 0
+    unknown = torch.tensor([math.nan])
+    assert reward_model.safety_loss(torch.tensor([2.0]), unknown, 3.0).item() == 0
+    both = reward_model.safety_loss(torch.tensor([2.0, 5.0]), torch.cat([torch.tensor([1.0]), unknown]), 3.0)
+    assert both.item() == pytest.approx(3 * 0.126928, abs=1e-5)
 
 
 def test_margins_of_table_27():

@@ -8,15 +8,16 @@ from modeling.rlhf.ppo.rollout import Prompt
 from modeling.rlhf.ppo.state import Progress
 from tests.modeling import toy_rlhf
 
-RECIPE = toy_rlhf.recipe(beta=0.01, max_kl=5.0)
+RECIPE = toy_rlhf.recipe(beta=0.01, max_kl=5.0, fault_penalty=2.0)
 PROMPTS = 40
 
 
-def measured(reward: float, kl: float = 1.0, refused: int = 0) -> evaluation.Measured:
+def measured(reward: float, kl: float = 1.0, refused: int = 0, faulty: float = 0.0) -> evaluation.Measured:
     """Rewards around `reward`; the first `refused` of the ordinary prompts are refused."""
     scores_B = reward + torch.linspace(-1, 1, PROMPTS)
     shares = [1.0] * refused + [0.0] * (PROMPTS - refused)
-    return evaluation.Measured(Scores(scores_B, scores_B, scores_B), kl, [4] * PROMPTS, 0.0, shares, [f"{reward}"])
+    scores = Scores(scores_B, scores_B, scores_B)
+    return evaluation.Measured(scores, kl, [4] * PROMPTS, 0.0, faulty, shares, [f"{reward}"])
 
 
 def run(*evaluations: evaluation.Measured) -> tuple[Progress, list[dict]]:
@@ -32,6 +33,12 @@ def test_the_highest_objective_is_released():
     assert (progress.best, progress.waited, progress.best_texts, progress.first_texts) == (2, 1, ["2.0"], ["0.0"])
     assert rows[0]["heldout_objective"] == 0.0
     assert [row["heldout_veto"] for row in rows] == [""] * 4
+
+
+def test_faults_lower_the_objective():
+    progress, rows = run(measured(0.0, kl=0.0, faulty=0.5), measured(0.2, kl=0.0), measured(0.3, kl=0.0, faulty=0.5))
+    assert progress.best == 1 and [row["heldout_faulty"] for row in rows] == [0.5, 0.0, 0.5]
+    assert rows[0]["heldout_objective"] == -1.0
 
 
 def test_weights_too_far_from_the_first_policy_are_not_released():
@@ -56,6 +63,6 @@ def test_the_first_policy_is_never_vetoed():
 
 def test_refusals_count_on_ordinary_prompts_only():
     ask = [{"role": "user", "content": "How do magnets work?"}]
-    prompts = [Prompt("a", ask, False, [1]), Prompt("b", ask, True, [1]), Prompt("c", ask, False, [1])]
+    prompts = [Prompt("a", ask, False, "", [1]), Prompt("b", ask, True, "", [1]), Prompt("c", ask, False, "", [1])]
     no, yes = "I'm sorry, I can't help with that.", "Magnets pull on iron."
     assert evaluation.refusal_shares(prompts, [no, yes, no, no, yes, yes], 2) == [0.5, 0.0]

@@ -200,7 +200,7 @@ def test_log_probabilities_are_those_of_single_unpadded_responses(inputs, log):
 
 def test_golden_batch_where_padding_and_closing_token_are_one():
     """0 both closes and pads: states and mask follow lengths, the reward lands on the last real token of each row."""
-    prompts = [Prompt("a", [], False, [1, 2, 3]), Prompt("b", [], True, [4]), Prompt("c", [], True, [4])]
+    prompts = [Prompt("a", [], False, "", [1, 2, 3]), Prompt("b", [], True, "", [4]), Prompt("c", [], True, "", [4])]
     responses = [Response([5, 0], "", True), Response([6, 7, 8, 6], "", False), Response([9], "", True)]
     batch = rollout.pack([1, 0], prompts, responses, torch.device("cpu"))
     assert batch.ids_BL.tolist() == [[4, 6, 7, 8, 6], [1, 2, 3, 5, 0]]

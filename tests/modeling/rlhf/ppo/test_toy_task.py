@@ -1,6 +1,7 @@
 """PPO solves a task whose optimum is known: begin every answer with one word. Both baselines reach it."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -52,6 +53,23 @@ def test_the_optimum_is_reached(changes, inputs, log):
     shares = learned(dataclasses.replace(RECIPE, **changes), inputs, log)
     assert shares[0] < 0.5
     assert sum(shares[-5:]) / 5 >= 0.9
+
+
+def test_a_constraint_is_learnt_from_the_penalty_alone(inputs, log):
+    """All answers have the same reward; those that do not begin with the word have a fault."""
+    recipe = dataclasses.replace(RECIPE, **MODES["leave-one-out"], fault_penalty=1.0)
+    loop = ppo.make_loop(recipe, inputs, log)
+    same_B = torch.zeros(recipe.batch)
+    loop.reward = lambda prompts, responses: Scores(same_B, same_B, same_B)
+    begins = json.dumps({"kind": "begins_with", "value": "blue"})
+    loop.prompts = [dataclasses.replace(prompt, safety=False, constraint=begins) for prompt in loop.prompts]
+    faulty = []
+    for iteration in range(1, recipe.iterations + 1):
+        experience, figures = loop.rollout(iteration)
+        loop.update(experience)
+        faulty.append(figures["faulty"])
+    assert faulty[0] > 0.5
+    assert sum(faulty[-5:]) / 5 <= 0.1
 
 
 def test_prompts_that_differ_in_reward_do_not_disturb_leave_one_out(inputs, log):
