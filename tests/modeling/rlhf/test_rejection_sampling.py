@@ -7,7 +7,7 @@ import pytest
 
 from modeling.core import resumable_generation
 from modeling.core.recipes import RejectionRecipe, SamplingRecipe
-from modeling.rlhf import best_of_n, rejection_sampling, scoring
+from modeling.rlhf import best_of_n, comparison, rejection_sampling, scoring
 from tests.modeling import toy_rlhf
 
 pytestmark = pytest.mark.trains
@@ -97,7 +97,7 @@ def test_an_answer_with_a_fault_is_never_the_best_of_others():
 
 
 def test_a_prompt_where_every_answer_has_a_fault_is_left_out_and_counted(inputs, tmp_path, log, monkeypatch):
-    monkeypatch.setattr(rejection_sampling.comparison, "refuses", lambda messages, answer: "blue" in answer)
+    monkeypatch.setattr(comparison, "refuses", lambda messages, answer: "blue" in answer)
     metrics = rejection_sampling.run(dataclasses.replace(RECIPE, samples=2), inputs, tmp_path, log)
     candidates, samples = rows_of(tmp_path / "candidates.parquet"), rows_of(tmp_path / "samples.parquet")
     faulty = {row["prompt_id"] for row in candidates if row["rank"] == 0 and row["fault"]}
