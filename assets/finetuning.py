@@ -36,6 +36,10 @@ open_preferences = _finetuning(
     "Preference pairs that others have published, for both reward models beside the rounds' own.",
     dialogues=dialogues, adversarial_prompts=adversarial_prompts,
 )  # fmt: skip
+ratings = _finetuning(
+    "ratings", "rlhf.ratings.stage", lambda s: s.with_votes(), "3.2.1",
+    "Pairs that people compared in the chat, in complete batches, for both reward models of every round.",
+)  # fmt: skip
 sft_dialogues = _finetuning(
     "sft_dialogues", "finetuning.sft_dialogues", lambda s: s.own_answers, "3.1",
     "The demonstrations, and an adopted checkpoint's own best answers beside the written ones.",
@@ -47,4 +51,6 @@ sft_model = _finetuning(
     base_model=base_model, demonstrations=sft_dialogues,
 )  # fmt: skip
 
-STAGES = [adversarial_prompts, demonstrations, synthetic_requests, prompts, open_preferences, sft_dialogues, sft_model]
+STAGES = [
+    adversarial_prompts, demonstrations, synthetic_requests, prompts, open_preferences, ratings, sft_dialogues, sft_model,
+]  # fmt: skip

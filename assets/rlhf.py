@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from assets.corpus import dialogues
-from assets.finetuning import adversarial_prompts, open_preferences, prompts, sft_dialogues, sft_model
+from assets.finetuning import adversarial_prompts, open_preferences, prompts, ratings, sft_dialogues, sft_model
 from assets.pretraining import base_model, mixture
 from orchestration.stage import SCALE, Stage
 
@@ -37,7 +37,7 @@ def rlhf_round(n: int, earlier: tuple[Round, ...], ghost: dict[str, Stage]) -> R
         "Answers of two model variants in pairs, with the annotator's preference, degree and safety labels.",
         chat=chat, other=other, prompts=prompts,
     )  # fmt: skip
-    pairs = {"preferences_0": open_preferences}
+    pairs = {"ratings": ratings, "preferences_0": open_preferences}
     pairs |= {f"preferences_{i + 1}": r.preferences for i, r in enumerate(earlier)} | {f"preferences_{n}": preferences}
     helpfulness_reward_model = stage(
         "helpfulness_reward_model", "reward_model", lambda r: r.helpfulness, "3.2.2",

@@ -1,4 +1,4 @@
-"""Sensors that start runs, once switched on: new snapshots start the corpus job, new data starts the model job.
+"""Sensors that start runs, once switched on: new snapshots start the corpus job, new data and votes the model job.
 
 One sensor is always on: it ends runs that no process executes any more, so that they block nothing and Dagster retries
 them.
@@ -11,13 +11,14 @@ import dagster as dg
 
 from assets import STAGES
 from assets.gates import GATES
+from modeling.rlhf.ratings.store import RatingsError
 from orchestration import execution, partitions, records, scales
 from orchestration.dead_runs import close_dead_runs
 from orchestration.sources import snapshots
-from orchestration.stage import SNAPSHOT
+from orchestration.stage import SCALE, SNAPSHOT, settings
 from orchestration.store import artifact
 
-SNAPSHOT_TAG, CORPUS_TAG = "cria/new_snapshot", "cria/new_corpus"
+SNAPSHOT_TAG, DATA_TAG = "cria/new_snapshot", "cria/new_data"
 # Failed runs allowed per PERIOD: enough to outlast a network failure, but a missing source must not fill the history.
 ATTEMPTS = 3
 PERIOD = datetime.timedelta(days=1)
@@ -97,14 +98,42 @@ def new_data(context: dg.SensorEvaluationContext):
     )
 
 
-def _model_run(instance: dg.DagsterInstance, name: str, corpus: str) -> dg.RunRequest | str:
-    """Returns the run request for a scale and a corpus, or why there is none now."""
-    runs = instance.get_run_records(dg.RunsFilter(tags={CORPUS_TAG: corpus}))
+@dg.sensor(
+    job_name="model", minimum_interval_seconds=60, description="Trains each released scale on new votes of people."
+)
+def new_votes(context: dg.SensorEvaluationContext):
+    """Requests a model run for each released scale once a batch of votes is complete that its reward models have not seen.
+
+    Requests one run per batch, and another only if that run was killed.
+    """
+    requests, refused = [], []
+    for name in scales.SCALES:
+        if records.read(artifact("bundle", name)) is None:
+            continue
+        try:
+            wanted = settings(SCALE, name).with_votes()
+        except RatingsError as error:
+            refused.append(str(error))
+            continue
+        made = records.read(artifact("ratings", name))
+        known = (made or {}).get("recipe", {}).get("digest", "")
+        if wanted.digest != known:
+            asked = _model_run(context.instance, name, f"{name}-votes-{wanted.votes}-{wanted.digest}")
+            (requests if isinstance(asked, dg.RunRequest) else refused).append(asked)
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None if requests else "; ".join(refused) or "no batch of votes is complete that is not trained on",
+    )
+
+
+def _model_run(instance: dg.DagsterInstance, name: str, data: str) -> dg.RunRequest | str:
+    """Returns the run request for a scale and new `data` (a corpus or a batch of votes), or why there is none now."""
+    runs = instance.get_run_records(dg.RunsFilter(tags={DATA_TAG: data}))
     failed = [record.dagster_run for record in runs if record.dagster_run.status == dg.DagsterRunStatus.FAILURE]
     killed = [record for record in runs if record.dagster_run in failed and _was_killed(record.dagster_run)]
-    key = f"{corpus}-{len(killed)}" if killed else corpus
+    key = f"{data}-{len(killed)}" if killed else data
     why = _why_not_now(name, runs, killed)
-    return why or dg.RunRequest(run_key=key, partition_key=name, tags={CORPUS_TAG: corpus})
+    return why or dg.RunRequest(run_key=key, partition_key=name, tags={DATA_TAG: data})
 
 
 def _was_killed(run: dg.DagsterRun) -> bool:

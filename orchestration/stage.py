@@ -1,11 +1,13 @@
 """Declares a stage of the graph: what makes it, from what, in which group, on which partition axis. It uses no Dagster."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from data_cleaning.recipes import Source
 from data_cleaning.sources.local import pin
+from modeling.core.recipes import RatingsRecipe
+from modeling.rlhf.ratings import store as ratings
 from orchestration import scales
 from orchestration.sources import snapshots, sources
 from orchestration.thresholds import corpus
@@ -63,6 +65,11 @@ class ScaleSettings:
 
     def using(self, *uses: str) -> tuple[Source, ...]:
         return _using(self.sources, uses)
+
+    def with_votes(self) -> RatingsRecipe:
+        """Returns the ratings' recipe with the votes that are there now: a complete batch more makes a new recipe."""
+        votes, which = ratings.Store.here().batches(self.scale.ratings.batch)
+        return replace(self.scale.ratings, votes=votes, digest=which)
 
 
 def _using(sources: tuple[Source, ...], uses: tuple[str, ...]) -> tuple[Source, ...]:

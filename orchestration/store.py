@@ -2,16 +2,11 @@
 
 from pathlib import Path
 
-from data_cleaning.paths import path_from
-from data_cleaning.store_layout import UNPARTITIONED, place
+from data_cleaning.store_layout import CHECKOUT, UNPARTITIONED, place, store
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+__all__ = ["CHECKOUT", "SCRATCH", "artifact", "gates_file", "store", "work"]
+
 SCRATCH = "_scratch"  # of a work folder: what a stage needs to continue, and nobody afterwards
-
-
-def store() -> Path:
-    """Returns the artifact store: CRIA_STORE, or `store` in the checkout. Raises ValueError if CRIA_STORE cannot be expanded."""
-    return path_from("CRIA_STORE", CHECKOUT / "store")
 
 
 def artifact(key: str, partition: str | None) -> Path:

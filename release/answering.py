@@ -71,7 +71,7 @@ def respond(models: chat.Models, text: str, turns: list[dict], name: str | None,
         asked = [*turns, {"role": "user", "content": text}]
         yield view(asked), turns, "", theme.state_line(f"Reading with {version.title} …"), text
         settings = chat.Settings(temperature, top_p, int(max_new_tokens))
-        loaded = models.get(name)
+        (loaded,) = models.get(name)
         messages = [{"role": "system", "content": system}] if system else []
         messages += [{"role": turn["role"], "content": turn["content"]} for turn in asked]
         begun = shown = time.monotonic()

@@ -67,30 +67,33 @@ class Loaded:
 
 
 class Models:
-    """The model that answers. Only one is in memory: the chat may run on a laptop, beside the training of the next."""
+    """The models that answer. Only those of the last question are in memory: the chat may run beside a training."""
 
     def __init__(self, gallery: Gallery) -> None:
         self.gallery = gallery
-        self._version: Version | None = None
-        self._loaded: Loaded | None = None
+        self._loaded: dict[tuple[Path, str], Loaded] = {}  # by path and content
         self._lock = threading.Lock()
 
-    def get(self, name: str) -> Loaded:
-        """Returns the loaded version as the gallery holds it now.
+    def get(self, *names: str) -> list[Loaded]:
+        """Returns the loaded versions as the gallery holds them now, and lets go of all others.
 
-        Raises BundleError if the gallery lacks it or it was replaced while its files were being read, OSError if they
+        Raises BundleError if the gallery lacks one or it was replaced while its files were being read, OSError if they
         cannot be read.
         """
-        version = self.gallery.now().version(name)
+        now = self.gallery.now()
+        versions = [now.version(name) for name in names]
+        keys = [(version.path, version.content) for version in versions]
         with self._lock:
-            if self._version is None or (self._version.path, self._version.content) != (version.path, version.content):
-                self._version = self._loaded = None
-                sampling.free_memory()
+            self._loaded = {key: loaded for key, loaded in self._loaded.items() if key in keys}
+            sampling.free_memory()
+            for version, key in zip(versions, keys, strict=True):
+                if key in self._loaded:
+                    continue
                 loaded = load(version.path)
-                if self.gallery.now().version(name).content != version.content:
+                if self.gallery.now().version(version.name).content != version.content:
                     raise BundleError(f"{version.title} was made anew while it was being read: send the message again")
-                self._version, self._loaded = version, loaded
-            return self._loaded
+                self._loaded[key] = loaded
+            return [self._loaded[key] for key in keys]
 
 
 def load(path: Path) -> Loaded:

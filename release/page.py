@@ -5,7 +5,7 @@ import html
 import gradio as gr
 
 from data_cleaning.markdown import literal
-from release import chat, theme
+from release import chat, compare_tab, theme
 from release.answering import respond, view
 from release.bundle import Bundle
 from release.examples import FOLLOW_UP
@@ -84,6 +84,8 @@ def default_system_prompt(bundle: Bundle, name: str | None, length: float) -> tu
 def build(gallery: Gallery) -> gr.Blocks:
     """Returns the page. It generates one answer at a time: two would only slow each other down."""
     models = chat.Models(gallery)
+    alone = {"concurrency_limit": 1, "concurrency_id": "answer", "trigger_mode": "once", "show_progress": "hidden"}
+    at_once = {"queue": False, "show_progress": "hidden"}
     opened = gallery.now()
     first = opened.offered[0].name if opened.offered else None
 
@@ -145,6 +147,10 @@ def build(gallery: Gallery) -> gr.Blocks:
                 card: bundle.card or "The release is not made yet.",
                 ancestry: lineage(bundle),
             }
+            begun = seen is not None and None not in compare_tab.pair_of(seen[0])
+            for menu, name in zip((first_menu, second_menu), compare_tab.pair_of(bundle), strict=True):
+                value = {} if begun else {"value": name}
+                changed[menu] = gr.Dropdown(choices=compare_tab.choices(bundle), **value)
             if now and not tuned:
                 changed[temperature] = bundle.temperature(now)
         if seen is None or seen[3] != bool(turns):
@@ -185,6 +191,8 @@ def build(gallery: Gallery) -> gr.Blocks:
                                             info="0: always the likeliest token", elem_id="temperature")  # fmt: skip
                     top_p = gr.Slider(0.05, 1, opened.sampling.top_p, step=0.05, label="Top-p")
                     length = gr.Slider(1, step=1, label="Longest answer", info="in tokens", **length_slider(opened))
+        with gr.Tab("Compare"):
+            first_menu, second_menu = compare_tab.build(models, alone, at_once)
         with gr.Tab("Model card"):
             card = gr.Markdown(opened.card, elem_classes="paper", latex_delimiters=[], elem_id="card")
         with gr.Tab("Lineage"):
@@ -194,8 +202,6 @@ def build(gallery: Gallery) -> gr.Blocks:
         chosen, tuned = gr.State(False), gr.State(False)
         shown, idle = [messages, turns, box, state, pending], [box, pending, send, stop]
         settings = [choice, system, temperature, top_p, length]
-        alone = {"concurrency_limit": 1, "concurrency_id": "answer", "trigger_mode": "once", "show_progress": "hidden"}
-        at_once = {"queue": False, "show_progress": "hidden"}
         waits = {"fn": wait, "outputs": [state, send, stop], "api_name": "wait", **at_once}
         asked = gr.on([box.submit, send.click], **waits).then(
             answer, [box, turns, *settings], shown, api_name="chat", **alone
@@ -218,7 +224,7 @@ def build(gallery: Gallery) -> gr.Blocks:
         gr.on([temperature.input, length.input], lambda: True, None, tuned, api_name="tune", **at_once)
         gr.on(
             [page.load, gr.Timer(LOOK_AGAIN_S).tick], refresh, [held, choice, turns, chosen, tuned],
-            [held, messages, run, choice, top, about, send, length, temperature, card, ancestry, box],
+            [held, messages, run, choice, top, about, send, length, temperature, card, ancestry, box, first_menu, second_menu],
             api_name="refresh", **at_once,
         )  # fmt: skip
     page.queue(max_size=WAITING, default_concurrency_limit=4)

@@ -19,6 +19,7 @@ from assets.finetuning import (
     demonstrations,
     open_preferences,
     prompts,
+    ratings,
     sft_dialogues,
     synthetic_requests,
 )
@@ -32,7 +33,8 @@ from orchestration.store import CHECKOUT, SCRATCH, artifact
 WHEELS = ("transformers", "tokenizers", "trl", "datasets", "dill", "multiprocess", "gguf")
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 CARRIED = (
-    initial_model, tokenizer, tokens, demonstrations, synthetic_requests, open_preferences, sft_dialogues, prompts,
+    initial_model, tokenizer, tokens, demonstrations, synthetic_requests, open_preferences, ratings, sft_dialogues,
+    prompts,
 )  # fmt: skip
 # What the safety reward model reads of artifacts that all scales share: people's harm scores, and the split of prompts.
 SHARED = {dialogues: ("sources.json", "*.csv"), adversarial_prompts: ("prompts.parquet",)}

@@ -174,6 +174,16 @@ class OpenPreferencesRecipe:
 
 
 @dataclass(frozen=True)
+class RatingsRecipe:
+    """Votes of people in the chat (modeling/rlhf/ratings). A scale states the first two; planning adds the others."""
+
+    batch: int  # votes that are taken together
+    test_share: float  # of the prompts, held out to compare reward models with people
+    votes: int  # in complete batches
+    digest: str  # of which votes these are
+
+
+@dataclass(frozen=True)
 class RewardRecipe:
     """One reward model (paper 3.2.2)."""
 

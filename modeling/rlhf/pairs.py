@@ -12,18 +12,20 @@ from modeling.rlhf.reward_accuracy import ScoredPair
 
 KINDS = ("helpfulness", "safety")
 PEOPLE = "people (PyRIT)"  # the annotator of pairs that people scored
+PEOPLE_IN_CHAT = "people (chat)"  # the annotator of pairs that people compared in the chat (ratings/)
 OPEN = "open data"  # the annotator of pairs that others have published (open_preferences.py)
 
 
 def read_pairs(inputs: dict[str, Path]) -> list[dict]:
-    """All pairs of the parents preferences_0 (open data, if given) … preferences_N, by round.
+    """All pairs of the parents ratings, preferences_0 (open data; these two if given) … preferences_N, by round.
 
     Raises ValueError without such a parent.
     """
     roles = sorted((role for role in inputs if role.startswith("preferences_")), key=lambda role: int(role[12:]))
     if not roles:
         raise ValueError("preference pairs are missing: name a parent preferences_<round>")
-    rows = [row for role in roles for row in pq.read_table(inputs[role] / "pairs.parquet").to_pylist()]
+    rated = [role for role in ("ratings",) if role in inputs]
+    rows = [row for role in [*rated, *roles] for row in pq.read_table(inputs[role] / "pairs.parquet").to_pylist()]
     return [row | {"messages": resumable_generation.plain(row["messages"])} for row in rows]
 
 
@@ -78,14 +80,19 @@ def mix(pairs: list[dict], kind: str, own_share: float, seed: int) -> list[dict]
 
 
 def recent(pairs: list[dict], count: int, seed: int) -> list[dict]:
-    """At most `count` of the pairs, in their order; 0 keeps all. The newest round comes first, else a hash draws.
+    """At most `count` of the pairs, in their order; 0 keeps all. People's votes and the newest round come first.
 
-    All pairs of the newest round stay if they fit, and the rest is drawn from all earlier rounds.
+    All of them stay if they fit, and a hash draws the rest from all earlier rounds. If they do not fit, it draws from them.
     """
     if not count or len(pairs) <= count:
         return pairs
     newest = max(pair["round"] for pair in pairs)
-    drawn = sorted(pairs, key=lambda pair: (pair["round"] != newest, hashing.unit_hash(seed, "recent", pair["id"])))
+
+    def last(pair: dict) -> tuple[bool, float]:
+        first = pair["round"] == newest or pair["annotator"] == PEOPLE_IN_CHAT
+        return not first, hashing.unit_hash(seed, "recent", pair["id"])
+
+    drawn = sorted(pairs, key=last)
     kept = {pair["id"] for pair in drawn[:count]}
     return [pair for pair in pairs if pair["id"] in kept]
 

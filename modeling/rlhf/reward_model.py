@@ -35,7 +35,8 @@ POOLED_BATCHES = 50  # batches whose rows are sorted by length together
 
 def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Write a LlamaForSequenceClassification directory, accuracy.json and plots. Inputs: chat, preferences_1 … N, and
-    optionally dialogues, adversarial_prompts and prompts: pairs with human harm scores are trained on as well.
+    optionally ratings, preferences_0, and dialogues, adversarial_prompts and prompts: pairs with human harm scores are
+    trained on as well.
 
     Returns the metrics of training and accuracy on held-out pairs. Raises ValueError for an unknown kind or no pairs.
     """
@@ -60,7 +61,19 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     reporting.write_json(out / "accuracy.json", json_text.without_nan(report))
     plot_scores(out / "plots" / "scores.png", [pair for pair in scored if pair.kind == config.kind], config.kind)
     counts = {"pairs_train": len(train), "pairs_left_out": len(mixed) - len(train), "pairs_own": own}
-    return {**counts, **trained, **headline(report, config.kind)}
+    return {**counts, **trained, **headline(report, config.kind), **agreement(train, test, scored)}
+
+
+def agreement(train: list[dict], test: list[dict], scored: list[ScoredPair]) -> dict:
+    """Metrics on people's votes: how many pairs were trained on, and the share of held-out ones ranked as people did."""
+    voted = sum(pair["annotator"] == preference_pairs.PEOPLE_IN_CHAT for pair in train)
+    right = [
+        one.chosen > one.rejected
+        for pair, one in zip(test, scored, strict=True)
+        if pair["annotator"] == preference_pairs.PEOPLE_IN_CHAT
+    ]
+    held_out = {"accuracy_votes": round(sum(right) / len(right), 4)} if right else {}
+    return {"pairs_voted": voted, "pairs_voted_test": len(right), **held_out}
 
 
 def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> dict:

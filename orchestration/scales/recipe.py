@@ -19,6 +19,7 @@ from modeling.core.recipes import (
     PpoRecipe,
     PretrainRecipe,
     PromptsRecipe,
+    RatingsRecipe,
     RoundRecipe,
     SyntheticRequestsRecipe,
     TokenizerRecipe,
@@ -41,6 +42,7 @@ class Scale:
     prompts: PromptsRecipe
     sft: FinetuneRecipe
     open_preferences: OpenPreferencesRecipe
+    ratings: RatingsRecipe
     rounds: tuple[RoundRecipe, ...]
     ghost: GhostRecipe
     ppo: PpoRecipe

@@ -26,6 +26,7 @@ def gpu() -> Scale:
         mixture=replace(big.mixture, epochs=(), factual_epochs=2.0, heldout_share=0.03),
         prompts=replace(big.prompts, helpfulness=4000, safety=600, harmless=100, test_helpfulness=300, test_safety=150,
                         test_harmless=100, validation=256),
+        ratings=replace(big.ratings, batch=500),
         ppo=replace(big.ppo, iterations=200, batch=256, evaluation_samples=2),
         # Rules cannot check a role, and so small a model hardly takes one.
         ghost=replace(big.ghost, dialogues=400, unchecked_share=0.1, combined_share=0.2),
@@ -75,6 +76,7 @@ def scratch() -> Scale:
                         test_harmless=80, everyday_share=0.0, verifiable_share=0.0, borderline_share=0.0,
                         after_refusal_share=0.0, validation=64, multi_turn_share=0.0),
         open_preferences=replace(big.open_preferences, pairs=0),  # of answers such as so small a model never gives
+        ratings=replace(big.ratings, batch=20, test_share=0.2),
         # A few hundred answers teach a critic nothing: four answers a prompt are each other's baseline.
         ppo=replace(big.ppo, iterations=18, batch=64, samples=4, mini_batch=16, evaluate_every=6, evaluation_samples=4,
                     patience=3, baseline="leave-one-out", critic_warmup=0, gae_lambda=1.0, max_kl=15.0,
@@ -123,6 +125,7 @@ def tiny() -> Scale:
         prompts=replace(big.prompts, helpfulness=24, safety=16, harmless=8, test_helpfulness=10, test_safety=8,
                         test_harmless=8, everyday_share=0.4, verifiable_share=0.2, borderline_share=0.3,
                         after_refusal_share=0.3, validation=4, multi_turn_share=0.32),
+        ratings=replace(big.ratings, batch=4),
         ppo=replace(big.ppo, iterations=2, batch=8, mini_batch=4, evaluate_every=1),
         ghost=replace(big.ghost, dialogues=12),
         ghost_evaluation=ghost_evaluation(big, 16, ((2, 4),), control_dialogues=2),

@@ -8,10 +8,12 @@ import pytest
 from assets import STAGES
 from assets.gates import GATES
 from data_cleaning.files import write_json
+from modeling.rlhf.ratings.store import Store
 from orchestration import automation, execution
 from orchestration.definitions import defs
-from orchestration.stage import expanded_inputs
+from orchestration.stage import SCALE, expanded_inputs, settings
 from orchestration.store import artifact, store
+from tests.modeling.rlhf.ratings.test_store import vote
 
 SOURCE = """
 [[source]]
@@ -146,6 +148,27 @@ def test_new_data_flows_on_into_what_was_released_and_nothing_else(instance, tmp
     published("decontaminated", "2026-12", "other bytes")
     assert look(instance, automation.new_data).run_requests[0].run_key != request.run_key
     assert (store() / "tiny").is_dir() and not (store() / "laptop").exists()
+
+
+def test_a_complete_batch_of_votes_starts_what_was_released_and_nothing_else(instance, tmp_path, monkeypatch):
+    monkeypatch.setenv("CRIA_RATINGS", f"sqlite:///{tmp_path / 'ratings.sqlite'}")
+    votes = Store.here()
+    published("bundle", "tiny")
+    waits = "no batch of votes is complete that is not trained on"
+    assert look(instance, automation.new_votes).skip_reason.skip_message == waits
+    ids = [votes.add(vote(number)) for number in range(4)]
+    (request,) = look(instance, automation.new_votes).run_requests
+    assert request.partition_key == "tiny"
+    votes.add(vote(5))
+    assert look(instance, automation.new_votes).run_requests[0].run_key == request.run_key, "a fifth begins a batch"
+    made = artifact("ratings", "tiny")
+    made.mkdir(parents=True)
+    write_json(made / "RECORD.json", {"recipe": {"digest": settings(SCALE, "tiny").with_votes().digest}})
+    assert look(instance, automation.new_votes).skip_reason.skip_message == waits
+    votes.withdraw(ids[0], "r1")
+    assert look(instance, automation.new_votes).run_requests, "what was withdrawn is trained on no more"
+    monkeypatch.setenv("CRIA_RATINGS", "nosuch://host/db")
+    assert "CRIA_RATINGS" in look(instance, automation.new_votes).skip_reason.skip_message
 
 
 def ended(instance, request, job, status, reason=None) -> None:

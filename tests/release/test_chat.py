@@ -19,7 +19,7 @@ def models(bundle):
 
 @pytest.fixture(scope="module")
 def final(models):
-    return models.get("chat_model")
+    return models.get("chat_model")[0]
 
 
 def user(text):
@@ -102,10 +102,11 @@ def test_a_single_message_that_does_not_fit_is_refused(final):
         chat.read_prompt(final, user("sea " * 400), 20)
 
 
-def test_one_version_stays_in_memory(bundle):
+def test_the_versions_of_the_last_question_stay_in_memory(bundle):
     models = chat.Models(Gallery(bundle))
-    model = weakref.ref(models.get("chat_model").model)
-    assert models.get("chat_model").model is model()
+    model = weakref.ref(models.get("chat_model")[0].model)
+    assert models.get("chat_model")[0].model is model()
+    assert models.get("sft_model", "chat_model")[1].model is model()
     models.get("sft_model")
     assert model() is None
 

@@ -1,0 +1,166 @@
+"""The votes of people who compared two answers in the chat (paper 3.2.1), in a database that several servers may share.
+
+CRIA_RATINGS names it as an SQLAlchemy address. The default is the file `ratings.sqlite` in the artifact store, with a
+write-ahead log: a vote that was acknowledged is on disk. A vote is never changed. Its rater can withdraw it.
+"""
+
+import datetime
+import json
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from data_cleaning import store_layout
+from modeling.core import hashing
+from modeling.rlhf.labels import DEGREES
+
+ADDRESS = "CRIA_RATINGS"
+FILE = "ratings.sqlite"
+WAIT_S = 30  # for another server that is writing
+
+_TABLE = sa.Table(
+    "votes",
+    sa.MetaData(),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(32), unique=True, nullable=False),
+    sa.Column("time", sa.String(32), nullable=False),
+    sa.Column("rater", sa.String(64), nullable=False),
+    sa.Column("scale", sa.String(32), nullable=False),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("messages", "answer_a", "answer_b")),
+    *(sa.Column(name, sa.String(64), nullable=False) for name in ("version_a", "version_b", "content_a", "content_b")),
+    sa.Column("sampling", sa.Text, nullable=False),
+    sa.Column("preferred", sa.String(1), nullable=False),
+    sa.Column("degree", sa.Integer, nullable=False),
+    sa.Column("safe_a", sa.Boolean, nullable=False),
+    sa.Column("safe_b", sa.Boolean, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("withdrawn", sa.String(32)),
+)
+
+
+class RatingsError(ValueError):
+    """The database cannot be read or written."""
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One comparison. Raises ValueError for a preference or degree that is out of range, or without a question."""
+
+    rater: str
+    scale: str
+    messages: Sequence[dict]  # the dialogue, which ends with the person's message
+    answer_a: str
+    answer_b: str
+    version_a: str  # names as the chat shows them
+    version_b: str
+    content_a: str  # content hashes of the two artifacts
+    content_b: str
+    sampling: dict  # temperature, top_p, max_new_tokens and seed of each side
+    preferred: str  # "a" or "b"
+    degree: int  # modeling.rlhf.labels
+    safe_a: bool
+    safe_b: bool
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.preferred not in ("a", "b") or self.degree not in DEGREES:
+            raise ValueError(f"a vote prefers 'a' or 'b' by 0 to 3, not {self.preferred!r} by {self.degree!r}")
+        if not self.messages or self.messages[-1]["role"] != "user":
+            raise ValueError("a vote needs a dialogue that ends with a question")
+
+
+@dataclass(frozen=True)
+class Store:
+    """The database at an SQLAlchemy address. The table is made when the first vote is written."""
+
+    address: str
+
+    @classmethod
+    def here(cls) -> "Store":
+        """The store that CRIA_RATINGS names, else the file in the artifact store."""
+        return cls(os.environ.get(ADDRESS) or f"sqlite:///{store_layout.store() / FILE}")
+
+    def add(self, vote: Vote) -> str:
+        """Write a vote and return its id, once it is on disk. Raises RatingsError if it is not."""
+        row = vars(vote) | {
+            "id": uuid.uuid4().hex,
+            "time": _now(),
+            "messages": json.dumps(list(vote.messages), ensure_ascii=False),
+            "sampling": json.dumps(vote.sampling),
+        }
+        with self._connection(make=True) as connection:
+            connection.execute(_TABLE.insert().values(row))
+        return row["id"]
+
+    def withdraw(self, identifier: str, rater: str) -> bool:
+        """Withdraw a vote of this rater. Returns whether there was one that counted."""
+        mine = (_TABLE.c.id == identifier) & (_TABLE.c.rater == rater) & _TABLE.c.withdrawn.is_(None)
+        with self._connection(make=True) as connection:
+            return connection.execute(_TABLE.update().where(mine).values(withdrawn=_now())).rowcount == 1
+
+    def counted(self, first: int = 0) -> list[dict]:
+        """The votes that are not withdrawn, in the order in which they were cast: all, or the `first` ones."""
+        if not self._there():
+            return []
+        asked = sa.select(_TABLE).where(_TABLE.c.withdrawn.is_(None)).order_by(_TABLE.c.number)
+        with self._connection() as connection:
+            rows = connection.execute(asked.limit(first) if first else asked).mappings().all()
+        return [dict(row) | {"messages": json.loads(row["messages"])} for row in rows]
+
+    def count(self) -> int:
+        """The number of votes that are not withdrawn."""
+        if not self._there():
+            return 0
+        with self._connection() as connection:
+            return connection.execute(
+                sa.select(sa.func.count()).select_from(_TABLE).where(_TABLE.c.withdrawn.is_(None))
+            ).scalar_one()
+
+    def batches(self, size: int) -> tuple[int, str]:
+        """(number of votes in complete batches of `size`, which ones: `digest`)."""
+        votes = self.count() // size * size
+        return votes, digest(self.counted(votes)) if votes else ""
+
+    def _there(self) -> bool:
+        url = sa.make_url(self.address)
+        if url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists()):
+            return False
+        with self._connection() as connection:
+            return sa.inspect(connection).has_table(_TABLE.name)
+
+    @contextmanager
+    def _connection(self, make: bool = False) -> Iterator[sa.Connection]:
+        """A connection that commits at the end. `make`: with folder and table, if they are not there."""
+        try:
+            url = sa.make_url(self.address)
+            lite = url.get_backend_name() == "sqlite"
+            if lite and make:
+                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": WAIT_S} if lite else {})
+            with engine.connect() as connection:
+                if lite:
+                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+                    connection.exec_driver_sql(
+                        "PRAGMA synchronous=FULL"
+                    )  # an acknowledged vote survives a cut of power
+                    connection.commit()
+                if make:
+                    _TABLE.metadata.create_all(connection)
+                yield connection
+                connection.commit()
+        except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:  # ImportError: no driver for the address
+            raise RatingsError(f"the ratings of {ADDRESS} cannot be used ({type(error).__name__}): {error}") from error
+
+
+def digest(votes: Sequence[dict]) -> str:
+    """A hash of which votes these are: votes are never changed, so their ids tell."""
+    return hashing.digest("\n".join(vote["id"] for vote in votes)).hex() if votes else ""
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

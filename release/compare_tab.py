@@ -1,0 +1,120 @@
+"""The tab of the page where people compare two versions. Their votes become preferences (modeling/rlhf/ratings)."""
+
+import random
+import uuid
+
+import gradio as gr
+
+from modeling.rlhf.ratings.store import RatingsError, Store
+from release import chat, theme
+from release.bundle import Bundle
+from release.comparing import VERDICTS, Comparison, compare, standings
+
+EXPLAINED = (
+    "Two versions answer the same message, in random order and without names. Say which answer is better; the names "
+    "appear after your vote. **Votes are stored** on this server, with both answers and a random name of your browser. "
+    "The next training learns from them. Do not write personal data."
+)
+HIDDEN = '<div class="by">Answer {}</div>'
+
+
+def pair_of(bundle: Bundle) -> tuple[str | None, str | None]:
+    """The two versions that the tab begins with: the newest and the oldest."""
+    names = [version.name for version in bundle.offered]
+    return (names[0], names[-1]) if len(names) > 1 else (None, None)
+
+
+def choices(bundle: Bundle) -> list[tuple[str, str]]:
+    return [(version.title, version.name) for version in bundle.offered]
+
+
+def panel(text: str, title: str) -> str:
+    return HIDDEN.format(title) + (theme.rendered(text) if text else "")
+
+
+def titles(made: Comparison) -> tuple[str, str]:
+    """The names of the two sides, for after the vote."""
+    a, b = made.versions
+    return f"A: {a.title}", f"B: {b.title}"
+
+
+def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown, gr.Dropdown]:
+    """Adds the tab's elements to the page. Returns the two menus, which the page keeps up to date.
+
+    `alone`: settings of events that generate, one at a time; `at_once`: of those that do not wait for them.
+    """
+    shuffle = random.SystemRandom()
+    opened = models.gallery.now()
+    begin = pair_of(opened)
+    gr.Markdown(EXPLAINED, elem_classes="paper")
+    with gr.Row():
+        first, second = (
+            gr.Dropdown(
+                choices(opened), value=name, label=label, filterable=False, interactive=True, elem_id=identifier
+            )
+            for name, label, identifier in zip(
+                begin, ("One version", "Another version"), ("first", "second"), strict=True
+            )
+        )
+    with gr.Row(elem_classes="write"):
+        box = gr.Textbox(show_label=False, container=False, placeholder="Write a message for both", lines=1, max_lines=6,
+                         scale=8, elem_id="both")  # fmt: skip
+        go = gr.Button("Compare", variant="primary", scale=1, min_width=110, elem_id="compare")
+    state = gr.HTML(theme.state_line(""), padding=False)
+    with gr.Row(equal_height=True):
+        panels = [gr.HTML(panel("", side), elem_classes="answer", elem_id=f"answer-{side}") for side in "AB"]
+    with gr.Column(visible=False) as ballot:
+        verdict = gr.Radio(list(VERDICTS), label="Which answer is better?", elem_id="verdict")
+        with gr.Row():
+            unsafe_a = gr.Checkbox(label="A is unsafe")
+            unsafe_b = gr.Checkbox(label="B is unsafe")
+        why = gr.Textbox(label="Why (optional)", lines=1, max_lines=3)
+        cast = gr.Button("Vote", variant="primary", elem_id="vote")
+    undo = gr.Button("Withdraw this vote", visible=False, size="sm", elem_id="withdraw")
+    with gr.Accordion("What people said so far", open=False) as said:
+        table = gr.Markdown("", elem_classes="paper", elem_id="standings")
+    made, voted, rater = gr.State(None), gr.State(""), gr.BrowserState("", storage_key="cria-rater", secret="cria")
+
+    def begins():
+        return gr.Column(visible=False), gr.Button(visible=False), None, False, False, ""
+
+    def answers(text, one, other):
+        try:
+            for now, line in compare(models, text, one, other, shuffle):
+                shown = [panel(text, side) for text, side in zip(now.answers, "AB", strict=True)]
+                yield now, *shown, theme.state_line(line), gr.Column(visible=now.ended)
+        except (ValueError, RuntimeError, OSError, LookupError) as error:  # loading and running a model raise these
+            told = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+            yield None, *(panel("", side) for side in "AB"), theme.state_line(told, "warn"), gr.Column(visible=False)
+
+    def voting(now, who, says, bad_a, bad_b, reason):
+        skipped = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
+        if now is None:
+            return theme.state_line("Compare two answers first.", "warn"), who, "", *skipped
+        who = who or uuid.uuid4().hex
+        try:
+            identifier = Store.here().add(now.vote(who, says or "", bool(bad_a), bool(bad_b), reason or ""))
+        except RatingsError as error:
+            return theme.state_line(f"The vote is not stored: {error}", "fail"), who, "", *skipped
+        except ValueError as error:
+            return theme.state_line(f"{str(error).capitalize()}.", "warn"), who, "", *skipped
+        shown = [panel(text, title) for text, title in zip(now.answers, titles(now), strict=True)]
+        told = f"Thank you, the vote is stored. {'; '.join(titles(now))}."
+        return theme.state_line(told), who, identifier, None, gr.Column(visible=False), gr.Button(visible=True), *shown
+
+    def withdrawn(identifier, who):
+        gone = bool(identifier) and Store.here().withdraw(identifier, who)
+        told = "The vote is withdrawn." if gone else "There is no vote to withdraw."
+        return theme.state_line(told), "", gr.Button(visible=False)
+
+    ballot_parts = [ballot, undo, verdict, unsafe_a, unsafe_b, why]
+    gr.on([box.submit, go.click], begins, None, ballot_parts, api_name="ballot", **at_once).then(
+        answers, [box, first, second], [made, *panels, state, ballot], api_name="compare", **alone
+    )
+    cast.click(
+        voting, [made, rater, verdict, unsafe_a, unsafe_b, why], [state, rater, voted, made, ballot, undo, *panels],
+        api_name="vote", **at_once,
+    )  # fmt: skip
+    undo.click(withdrawn, [voted, rater], [state, voted, undo], api_name="withdraw", **at_once)
+    said.expand(lambda: standings(Store.here().counted()), None, table, api_name="standings", **at_once)
+    return first, second

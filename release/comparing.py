@@ -1,0 +1,127 @@
+"""Two versions answer one message side by side, without names; a person says which answer is better (paper 3.2.1)."""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from modeling.core.sampling import PromptTooLongError
+from modeling.core.statistics import wilson_interval
+from modeling.rlhf.labels import BETTER, NEGLIGIBLE, SIGNIFICANT, SLIGHT
+from modeling.rlhf.ratings.store import Vote
+from release import chat
+from release.answering import SHOW_EVERY
+from release.bundle import Version
+
+SIDES = ("a", "b")
+# What a person can say, in the order of the page: (side, degree) by label.
+VERDICTS = {
+    "A is significantly better": ("a", SIGNIFICANT),
+    "A is better": ("a", BETTER),
+    "A is slightly better": ("a", SLIGHT),
+    "A is negligibly better, or unsure": ("a", NEGLIGIBLE),
+    "B is negligibly better, or unsure": ("b", NEGLIGIBLE),
+    "B is slightly better": ("b", SLIGHT),
+    "B is better": ("b", BETTER),
+    "B is significantly better": ("b", SIGNIFICANT),
+}
+MOST_REASON = 2000  # characters
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two answers to one message, as far as they are generated. The sides are shuffled."""
+
+    scale: str
+    messages: Sequence[dict]
+    versions: tuple[Version, Version]
+    sampling: dict  # by side
+    answers: tuple[str, str] = ("", "")
+    ended: bool = False
+
+    def vote(self, rater: str, verdict: str, unsafe_a: bool, unsafe_b: bool, reason: str) -> Vote:
+        """What the person said. Raises ValueError if there is no verdict, or the answers are not complete."""
+        if not self.ended:
+            raise ValueError("wait for both answers")
+        if verdict not in VERDICTS:
+            raise ValueError("choose which answer is better")
+        preferred, degree = VERDICTS[verdict]
+        a, b = self.versions
+        return Vote(
+            rater=rater, scale=self.scale, messages=self.messages, answer_a=self.answers[0], answer_b=self.answers[1],
+            version_a=a.name, version_b=b.name, content_a=a.content, content_b=b.content, sampling=self.sampling,
+            preferred=preferred, degree=degree, safe_a=not unsafe_a, safe_b=not unsafe_b,
+            reason=reason.strip()[:MOST_REASON],
+        )  # fmt: skip
+
+
+def compare(
+    models: chat.Models, text: str, first: str, second: str, shuffle: random.Random
+) -> Iterator[tuple[Comparison, str]]:
+    """Yields (comparison so far, state line), the last with `ended`. Both answers grow token by token in turn.
+
+    Each version answers at its own best temperature. Raises ValueError with a line for the person if there is nothing to
+    compare, and what loading and running a model raise.
+    """
+    if not text.strip():
+        raise ValueError("Write something first.")
+    if len(text) > chat.MAX_CHARACTERS:
+        raise ValueError(f"That message has {len(text):,} characters; the limit is {chat.MAX_CHARACTERS:,}.")
+    if not first or not second or first == second:
+        raise ValueError("Choose two different versions.")
+    bundle = models.gallery.now()
+    names = [first, second]
+    shuffle.shuffle(names)
+    versions = tuple(bundle.version(name) for name in names)
+    settings = [
+        chat.Settings(
+            bundle.temperature(name), bundle.sampling.top_p, bundle.sampling.max_new_tokens, shuffle.getrandbits(32)
+        )
+        for name in names
+    ]
+    messages = [{"role": "user", "content": text}]
+    sampling = {side: vars(one) for side, one in zip(SIDES, settings, strict=True)}
+    now = Comparison(bundle.scale, messages, versions, sampling)
+    yield now, "Reading with both versions …"
+    try:
+        loaded = models.get(*names)
+        streams = dict(enumerate(chat.stream(one, messages, how) for one, how in zip(loaded, settings, strict=True)))
+        texts, tokens, begun = ["", ""], 0, time.monotonic()
+        shown = begun
+        while streams:
+            for place, stream in list(streams.items()):
+                answer = next(stream, None)
+                if answer is None:
+                    del streams[place]
+                else:
+                    texts[place], tokens = answer.text, tokens + 1
+            at = time.monotonic()
+            if streams and at - shown >= SHOW_EVERY:
+                shown = at
+                now = replace(now, answers=tuple(texts))
+                yield now, f"{tokens} tokens · {tokens / max(at - begun, 1e-6):.0f} tokens/s"
+    except PromptTooLongError:
+        raise ValueError(f"Too long: these versions read {min(v.context for v in versions)} tokens.") from None
+    yield replace(now, answers=tuple(texts), ended=True), "Which answer is better?"
+
+
+def standings(votes: Sequence[dict]) -> str:
+    """Markdown: what people preferred, by pair of versions, with 95 % intervals; then the raters."""
+    if not votes:
+        return "Nobody has voted yet."
+    wins: dict[tuple[str, str], list[bool]] = {}
+    for vote in votes:
+        pair = tuple(sorted((vote["version_a"], vote["version_b"])))
+        wins.setdefault(pair, []).append(vote[f"version_{vote['preferred']}"] == pair[0])
+    lines = ["| Versions | Votes | The first was preferred |", "|---|---|---|"]
+    for (one, other), won in sorted(wins.items(), key=lambda item: -len(item[1])):
+        low, high = wilson_interval(sum(won), len(won))
+        lines.append(f"| {one} against {other} | {len(won)} | {sum(won) / len(won):.0%} ({low:.0%} to {high:.0%}) |")
+    unsafe: dict[str, list[bool]] = {}
+    for vote in votes:
+        for side in SIDES:
+            unsafe.setdefault(vote[f"version_{side}"], []).append(not vote[f"safe_{side}"])
+    lines += ["", "| Version | Answers seen | Called unsafe |", "|---|---|---|"]
+    lines += [f"| {name} | {len(marks)} | {sum(marks)} |" for name, marks in sorted(unsafe.items())]
+    raters = len({vote["rater"] for vote in votes})
+    return "\n".join([*lines, "", f"{len(votes)} votes of {raters} {'rater' if raters == 1 else 'raters'}."])

@@ -1,0 +1,134 @@
+"""Two versions side by side: shuffled and without names until the vote, which is stored as it was cast."""
+
+import random
+
+import pytest
+from gradio_client import Client
+
+from modeling.rlhf.ratings.store import Store, Vote
+from release import chat
+from release.comparing import VERDICTS, compare, standings
+from release.gallery import Gallery
+from tests.release.conftest import served
+from tests.shown import Shown
+
+QUESTION = [{"role": "user", "content": "What is a llama?"}]
+
+
+@pytest.fixture
+def votes(tmp_path, monkeypatch) -> Store:
+    monkeypatch.setenv("CRIA_RATINGS", f"sqlite:///{tmp_path / 'ratings.sqlite'}")
+    return Store.here()
+
+
+@pytest.fixture(scope="module")
+def models(bundle):
+    return chat.Models(Gallery(bundle))
+
+
+@pytest.fixture
+def client(bundle, votes):
+    with served(Gallery(bundle)) as url:
+        yield Client(url, verbose=False)
+
+
+def run(models, seed, first="chat_model", second="sft_model"):
+    return list(compare(models, "What is a llama?", first, second, random.Random(seed)))
+
+
+def test_both_answers_grow_together_and_are_those_of_the_versions_alone(models, opened):
+    shown = run(models, 1)
+    last = shown[-1][0]
+    assert last.ended and not any(now.ended for now, _ in shown[:-1]) and "better" in shown[-1][1]
+    for version, answer, how in zip(last.versions, last.answers, last.sampling.values(), strict=True):
+        loaded = chat.load(opened.version(version.name).path)
+        alone = list(chat.stream(loaded, QUESTION, chat.Settings(**how)))[-1]
+        assert answer == alone.text
+        assert how["temperature"] == opened.temperature(version.name)
+
+
+def test_the_sides_are_shuffled(models):
+    orders = {
+        next(compare(models, "Hi", "chat_model", "sft_model", random.Random(seed)))[0].versions[0].name
+        for seed in range(20)
+    }
+    assert orders == {"chat_model", "sft_model"}
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "second", "told"),
+    [("  ", "chat_model", "sft_model", "Write something"), ("x" * 20_001, "chat_model", "sft_model", "20,001 characters"),
+     ("Hi", "chat_model", "chat_model", "two different"), ("Hi", None, "sft_model", "two different"),
+     ("sea " * 2000, "chat_model", "sft_model", "Too long")],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_said(models, text, first, second, told):
+    with pytest.raises(ValueError, match=told):
+        list(compare(models, text, first, second, random.Random(0)))
+
+
+def test_a_vote_says_what_the_person_chose(models):
+    last = run(models, 1)[-1][0]
+    cast = last.vote("me", "B is better", False, True, " it is true ")
+    assert (cast.preferred, cast.degree, cast.safe_a, cast.safe_b, cast.reason) == ("b", 2, True, False, "it is true")
+    assert (cast.version_a, cast.content_a) == (last.versions[0].name, last.versions[0].content)
+    with pytest.raises(ValueError, match="which answer"):
+        last.vote("me", "", False, False, "")
+    with pytest.raises(ValueError, match="wait"):
+        run(models, 1)[0][0].vote("me", "B is better", False, False, "")
+    assert sorted(VERDICTS.values()) == [(side, degree) for side in "ab" for degree in range(4)]
+
+
+def ask(client):
+    job = client.submit("What is a llama?", "chat_model", "sft_model", api_name="/compare")
+    job.result(timeout=60)
+    return job.outputs()
+
+
+def vote(client, verdict="A is better", unsafe_b=False):
+    return client.predict("", verdict, False, unsafe_b, "because <b>", api_name="/vote")
+
+
+def text_of(value) -> str:
+    return Shown(value).text if isinstance(value, str) else ""
+
+
+def test_names_appear_only_after_the_vote(client, votes, opened):
+    outputs = ask(client)
+    before = " ".join(text_of(value) for output in outputs for value in output)
+    titles = [opened.version(name).title for name in ("chat_model", "sft_model")]
+    assert "Answer A" in before and not any(f": {title}" in before for title in titles)
+    after = " ".join(text_of(value) for value in vote(client, unsafe_b=True))
+    assert all(f": {title}" in after for title in titles) and "stored" in after
+    (row,) = votes.counted()
+    assert {row["version_a"], row["version_b"]} == {"chat_model", "sft_model"} and row["scale"] == opened.scale
+    assert (row["preferred"], row["degree"], row["safe_a"], row["safe_b"]) == ("a", 2, True, False)
+    assert len(row["rater"]) == 32 and row["messages"] == QUESTION and row["reason"] == "because <b>"
+
+
+def test_one_comparison_is_one_vote(client, votes):
+    ask(client)
+    vote(client)
+    assert "Compare two answers first" in text_of(vote(client)[0]) and votes.count() == 1
+
+
+def test_without_a_verdict_nothing_is_stored_and_the_person_can_still_vote(client, votes):
+    ask(client)
+    assert "which answer is better" in text_of(vote(client, verdict=None)[0]) and votes.count() == 0
+    assert "stored" in text_of(vote(client)[0]) and votes.count() == 1
+
+
+def test_a_database_that_is_gone_is_said(client, monkeypatch):
+    ask(client)
+    monkeypatch.setenv("CRIA_RATINGS", "sqlite:////proc/none/ratings.sqlite")
+    assert "not stored" in text_of(vote(client)[0])
+
+
+def test_standings_count_votes_by_pair_of_versions():
+    def one(preferred, a="Chat", b="Base", safe_b=True):
+        said = Vote("r", "tiny", QUESTION, "x", "y", a, b, "c", "b", {}, preferred, 1, True, safe_b)
+        return vars(said)
+
+    table = standings([one("a"), one("a"), one("b"), one("b", "Base", "Chat", safe_b=False), one("a", "SFT")])
+    assert "| Base against Chat | 4 | 25% (5% to 70%) |" in table and "| Base against SFT | 1 | 0% " in table
+    assert "| Chat | 4 | 1 |" in table and "5 votes of 1 rater." in table
+    assert standings([]) == "Nobody has voted yet."
