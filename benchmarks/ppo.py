@@ -20,11 +20,12 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from modeling.core.recipes import OptimizerRecipe, PpoRecipe, SamplingRecipe
+from modeling.core.recipes import OptimizerRecipe, SamplingRecipe
 from modeling.pretraining import tokenizer as tokenizers
 from modeling.rlhf.ppo import loop as ppo_loop
 from modeling.rlhf.ppo import losses, networks
 from modeling.rlhf.ppo import stage as ppo
+from modeling.rlhf.recipes import PpoRecipe
 
 
 class Silent:

@@ -6,8 +6,8 @@ from typing import Any
 
 from data_cleaning.recipes import Source
 from data_cleaning.sources.local import pin
-from modeling.core.recipes import RatingsRecipe
 from modeling.rlhf.ratings import store as ratings
+from modeling.rlhf.recipes import RatingsRecipe
 from orchestration import scales
 from orchestration.sources import snapshots, sources
 from orchestration.thresholds import corpus

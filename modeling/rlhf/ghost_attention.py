@@ -22,10 +22,10 @@ import pyarrow as pa
 from transformers import AutoConfig, AutoTokenizer
 
 from modeling.core import dialog, dialogue_tables, hashing, reporting, resumable_generation
-from modeling.core.recipes import GhostRecipe
 from modeling.core.sampling import Answer
 from modeling.dialogues import answer_rules, form_rewriting, instructions, multi_turn, questions, splits
 from modeling.rlhf import scoring
+from modeling.rlhf.recipes import GhostRecipe
 
 SCHEMA = pa.schema(
     [

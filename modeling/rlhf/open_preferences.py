@@ -11,12 +11,12 @@ from pathlib import Path
 
 from data_cleaning.markdown import literal
 from modeling.core import dialogue_tables, hashing, reporting
-from modeling.core.recipes import OpenPreferencesRecipe
 from modeling.dialogues import preference_sources
 from modeling.dialogues.preference_sources import PreferencePair
 from modeling.rlhf.labels import BETTER
 from modeling.rlhf.pairs import OPEN
 from modeling.rlhf.preferences import SCHEMA
+from modeling.rlhf.recipes import OpenPreferencesRecipe
 
 SHOWN = 6
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from modeling.core import hashing, resumable_generation
-from modeling.core.recipes import FinetuneRecipe, PolicyRecipe
+from modeling.core.recipes import FinetuneRecipe
 from modeling.finetuning import sft
 from modeling.rlhf import selection
+from modeling.rlhf.recipes import PolicyRecipe
 
 STARTS = {"base": "base_model", "before": "before"}  # the recipe's word → the input
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from data_cleaning.markdown import literal
 from modeling.core import dialogue_tables, hashing, reporting, resumable_generation
-from modeling.core.recipes import PreferencesRecipe
 from modeling.rlhf import annotator as annotators
 from modeling.rlhf.labels import DEGREES, Annotator, TiedError, UnjudgedError
+from modeling.rlhf.recipes import PreferencesRecipe
 
 SCHEMA = pa.schema(
     [

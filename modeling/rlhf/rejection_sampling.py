@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modeling.core import dialog, dialogue_tables, reporting, resumable_generation, sampling
-from modeling.core.recipes import RejectionRecipe
 from modeling.rlhf import best_of_n, scoring
 from modeling.rlhf.faults import FAULTS, fault
+from modeling.rlhf.recipes import RejectionRecipe
 
 CANDIDATES = pa.schema(
     [

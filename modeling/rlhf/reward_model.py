@@ -23,11 +23,11 @@ from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from modeling.core import dialog, json_text, reporting, training
 from modeling.core.frozen_layers import freeze_lower
-from modeling.core.recipes import RewardRecipe
 from modeling.core.runtime import device
 from modeling.rlhf import pairs as preference_pairs
 from modeling.rlhf import reward_accuracy, scoring
 from modeling.rlhf.pairs import KINDS, of_kind
+from modeling.rlhf.recipes import RewardRecipe
 from modeling.rlhf.reward_accuracy import ScoredPair
 
 POOLED_BATCHES = 50  # batches whose rows are sorted by length together

@@ -16,10 +16,11 @@ from transformers import AutoTokenizer
 from modeling.core import reporting, resumable_generation, training
 from modeling.core.atomic_folders import filling, model_files
 from modeling.core.hashing import unit_hash
-from modeling.core.recipes import SamplingRecipe, SelectedRecipe
+from modeling.core.recipes import SamplingRecipe
 from modeling.finetuning import sft
 from modeling.rlhf import comparison, rejection_sampling, scoring
 from modeling.rlhf.comparison import Difference
+from modeling.rlhf.recipes import SelectedRecipe
 
 CANDIDATE, BEFORE = "candidate", "before"
 

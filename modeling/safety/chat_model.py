@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from modeling.core import hashing, resumable_generation
-from modeling.core.recipes import SelectedRecipe
 from modeling.finetuning import sft
 from modeling.rlhf import policy, selection
+from modeling.rlhf.recipes import SelectedRecipe
 
 
 def run(config: SelectedRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:

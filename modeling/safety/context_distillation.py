@@ -21,10 +21,10 @@ from matplotlib.figure import Figure
 
 from data_cleaning.markdown import literal
 from modeling.core import dialog, dialogue_tables, hashing, reporting, resumable_generation
-from modeling.core.recipes import DistillationRecipe
 from modeling.core.sampling import Answer
 from modeling.dialogues import answer_rules
 from modeling.rlhf import scoring
+from modeling.safety.recipes import DistillationRecipe
 
 ANSWERS = pa.schema(
     [

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from modeling.core.recipes import FinetuneRecipe, GhostEvaluationRecipe, RewardRecipe, RoundRecipe, SamplingRecipe
+from modeling.core.recipes import FinetuneRecipe, GhostEvaluationRecipe, SamplingRecipe
+from modeling.rlhf.recipes import RewardRecipe, RoundRecipe
 from orchestration.scales.recipe import Scale
 
 

@@ -8,30 +8,32 @@ from dataclasses import replace
 from data_cleaning.recipes import MixtureRecipe
 from modeling.core.recipes import (
     DemonstrationsRecipe,
-    DistillationRecipe,
     EvaluationRecipe,
     FinetuneRecipe,
     GhostEvaluationRecipe,
-    GhostRecipe,
     ModelRecipe,
-    OpenPreferencesRecipe,
     OptimizerRecipe,
     OwnAnswersRecipe,
-    PolicyRecipe,
-    PpoRecipe,
-    PreferencesRecipe,
     PretrainRecipe,
     PromptsRecipe,
-    RatingsRecipe,
-    RejectionRecipe,
-    RewardRecipe,
-    RoundRecipe,
     SamplingRecipe,
-    SelectedRecipe,
     SyntheticRequestsRecipe,
     TokenizerRecipe,
     TokensRecipe,
 )
+from modeling.rlhf.recipes import (
+    GhostRecipe,
+    OpenPreferencesRecipe,
+    PolicyRecipe,
+    PpoRecipe,
+    PreferencesRecipe,
+    RatingsRecipe,
+    RejectionRecipe,
+    RewardRecipe,
+    RoundRecipe,
+    SelectedRecipe,
+)
+from modeling.safety.recipes import DistillationRecipe
 from orchestration.scales.recipe import Scale
 from orchestration.thresholds import corpus
 from release.recipes import ReleaseRecipe

@@ -9,22 +9,24 @@ from data_cleaning.recipes import MixtureRecipe
 from modeling.core.recipes import (
     AdoptRecipe,
     DemonstrationsRecipe,
-    DistillationRecipe,
     EvaluationRecipe,
     FinetuneRecipe,
     GhostEvaluationRecipe,
-    GhostRecipe,
-    OpenPreferencesRecipe,
     OwnAnswersRecipe,
-    PpoRecipe,
     PretrainRecipe,
     PromptsRecipe,
-    RatingsRecipe,
-    RoundRecipe,
     SyntheticRequestsRecipe,
     TokenizerRecipe,
     TokensRecipe,
 )
+from modeling.rlhf.recipes import (
+    GhostRecipe,
+    OpenPreferencesRecipe,
+    PpoRecipe,
+    RatingsRecipe,
+    RoundRecipe,
+)
+from modeling.safety.recipes import DistillationRecipe
 from release.recipes import ReleaseRecipe
 
 

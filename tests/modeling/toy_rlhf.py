@@ -13,8 +13,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
 from modeling.core import dialog
-from modeling.core.recipes import OptimizerRecipe, PpoRecipe, SamplingRecipe
+from modeling.core.recipes import OptimizerRecipe, SamplingRecipe
 from modeling.pretraining import tokenizer as tokenizers
+from modeling.rlhf.recipes import PpoRecipe
 
 COLOURS = ["red", "blue", "green", "white", "black", "grey"]
 PREPROMPTS = ("Be wise and responsible.", "Be respectful and wise.")

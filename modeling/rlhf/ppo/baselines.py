@@ -12,11 +12,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from modeling.core.recipes import PpoRecipe
 from modeling.rlhf.ppo import losses
 from modeling.rlhf.ppo.networks import critic_values, load_critic
 from modeling.rlhf.ppo.rollout import Batch
 from modeling.rlhf.ppo.state import Learner, learner
+from modeling.rlhf.recipes import PpoRecipe
 
 
 class Baseline(Protocol):

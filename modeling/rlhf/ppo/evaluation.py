@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modeling.core.recipes import PpoRecipe
 from modeling.rlhf import comparison
 from modeling.rlhf.ppo.networks import Scores
 from modeling.rlhf.ppo.rollout import Prompt
 from modeling.rlhf.ppo.state import Progress
+from modeling.rlhf.recipes import PpoRecipe
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from modeling.core import hashing, json_text, sampling, training
 from modeling.core.divergence import DivergedError, weights_finite
-from modeling.core.recipes import PpoRecipe
 from modeling.rlhf import scoring
 from modeling.rlhf.ppo import evaluation, losses
 from modeling.rlhf.ppo import rollout as ppo_rollout
@@ -23,6 +22,7 @@ from modeling.rlhf.ppo.baselines import Baseline
 from modeling.rlhf.ppo.networks import Reward, policy_logits, policy_logprobs
 from modeling.rlhf.ppo.rollout import Batch, Prompt, Response
 from modeling.rlhf.ppo.state import Learner, Progress
+from modeling.rlhf.recipes import PpoRecipe
 
 CHECKPOINT_SECONDS = 60.0  # between evaluations; each evaluation writes one anyway
 

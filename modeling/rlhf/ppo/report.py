@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from modeling.core import json_text, reporting
-from modeling.core.recipes import PpoRecipe
 from modeling.rlhf.ppo.rollout import Prompt
 from modeling.rlhf.ppo.state import Progress
+from modeling.rlhf.recipes import PpoRecipe
 
 EXAMPLES = 24
 INK, ORANGE, GREY = "#1f4e79", "#c55a11", "#8a8a8a"

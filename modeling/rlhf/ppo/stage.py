@@ -27,12 +27,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling.core import runtime, training, unused_ids
 from modeling.core.frozen_layers import freeze_lower
-from modeling.core.recipes import PpoRecipe
 from modeling.rlhf.ppo import baselines, rollout
 from modeling.rlhf.ppo import report as ppo_report
 from modeling.rlhf.ppo import state as ppo_state
 from modeling.rlhf.ppo.loop import Loop
 from modeling.rlhf.ppo.networks import load_float32, reference_of, reward_function
+from modeling.rlhf.recipes import PpoRecipe
 
 
 def run(config: PpoRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict:

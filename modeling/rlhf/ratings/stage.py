@@ -12,11 +12,11 @@ from pathlib import Path
 
 from data_cleaning.filters.pii import masked
 from modeling.core import dialogue_tables, hashing, reporting
-from modeling.core.recipes import RatingsRecipe
 from modeling.rlhf.pairs import PEOPLE_IN_CHAT
 from modeling.rlhf.preferences import CHOSEN_UNSAFE, IDENTICAL, SCHEMA
 from modeling.rlhf.preferences import examples as pairs_to_read
 from modeling.rlhf.ratings.store import Store, digest
+from modeling.rlhf.recipes import RatingsRecipe
 
 REPEATED, CONTESTED = "said_again", "contested"
 

@@ -15,7 +15,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling.core import training
-from modeling.core.recipes import AdoptRecipe, ModelRecipe, OptimizerRecipe, PretrainRecipe
+from modeling.core.recipes import (
+    AdoptRecipe,
+    ModelRecipe,
+    OptimizerRecipe,
+    PretrainRecipe,
+)
 from modeling.pretraining import gates
 from modeling.pretraining.pretrain import PackedSequences, collate, run, starting_model
 from modeling.pretraining.tokenizer import train as train_tokenizer

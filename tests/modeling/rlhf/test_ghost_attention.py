@@ -8,11 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from modeling.core import dialog, resumable_generation, sampling
-from modeling.core.recipes import GhostRecipe, SamplingRecipe
+from modeling.core.recipes import SamplingRecipe
 from modeling.core.sampling import Answer
 from modeling.dialogues import instructions
 from modeling.rlhf import gates, ghost_attention, scoring
 from modeling.rlhf.ghost_attention import Ghost, Option
+from modeling.rlhf.recipes import GhostRecipe
 from tests.modeling import toy_rlhf
 
 pytestmark = pytest.mark.trains

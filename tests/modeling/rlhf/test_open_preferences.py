@@ -3,9 +3,9 @@
 import pyarrow.parquet as pq
 import pytest
 
-from modeling.core.recipes import OpenPreferencesRecipe
 from modeling.rlhf import open_preferences, pairs
 from modeling.rlhf.preferences import SCHEMA
+from modeling.rlhf.recipes import OpenPreferencesRecipe
 from tests.modeling import toy_sources
 from tests.modeling.dialogues.test_everyday import add
 

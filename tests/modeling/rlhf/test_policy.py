@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from modeling.core import sampling
-from modeling.core.recipes import PolicyRecipe, SamplingRecipe
+from modeling.core.recipes import SamplingRecipe
 from modeling.rlhf import policy
+from modeling.rlhf.recipes import PolicyRecipe
 from tests.modeling import toy_chat
 
 pytestmark = pytest.mark.trains

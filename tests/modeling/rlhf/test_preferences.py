@@ -6,8 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from modeling.core import resumable_generation, sampling
-from modeling.core.recipes import PreferencesRecipe, SamplingRecipe
+from modeling.core.recipes import SamplingRecipe
 from modeling.rlhf import annotator, labels, preferences
+from modeling.rlhf.recipes import PreferencesRecipe
 from tests.modeling import toy_rlhf
 
 pytestmark = pytest.mark.trains

@@ -6,8 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from modeling.core import resumable_generation
-from modeling.core.recipes import RejectionRecipe, SamplingRecipe
+from modeling.core.recipes import SamplingRecipe
 from modeling.rlhf import best_of_n, comparison, rejection_sampling, scoring
+from modeling.rlhf.recipes import RejectionRecipe
 from tests.modeling import toy_rlhf
 
 pytestmark = pytest.mark.trains

@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from modeling.core import dialog, dialogue_tables
-from modeling.core.recipes import RewardRecipe
 from modeling.rlhf import pairs, reward_accuracy, reward_model, scoring
 from modeling.rlhf.preferences import SCHEMA
+from modeling.rlhf.recipes import RewardRecipe
 from modeling.rlhf.reward_accuracy import ScoredPair
 from tests.modeling import killed, toy_rlhf
 

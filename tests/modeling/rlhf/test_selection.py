@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling.core.recipes import FinetuneRecipe, PolicyRecipe, SamplingRecipe
+from modeling.core.recipes import FinetuneRecipe, SamplingRecipe
 from modeling.rlhf import gates, policy, selection
+from modeling.rlhf.recipes import PolicyRecipe
 from tests.modeling import toy_rlhf
 
 pytestmark = pytest.mark.trains

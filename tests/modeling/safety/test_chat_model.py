@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from modeling.core import sampling
-from modeling.core.recipes import SamplingRecipe, SelectedRecipe
+from modeling.core.recipes import SamplingRecipe
+from modeling.rlhf.recipes import SelectedRecipe
 from modeling.safety import chat_model
 from tests.modeling import toy_rlhf
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from modeling.core import resumable_generation
-from modeling.core.recipes import DistillationRecipe, SamplingRecipe, SelectedRecipe
+from modeling.core.recipes import SamplingRecipe
 from modeling.core.sampling import Answer
 from modeling.rlhf import scoring
+from modeling.rlhf.recipes import SelectedRecipe
 from modeling.safety import context_distillation
+from modeling.safety.recipes import DistillationRecipe
 from tests.modeling import toy_rlhf
 
 pytestmark = pytest.mark.trains

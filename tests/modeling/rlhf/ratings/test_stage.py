@@ -3,11 +3,11 @@
 import pyarrow.parquet as pq
 import pytest
 
-from modeling.core.recipes import RatingsRecipe
 from modeling.rlhf import pairs
 from modeling.rlhf.preferences import SCHEMA
 from modeling.rlhf.ratings import stage
 from modeling.rlhf.ratings.store import Store
+from modeling.rlhf.recipes import RatingsRecipe
 from tests.modeling.rlhf.ratings.test_store import vote
 
 
