@@ -12,7 +12,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 
-.PHONY: help setup demo run ui chat test arithmetics lint lineage why verify results diff
+.PHONY: help setup demo run ui chat test arithmetics lint lineage why verify results inbox diff
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,9 @@ verify: setup ## every file of the store against its record, read in full; FILE=
 
 results: setup ## the tables of README.md and docs/results.md of SCALE, from the records
 	@store="$(STORE)" && $(RUN) -m release.results --store "$$store" --scale $(SCALE)
+
+inbox: setup ## make a snapshot of what was dropped into the inbox (as the sensor inbox_files does)
+	@$(RUN) -m orchestration.inbox
 
 diff: setup ## A=laptop B=70b: what differs between two scales
 	@$(RUN) -m orchestration.scales $(A) $(B)

@@ -11,8 +11,9 @@ import dagster as dg
 
 from assets import STAGES
 from assets.gates import GATES
+from data_cleaning.sources.errors import SourceError
 from modeling.rlhf.ratings.store import RatingsError
-from orchestration import execution, partitions, records, scales
+from orchestration import execution, inbox, partitions, records, scales
 from orchestration.dead_runs import close_dead_runs
 from orchestration.sources import snapshots
 from orchestration.stage import SCALE, SNAPSHOT, settings
@@ -25,6 +26,15 @@ PERIOD = datetime.timedelta(days=1)
 PAUSE = datetime.timedelta(minutes=10)  # after the first failure; doubles with each further one
 REASON_TAG = "dagster/failure_reason"
 OF_ITSELF = {"STEP_FAILURE", "JOB_INITIALIZATION_FAILURE", "RUN_EXCEPTION"}  # of runs that were not killed
+
+
+@dg.sensor(minimum_interval_seconds=60, description="Makes a snapshot of the files that were dropped into the inbox.")
+def inbox_files(context: dg.SensorEvaluationContext):
+    """Takes what is complete; `new_snapshots` cleans it. Says what happened, and what stays and why."""
+    try:
+        return dg.SkipReason(inbox.take())
+    except SourceError as error:
+        return dg.SkipReason(str(error))
 
 
 @dg.sensor(job_name="corpus", minimum_interval_seconds=60, description="Cleans each snapshot that sources.toml adds.")

@@ -30,7 +30,7 @@ def pin(source: Source) -> Source:
     memory = cache_folder() / "local" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()}.json"
     if path.is_file():
         return dataclasses.replace(source, sha256=remembered_sha256(path.parent, [path.name], memory)[path.name])
-    return dataclasses.replace(source, sha256=_listing(remembered_sha256(path, folder_files(path)[0], memory)))
+    return dataclasses.replace(source, sha256=listing(remembered_sha256(path, folder_files(path)[0], memory)))
 
 
 def local_digest(source: Source) -> str:
@@ -47,10 +47,10 @@ def _there(source: Source) -> Path:
 
 def digest(path: Path) -> str:
     """Returns the sha256 of a file, or of the listing of a folder."""
-    return _listing(sha256_of_all(path, folder_files(path)[0])) if path.is_dir() else sha256_of(path)
+    return listing(sha256_of_all(path, folder_files(path)[0])) if path.is_dir() else sha256_of(path)
 
 
-def _listing(hashes: dict[str, str]) -> str:
+def listing(hashes: dict[str, str]) -> str:
     """Returns the sha256 of the sorted lines "path sha256" of a folder's files, without links and hidden files."""
     return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in hashes).encode()).hexdigest()
 

@@ -29,20 +29,16 @@ DEFAULTS = {
 }
 
 
-def load_sources(path: Path) -> tuple[Source, ...]:
-    """Returns the entries of a sources.toml, in its order, without opt-in entries that CRIA_OPT_IN does not name.
+def load_sources(path: Path, *more: Path) -> tuple[Source, ...]:
+    """Returns the entries of sources.toml files, in order, without opt-in entries that CRIA_OPT_IN does not name.
 
     Local paths become absolute. Raises SourceError, whose one line says what to write, for unknown or missing fields,
     an unknown reader or use, a missing license, a snapshot that is no date, a full delivery of which only a part is
     read, or a name that is taken. A corpus source may repeat its name in another snapshot: its documents then replace
     those of the same identity, and if it delivers in full all others too (see deliveries).
     """
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("source", [])
-    except tomllib.TOMLDecodeError as error:
-        raise SourceError(f"{path}: {error}") from error
     named = {name.strip() for name in os.environ.get("CRIA_OPT_IN", "").split(",") if name.strip()}
-    sources = [_source(path, number, entry) for number, entry in enumerate(entries, start=1)]
+    sources = [source for each in (path, *more) for source in _entries(each)]
     for one, other in itertools.combinations(sources, 2):
         delivered_again = one.use == other.use == "corpus" and one.snapshot != other.snapshot
         if one.name == other.name and not delivered_again:
@@ -53,6 +49,14 @@ def load_sources(path: Path) -> tuple[Source, ...]:
     if unknown := named - {source.name for source in sources if source.opt_in}:
         raise SourceError(f"CRIA_OPT_IN names {', '.join(sorted(unknown))}: no opt-in source of that name in {path}")
     return tuple(source for source in sources if not source.opt_in or source.name in named)
+
+
+def _entries(path: Path) -> list[Source]:
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("source", [])
+    except tomllib.TOMLDecodeError as error:
+        raise SourceError(f"{path}: {error}") from error
+    return [_source(path, number, entry) for number, entry in enumerate(entries, start=1)]
 
 
 def _source(path: Path, number: int, entry: dict) -> Source:

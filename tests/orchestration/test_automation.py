@@ -11,6 +11,7 @@ from data_cleaning.files import write_json
 from modeling.rlhf.ratings.store import Store
 from orchestration import automation, execution
 from orchestration.definitions import defs
+from orchestration.sources import snapshots, sources
 from orchestration.stage import SCALE, expanded_inputs, settings
 from orchestration.store import artifact, store
 from tests.modeling.rlhf.ratings.test_store import vote
@@ -128,6 +129,23 @@ def test_what_is_cleaned_is_not_requested(instance):
         cleaned(name)
     look(instance)
     assert look(instance).skip_reason.skip_message == "every snapshot is cleaned"
+
+
+def test_a_file_in_the_inbox_becomes_a_snapshot_that_is_cleaned(instance, tmp_path, monkeypatch):
+    box = tmp_path / "inbox"
+    monkeypatch.setenv("CRIA_INBOX", str(box))
+    assert "nothing new" in automation.inbox_files(dg.build_sensor_context(instance=instance)).skip_message
+    (box / "handbook").mkdir(parents=True)
+    (box / "handbook" / "a.txt").write_text("A chapter.")
+    (box / "handbook" / "a.txt.done").touch()
+    said = automation.inbox_files(dg.build_sensor_context(instance=instance)).skip_message
+    assert "source.toml is missing" in said and snapshots() == ["2026-11", "2026-12"]
+    (box / "handbook" / "source.toml").write_text('license = "MIT"')
+    said = automation.inbox_files(dg.build_sensor_context(instance=instance)).skip_message
+    new = snapshots()[-1]
+    assert f"snapshot {new}: 1 deliveries" in said and new not in ("2026-11", "2026-12")
+    assert new in [request.partition_key for request in look(instance).run_requests]
+    assert {source.name for source in sources()} == {"2026-11-notes", "2026-12-notes", "handbook"}
 
 
 def test_new_data_flows_on_into_what_was_released_and_nothing_else(instance, tmp_path):
