@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_cleaning.files import remembered_sha256, write_text
+from data_cleaning.snapshots import FIRST_SNAPSHOT, snapshot_order
 from data_cleaning.sources.errors import SourceError
 from data_cleaning.sources.local import digest, folder_files, listing
 from data_cleaning.sources.table import load_sources
@@ -163,12 +164,15 @@ def entry(name: str, fields: dict, uri: str, sha256: str, snapshot: str) -> str:
 
 
 def free_name(used: Collection[str], today: datetime.date) -> str:
-    """The first of YYYY-MM-DD, YYYY-MM-DD.2, … that no snapshot has."""
-    name, counter = today.isoformat(), 1
-    while name in used:
-        counter += 1
-        name = f"{today.isoformat()}.{counter}"
-    return name
+    """A name that is newer than every snapshot: today's date, else the next counter of the newest one's date.
+
+    The newest may be dated today or later: by hand, or before the clock was set back.
+    """
+    newest_used = max(used, key=snapshot_order, default=FIRST_SNAPSHOT)
+    if snapshot_order(today.isoformat()) > snapshot_order(newest_used):
+        return today.isoformat()
+    date, _, counter = newest_used.partition(".")
+    return f"{date}.{int(counter or 1) + 1}"
 
 
 def newest(path: Path) -> float:
