@@ -46,7 +46,7 @@ def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown,
     shuffle = random.SystemRandom()
     opened = models.gallery.now()
     begin = pair_of(opened)
-    gr.Markdown(EXPLAINED, elem_classes="paper")
+    gr.Markdown(EXPLAINED)
     with gr.Row():
         first, second = (
             gr.Dropdown(

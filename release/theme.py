@@ -52,6 +52,8 @@ CSS = """
 .prose .state span.fail { color: #b42318; } .dark .prose .state span.fail { color: #ff8a7a; }
 .prose .caution { font-size: .76rem; text-align: center; color: var(--body-text-color-subdued); }
 .by { font-size: .72rem; color: var(--body-text-color-subdued); margin-top: 6px; }
+.answer { padding: 12px 16px !important; border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg);
+  background: var(--block-background-fill); }
 .cut { text-align: center; font-size: .78rem; color: var(--body-text-color-subdued);
   border-top: 1px dashed var(--border-color-primary); padding-top: 5px; }
 .paper { width: 100%; max-width: 920px; margin: 0 auto; font-size: .92rem; border: none !important; }
