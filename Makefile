@@ -12,7 +12,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 
-.PHONY: help setup demo run ui chat test arithmetics lint lineage why verify results inbox diff
+.PHONY: help setup demo run ui chat test arithmetics lint lineage why verify results inbox promote rollback diff
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,7 +38,9 @@ ui: setup ## the Dagster UI alone: launch the jobs from the browser
 	@$(RUN) -m orchestration.serve --ui
 
 chat: setup ## the chat alone
-	@store="$(STORE)" && $(RUN) -m release.demo --bundle "$$store/$(SCALE)/bundle" --port "$${CRIA_CHAT_PORT:-7860}"
+	@store="$(STORE)" && kept="$$store/releases/$(SCALE)/current/bundle" && \
+	  if [ -d "$$kept" ]; then bundle="$$kept"; else bundle="$$store/$(SCALE)/bundle"; fi && \
+	  $(RUN) -m release.demo --bundle "$$bundle" --port "$${CRIA_CHAT_PORT:-7860}"
 
 test: setup ## the tests
 	@$(RUN) -m orchestration.fetch
@@ -66,6 +68,12 @@ results: setup ## the tables of README.md and docs/results.md of SCALE, from the
 
 inbox: setup ## make a snapshot of what was dropped into the inbox (as the sensor inbox_files does)
 	@$(RUN) -m orchestration.inbox
+
+promote: setup ## make a finished bundle of SCALE the current release if it is no worse; RELEASE=…: that one, by hand
+	@$(RUN) -m orchestration.promote $(SCALE) $(RELEASE)
+
+rollback: setup ## go back to the release of SCALE before the current one
+	@$(RUN) -m orchestration.promote $(SCALE) --rollback
 
 diff: setup ## A=laptop B=70b: what differs between two scales
 	@$(RUN) -m orchestration.scales $(A) $(B)

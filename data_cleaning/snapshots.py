@@ -2,6 +2,7 @@
 
 import datetime
 import re
+from collections.abc import Collection
 
 FIRST_SNAPSHOT = "base"  # the delivery of sources that state none; it is older than any other
 DATE = re.compile(r"([0-9]{4})(?:-(0[1-9]|1[0-2])(?:-(0[1-9]|[12][0-9]|3[01]))?)?(?:\.([1-9][0-9]*))?")
@@ -25,3 +26,15 @@ def snapshot_order(name: str) -> tuple[int, ...]:
             "date are YYYY-MM.2, YYYY-MM.3 and so on"
         ) from error
     return year, month, day, counter
+
+
+def newer_name(used: Collection[str], today: datetime.date) -> str:
+    """Returns a name that is newer than all `used` ones: today's date, else the next counter of the newest one's date.
+
+    The newest may be dated today or later: by hand, or before the clock was set back.
+    """
+    newest = max(used, key=snapshot_order, default=FIRST_SNAPSHOT)
+    if snapshot_order(today.isoformat()) > snapshot_order(newest):
+        return today.isoformat()
+    date, _, counter = newest.partition(".")
+    return f"{date}.{int(counter or 1) + 1}"

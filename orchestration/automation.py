@@ -13,12 +13,13 @@ from assets import STAGES
 from assets.gates import GATES
 from data_cleaning.sources.errors import SourceError
 from modeling.rlhf.ratings.store import RatingsError
-from orchestration import execution, inbox, partitions, records, scales
+from orchestration import alerts, execution, inbox, partitions, records, scales
 from orchestration.dead_runs import close_dead_runs
 from orchestration.sources import snapshots
 from orchestration.stage import SCALE, SNAPSHOT, settings
 from orchestration.store import artifact
 
+PARTITION_TAG = "dagster/partition"
 SNAPSHOT_TAG, DATA_TAG = "cria/new_snapshot", "cria/new_data"
 # Failed runs allowed per PERIOD: enough to outlast a network failure, but a missing source must not fill the history.
 ATTEMPTS = 3
@@ -148,6 +149,28 @@ def _model_run(instance: dg.DagsterInstance, name: str, data: str) -> dg.RunRequ
 
 def _was_killed(run: dg.DagsterRun) -> bool:
     return run.tags.get(REASON_TAG) not in OF_ITSELF
+
+
+@dg.run_status_sensor(
+    name="promotion",
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Makes a new bundle the current release if it is not significantly worse; else tells a person.",
+)
+def promotion(context: dg.RunStatusSensorContext):
+    """Judges the bundle of the scale whose model run has ended. A candidate is told as CRIA_ON_FAILURE says."""
+    from orchestration import promote  # here, because it loads what the other sensors do not need
+
+    scale = context.dagster_run.tags.get(PARTITION_TAG)
+    if context.dagster_run.job_name != "model" or scale not in scales.SCALES:
+        return dg.SkipReason("no model run")
+    outcome = promote.promote(scale)
+    if outcome is None:
+        return dg.SkipReason(f"{scale} has no bundle yet")
+    if not outcome.current and alerts.configured():
+        alerts.send(promote.said(scale, outcome))
+    return dg.SkipReason(promote.said(scale, outcome))
 
 
 @dg.sensor(

@@ -12,7 +12,7 @@ import dagster as dg
 
 from data_cleaning.report.units import duration
 from data_cleaning.run_notice import announcing
-from orchestration import alerts, partitions, preflight, scales
+from orchestration import alerts, partitions, preflight, promote, scales
 from orchestration.dead_runs import close_dead_runs
 from orchestration.execution import StageError
 from orchestration.instance import prepare_dagster_home
@@ -94,6 +94,8 @@ def materialize(scale: str, defs: dg.Definitions) -> int:
             sys.stderr.write(f"{name} {partition}: {len(stages) - len(todo)} of {len(stages)} {what} are up to date\n")
             if todo and not run_job(job, partition, instance, [asset_key(made) for made in todo]):
                 return 1
+    if outcome := promote.promote(scale):
+        sys.stderr.write(f"{promote.said(scale, outcome)}\n")
     sys.stderr.write(f"\nscale {scale} is up to date after {duration(time.monotonic() - started)}: {store()}/{scale}\n")
     return 0
 

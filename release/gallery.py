@@ -9,9 +9,11 @@ from data_cleaning.store_layout import RECORD, place
 from modeling.core.verdicts import has_weights
 from modeling.core.version_names import CHOICE, about
 from release import bundle as bundles
+from release import promotion
 from release.bundle import Bundle, BundleError, Sampling, Version
 from release.examples import EXAMPLES
 
+RELEASED = "release"  # the current one, where the store holds another model
 OUTDATED = "What it was made from has been made anew since."
 UNTIL_RELEASED = Sampling(temperature=0.6, top_p=0.9, max_new_tokens=256)
 
@@ -38,6 +40,8 @@ class Gallery:
             found = [replace(found[0], path=released.versions[0].path), *found[1:]]
         else:
             released = None
+        if (kept := self._current()) and all(version.content != kept.content for version in found):
+            found.insert(0, kept)  # the model in the store is a candidate, or not judged yet
         return Bundle(
             root=self.folder,
             name=bundles.NAME,
@@ -48,6 +52,17 @@ class Gallery:
             card=released.card if released else "",
             lineage=released.lineage if released else "",
         )
+
+    def _current(self) -> Version | None:
+        """Returns the chat model of the current release (release/promotion.py), if one is kept."""
+        releases = self.folder.parent / "releases" / self.folder.name
+        name = promotion.current(releases)
+        try:
+            final = bundles.read(releases / name / promotion.BUNDLE).versions[0] if name else None
+        except (BundleError, FileNotFoundError):  # deleted while it was being read
+            return None
+        title = f"Release {name}"
+        return final and replace(final, name=RELEASED, title=title, about=f"The current release. {final.about}")
 
     def making(self) -> str | None:
         """Returns what a run makes now ("": not said yet), or None if no run is alive."""

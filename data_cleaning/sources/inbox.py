@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_cleaning.files import remembered_sha256, write_text
-from data_cleaning.snapshots import FIRST_SNAPSHOT, snapshot_order
+from data_cleaning.snapshots import newer_name
 from data_cleaning.sources.errors import SourceError
 from data_cleaning.sources.local import digest, folder_files, listing
 from data_cleaning.sources.table import load_sources
@@ -105,7 +105,7 @@ def _take(inbox: Path, found: Found, used: Collection[str], today: datetime.date
     left = unfinished(inbox)
     if not found.delivered and not left:
         return None
-    snapshot = left or free_name(used, today)
+    snapshot = left or newer_name(used, today)
     table = inbox / TABLE
     begun = table.read_text(encoding="utf-8") if table.is_file() else ""
     names = {path.parent.name for path in found.delivered}
@@ -161,18 +161,6 @@ def entry(name: str, fields: dict, uri: str, sha256: str, snapshot: str) -> str:
     return "\n".join(
         ["[[source]]", *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()), ""]
     )
-
-
-def free_name(used: Collection[str], today: datetime.date) -> str:
-    """A name that is newer than every snapshot: today's date, else the next counter of the newest one's date.
-
-    The newest may be dated today or later: by hand, or before the clock was set back.
-    """
-    newest_used = max(used, key=snapshot_order, default=FIRST_SNAPSHOT)
-    if snapshot_order(today.isoformat()) > snapshot_order(newest_used):
-        return today.isoformat()
-    date, _, counter = newest_used.partition(".")
-    return f"{date}.{int(counter or 1) + 1}"
 
 
 def newest(path: Path) -> float:

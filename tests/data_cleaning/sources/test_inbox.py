@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from data_cleaning.snapshots import snapshot_order
+from data_cleaning.snapshots import newer_name, snapshot_order
 from data_cleaning.sources import inbox
 from data_cleaning.sources.errors import SourceError
 from data_cleaning.sources.local import local_digest
@@ -80,7 +80,7 @@ def test_the_next_delivery_of_a_source_is_another_snapshot(box):
      (["2026-12-01.9", "2026-12-01"], "2026-12-01.10"), (["2027"], "2027.2"), (["2026-12-24", "base"], "2026-12-24.2")],
 )  # fmt: skip
 def test_a_delivery_is_newer_than_all_before_it_whatever_the_clock_says(used, name):
-    assert inbox.free_name(used, DAY) == name
+    assert newer_name(used, DAY) == name
     assert max([*used, name], key=snapshot_order) == name
 
 
