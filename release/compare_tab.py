@@ -5,6 +5,7 @@ import uuid
 
 import gradio as gr
 
+from data_cleaning.markdown import literal
 from modeling.rlhf.ratings.store import RatingsError, Store
 from release import chat, theme
 from release.bundle import Bundle
@@ -103,9 +104,18 @@ def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown,
         return theme.state_line(told), who, identifier, None, gr.Column(visible=False), gr.Button(visible=True), *shown
 
     def withdrawn(identifier, who):
-        gone = bool(identifier) and Store.here().withdraw(identifier, who)
+        try:
+            gone = bool(identifier) and Store.here().withdraw(identifier, who)
+        except RatingsError as error:
+            return theme.state_line(f"The vote is not withdrawn: {error}", "fail"), identifier, gr.skip()
         told = "The vote is withdrawn." if gone else "There is no vote to withdraw."
         return theme.state_line(told), "", gr.Button(visible=False)
+
+    def counted():
+        try:
+            return standings(Store.here().counted())
+        except RatingsError as error:
+            return literal(str(error))
 
     ballot_parts = [ballot, undo, verdict, unsafe_a, unsafe_b, why]
     gr.on([box.submit, go.click], begins, None, ballot_parts, api_name="ballot", **at_once).then(
@@ -116,5 +126,5 @@ def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown,
         api_name="vote", **at_once,
     )  # fmt: skip
     undo.click(withdrawn, [voted, rater], [state, voted, undo], api_name="withdraw", **at_once)
-    said.expand(lambda: standings(Store.here().counted()), None, table, api_name="standings", **at_once)
+    said.expand(counted, None, table, api_name="standings", **at_once)
     return first, second

@@ -119,8 +119,20 @@ def test_without_a_verdict_nothing_is_stored_and_the_person_can_still_vote(clien
 
 def test_a_database_that_is_gone_is_said(client, monkeypatch):
     ask(client)
-    monkeypatch.setenv("CRIA_RATINGS", "sqlite:////proc/none/ratings.sqlite")
+    monkeypatch.setenv("CRIA_RATINGS", "nosuch://host/db")
     assert "not stored" in text_of(vote(client)[0])
+    assert "CRIA" in client.predict(api_name="/standings")
+
+
+def test_a_vote_can_be_withdrawn_once(client, votes):
+    ask(client)
+    vote(client)
+    assert "| 1 |" in client.predict(api_name="/standings")
+    (row,) = votes.counted()
+    # The page keeps the rater's name in the browser; this client has to bring it.
+    assert "no vote" in text_of(client.predict("somebody else", api_name="/withdraw"))
+    assert "Nobody" not in client.predict(api_name="/standings") and votes.withdraw(row["id"], row["rater"])
+    assert "Nobody" in client.predict(api_name="/standings")
 
 
 def test_standings_count_votes_by_pair_of_versions():
