@@ -27,6 +27,7 @@ DEFAULT_SYSTEM_PROMPT = (
     "the answer to a question, please don't share false information."
 )
 MAX_TEMPERATURE = 2.0
+ANSWER_TOKENS = 256  # an evaluation may allow fewer to save time; a reader wants the end of a sentence
 MAX_CHARACTERS = 20_000  # limit of a message or system prompt, checked before tokenization
 ROOM_FOR_ANSWER = 4  # at least 1/4 of the context stays free for the answer, however long the dialogue
 UNFINISHED_CHARACTER = "\ufffd"  # stands for a character whose bytes are incomplete

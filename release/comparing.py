@@ -73,10 +73,9 @@ def compare(
     names = [first, second]
     shuffle.shuffle(names)
     versions = tuple(bundle.version(name) for name in names)
+    longest = max(bundle.sampling.max_new_tokens, chat.ANSWER_TOKENS)
     settings = [
-        chat.Settings(
-            bundle.temperature(name), bundle.sampling.top_p, bundle.sampling.max_new_tokens, shuffle.getrandbits(32)
-        )
+        chat.Settings(bundle.temperature(name), bundle.sampling.top_p, longest, shuffle.getrandbits(32))
         for name in names
     ]
     messages = [{"role": "user", "content": text}]

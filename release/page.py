@@ -12,7 +12,6 @@ from release.examples import FOLLOW_UP
 from release.gallery import Gallery
 
 LOOK_AGAIN_S = 3.0
-ANSWER_TOKENS = 256  # an evaluation may allow fewer to save time; a reader wants the end of a sentence
 WAITING = 16  # requests in the queue before the page reports that it is busy
 PLACEHOLDER = "### Say something\nPick an example or write below. Enter sends, Shift+Enter starts a new line."
 CAUTION = (
@@ -60,7 +59,7 @@ def placeholder(bundle: Bundle, making: str | None) -> str:
 def length_slider(bundle: Bundle) -> dict:
     """Returns maximum and value of the longest answer, which takes half of the largest context at most."""
     longest = max((version.context for version in bundle.offered), default=2 * bundle.sampling.max_new_tokens) // 2
-    return {"maximum": longest, "value": min(max(bundle.sampling.max_new_tokens, ANSWER_TOKENS), longest)}
+    return {"maximum": longest, "value": min(max(bundle.sampling.max_new_tokens, chat.ANSWER_TOKENS), longest)}
 
 
 def lineage(bundle: Bundle) -> str:
