@@ -57,6 +57,7 @@ class CorpusSettings:
 class ScaleSettings:
     """The values from which the model stages pick their recipes."""
 
+    name: str
     scale: scales.Scale
     sources: tuple[Source, ...]
 
@@ -68,8 +69,8 @@ class ScaleSettings:
 
     def with_votes(self) -> RatingsRecipe:
         """Returns the ratings' recipe with the votes that are there now: a complete batch more makes a new recipe."""
-        votes, which = ratings.Store.here().batches(self.scale.ratings.batch)
-        return replace(self.scale.ratings, votes=votes, digest=which)
+        votes, which = ratings.Store.here().batches(self.name, self.scale.ratings.batch)
+        return replace(self.scale.ratings, scale=self.name, votes=votes, digest=which)
 
 
 def _using(sources: tuple[Source, ...], uses: tuple[str, ...]) -> tuple[Source, ...]:
@@ -80,7 +81,7 @@ def _using(sources: tuple[Source, ...], uses: tuple[str, ...]) -> tuple[Source, 
 def settings(axis: str | None, partition: str | None) -> CorpusSettings | ScaleSettings:
     """Returns the values from which a stage picks its recipe. Raises KeyError, which names the known scales."""
     if axis == SCALE:
-        return ScaleSettings(scales.scale(partition), sources())
+        return ScaleSettings(partition, scales.scale(partition), sources())
     return CorpusSettings(corpus(), tuple(s for s in sources() if s.use != "corpus" or s.snapshot == partition))
 
 

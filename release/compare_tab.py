@@ -113,7 +113,7 @@ def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown,
 
     def counted():
         try:
-            return standings(Store.here().counted())
+            return standings(Store.here().counted(models.gallery.now().scale))
         except RatingsError as error:
             return literal(str(error))
 

@@ -61,7 +61,7 @@ class Workshop:
         return {role: self.path(parent) for role, (parent, _) in expanded_inputs(stage, self.name).items()}
 
     def recipe(self, stage: Stage) -> Any:
-        return stage.recipe(ScaleSettings(self.scale, sources()))
+        return stage.recipe(ScaleSettings(self.name, self.scale, sources()))
 
     def make(self, stage: Stage, log: Any, inputs: dict[str, Path] | None = None, recipe: Any = None) -> dict:
         """Runs the stage in its folder. Returns its metrics."""

@@ -32,6 +32,7 @@ class RatingsRecipe:
 
     batch: int  # votes that are taken together
     test_share: float  # of the prompts, held out to compare reward models with people
+    scale: str  # of whose versions: the answers of a larger model teach a smaller one's reward models little
     votes: int  # in complete batches
     digest: str  # of which votes these are
 

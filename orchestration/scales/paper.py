@@ -136,7 +136,7 @@ def llama2_70b() -> Scale:
                               after_refusal_share=0.2, validation=512, multi_turn_share=0.32, seed=4),
         sft=finetuning,
         open_preferences=OpenPreferencesRecipe(pairs=1_501_235, max_answer_words=700),  # Table 6
-        ratings=RatingsRecipe(batch=100_000, test_share=0.1, votes=0, digest=""),  # 1,418,091 in 14 batches (Table 26)
+        ratings=RatingsRecipe(batch=100_000, test_share=0.1, scale="", votes=0, digest=""),  # 1,418,091 in 14 batches (Table 26)
         rounds=tuple(round_(n) for n in range(1, ROUNDS + 1)),
         ghost=GhostRecipe(  # 3.3; (open) all but short_share: half of the instructions are shortened
             dialogues=10_000, turns=4, samples=4, sampling=replace(sampling, seed=65),

@@ -27,7 +27,7 @@ def run(config: RatingsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     Returns counts, and the share of the rater with the most votes. There may be no pair at all. Raises ValueError if the
     votes changed since the recipe was made.
     """
-    votes = Store.here().counted(config.votes) if config.votes else []
+    votes = Store.here().counted(config.scale, config.votes) if config.votes else []
     if digest(votes) != config.digest:
         raise ValueError("votes were withdrawn since this run was planned: run it again")
     rows, left_out = pairs_of(votes, config.test_share)

@@ -5,6 +5,7 @@ write-ahead log: a vote that was acknowledged is on disk. A vote is never change
 """
 
 import datetime
+import fcntl
 import json
 import os
 import uuid
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateTable
 
 from data_cleaning import store_layout
 from modeling.core import hashing
@@ -103,28 +105,27 @@ class Store:
         with self._connection(make=True) as connection:
             return connection.execute(_TABLE.update().where(mine).values(withdrawn=_now())).rowcount == 1
 
-    def counted(self, first: int = 0) -> list[dict]:
-        """The votes that are not withdrawn, in the order in which they were cast: all, or the `first` ones."""
+    def counted(self, scale: str, first: int = 0) -> list[dict]:
+        """The votes on a scale's versions that are not withdrawn, in the order of voting: all, or the `first` ones."""
         if not self._there():
             return []
-        asked = sa.select(_TABLE).where(_TABLE.c.withdrawn.is_(None)).order_by(_TABLE.c.number)
+        asked = sa.select(_TABLE).where(_counts(scale)).order_by(_TABLE.c.number)
         with self._connection() as connection:
             rows = connection.execute(asked.limit(first) if first else asked).mappings().all()
         return [dict(row) | {"messages": json.loads(row["messages"])} for row in rows]
 
-    def count(self) -> int:
-        """The number of votes that are not withdrawn."""
+    def count(self, scale: str) -> int:
+        """The number of votes on a scale's versions that are not withdrawn."""
         if not self._there():
             return 0
+        asked = sa.select(sa.func.count()).select_from(_TABLE).where(_counts(scale))
         with self._connection() as connection:
-            return connection.execute(
-                sa.select(sa.func.count()).select_from(_TABLE).where(_TABLE.c.withdrawn.is_(None))
-            ).scalar_one()
+            return connection.execute(asked).scalar_one()
 
-    def batches(self, size: int) -> tuple[int, str]:
-        """(number of votes in complete batches of `size`, which ones: `digest`)."""
-        votes = self.count() // size * size
-        return votes, digest(self.counted(votes)) if votes else ""
+    def batches(self, scale: str, size: int) -> tuple[int, str]:
+        """(number of a scale's votes in complete batches of `size`, which ones: `digest`)."""
+        votes = self.count(scale) // size * size
+        return votes, digest(self.counted(scale, votes)) if votes else ""
 
     def _there(self) -> bool:
         url = sa.make_url(self.address)
@@ -139,22 +140,36 @@ class Store:
         try:
             url = sa.make_url(self.address)
             lite = url.get_backend_name() == "sqlite"
-            if lite and make:
-                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
             engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": WAIT_S} if lite else {})
+            if make:
+                self._make(engine, Path(url.database) if lite else None)
             with engine.connect() as connection:
                 if lite:
-                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-                    connection.exec_driver_sql(
-                        "PRAGMA synchronous=FULL"
-                    )  # an acknowledged vote survives a cut of power
+                    connection.exec_driver_sql("PRAGMA synchronous=FULL")  # a vote survives a cut of power
                     connection.commit()
-                if make:
-                    _TABLE.metadata.create_all(connection)
                 yield connection
                 connection.commit()
         except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:  # ImportError: no driver for the address
             raise RatingsError(f"the ratings of {ADDRESS} cannot be used ({type(error).__name__}): {error}") from error
+
+    def _make(self, engine: sa.Engine, file: Path | None) -> None:
+        """Makes the table. Of a file, one process at a time: SQLite does not wait where two change the journal's mode."""
+        made = CreateTable(_TABLE, if_not_exists=True)
+        if file is None:
+            with engine.begin() as connection:
+                connection.execute(made)
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.with_name(f"{file.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+                connection.execute(made)
+                connection.commit()
+
+
+def _counts(scale: str) -> sa.ColumnElement[bool]:
+    return (_TABLE.c.scale == scale) & _TABLE.c.withdrawn.is_(None)
 
 
 def digest(votes: Sequence[dict]) -> str:

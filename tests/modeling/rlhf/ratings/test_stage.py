@@ -18,8 +18,8 @@ def store(tmp_path, monkeypatch) -> Store:
 
 
 def recipe(batch: int = 1, test_share: float = 0.0) -> RatingsRecipe:
-    votes, which = Store.here().batches(batch)
-    return RatingsRecipe(batch, test_share, votes, which)
+    votes, which = Store.here().batches("tiny", batch)
+    return RatingsRecipe(batch, test_share, "tiny", votes, which)
 
 
 def made(store: Store, out, log, **changes) -> tuple[list[dict], dict]:

@@ -27,21 +27,27 @@ def store(tmp_path) -> Store:
 
 
 def test_a_vote_comes_back_as_it_was_cast(store):
-    assert store.count() == 0 and store.counted() == [] and store.batches(2) == (0, "")
+    assert store.count("tiny") == 0 and store.counted("tiny") == [] and store.batches("tiny", 2) == (0, "")
     identifier = store.add(vote())
-    (row,) = store.counted()
+    (row,) = store.counted("tiny")
     assert row["id"] == identifier and row["messages"] == vote().messages and row["safe_b"] is False
     assert (row["preferred"], row["degree"], row["version_a"], row["reason"]) == ("a", 2, "Chat", "true")
 
 
+def test_scales_are_apart(store):
+    store.add(vote(1, scale="tiny"))
+    store.add(vote(2, scale="laptop"))
+    assert store.count("tiny") == store.count("laptop") == 1 and store.batches("laptop", 1)[0] == 1
+
+
 def test_batches_are_complete_and_a_withdrawal_changes_them(store):
     first, second, third = (store.add(vote(number)) for number in range(3))
-    rows = store.counted()
+    rows = store.counted("tiny")
     assert [row["id"] for row in rows] == [first, second, third]
-    assert store.batches(2) == (2, digest(rows[:2])) and store.batches(5) == (0, "")
+    assert store.batches("tiny", 2) == (2, digest(rows[:2])) and store.batches("tiny", 5) == (0, "")
     assert not store.withdraw(first, "somebody else") and not store.withdraw("none", "r1")
     assert store.withdraw(first, "r1") and not store.withdraw(first, "r1")
-    assert store.count() == 2 and store.batches(2) == (2, digest(rows[1:]))
+    assert store.count("tiny") == 2 and store.batches("tiny", 2) == (2, digest(rows[1:]))
 
 
 @pytest.mark.parametrize("change", [{"preferred": "c"}, {"degree": 4}, {"messages": []},
@@ -57,7 +63,7 @@ def test_votes_of_several_servers_at_once_are_all_there(store):
         thread.start()
     for thread in threads:
         thread.join()
-    assert store.count() == 20
+    assert store.count("tiny") == 20
 
 
 WRITER = """
@@ -74,7 +80,7 @@ def test_acknowledged_votes_survive_a_kill(store):
         acknowledged = [process.stdout.readline().strip() for _ in range(20)]
         os.kill(process.pid, signal.SIGKILL)
         acknowledged += [line.strip() for line in process.stdout if line.endswith("\n")]
-    there = [row["id"] for row in store.counted()]
+    there = [row["id"] for row in store.counted("tiny")]
     assert there[: len(acknowledged)] == acknowledged and len(there) <= len(acknowledged) + 1
 
 
