@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+CHECKOUT = Path(__file__).resolve().parent.parent
+
 
 def path_from(variable: str, default: Path) -> Path:
     """Returns the absolute path that `variable` states, or `default` if it is unset or empty.
@@ -20,3 +22,8 @@ def path_from(variable: str, default: Path) -> Path:
     if path.parts[0].startswith("~"):
         raise ValueError(f"{variable}={stated} names a user without a home folder: write the path out")
     return path.absolute()
+
+
+def store() -> Path:
+    """Returns the artifact store: CRIA_STORE, or `store` in the checkout. Raises ValueError if CRIA_STORE cannot be expanded."""
+    return path_from("CRIA_STORE", CHECKOUT / "store")

@@ -2,16 +2,8 @@
 
 from pathlib import Path
 
-from data_cleaning.paths import path_from
-
-CHECKOUT = Path(__file__).resolve().parent.parent
 RECORD = "RECORD.json"  # written last: an artifact without one was never finished
 UNPARTITIONED = "shared"  # the folder of artifacts that belong to no scale and no snapshot
-
-
-def store() -> Path:
-    """Returns the artifact store: CRIA_STORE, or `store` in the checkout. Raises ValueError if CRIA_STORE cannot be expanded."""
-    return path_from("CRIA_STORE", CHECKOUT / "store")
 
 
 def place(store: Path, asset: str, partition: str | None) -> Path:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from data_cleaning.store_layout import CHECKOUT, UNPARTITIONED, place, store
+from data_cleaning.paths import CHECKOUT, store
+from data_cleaning.store_layout import UNPARTITIONED, place
 
 __all__ = ["CHECKOUT", "SCRATCH", "artifact", "gates_file", "store", "work"]
 

@@ -249,5 +249,8 @@ def test_new_data_is_not_asked_for_again_where_a_stage_failed_or_a_person_cancel
 
 def test_a_person_switches_on_what_starts_runs():
     status = {sensor.name: sensor.default_status for sensor in defs.sensors}
-    assert {name for name, value in status.items() if value == dg.DefaultSensorStatus.RUNNING} == {"dead_runs"}
+    assert {name for name, value in status.items() if value == dg.DefaultSensorStatus.RUNNING} == {
+        "dead_runs",
+        "promotion",
+    }
     assert {"new_snapshots", "new_data"} < set(status)

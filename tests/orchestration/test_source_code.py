@@ -262,7 +262,7 @@ def test_fetching_imports_no_reader():
         ("data_cleaning/reading/readers.py", "Reads the file as one document.", "A file is one document.", set()),
         ("data_cleaning/recipes.py", "    samples_per_reason: int\n", "    samples_per_reason: int\n    more: int\n",
          {"corpus_report"}),
-        ("modeling/core/recipes.py", "    iterations: int\n", "    iterations: int\n    more: int\n",
+        ("modeling/rlhf/recipes.py", "    iterations: int\n", "    iterations: int\n    more: int\n",
          {"rlhf_v5/ppo_policy"}),
         ("release/card.py", "This is a research model.", "A research model.", {"bundle"}),
     ],

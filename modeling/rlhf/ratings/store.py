@@ -17,7 +17,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from data_cleaning import store_layout
+from data_cleaning import paths
 from modeling.core import hashing
 from modeling.rlhf.labels import DEGREES
 
@@ -85,7 +85,7 @@ class Store:
     @classmethod
     def here(cls) -> "Store":
         """The store that CRIA_RATINGS names, else the file in the artifact store."""
-        return cls(os.environ.get(ADDRESS) or f"sqlite:///{store_layout.store() / FILE}")
+        return cls(os.environ.get(ADDRESS) or f"sqlite:///{paths.store() / FILE}")
 
     def add(self, vote: Vote) -> str:
         """Write a vote and return its id, once it is on disk. Raises RatingsError if it is not."""
