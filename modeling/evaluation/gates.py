@@ -88,7 +88,7 @@ def controls_lose(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdi
         return False, f"not compared with {BASE}: {', '.join(missing)}", {}
     rates = {f"{name}, {judge}": row["win_rate"] for (name, judge), row in chosen.items()}
     if not recipe.controls_lose:
-        return True, f"{BASE} has never seen a dialogue: shown, not judged", rates
+        return True, "the scale does not ask for it: shown, not judged", rates
     ends = {
         key: wilson_interval(row["win"] + row["tie"] / 2, row["prompts"], CONFIDENCE)[0] for key, row in chosen.items()
     }

@@ -69,7 +69,8 @@ def laptop() -> Scale:
         # Base, SFT and Chat answer all test prompts, the versions between them the same quarter.
         evaluation=replace(big.evaluation, prompts=300, safety_prompts=200, harmless_prompts=160, round_share=0.25,
                            temperatures=(0.1, 0.4, 0.8), temperature_prompts=24, benchmark_limit=60,
-                           controls_lose=True, bits_per_byte_documents=20),
+                           # The last reward models like refusals: under them both controls beat Base (LOG.md). Shown, not judged.
+                           controls_lose=False, bits_per_byte_documents=20),
         release=replace(big.release, max_version_bytes=600_000_000),
     )  # fmt: skip
     # With 20 of the 30 layers frozen a step is cheaper and the model no worse. Small batches at a high rate, many safety
