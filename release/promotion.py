@@ -89,9 +89,8 @@ def promote(bundle: Path, content: str, scored: Path, judge: str, releases: Path
     for kept in names(releases):
         facts = read_facts(releases / kept)
         if facts["content"] == content:
-            if facts["decision"] == CURRENT and kept not in {
-                row["current"] for row in history(releases)
-            }:  # killed before
+            pointed = {row["current"] for row in history(releases)}
+            if facts["decision"] == CURRENT and kept not in pointed:  # killed between keeping and pointing
                 point(releases, kept, facts["why"])
             return Outcome(kept, current(releases) == kept, f"released before: {facts['why']}")
     name = newer_name(names(releases), today)

@@ -14,7 +14,7 @@ from modeling.core import dialogue_tables, hashing, reporting
 from modeling.dialogues import preference_sources
 from modeling.dialogues.preference_sources import PreferencePair
 from modeling.rlhf.labels import BETTER
-from modeling.rlhf.pairs import OPEN
+from modeling.rlhf.pairs import OPEN, asked
 from modeling.rlhf.preferences import SCHEMA
 from modeling.rlhf.recipes import OpenPreferencesRecipe
 
@@ -63,10 +63,10 @@ def usable(
 
 def row(pair: PreferencePair) -> dict:
     """The pair as a row of pairs.parquet."""
-    asked = "\x1f".join(message["content"] for message in pair.messages)
+    text = asked(pair.messages)
     return {
-        "id": f"open:{hashing.digest(asked + pair.chosen + pair.rejected).hex()}",
-        "prompt_id": f"open:{hashing.digest(asked).hex()}",
+        "id": f"open:{hashing.digest(text + pair.chosen + pair.rejected).hex()}",
+        "prompt_id": f"open:{hashing.digest(text).hex()}",
         "entity": pair.entity,
         "kind": "helpfulness",
         "category": pair.source,

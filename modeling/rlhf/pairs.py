@@ -1,5 +1,6 @@
 """Preference pairs for reward models: reading them, mixing the kinds, and scoring them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -57,6 +58,11 @@ def scored_by_people(dialogues: Path, adversarial: Path, prompts: Path) -> list[
         for row in human_pairs.human_pairs(dialogues, adversarial)
         if row["entity"] not in asked
     ]
+
+
+def asked(messages: Sequence[dict]) -> str:
+    """All messages of a dialogue as one text, from which ids of pairs and prompts are hashed."""
+    return "\x1f".join(message["content"] for message in messages)
 
 
 def of_kind(pair: dict, kind: str) -> bool:

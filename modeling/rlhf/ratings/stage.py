@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data_cleaning.filters.pii import masked
 from modeling.core import dialogue_tables, hashing, reporting
-from modeling.rlhf.pairs import PEOPLE_IN_CHAT
+from modeling.rlhf.pairs import PEOPLE_IN_CHAT, asked
 from modeling.rlhf.preferences import CHOSEN_UNSAFE, IDENTICAL, SCHEMA
 from modeling.rlhf.preferences import examples as pairs_to_read
 from modeling.rlhf.ratings.store import Store, digest
@@ -78,8 +78,7 @@ def pairs_of(votes: Sequence[dict], test_share: float) -> tuple[list[dict], coll
 
 def compared(vote: dict) -> str:
     """What a vote is about: the dialogue and the two answers, whichever stood first."""
-    asked = "\x1f".join(message["content"] for message in vote["messages"])
-    return hashing.digest("\x1e".join([asked, *sorted((vote["answer_a"], vote["answer_b"]))])).hex()
+    return hashing.digest("\x1e".join([asked(vote["messages"]), *sorted((vote["answer_a"], vote["answer_b"]))])).hex()
 
 
 def row_of(pair: str, votes: Sequence[dict], test_share: float) -> dict:
@@ -91,7 +90,7 @@ def row_of(pair: str, votes: Sequence[dict], test_share: float) -> dict:
         text: sum(v[f"safe_{side}"] for v in votes for side in "ab" if v[f"answer_{side}"] == text) * 2 > len(votes)
         for text in (chosen, other)
     }
-    entity = hashing.digest("\x1f".join(message["content"] for message in vote["messages"])).hex()
+    entity = hashing.digest(asked(vote["messages"])).hex()
     return {
         "id": f"vote:{pair}",
         "prompt_id": f"vote:{entity}",
