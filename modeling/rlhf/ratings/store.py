@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
 from data_cleaning import paths
-from modeling.core import hashing
+from modeling.core import hashing, json_text
 from modeling.rlhf.labels import DEGREES
 
 ADDRESS = "CRIA_RATINGS"
@@ -92,8 +92,8 @@ class Store:
         row = vars(vote) | {
             "id": uuid.uuid4().hex,
             "time": _now(),
-            "messages": json.dumps(list(vote.messages), ensure_ascii=False),
-            "sampling": json.dumps(vote.sampling),
+            "messages": json_text.dumps(list(vote.messages), ensure_ascii=False),
+            "sampling": json_text.dumps(vote.sampling),
         }
         with self._connection(make=True) as connection:
             connection.execute(_TABLE.insert().values(row))
