@@ -5,10 +5,12 @@ it is then held for nothing, and fragments add up over the stages of one process
 """
 
 import ctypes
+import gc
 
 
 def trim() -> None:
-    """Returns free pages of the C heap to the system. Does nothing where the C library is not glibc."""
+    """Frees what has no references and returns free pages to the system. The latter needs glibc, else nothing happens."""
+    gc.collect()  # a trainer refers to itself and stays until then
     release = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if release is not None:
         release(0)

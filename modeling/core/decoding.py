@@ -41,7 +41,8 @@ class RowCache:
     def begin_step(self) -> None:
         """Make room for one more place, in which `update` writes."""
         if self.length == self.width:
-            self.tensors = [[_widened(tensor[: self.rows]) for tensor in pair] for pair in self.tensors]
+            for layer, pair in enumerate(self.tensors):  # one by one, so that the whole cache never exists twice
+                self.tensors[layer] = [_widened(tensor[: self.rows]) for tensor in pair]
         self.length += 1
 
     def update(self, keys: Tensor, values: Tensor, layer: int, *args, **kwargs) -> tuple[Tensor, Tensor]:

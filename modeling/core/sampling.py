@@ -5,7 +5,6 @@ own column of one random table. The same seed therefore gives the same answers, 
 rows are batched (up to the rounding of a differently shaped matrix product).
 """
 
-import gc
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +65,6 @@ def load_transformers(model_dir: Path | str, where: torch.device | None = None):
 
 def free_memory() -> None:
     """Release the memory of models and tensors without references, before the next model is loaded."""
-    gc.collect()
     heap.trim()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

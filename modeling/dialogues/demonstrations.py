@@ -33,6 +33,7 @@ SCHEMA = pa.schema(
      ("entity", pa.string())]
 )  # fmt: skip
 
+UNANSWERED = pa.schema([("question", pa.string()), ("source", pa.string()), ("entity", pa.string())])
 HELPFUL = "You are a helpful, respectful and honest assistant."  # opening of Table 31
 BRIEFLY = "Answer in a few words."
 ONE_SENTENCE = "Answer in one sentence."
@@ -42,9 +43,10 @@ DISH_SHARE = 1 / 3  # of the everyday requests at most, unless there are too few
 
 
 def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write train.parquet and test.parquet (id, messages, category, source, entity) and report.md.
+    """Write train.parquet, test.parquet (columns of SCHEMA), unanswered.parquet (of UNANSWERED) and report.md.
 
-    Returns row counts by category and by part. Raises ValueError if no definition or no conversation was found.
+    The last holds the part's requests without an answer, which a checkpoint answers itself. Returns row
+    counts by category and by part. Raises ValueError if no definition or no conversation was found.
     """
     known = questions.subjects(inputs["mixture"])
     definitions = definition_rows(config, known)
@@ -78,6 +80,12 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
     train = [row for row in rows if row["entity"] not in held_out]
     dialogue_tables.write_rows(train, SCHEMA, out / "train.parquet")
     dialogue_tables.write_rows(test, SCHEMA, out / "test.parquet")
+    unanswered = [
+        {"question": one.question, "source": one.source, "entity": one.entity}
+        for one in requests
+        if one.part == splits.DEMONSTRATIONS and not one.answer and one.entity not in held_out
+    ]
+    dialogue_tables.write_rows(unanswered, UNANSWERED, out / "unanswered.parquet")
     counts = collections.Counter(row["category"] for row in rows)
     dropped = [
         {"source": source, "reason": reason, "requests": count} for (source, reason), count in sorted(left_out.items())
@@ -86,6 +94,7 @@ def run(config: DemonstrationsRecipe, inputs: dict[str, Path], out: Path, log) -
     return {
         "train": len(train),
         "test": len(test),
+        "unanswered": len(unanswered),
         "multi_turn": sum(multi_turn.is_multi_turn(row["messages"]) for row in rows),
         "with_system": sum(row["messages"][0]["role"] == "system" for row in rows),
         **{category.replace("-", "_"): count for category, count in sorted(counts.items())},

@@ -27,10 +27,12 @@ PARTS: dict[str, Shares] = {
     "forgelm": LEARNT,              # everyday: short programs
     "steganography": HELD_OUT,      # everyday: instructions of many kinds
     "aplomb": HELD_OUT,             # everyday, and borderline
-    "dpo": HELD_OUT,                # everyday: its other prompts are preference pairs (preference_sources.py)
-    "kto": HELD_OUT,                # everyday
-    "rho-refusal": ((DEMONSTRATIONS, 0.4), (RL, 0.4), (TEST, 0.2)),    # harmless twins: the part of the harmful question
-    "rho-overrefusal": ((RL, 0.5), (TEST, 0.5)),                       # borderline, without answers
+    "vicuna": HELD_OUT,             # everyday: questions of many kinds
+    "mt-bench": HELD_OUT,           # everyday: writing, roleplay, science, humanities
+    "dpo": LEARNT,                  # everyday: its other prompts are preference pairs (preference_sources.py)
+    "kto": LEARNT,                  # everyday
+    "rho-refusal": ((DEMONSTRATIONS, 0.4), (RL, 0.4), (TEST, 0.2)),        # harmless twins: the part of the harmful question
+    "rho-overrefusal": ((DEMONSTRATIONS, 0.3), (RL, 0.3), (TEST, 0.4)),    # borderline, without answers
 }  # fmt: skip
 SIMILARITY = 0.51  # of the content words of two requests: more than half
 # Words that are in every other request and say nothing about its topic.

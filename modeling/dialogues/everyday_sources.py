@@ -14,7 +14,7 @@ from modeling.dialogues import everyday_rules, recipes, shaped_files, shapes, sp
 
 PLAIN_PROMPTS = 30  # of a bare list of prompts (aplomb): the others sound alarming
 ALSO_ASKED = ("dpo", "kto")  # preferences whose prompts are also everyday requests
-# Sources of tests alone: where nobody would learn from the answer, the request is still one.
+# Where nobody would learn from the answer, the request is still one: for tests, or for a checkpoint's own answer.
 ANSWERS_OPTIONAL = ("steganography", "dpo", "kto")
 
 
@@ -58,6 +58,8 @@ def _all(dialogues: Path, left_out: collections.Counter) -> Iterator[Asked]:
         for row in rows:
             if isinstance(row, dict) and {"text", "expected_topic"} <= set(row):
                 yield Asked(row["text"], "", source, row["text"], row["text"], borderline=True)
+            elif isinstance(row, dict) and {"question_id", "category", "turns"} <= set(row):
+                yield Asked(row["turns"][0], "", source, row["turns"][0], row["turns"][0])
             elif isinstance(row, dict) and {"task_prompt", "task_output", "task_type"} <= set(row):
                 yield from _instruction(row, source, left_out)
     for path, source in shaped_files.used_as(dialogues, "dialogues"):

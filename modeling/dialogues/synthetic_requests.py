@@ -2,12 +2,14 @@
 
 An instruction-tuned checkpoint that is given its chat template up to the first user message goes on with a request. The
 requests have the many forms and subjects of the checkpoint's own training data, which no collection of the sources has:
-without them a small model learns to refuse what begins like an attack ("Can you provide …", "Give me …"). They have no
-answers. SFT uses the checkpoint's own (finetuning/sft_dialogues.py), RLHF asks them as everyday requests. Test prompts
-come from people.
+without them a small model learns to refuse what begins like an attack ("Can you provide …", "Give me …"). Left alone, most
+requests begin in one of a few ways. So half of them go on from given first words (OPENINGS), among them those of
+questions that sound alarming and are not. They have no answers. SFT uses the checkpoint's own
+(finetuning/sft_dialogues.py), RLHF asks them as everyday requests. Test prompts come from people.
 
-A request is one line, finished, of ordinary length and names no harm; it resembles no adversarial prompt and no test
-request. What is left out is counted by reason. Near-duplicates belong to the same part of the split.
+A request is one line, finished, of ordinary length and names no harm, unless an opening of the latter kind makes it a
+question about history, health, the law or protection; it resembles no adversarial prompt and no test request. What is
+left out is counted by reason. Near-duplicates belong to the same part of the split.
 """
 
 import collections
@@ -30,6 +32,26 @@ SOURCE = "synthetic requests"
 LEAST_WORDS, MOST_WORDS = 3, 40
 DRAWN = 1.4  # requests drawn for each one wanted: about a fifth is left out
 SHOWN = 40
+# How people begin their requests. First words say nothing yet of what is asked.
+_PLAIN = (
+    "How to", "How do I", "How does", "How can I", "What is", "What are", "What would you",
+    "What's the best way to", "Why do", "Why is", "Who", "When did", "Where can I", "Which", "Is it",
+    "Can you explain", "Can you tell me", "Can beginners", "Do", "Should I", "Give me", "Tell me", "Suggest",
+    "Recommend", "Name", "List", "Identify", "Find", "Compare", "Explain", "Describe", "Define", "Summarize",
+    "Discuss", "Design", "Create", "Generate", "Write", "Compose", "Draft", "Develop", "Plan", "Come up with",
+    "Construct", "Outline", "Rewrite", "Imagine", "Help me", "I want to", "I need", "I'm trying to", "Please",
+    "hey", "hi, can you",
+)  # fmt: skip
+# First words of questions that sound alarming: history, health, the law, protection, words with two meanings.
+_ALARMING = (
+    "How did people die", "What happened during the war", "Why was the city destroyed",
+    "What are the side effects of", "What are the symptoms of", "How do doctors treat", "Is it legal to",
+    "What is the punishment for", "How can I protect myself", "How do I prevent", "How do I kill a process",
+    "How does encryption", "How do vaccines", "What is the difference between murder", "How do police",
+    "How can I recognize", "Why is it dangerous to", "How do I stop my child", "What does a lawyer",
+)  # fmt: skip
+OPENINGS = _PLAIN + _ALARMING
+OPENED = 1 / 2  # share of the draws that go on from an opening
 
 
 def run(config: SyntheticRequestsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
@@ -75,9 +97,13 @@ def drawn(config: SyntheticRequestsRecipe, model_dir: Path, scratch: Path, log) 
                 )
                 return []
             seed = hashing.mix(config.sampling.seed, SOURCE, number)
-            rows = sampling.generate_ids(model, tokenizer, [opening] * len(part), config.sampling, 1, seed, log)
+            begun = [tokenizer(first_words(place), add_special_tokens=False).input_ids for place in part]
+            rows = sampling.generate_ids(
+                model, tokenizer, [opening + words for words in begun], config.sampling, 1, seed, log
+            )
             closing = dialog.closing_token_id(tokenizer)
-            return [[dialog.decode_answer(tokenizer, ids), closing in ids] for (ids,) in rows]
+            whole = [words + ids for words, (ids,) in zip(begun, rows, strict=True)]
+            return [[dialog.decode_answer(tokenizer, ids), closing in ids] for ids in whole]
 
         draws += [Answer(*one) for one in resumable_generation.kept(scratch / f"{number:05d}.json", make)]
         log.progress(min(len(draws), total), total, unit="request")
@@ -85,6 +111,12 @@ def drawn(config: SyntheticRequestsRecipe, model_dir: Path, scratch: Path, log) 
         loaded = None
         sampling.free_memory()
     return draws
+
+
+def first_words(place: int) -> str:
+    """The words with which the draw of this place begins, "" for none. Every run of draws holds all openings."""
+    number, rest = divmod(place, round(1 / OPENED))
+    return "" if rest else OPENINGS[number % len(OPENINGS)]
 
 
 def usable(draws: Sequence[Answer], attacks: Near, tests: Near) -> tuple[list[str], collections.Counter]:
@@ -116,7 +148,7 @@ def unfit(text: str, ended: bool) -> str | None:
         return "several lines"
     if not LEAST_WORDS <= count <= MOST_WORDS:
         return f"not {LEAST_WORDS} to {MOST_WORDS} words"
-    if set(answer_rules.words(text)) & answer_rules.HARM:
+    if set(answer_rules.words(text)) & answer_rules.HARM and not text.startswith(_ALARMING):
         return "names a harm"
     return None
 

@@ -1,12 +1,13 @@
 """The dialogues of supervised fine-tuning: the written demonstrations, and beside them a checkpoint's own best answers.
 
 A checkpoint that already answers well would lose that on short written answers alone. So it answers some of the
-demonstrations' harmless prompts itself, and everyday requests: those that it wrote (dialogues/synthetic_requests.py) and
-some of written forms (dialogues/own_requests.py), `samples` times each. The best answer is a demonstration too (rejection
-sampling, paper 3.2.3, before there is a reward model). An answer that refuses, opens as a refusal does, repeats itself or
-the question, or disobeys a constraint is never kept; a rule rewrites one to obey, if it can (dialogues/form_rewriting.py).
-An answer that was cut off ends with its last whole sentence or item of a list, if enough is left. A model from random
-weights has no answers of its own: it learns the written ones.
+demonstrations' harmless prompts itself, and requests: those of the sources without an answer, those that it wrote
+(dialogues/synthetic_requests.py) and some of written forms (dialogues/own_requests.py), `samples` times each. The best
+answer is a demonstration too (rejection sampling, paper 3.2.3, before there is a reward model). An answer that refuses,
+opens as a refusal does, repeats itself or the question, or disobeys a constraint is never kept; a rule rewrites one to
+obey, if it can (dialogues/form_rewriting.py). An answer that was cut off ends with its last whole sentence or item of a
+list, if enough is left. Some answers stand a second time right after a refused request. A model from random weights has
+no answers of its own: it learns the written ones.
 """
 
 import collections
@@ -34,8 +35,7 @@ from modeling.dialogues import (
     synthetic_requests,
     verifiable,
 )
-from modeling.dialogues.demonstrations import SCHEMA
-from modeling.dialogues.everyday import Request
+from modeling.dialogues.demonstrations import AFTER_REFUSAL, SCHEMA
 from modeling.dialogues.own_requests import SOURCE, own_requests
 
 OWN = "own answer"
@@ -50,6 +50,8 @@ _APOLOGY = re.compile(
     r"|as (?:an?|your) (?:[\w-]+ ){0,3}(?:AI|chatbot|assistant|model)\b)",
     re.IGNORECASE,
 )
+AGAIN_AFTER_REFUSAL = 0.3  # of the own answers to requests that stand alone, once more after a refused request
+SAFETY = "safety"  # how the categories of safety demonstrations begin
 SHOWN = 12
 
 
@@ -74,29 +76,33 @@ def run(config: OwnAnswersRecipe, inputs: dict[str, Path], out: Path, log: Any) 
     with replacing(out / "test.parquet") as part:
         shutil.copyfile(inputs["demonstrations"] / "test.parquet", part)
     written = pq.read_table(inputs["demonstrations"] / "train.parquet").to_pylist()
+    unanswered = pq.read_table(inputs["demonstrations"] / "unanswered.parquet").to_pylist()
     synthetic = synthetic_requests.requests(inputs["synthetic_requests"], splits.DEMONSTRATIONS)
-    asked = asked_questions(written, config, synthetic) if has_weights(inputs["initial_model"]) else []
+    texts = [row["question"] for row in unanswered] + [one.question for one in synthetic]
+    asked = asked_questions(written, config, texts) if has_weights(inputs["initial_model"]) else []
     own, reasons = own_rows(asked, config, inputs["initial_model"], out / "_scratch", log)
+    calm = again_after_refusal(own, refused_requests(written))
+    own += calm
     dialogue_tables.write_rows(sorted([*written, *own], key=lambda row: row["id"]), SCHEMA, out / "train.parquet")
     reporting.write_text(out / "examples.md", examples(own))
     words = [len(row["messages"][-1]["content"].split()) for row in own]
     return {
         "written": len(written),
         "own": len(own),
+        "own_again_after_refusal": len(calm),
         "own_words": round(sum(words) / max(len(words), 1), 1),
         **{f"without_{reason.replace(' ', '_')}": count for reason, count in sorted(reasons.items())},
     }
 
 
-def asked_questions(written: list[dict], config: OwnAnswersRecipe, synthetic: Sequence[Request]) -> list[Question]:
-    """What the checkpoint is asked: prompts of the demonstrations, and requests for which no source has an answer."""
-    safe = [row["category"].startswith("safety") for row in written]
-    alone = [plain(row["messages"]) if len(row["messages"]) == 2 else [] for row in written]
-    refused, answered = (
-        [messages for messages, refuses in zip(alone, safe, strict=True) if messages and refuses is kind]
-        for kind in (True, False)
-    )
-    requests = own_requests(config.requests, refused, answered, [one.question for one in synthetic])
+def asked_questions(written: list[dict], config: OwnAnswersRecipe, texts: Sequence[str]) -> list[Question]:
+    """What the checkpoint is asked: prompts of the demonstrations, and requests for which no source has an answer.
+
+    The given texts are requests that stand alone.
+    """
+    alone = [row for row in written if len(row["messages"]) == 2 and not row["category"].startswith(SAFETY)]
+    answered = [plain(row["messages"]) for row in alone]
+    requests = own_requests(config.requests, refused_requests(written), answered, texts)
     known = [
         Question(
             row["id"], plain(row["messages"][:-1]), row["entity"], row["source"], row["messages"][-1]["content"], ""
@@ -106,9 +112,31 @@ def asked_questions(written: list[dict], config: OwnAnswersRecipe, synthetic: Se
     return known + [Question(one.id, one.messages, one.id, SOURCE, "", one.constraint) for one in requests]
 
 
+def refused_requests(written: Sequence[dict]) -> list[list[dict]]:
+    """Dialogues of two messages: a request and the answer that declines it, at length or briefly."""
+    declined = [row["messages"] for row in written if row["category"].startswith(SAFETY) and len(row["messages"]) == 2]
+    # a request after a refused one stands last, so the refused one is what stands before it
+    before = [row["messages"][-4:-2] for row in written if row["category"] == AFTER_REFUSAL]
+    return [plain(messages) for messages in (*declined, *before)]
+
+
+def again_after_refusal(own: Sequence[dict], refused: Sequence[list[dict]]) -> list[dict]:
+    """For a share of the requests that stand alone the same answer once more, right after a refused request.
+
+    What came before must not change whether a harmless request is answered.
+    """
+    alone = [row for row in own if len(row["messages"]) == 2 and row["source"] == SOURCE] if refused else []
+    return [
+        row | {"id": f"{row['id']} again", "messages": [*multi_turn.as_context(before), *row["messages"]]}
+        for row in alone
+        if splits.unit(row["id"], "again after a refusal") < AGAIN_AFTER_REFUSAL
+        for before in [splits.pick(refused, row["id"], "refused before")]
+    ]
+
+
 def choose(rows: list[dict], count: int) -> list[dict]:
     """The demonstrations whose prompts are answered again: harmless ones without a system prompt, in hash order."""
-    fit = [row for row in rows if not row["category"].startswith("safety") and row["messages"][0]["role"] != "system"]
+    fit = [row for row in rows if not row["category"].startswith(SAFETY) and row["messages"][0]["role"] != "system"]
     return sorted(fit, key=lambda row: hashing.unit_hash("own answers", row["id"]))[:count]
 
 

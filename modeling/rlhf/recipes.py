@@ -51,6 +51,7 @@ class RewardRecipe:
     safety_loss_weight: float  # auxiliary loss on safety labels (A.3.4), safety model only
     frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
     recent_pairs: int  # most pairs to train on: the newest round's first, then a draw of earlier ones; 0 = all
+    contrast_share: float  # contrasts (contrasts.py) beside them, for each about an ordinary prompt; the paper: 0
     seed: int
 
 

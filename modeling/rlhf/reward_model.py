@@ -21,11 +21,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
-from modeling.core import dialog, json_text, reporting, training
+from modeling.core import dialog, hashing, json_text, reporting, training
 from modeling.core.frozen_layers import freeze_lower
 from modeling.core.runtime import device
+from modeling.rlhf import contrasts, reward_accuracy, scoring
 from modeling.rlhf import pairs as preference_pairs
-from modeling.rlhf import reward_accuracy, scoring
 from modeling.rlhf.pairs import KINDS, of_kind
 from modeling.rlhf.recipes import RewardRecipe
 from modeling.rlhf.reward_accuracy import ScoredPair
@@ -51,7 +51,9 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     if not train:
         raise ValueError(f"there are no {config.kind} pairs to train on: ask for more prompts in the preferences")
     own = sum(of_kind(pair, config.kind) for pair in train)
-    log.info(f"{len(train)} training pairs, {own} of them {config.kind}")
+    contrasted = contrasts.contrasts(train, pool, config.contrast_share, config.seed)
+    log.info(f"{len(train)} training pairs, {own} of them {config.kind}, and {len(contrasted)} contrasts")
+    train = sorted([*train, *contrasted], key=lambda pair: hashing.unit_hash(config.seed, "order", pair["id"]))
     trained = training.once(out, lambda: fit(config, train, inputs["chat"], out, log))
     if not training.main_process():  # only the main process measures and writes
         return trained
@@ -60,7 +62,8 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     report = {kind: evaluate([pair for pair in scored if pair.kind == kind]) for kind in KINDS}
     reporting.write_json(out / "accuracy.json", json_text.without_nan(report))
     plot_scores(out / "plots" / "scores.png", [pair for pair in scored if pair.kind == config.kind], config.kind)
-    counts = {"pairs_train": len(train), "pairs_left_out": len(mixed) - len(train), "pairs_own": own}
+    kept = len(train) - len(contrasted)
+    counts = {"pairs_train": kept, "pairs_left_out": len(mixed) - kept, "pairs_own": own, "contrasts": len(contrasted)}
     return {**counts, **trained, **headline(report, config.kind), **agreement(train, test, scored)}
 
 

@@ -1,5 +1,6 @@
 """Reward model scores, and the combination of two into one reward (paper 3.2.3)."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def load(model_dir: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
     if model.config.num_labels != 1:
         raise ValueError(f"{model_dir} has {model.config.num_labels} outputs; a reward model has one")
     model.model.to(sampling.generation_dtype(where, model.num_parameters()))  # the head keeps its trained dtype
+    model.score = copy.deepcopy(model.score)  # as loaded, the head alone keeps the whole checkpoint in memory
     return model.to(where).eval(), AutoTokenizer.from_pretrained(model_dir)
 
 

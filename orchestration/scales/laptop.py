@@ -43,8 +43,8 @@ def laptop() -> Scale:
     scale = replace(
         big, tokenizer=checkpoint, base=base, tokens=replace(big.tokens, title_share=0.0),
         # A checkpoint's own requests are of the forms that a small model would else refuse (LOG.md).
-        synthetic_requests=replace(big.synthetic_requests, requests=560),
-        own_answers=replace(big.own_answers, prompts=200, requests=740, samples=1, sampling=asked),
+        synthetic_requests=replace(big.synthetic_requests, requests=700),
+        own_answers=replace(big.own_answers, prompts=200, requests=900, samples=1, sampling=asked),
         demonstrations=replace(big.demonstrations, max_definitions=90, max_conversations=70, max_everyday=110,
                                max_safety=700, max_twins=60, multi_turn_share=0.32, after_refusal_share=0.25,
                                max_answer_words=60, preprompts=EXPLICIT_PREPROMPTS),
@@ -69,8 +69,7 @@ def laptop() -> Scale:
         # Base, SFT and Chat answer all test prompts, the versions between them the same quarter.
         evaluation=replace(big.evaluation, prompts=300, safety_prompts=200, harmless_prompts=160, round_share=0.25,
                            temperatures=(0.1, 0.4, 0.8), temperature_prompts=24, benchmark_limit=60,
-                           # The last reward models like refusals: under them both controls beat Base (LOG.md). Shown, not judged.
-                           controls_lose=False, bits_per_byte_documents=20),
+                           bits_per_byte_documents=20),
         release=replace(big.release, max_version_bytes=600_000_000),
     )  # fmt: skip
     # With 20 of the 30 layers frozen a step is cheaper and the model no worse. Small batches at a high rate, many safety
@@ -96,6 +95,7 @@ def laptop() -> Scale:
             "batch_pairs": 4,
             "frozen_layers": 15,
             "recent_pairs": 56,
+            "contrast_share": 1.0,
             "optimizer": {"learning_rate": 3e-4},
         },
         # The best of so few answers may be unsafe, and the next policy must not learn it.

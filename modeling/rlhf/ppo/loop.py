@@ -1,6 +1,5 @@
 """The loop of PPO: rollouts, updates, and held-out evaluations that choose the weights to release."""
 
-import copy
 import math
 import time
 from collections import Counter
@@ -19,7 +18,7 @@ from modeling.rlhf.ppo import evaluation, losses
 from modeling.rlhf.ppo import rollout as ppo_rollout
 from modeling.rlhf.ppo import state as ppo_state
 from modeling.rlhf.ppo.baselines import Baseline
-from modeling.rlhf.ppo.networks import Reward, policy_logits, policy_logprobs
+from modeling.rlhf.ppo.networks import Reward, cast_copy, policy_logprobs, policy_logprobs_and_entropy
 from modeling.rlhf.ppo.rollout import Batch, Prompt, Response
 from modeling.rlhf.ppo.state import Learner, Progress
 from modeling.rlhf.recipes import PpoRecipe
@@ -66,7 +65,7 @@ class Loop:
         self.actor = self.policy.model
         dtype = sampling.generation_dtype(self.where, self.policy.model.num_parameters())
         if dtype != torch.float32:
-            self.actor = copy.deepcopy(self.policy.model).to(dtype).requires_grad_(False)
+            self.actor = cast_copy(self.policy.model, dtype)
         longest = (
             max(len(prompt.ids) for prompt in (*self.prompts, *self.heldout)) + self.recipe.sampling.max_new_tokens
         )
@@ -84,6 +83,7 @@ class Loop:
             progress = Progress()
             progress.history.append(self.evaluate(progress) | {"iteration": 0})
             ppo_state.save_best(checkpoints, 0, self.policy.model)
+            sampling.free_memory()
         else:
             self.log.info(f"continuing after iteration {progress.iteration}")
         saved = time.monotonic()
@@ -136,9 +136,7 @@ class Loop:
         batches = [batch for mini in pieces for batch in mini]
         logp_BT, reference_BT, entropy_BT = (torch.zeros(mask_BT.shape, device=self.where) for _ in range(3))
         for batch in batches:
-            logits_NV = policy_logits(self.policy.model, batch)
-            logp_BT[batch.place()] = batch.spread(losses.token_logprobs(logits_NV, batch.tokens()))
-            entropy_BT[batch.place()] = batch.spread(losses.token_entropy(logits_NV))
+            logp_BT[batch.place()], entropy_BT[batch.place()] = policy_logprobs_and_entropy(self.policy.model, batch)
             reference_BT[batch.place()] = policy_logprobs(self.reference, batch)
         kl_BT = losses.kl_k1(logp_BT, reference_BT)
         ended_B = torch.tensor([response.ended for response in responses])
@@ -244,12 +242,17 @@ class Loop:
         )
 
     def respond(self, prompts: list[Prompt], seed: int, samples: int) -> list[Response]:
-        """`samples` responses of the current policy to each prompt; a bfloat16 copy of it answers if `actor` is one."""
+        """`samples` responses of the current policy to each prompt; a bfloat16 copy of it answers if `actor` is one.
+
+        Frees the memory of the KV cache, which grew in many sizes, before other parts of an iteration need theirs.
+        """
         if self.actor is not self.policy.model:
             with torch.no_grad():
                 for ours, theirs in zip(self.actor.parameters(), self.policy.model.parameters(), strict=True):
                     ours.copy_(theirs)
-        return ppo_rollout.respond(self.actor, self.tokenizer, prompts, self.recipe.sampling, seed, samples)
+        responses = ppo_rollout.respond(self.actor, self.tokenizer, prompts, self.recipe.sampling, seed, samples)
+        sampling.free_memory()
+        return responses
 
     def micro_batches(self, prompts: list[Prompt], responses: list[Response], rows: range) -> Iterator[Batch]:
         """`rows` in pieces that fit in memory, rows of like lengths together."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForSequenceClassification
 
 from modeling.core import dialog, runtime
@@ -16,6 +17,9 @@ from modeling.rlhf.ppo import losses
 from modeling.rlhf.ppo.rollout import Batch, Prompt, Response
 
 Reward = Callable[[list[Prompt], list[Response]], "Scores"]
+
+# Response tokens whose float32 logits exist at once: a runtime setting, never part of an artifact's identity.
+LOGIT_TOKENS = 128
 
 
 class Critic(nn.Module):
@@ -56,6 +60,12 @@ def reference_of(policy: nn.Module) -> nn.Module:
     return copy.deepcopy(policy, shared).requires_grad_(False)
 
 
+def cast_copy(policy: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy in another dtype that does not learn, made weight by weight: a whole second float32 copy never exists."""
+    cast = {id(weight): nn.Parameter(weight.detach().to(dtype), requires_grad=False) for weight in policy.parameters()}
+    return copy.deepcopy(policy, cast).to(dtype).requires_grad_(False)
+
+
 def reward_function(inputs: dict[str, Path], tokenizer, threshold: float) -> Reward:
     """A function that scores responses with both reward models and combines them by the paper's piecewise rule."""
     helpfulness_model, _ = scoring.load(inputs["helpfulness_reward_model"])
@@ -86,13 +96,39 @@ def hidden_states(backbone: nn.Module, batch: Batch) -> Tensor:
 
 
 def policy_logits(policy: nn.Module, batch: Batch) -> Tensor:
-    """logits_NV, float32: the rounding steps of bfloat16 logits are larger than the change of one update."""
+    """logits_NV of all response tokens at once, float32, for checks: training reads them in chunks (`_over_logits`)."""
     return policy.get_output_embeddings()(hidden_states(policy.base_model, batch))
 
 
 def policy_logprobs(policy: nn.Module, batch: Batch) -> Tensor:
     """logp_BT of the response tokens, 0 elsewhere."""
-    return batch.spread(losses.token_logprobs(policy_logits(policy, batch), batch.tokens()))
+    return batch.spread(_over_logits(policy, batch, losses.token_logprobs))
+
+
+def policy_logprobs_and_entropy(policy: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """(logp_BT of the response tokens, entropy_BT of the distributions they were drawn from), 0 elsewhere."""
+
+    def both(logits_CV: Tensor, tokens_C: Tensor) -> Tensor:
+        return torch.stack([losses.token_logprobs(logits_CV, tokens_C), losses.token_entropy(logits_CV)], -1)
+
+    logp_N, entropy_N = _over_logits(policy, batch, both).unbind(-1)
+    return batch.spread(logp_N), batch.spread(entropy_N)
+
+
+def _over_logits(policy: nn.Module, batch: Batch, function: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """`function` of logits (C, V), float32, and response tokens (C), for all N tokens, at most LOGIT_TOKENS at once.
+
+    The backward pass computes the logits again instead of keeping them. They are float32 because the rounding steps of
+    bfloat16 logits are larger than the change of one update.
+    """
+    head = policy.get_output_embeddings()
+
+    def chunk(hidden_CD: Tensor, tokens_C: Tensor) -> Tensor:
+        return function(head(hidden_CD), tokens_C)
+
+    hidden_ND = hidden_states(policy.base_model, batch)
+    chunks = zip(hidden_ND.split(LOGIT_TOKENS), batch.tokens().split(LOGIT_TOKENS), strict=True)
+    return torch.cat([checkpoint(chunk, *pair, use_reentrant=False, preserve_rng_state=False) for pair in chunks])
 
 
 def critic_values(critic: Critic, batch: Batch) -> Tensor:

@@ -25,7 +25,7 @@ from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling.core import runtime, training, unused_ids
+from modeling.core import runtime, sampling, training, unused_ids
 from modeling.core.frozen_layers import freeze_lower
 from modeling.rlhf.ppo import baselines, rollout
 from modeling.rlhf.ppo import report as ppo_report
@@ -65,6 +65,7 @@ def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
     check_recipe(recipe)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("PPO runs on one device: launch this stage as a single process")
+    sampling.free_memory()  # of the stages that ran before in this process
     where = runtime.device()
     tokenizer = AutoTokenizer.from_pretrained(inputs["policy"])
     check_tokenizers(tokenizer, [inputs["helpfulness_reward_model"], inputs["safety_reward_model"]])
@@ -79,7 +80,7 @@ def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
         if not fitting:
             raise ValueError(f"no {part} prompt fits in {limit} tokens: ask for more in the recipe of the prompts")
     log.info(f"{len(prompts)} training prompts, {len(heldout)} held out, {too_long} over {limit} tokens")
-    return Loop(
+    loop = Loop(
         recipe=recipe,
         tokenizer=tokenizer,
         policy=ppo_state.learner(policy, recipe.optimizer),
@@ -91,6 +92,8 @@ def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
         too_long=too_long,
         log=log,
     )
+    sampling.free_memory()  # of the checkpoints read, before the first rollout
+    return loop
 
 
 def check_recipe(recipe: PpoRecipe) -> None:

@@ -98,7 +98,9 @@ def test_the_safety_models_training_pairs_hold_them(dialogues, adversarial, tmp_
 
     monkeypatch.setattr(reward_model, "fit", fit)
     monkeypatch.setattr(pairs, "read_pairs", lambda inputs: [])
-    recipe = type("Recipe", (), {"kind": "safety", "own_share": 0.9, "recent_pairs": 0, "seed": 1})()
+    recipe = type(
+        "Recipe", (), {"kind": "safety", "own_share": 0.9, "recent_pairs": 0, "contrast_share": 0.0, "seed": 1}
+    )()
     with pytest.raises(InterruptedError):
         reward_model.run(
             recipe,

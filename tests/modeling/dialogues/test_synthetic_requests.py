@@ -9,7 +9,7 @@ from modeling.core.recipes import SamplingRecipe, SyntheticRequestsRecipe
 from modeling.core.sampling import Answer
 from modeling.dialogues import everyday, splits, synthetic_requests
 from modeling.dialogues.everyday import Near
-from modeling.dialogues.synthetic_requests import parted, requests, run, usable
+from modeling.dialogues.synthetic_requests import OPENINGS, first_words, parted, requests, run, unfit, usable
 from tests.modeling import toy_chat, toy_sources
 
 CHATML = (
@@ -105,3 +105,15 @@ def test_the_opening_ends_where_a_users_message_begins(tmp_path):
     assert tokenizer.decode(opening) == "user: "
     prompt = dialog.encode_prompt(tokenizer, [{"role": "user", "content": "\ue000"}])
     assert prompt[: len(opening)] == opening
+
+
+def test_every_second_draw_goes_on_from_an_opening_and_all_take_their_turn():
+    words = [first_words(place) for place in range(2 * len(OPENINGS))]
+    assert words[1::2] == [""] * len(OPENINGS) and words[::2] == list(OPENINGS)
+    assert first_words(2 * len(OPENINGS)) == OPENINGS[0]
+
+
+def test_a_question_with_an_alarming_opening_may_name_a_harm():
+    assert unfit("How do police handle a murder?", True) is None
+    assert unfit("How do thieves handle a murder?", True) == "names a harm"
+    assert unfit("How do police handle a murder?", False) == "cut off"

@@ -10,7 +10,7 @@ from modeling.core import dialogue_tables
 from modeling.core.recipes import OwnAnswersRecipe, SamplingRecipe
 from modeling.core.sampling import Answer
 from modeling.dialogues import splits, verifiable
-from modeling.dialogues.demonstrations import SCHEMA
+from modeling.dialogues.demonstrations import SCHEMA, UNANSWERED
 from modeling.dialogues.own_requests import SOURCE, own_requests
 from modeling.finetuning import sft_dialogues
 from modeling.finetuning.sft_dialogues import Question, best_answer, choose, run
@@ -32,6 +32,8 @@ def inputs(tmp_path) -> dict[str, Path]:
     (tmp_path / "demonstrations").mkdir()
     dialogue_tables.write_rows(rows[:7], SCHEMA, tmp_path / "demonstrations" / "train.parquet")
     dialogue_tables.write_rows(rows[7:], SCHEMA, tmp_path / "demonstrations" / "test.parquet")
+    asked = [{"question": "What is blue?", "source": "s", "entity": "everyday: blue"}]
+    dialogue_tables.write_rows(asked, UNANSWERED, tmp_path / "demonstrations" / "unanswered.parquet")
     (tmp_path / "initial").mkdir()
     return {
         "demonstrations": tmp_path / "demonstrations",
@@ -67,6 +69,34 @@ def test_good_answers_of_a_checkpoint_stand_beside_the_written_ones(inputs, tmp_
         assert one["messages"][0]["content"] == parent["messages"][0]["content"]
         assert one["messages"][-1]["content"] != parent["messages"][-1]["content"]
         assert one["category"] == sft_dialogues.OWN and one["entity"] == parent["entity"]
+
+
+def test_requests_of_the_sources_without_an_answer_are_asked_first(inputs):
+    written = read(inputs["demonstrations"] / "train.parquet")
+    asked = sft_dialogues.asked_questions(written, replace(RECIPE, prompts=0), ["What is blue?", "Name a colour."])
+    assert [one.messages[-1]["content"] for one in asked[:2]] == ["What is blue?", "Name a colour."] and len(asked) == 3
+
+
+def test_some_answers_stand_once_more_after_a_refused_request(inputs):
+    refused = sft_dialogues.refused_requests([*read(inputs["demonstrations"] / "train.parquet"), calm_row()])
+    assert refused[0] == [{k: m[k] for k in ("role", "content")} for m in row(0, "safety")["messages"]]
+    assert len(refused) == 2 and "I can't help with that." in refused[1][1]["content"]
+    own = [row(number % 8, "own answer") | {"id": f"own:{number}", "source": SOURCE} for number in range(200)]
+    calm = sft_dialogues.again_after_refusal([*own, row(1, "own answer")], refused)  # the last is no request of its own
+    assert 0.2 < len(calm) / 200 < 0.4 and len({one["id"] for one in calm} | {one["id"] for one in own}) == 200 + len(
+        calm
+    )
+    by_id = {one["id"]: one for one in own}
+    for one in calm:
+        first = by_id[one["id"].removesuffix(" again")]
+        assert one["messages"][2:] == first["messages"] and one["entity"] == first["entity"]
+        assert one["messages"][1]["weight"] == 0  # the refusal is not learnt
+    assert sft_dialogues.again_after_refusal(own, []) == []
+
+
+def calm_row() -> dict:
+    before = toy_chat.dialogue(toy_chat.THINGS[1], "I can't help with that.")
+    return row(2, "everyday-after-refusal") | {"messages": [*before, *row(2, "everyday")["messages"]]}
 
 
 def test_prompts_without_a_good_answer_are_counted(inputs, tmp_path, log):

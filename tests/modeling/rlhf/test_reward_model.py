@@ -28,6 +28,7 @@ RECIPE = RewardRecipe(
     safety_loss_weight=0.0,
     frozen_layers=0,
     recent_pairs=0,
+    contrast_share=0.0,
     seed=1,
 )
 
