@@ -29,14 +29,14 @@ def after_refusal_rows(requests: Sequence[Request], part: str, count: int) -> li
 
 def verifiable_rows(requests: Sequence[Request], ordinary: Sequence[dict], part: str, count: int) -> list[dict]:
     """Requests with a constraint on the answer's form that rules check: half everyday, half among the `ordinary` rows."""
-    brief = [one for one in _everyday(requests, part) if not one.before and _suits(one.question)]
+    brief = [one for one in _everyday(requests, part) if not one.before and suits_a_constraint(one.question)]
     brief.sort(key=lambda one: splits.unit(one.question, "verifiable"))
-    short = [row for row in ordinary if _suits(row["question"])]
+    short = [row for row in ordinary if suits_a_constraint(row["question"])]
     asked = [_row(one, "helpfulness", prompt_rows.EVERYDAY) for one in brief[: max(count // 2, count - len(short))]]
     return [_constrained(row, part) for row in [*asked, *short][:count]]
 
 
-def _suits(question: str) -> bool:
+def suits_a_constraint(question: str) -> bool:
     """Whether an answer can have any form: the question is brief and asks for no number of things, code or text form."""
     return len(question.split()) <= CONSTRAINED_WORDS and not any(
         character.isdigit() or character in "`\n" for character in question

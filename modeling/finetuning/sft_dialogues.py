@@ -6,8 +6,8 @@ demonstrations' harmless prompts itself, and requests: those of the sources with
 answer is a demonstration too (rejection sampling, paper 3.2.3, before there is a reward model). An answer that refuses,
 opens as a refusal does, repeats itself or the question, or disobeys a constraint is never kept; a rule rewrites one to
 obey, if it can (dialogues/form_rewriting.py). An answer that was cut off ends with its last whole sentence or item of a
-list, if enough is left. Some answers stand a second time right after a refused request. A model from random weights has
-no answers of its own: it learns the written ones.
+list, if enough is left. Some answers stand a second time, right after a refused request or rewritten for a constraint. A
+model from random weights has no answers of its own: it learns the written ones.
 """
 
 import collections
@@ -28,6 +28,7 @@ from modeling.core.sampling import Answer
 from modeling.core.verdicts import has_weights
 from modeling.dialogues import (
     answer_rules,
+    everyday_prompts,
     form_rewriting,
     multi_turn,
     questions,
@@ -50,7 +51,8 @@ _APOLOGY = re.compile(
     r"|as (?:an?|your) (?:[\w-]+ ){0,3}(?:AI|chatbot|assistant|model)\b)",
     re.IGNORECASE,
 )
-AGAIN_AFTER_REFUSAL = 0.3  # of the own answers to requests that stand alone, once more after a refused request
+# Shares of the own answers to requests that stand alone, once more after a refused request, or with a constraint.
+AGAIN_AFTER_REFUSAL, AGAIN_CONSTRAINED = 0.3, 0.6
 SAFETY = "safety"  # how the categories of safety demonstrations begin
 SHOWN = 12
 
@@ -81,8 +83,10 @@ def run(config: OwnAnswersRecipe, inputs: dict[str, Path], out: Path, log: Any) 
     texts = [row["question"] for row in unanswered] + [one.question for one in synthetic]
     asked = asked_questions(written, config, texts) if has_weights(inputs["initial_model"]) else []
     own, reasons = own_rows(asked, config, inputs["initial_model"], out / "_scratch", log)
+    constrained = {f"own:{one.id}" for one in asked if one.constraint}
     calm = again_after_refusal(own, refused_requests(written))
-    own += calm
+    formed = again_constrained([row for row in own if row["id"] not in constrained])
+    own += calm + formed
     dialogue_tables.write_rows(sorted([*written, *own], key=lambda row: row["id"]), SCHEMA, out / "train.parquet")
     reporting.write_text(out / "examples.md", examples(own))
     words = [len(row["messages"][-1]["content"].split()) for row in own]
@@ -90,6 +94,7 @@ def run(config: OwnAnswersRecipe, inputs: dict[str, Path], out: Path, log: Any) 
         "written": len(written),
         "own": len(own),
         "own_again_after_refusal": len(calm),
+        "own_again_constrained": len(formed),
         "own_words": round(sum(words) / max(len(words), 1), 1),
         **{f"without_{reason.replace(' ', '_')}": count for reason, count in sorted(reasons.items())},
     }
@@ -125,13 +130,37 @@ def again_after_refusal(own: Sequence[dict], refused: Sequence[list[dict]]) -> l
 
     What came before must not change whether a harmless request is answered.
     """
-    alone = [row for row in own if len(row["messages"]) == 2 and row["source"] == SOURCE] if refused else []
     return [
         row | {"id": f"{row['id']} again", "messages": [*multi_turn.as_context(before), *row["messages"]]}
-        for row in alone
-        if splits.unit(row["id"], "again after a refusal") < AGAIN_AFTER_REFUSAL
+        for row in _alone(own, AGAIN_AFTER_REFUSAL if refused else 0.0, "again after a refusal")
         for before in [splits.pick(refused, row["id"], "refused before")]
     ]
+
+
+def again_constrained(own: Sequence[dict]) -> list[dict]:
+    """For a share of the brief requests that stand alone the same request with a constraint on the answer's form.
+
+    The answer is the same, as a rule rewrites it to obey. Where no rule can there is no such dialogue.
+    """
+    made = []
+    for row in _alone(own, AGAIN_CONSTRAINED, "again constrained"):
+        question, answer = (message["content"] for message in row["messages"])
+        if not everyday_prompts.suits_a_constraint(question):
+            continue
+        asked, constraint = verifiable.constrained(question, f"{row['id']} again", splits.DEMONSTRATIONS)
+        changed = form_rewriting.rewritten([constraint], answer, ended=True)
+        if changed and verifiable.obeyed(constraint, changed):
+            turns = [
+                message | {"content": text} for message, text in zip(row["messages"], (asked, changed), strict=True)
+            ]
+            made.append(row | {"id": f"{row['id']} constrained", "messages": turns})
+    return made
+
+
+def _alone(own: Sequence[dict], share: float, purpose: str) -> list[dict]:
+    """A share of the answers to requests, not demonstrations' prompts, that stand alone."""
+    mine = [row for row in own if len(row["messages"]) == 2 and row["source"] == SOURCE]
+    return [row for row in mine if splits.unit(row["id"], purpose) < share]
 
 
 def choose(rows: list[dict], count: int) -> list[dict]:

@@ -1,5 +1,6 @@
 """The dialogues of SFT: written demonstrations, and good own answers of a checkpoint beside them."""
 
+import collections
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from modeling.core import dialogue_tables
 from modeling.core.recipes import OwnAnswersRecipe, SamplingRecipe
 from modeling.core.sampling import Answer
-from modeling.dialogues import splits, verifiable
+from modeling.dialogues import answer_rules, splits, verifiable
 from modeling.dialogues.demonstrations import SCHEMA, UNANSWERED
 from modeling.dialogues.own_requests import SOURCE, own_requests
 from modeling.finetuning import sft_dialogues
@@ -92,6 +93,23 @@ def test_some_answers_stand_once_more_after_a_refused_request(inputs):
         assert one["messages"][2:] == first["messages"] and one["entity"] == first["entity"]
         assert one["messages"][1]["weight"] == 0  # the refusal is not learnt
     assert sft_dialogues.again_after_refusal(own, []) == []
+
+
+def test_some_answers_stand_once_more_with_a_constraint_that_they_obey():
+    answer = "Bread is baked, sliced and eaten. It is made of flour and water. People like it."
+    messages = [{"role": "user", "content": "What is bread?"}, {"role": "assistant", "content": answer}]
+    own = [row(1, "own answer") | {"id": f"own:{n}", "source": SOURCE, "messages": messages} for n in range(200)]
+    made = sft_dialogues.again_constrained(own)
+    assert 40 < len(made) < 120  # no rule translates, or makes five points of three sentences
+    asked = collections.Counter(one["messages"][0]["content"] for one in made)
+    assert len(asked) > 10 and all("What is bread?" in text for text in asked)
+    words = set(answer_rules.words(answer))
+    for one in made:
+        said = one["messages"][1]["content"]
+        assert said != answer or "comma" not in one["messages"][0]["content"]
+        assert len(words & set(answer_rules.words(said))) >= 3 and one["id"].endswith(" constrained")
+    long = [one | {"messages": [messages[0] | {"content": "word " * 30}, messages[1]]} for one in own]
+    assert sft_dialogues.again_constrained(long) == []
 
 
 def calm_row() -> dict:
