@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from modeling.evaluation.measures import CHECKS, FALSE_REFUSAL, FLUENT, OBEYED, REFUSAL, RULE, VIOLATION
 from modeling.evaluation.pairwise import JUDGE, RATERS, REWARD_MODELS
-from modeling.evaluation.versions import BASE, CHAT, PPO, SFT
+from modeling.evaluation.versions import BASE, CHAT, HEADLINE, PPO, SFT, TOLD
 from release.lineage import Artifact
 from release.section import Section, interval, metric
 
@@ -53,7 +53,8 @@ def _wins(artifact: Artifact, axis: str, judged: str, title: str) -> Section:
         shown = [(found.get((name, other, rater)), mark[rater]) for other in others for rater in RATERS]
         cells.append((name, *(f"{sign if row else ''}{interval(row, 'win_rate')}" for row, sign in shown)))
     all_prompts = max(row["prompts"] for row in rows)
-    few = min(row["prompts"] for row in rows if not row["control"])
+    others = (row["prompts"] for row in rows if not row["control"] and row["version"] not in HEADLINE)
+    few = max(others, default=all_prompts)
     beaten = [
         one | {"where": "answer against answer", "reader": one["judge"]}
         for one in metric(artifact, "beaten")
@@ -68,7 +69,7 @@ def _wins(artifact: Artifact, axis: str, judged: str, title: str) -> Section:
 
 
 def _asked(most: int, few: int) -> str:
-    both = f"{most} prompts; the versions between {SFT} and {CHAT} answer {few} of them."
+    both = f"{most} prompts; versions other than {BASE}, {SFT} and {CHAT} answer at most {few} of them."
     return f"{most} prompts." if few == most else both
 
 
@@ -141,7 +142,7 @@ class Rates:
         beaten = [one | {"where": f"{one['measure']} ({one['on']})"} for one in self.beaten if key_of(one) in keys]
         mark = max((self.mark(key) for key in keys), default="")
         return (
-            f"Prompts: {counts}; fewer for the versions between SFT and Chat. {text} 95 % intervals. ᵇ, ˢ, ᵖ: differs "
+            f"Prompts: {counts}; fewer for versions other than Base, SFT and Chat. {text} 95 % intervals. ᵇ, ˢ, ᵖ: differs "
             f"significantly from Base, SFT, the version before (McNemar, p < {SIGNIFICANT}). {_controls(beaten, self.versions)}"
             f"{_weak_note(mark)}"
         ).strip()
@@ -191,7 +192,7 @@ def paired_tests(artifact: Artifact) -> Section:
     """Paired differences of the rates between the versions that matter most."""
     rates = Rates(artifact)
     rejection = [name for name in rates.versions if name.startswith("RLHF-v")][-1:]
-    pairs = [(CHAT, BASE), (CHAT, SFT), *((name, SFT) for name in rejection), (PPO, *rejection)]
+    pairs = [(CHAT, BASE), (CHAT, SFT), *((name, SFT) for name in rejection), (PPO, *rejection), (TOLD, CHAT)]
     pairs = [pair for pair in pairs if any(key[3:] == pair for key in rates.tests)]
     rows = [
         (*key, *(_difference(rates.tests.get((*key, *pair))) for pair in pairs))

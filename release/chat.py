@@ -17,15 +17,6 @@ from modeling.core import dialog, nucleus, sampling
 from release.bundle import BundleError, Version
 from release.gallery import Gallery
 
-# Paper Table 31. Meta first made it the default and removed it a month later, because it raised the false refusal rate.
-# The chat offers it but does not set it by default.
-DEFAULT_SYSTEM_PROMPT = (
-    "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, while being safe. "
-    "Your answers should not include any harmful, unethical, racist, sexist, toxic, dangerous, or illegal content. "
-    "Please ensure that your responses are socially unbiased and positive in nature. If a question does not make any "
-    "sense, or is not factually coherent, explain why instead of answering something not correct. If you don't know "
-    "the answer to a question, please don't share false information."
-)
 MAX_TEMPERATURE = 2.0
 ANSWER_TOKENS = 256  # an evaluation may allow fewer to save time; a reader wants the end of a sentence
 MAX_CHARACTERS = 20_000  # limit of a message or system prompt, checked before tokenization

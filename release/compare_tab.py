@@ -1,4 +1,7 @@
-"""The tab of the page where people compare two versions. Their votes become preferences (modeling/rlhf/ratings)."""
+"""The tabs of the page where people compare two versions and see what they preferred.
+
+The votes become preferences (modeling/rlhf/ratings).
+"""
 
 import random
 import uuid
@@ -7,14 +10,15 @@ import gradio as gr
 
 from data_cleaning.markdown import literal
 from modeling.rlhf.ratings.store import RatingsError, Store
-from release import chat, theme
+from release import chat, theme, vote_results
 from release.bundle import Bundle
-from release.comparing import VERDICTS, Comparison, compare, standings
+from release.comparing import VERDICTS, Comparison, compare
 
 EXPLAINED = (
     "Two versions answer the same message, in random order and without names. Say which answer is better; the names "
     "appear after your vote. **Votes are stored** on this server, with both answers and a random name of your browser. "
-    "The next training learns from them. Do not write personal data."
+    "The next training learns from them. “Results” shows everyone your reason and the beginning of that name. Do not write "
+    "personal data."
 )
 HIDDEN = '<div class="by">Answer {}</div>'
 
@@ -72,8 +76,6 @@ def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown,
         why = gr.Textbox(label="Why (optional)", lines=1, max_lines=3)
         cast = gr.Button("Vote", variant="primary", elem_id="vote")
     undo = gr.Button("Withdraw this vote", visible=False, size="sm", elem_id="withdraw")
-    with gr.Accordion("What people said so far", open=False) as said:
-        table = gr.Markdown("", elem_classes="paper", elem_id="standings")
     made, voted, rater = gr.State(None), gr.State(""), gr.BrowserState("", storage_key="cria-rater", secret="cria")
 
     def begins():
@@ -111,12 +113,6 @@ def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown,
         told = "The vote is withdrawn." if gone else "There is no vote to withdraw."
         return theme.state_line(told), "", gr.Button(visible=False)
 
-    def counted():
-        try:
-            return standings(Store.here().counted(models.gallery.now().scale))
-        except RatingsError as error:
-            return literal(str(error))
-
     ballot_parts = [ballot, undo, verdict, unsafe_a, unsafe_b, why]
     gr.on([box.submit, go.click], begins, None, ballot_parts, api_name="ballot", **at_once).then(
         answers, [box, first, second], [made, *panels, state, ballot], api_name="compare", **alone
@@ -126,5 +122,22 @@ def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown,
         api_name="vote", **at_once,
     )  # fmt: skip
     undo.click(withdrawn, [voted, rater], [state, voted, undo], api_name="withdraw", **at_once)
-    said.expand(counted, None, table, api_name="standings", **at_once)
     return first, second
+
+
+def build_results(models: chat.Models, tab: gr.Tab, at_once: dict) -> None:
+    """Adds the elements of the tab "Results" to the page. The votes are read whenever the tab is selected."""
+    with gr.Row(elem_classes="paper"):
+        gr.Markdown("What people preferred in “Compare”, without knowing which version answered.")
+        again = gr.Button("Refresh", size="sm", scale=0, min_width=110, elem_id="again")
+    table = gr.Markdown("", elem_classes="paper", latex_delimiters=[], elem_id="standings")
+
+    def counted():
+        bundle = models.gallery.now()
+        titles = {version.content: version.title for version in reversed(bundle.versions)}
+        try:
+            return vote_results.standings(Store.here().counted(bundle.scale), titles)
+        except RatingsError as error:
+            return literal(str(error))
+
+    gr.on([tab.select, again.click], counted, None, table, api_name="standings", **at_once)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from modeling.core.sampling import PromptTooLongError
-from modeling.core.statistics import wilson_interval
 from modeling.rlhf.labels import BETTER, NEGLIGIBLE, SIGNIFICANT, SLIGHT
 from modeling.rlhf.ratings.store import Vote
 from release import chat
@@ -102,25 +101,3 @@ def compare(
     except PromptTooLongError:
         raise ValueError(f"Too long: these versions read {min(v.context for v in versions)} tokens.") from None
     yield replace(now, answers=tuple(texts), ended=True), "Which answer is better?"
-
-
-def standings(votes: Sequence[dict]) -> str:
-    """Markdown: what people preferred, by pair of versions, with 95 % intervals; then the raters."""
-    if not votes:
-        return "Nobody has voted yet."
-    wins: dict[tuple[str, str], list[bool]] = {}
-    for vote in votes:
-        pair = tuple(sorted((vote["version_a"], vote["version_b"])))
-        wins.setdefault(pair, []).append(vote[f"version_{vote['preferred']}"] == pair[0])
-    lines = ["| Versions | Votes | The first was preferred |", "|---|---|---|"]
-    for (one, other), won in sorted(wins.items(), key=lambda item: -len(item[1])):
-        low, high = wilson_interval(sum(won), len(won))
-        lines.append(f"| {one} against {other} | {len(won)} | {sum(won) / len(won):.0%} ({low:.0%} to {high:.0%}) |")
-    unsafe: dict[str, list[bool]] = {}
-    for vote in votes:
-        for side in SIDES:
-            unsafe.setdefault(vote[f"version_{side}"], []).append(not vote[f"safe_{side}"])
-    lines += ["", "| Version | Answers seen | Called unsafe |", "|---|---|---|"]
-    lines += [f"| {name} | {len(marks)} | {sum(marks)} |" for name, marks in sorted(unsafe.items())]
-    raters = len({vote["rater"] for vote in votes})
-    return "\n".join([*lines, "", f"{len(votes)} votes of {raters} {'rater' if raters == 1 else 'raters'}."])

@@ -5,6 +5,7 @@ import html
 import gradio as gr
 
 from data_cleaning.markdown import literal
+from modeling.core import system_prompts
 from release import chat, compare_tab, theme
 from release.answering import respond, view
 from release.bundle import Bundle
@@ -74,8 +75,8 @@ def default_system_prompt(bundle: Bundle, name: str | None, length: float) -> tu
     if not name:
         return gr.skip(), theme.state_line("No version is made yet.", "warn")
     version = bundle.version(name)
-    if chat.has_room_for(version, chat.DEFAULT_SYSTEM_PROMPT, int(length)):
-        return chat.DEFAULT_SYSTEM_PROMPT, gr.skip()
+    if chat.has_room_for(version, system_prompts.DEFAULT, int(length)):
+        return system_prompts.DEFAULT, gr.skip()
     told = f"Llama 2's default system prompt is too long for the {version.context} tokens that {version.title} reads."
     return gr.skip(), theme.state_line(told, "warn")
 
@@ -192,6 +193,8 @@ def build(gallery: Gallery) -> gr.Blocks:
                     length = gr.Slider(1, step=1, label="Longest answer", info="in tokens", **length_slider(opened))
         with gr.Tab("Compare"):
             first_menu, second_menu = compare_tab.build(models, alone, at_once)
+        with gr.Tab("Results") as results:
+            compare_tab.build_results(models, results, at_once)
         with gr.Tab("Model card"):
             card = gr.Markdown(opened.card, elem_classes="paper", latex_delimiters=[], elem_id="card")
         with gr.Tab("Lineage"):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from transformers import AutoConfig, AutoTokenizer
@@ -79,20 +80,34 @@ def answer_all(
 
     `purpose` is part of the seed, so two uses of one recipe draw different random numbers.
     """
-    loaded = None
-    answers: list[list[Answer]] = []
-    parts = chunks(len(prompts), max(1, CHUNK_ANSWERS // samples))
-    for number, part in enumerate(parts):
+    size = max(1, CHUNK_ANSWERS // samples)
 
-        def make(number: int = number, part: range = part) -> list[list[Answer]]:
+    def make(model, tokenizer, number: int, part: range) -> list[list[Answer]]:
+        asked, seed = [prompts[index] for index in part], mix(recipe.seed, purpose, number)
+        return sampling.generate(model, tokenizer, asked, recipe, samples, seed, log)
+
+    rows = in_chunks(model_dir, len(prompts), size, make, scratch, log, unit="prompt")
+    return [[Answer(*one) for one in row] for row in rows]
+
+
+def in_chunks(
+    model_dir: Path, total: int, size: int, make: Callable[[Any, Any, int, range], list], scratch: Path, log, unit: str
+) -> list:
+    """The rows of `make(model, tokenizer, number of the chunk, its places)` for `total` places, `size` at a time.
+
+    Finished chunks in `scratch` are reused; the model loads if one is missing.
+    """
+    loaded, rows = None, []
+    for number, part in enumerate(chunks(total, size)):
+
+        def made(number: int = number, part: range = part) -> list:
             nonlocal loaded
             loaded = loaded or sampling.load(model_dir)
-            seed = mix(recipe.seed, purpose, number)
-            return sampling.generate(*loaded, [prompts[index] for index in part], recipe, samples, seed, log)
+            return make(*loaded, number, part)
 
-        answers += [[Answer(*one) for one in row] for row in kept(scratch / f"{number:05d}.json", make)]
-        log.progress(len(answers), len(prompts), unit="prompt")
+        rows += kept(scratch / f"{number:05d}.json", made)
+        log.progress(part.stop, total, unit=unit)
     if loaded is not None:
         loaded = None
         sampling.free_memory()
-    return answers
+    return rows

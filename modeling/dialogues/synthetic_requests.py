@@ -82,35 +82,23 @@ def run(config: SyntheticRequestsRecipe, inputs: dict[str, Path], out: Path, log
 
 def drawn(config: SyntheticRequestsRecipe, model_dir: Path, scratch: Path, log) -> list[Answer]:
     """What the checkpoint writes in the place of a user's first message; finished chunks in `scratch` are reused."""
-    total = round(config.requests * DRAWN)
-    loaded, draws = None, []
-    for number, part in enumerate(resumable_generation.chunks(total, resumable_generation.CHUNK_ANSWERS)):
 
-        def make(number: int = number, part: range = part) -> list[list]:
-            nonlocal loaded
-            loaded = loaded or sampling.load(model_dir)
-            model, tokenizer = loaded
-            opening = dialog.encode_opening(tokenizer)
-            if opening is None:
-                log.info(
-                    "the chat template does not close a user's message as it closes an answer: no synthetic requests"
-                )
-                return []
-            seed = hashing.mix(config.sampling.seed, SOURCE, number)
-            begun = [tokenizer(first_words(place), add_special_tokens=False).input_ids for place in part]
-            rows = sampling.generate_ids(
-                model, tokenizer, [opening + words for words in begun], config.sampling, 1, seed, log
-            )
-            closing = dialog.closing_token_id(tokenizer)
-            whole = [words + ids for words, (ids,) in zip(begun, rows, strict=True)]
-            return [[dialog.decode_answer(tokenizer, ids), closing in ids] for ids in whole]
+    def make(model, tokenizer, number: int, part: range) -> list[list]:
+        opening = dialog.encode_opening(tokenizer)
+        if opening is None:
+            log.info("the chat template does not close a user's message as it closes an answer: no synthetic requests")
+            return []
+        seed = hashing.mix(config.sampling.seed, SOURCE, number)
+        begun = [tokenizer(first_words(place), add_special_tokens=False).input_ids for place in part]
+        asked = [opening + words for words in begun]
+        rows = sampling.generate_ids(model, tokenizer, asked, config.sampling, 1, seed, log)
+        closing = dialog.closing_token_id(tokenizer)
+        whole = [words + ids for words, (ids,) in zip(begun, rows, strict=True)]
+        return [[dialog.decode_answer(tokenizer, ids), closing in ids] for ids in whole]
 
-        draws += [Answer(*one) for one in resumable_generation.kept(scratch / f"{number:05d}.json", make)]
-        log.progress(min(len(draws), total), total, unit="request")
-    if loaded is not None:
-        loaded = None
-        sampling.free_memory()
-    return draws
+    total, size = round(config.requests * DRAWN), resumable_generation.CHUNK_ANSWERS
+    rows = resumable_generation.in_chunks(model_dir, total, size, make, scratch, log, unit="request")
+    return [Answer(*row) for row in rows]
 
 
 def first_words(place: int) -> str:

@@ -1,22 +1,23 @@
 """Every version's answers to the held-out prompts (paper 3.4), and those of the controls.
 
 Each version answers at the temperature that validation prompts chose for it. Base, SFT, Chat and the controls answer
-all prompts, the other versions a subset by hash. All draw the same random numbers for the same prompt, so answers
-differ through model and temperature alone.
+all prompts, the other versions a subset by hash. Chat answers the subset once more with the default system prompt of
+Table 31, where that fits. All draw the same random numbers for the same prompt, so answers differ through model,
+temperature and system prompt alone.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from modeling.core import dialog, dialogue_tables, hashing, reporting, resumable_generation
+from modeling.core import dialog, dialogue_tables, hashing, reporting, resumable_generation, system_prompts
 from modeling.core.recipes import EvaluationRecipe, SamplingRecipe
 from modeling.evaluation import controls
-from modeling.evaluation.versions import HEADLINE, read_choice, version_folders
+from modeling.evaluation.versions import CHAT, HEADLINE, TOLD, read_choice, version_folders
 
 OF_PROMPT = ("kind", "setting", "category", "question", "constraint", "messages")  # columns of the prompts artifact
 SCHEMA = pa.schema(
@@ -50,6 +51,13 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
         sampling = replace(config.sampling, temperature=choice[version])
         given = answer(folder, asked, sampling, "evaluate", out / "_scratch" / version, log)
         rows += answer_rows(version, asked, given, choice[version])
+    told = list(told_prompts(prompts[:shared]))
+    fits = {one["id"] for one in resumable_generation.fitting(versions[CHAT], told, config.sampling)}
+    told = [one for one in told if one["id"] in fits]
+    sampling = replace(config.sampling, temperature=choice[CHAT])
+    given = answer(versions[CHAT], told, sampling, "evaluate", out / "_scratch" / TOLD, log)
+    plain = {one["id"]: one for one in prompts}  # raters read the dialogue without the system prompt
+    rows += answer_rows(TOLD, [plain[one["id"]] for one in told], given, choice[CHAT])
     for name, given in controls.answers(prompts).items():
         rows += answer_rows(name, prompts, given, None)
     dialogue_tables.write_rows(rows, SCHEMA, out / "answers.parquet")
@@ -59,6 +67,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
         "prompts": len(prompts),
         "prompts_too_long": len(chosen) - len(prompts),
         "prompts_of_every_version": shared,
+        "prompts_with_system_prompt": len(told),
         **{f"{kind}_prompts": sum(prompt["kind"] == kind for prompt in prompts) for kind in wanted},
         "empty_answers": {
             version: sum(not row["answer"] for row in rows if row["version"] == version) for version in versions
@@ -83,6 +92,14 @@ def subset_first(prompts: Sequence[dict], share: float) -> tuple[list[dict], int
     few = select(prompts, {kind: max(1, round(share * count)) for kind, count in counts.items()})
     ids = {prompt["id"] for prompt in few}
     return [*few, *(prompt for prompt in prompts if prompt["id"] not in ids)], len(few)
+
+
+def told_prompts(prompts: Sequence[dict]) -> Iterator[dict]:
+    """Yields the prompts with the default system prompt; those that have a system prompt are left out."""
+    system = {"role": "system", "content": system_prompts.DEFAULT}
+    for prompt in prompts:
+        if prompt["messages"][0]["role"] != "system":
+            yield prompt | {"messages": [system, *prompt["messages"]]}
 
 
 def fitting_all(versions: dict[str, Path], prompts: Sequence[dict], sampling: SamplingRecipe) -> list[dict]:

@@ -9,6 +9,7 @@ from modeling.core.verdicts import has_weights
 
 BASE, SFT, PPO, CHAT = "Base", "SFT", "PPO", "Chat"
 HEADLINE = (BASE, SFT, CHAT)  # these answer every prompt, the others a nested subset
+TOLD = f"{CHAT}, Table 31"  # Chat with the default system prompt; no version of its own
 
 
 def version_folders(inputs: dict[str, Path]) -> dict[str, Path]:

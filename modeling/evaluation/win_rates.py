@@ -14,7 +14,7 @@ from modeling.core import reporting
 from modeling.core.recipes import EvaluationRecipe
 from modeling.evaluation import pairwise, scored_answers
 from modeling.evaluation.pairwise import AXES, RATERS
-from modeling.evaluation.versions import BASE, CHAT, SFT, baselines
+from modeling.evaluation.versions import BASE, CHAT, SFT, TOLD, baselines
 
 LABELS = {"helpfulness": "Helpfulness", "safety": "Harmlessness"}
 
@@ -125,7 +125,7 @@ def figure11(rows: Sequence[dict]) -> Figure:
         axes = figure.add_subplot(1, len(RATERS), place)
         found = {(e["version"], e["axis"]): e for e in shown if e["judge"] == rater}
         points = {name: [found[name, axis] for axis in AXES] for name in names if (name, AXES[1]) in found}
-        path = [pair for pair in points.values() if not pair[0]["control"]]
+        path = [pair for name, pair in points.items() if not pair[0]["control"] and name != TOLD]
         axes.axhline(50, color="0.6", linestyle="--", linewidth=0.8, zorder=0)
         axes.axvline(50, color="0.6", linestyle="--", linewidth=0.8, zorder=0)
         axes.plot(*[[50, *(100 * p[i]["win_rate"] for p in path)] for i in (0, 1)], color="0.8", linewidth=1, zorder=1)

@@ -5,9 +5,9 @@ import random
 import pytest
 from gradio_client import Client
 
-from modeling.rlhf.ratings.store import Store, Vote
+from modeling.rlhf.ratings.store import Store
 from release import chat
-from release.comparing import VERDICTS, compare, standings
+from release.comparing import VERDICTS, compare
 from release.gallery import Gallery
 from tests.release.conftest import served
 from tests.shown import Shown
@@ -133,14 +133,3 @@ def test_a_vote_can_be_withdrawn_once(client, votes):
     assert "no vote" in text_of(client.predict("somebody else", api_name="/withdraw"))
     assert "Nobody" not in client.predict(api_name="/standings") and votes.withdraw(row["id"], row["rater"])
     assert "Nobody" in client.predict(api_name="/standings")
-
-
-def test_standings_count_votes_by_pair_of_versions():
-    def one(preferred, a="Chat", b="Base", safe_b=True):
-        said = Vote("r", "tiny", QUESTION, "x", "y", a, b, "c", "b", {}, preferred, 1, True, safe_b)
-        return vars(said)
-
-    table = standings([one("a"), one("a"), one("b"), one("b", "Base", "Chat", safe_b=False), one("a", "SFT")])
-    assert "| Base against Chat | 4 | 25% (5% to 70%) |" in table and "| Base against SFT | 1 | 0% " in table
-    assert "| Chat | 4 | 1 |" in table and "5 votes of 1 rater." in table
-    assert standings([]) == "Nobody has voted yet."

@@ -6,6 +6,7 @@ import urllib.request
 
 from gradio_client import Client
 
+from modeling.core import system_prompts
 from release import answering, chat, demo, theme
 from release import bundle as bundles
 from release.gallery import Gallery
@@ -135,7 +136,7 @@ def test_a_system_prompt_that_is_too_long_is_what_is_to_be_shortened(client):
 def test_the_default_system_prompt_is_offered_only_where_the_context_has_room(client, opened, monkeypatch):
     _, state = client.predict("chat_model", 20, api_name="/preset")
     assert "too long for the 128 tokens that Chat reads" in state
-    monkeypatch.setattr(chat, "DEFAULT_SYSTEM_PROMPT", "Be brief.")
+    monkeypatch.setattr(system_prompts, "DEFAULT", "Be brief.")
     assert client.predict("chat_model", 20, api_name="/preset")[0] == "Be brief."
 
 

@@ -14,16 +14,16 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from data_cleaning.store_layout import place
 from modeling.core.recipes import EvaluationRecipe, SamplingRecipe
 from modeling.core.version_names import CHOICE
-from modeling.evaluation import answer_rates, bits_per_byte, controls, pairwise, reward_report, win_rates
+from modeling.evaluation import answer_rates, controls, pairwise, reward_report, win_rates
 from modeling.evaluation.measures import SETTINGS
 from modeling.pretraining import tokenizer as tokenizers
-from modeling.rlhf import best_of_n
 from modeling.rlhf.reward_accuracy import ScoredPair
 from orchestration import identity as identities
 from orchestration import records
 from release.recipes import ReleaseRecipe
 from tests.conftest import MemoryLog
 from tests.modeling.toy_evaluation import scored, write_scored
+from tests.release import toy_metrics
 
 TEXT = (
     "A llama is a domesticated camelid of South America. It carries loads and gives wool. What is a cria? A cria is a "
@@ -145,7 +145,9 @@ def fill(root: Path, metrics: dict[str, dict], scale: str = "tiny", models: dict
     model("sft_model", 1, {"base_model": here("base_model"), "demonstrations": here("demonstrations")})
     store.publish("rlhf_v1/preferences", scale, {"chat": here("sft_model"), "prompts": here("prompts")},
                   {"annotator": "simulated"})  # fmt: skip
-    store.publish("rlhf_v1/rejection_samples", scale, {"pairs": here("rlhf_v1/preferences")}, {}, rejection_metrics())
+    store.publish(
+        "rlhf_v1/rejection_samples", scale, {"pairs": here("rlhf_v1/preferences")}, {}, toy_metrics.rejection_metrics()
+    )
     model("rlhf_v1/policy", 2, {"base_model": here("base_model"), "samples": here("rlhf_v1/rejection_samples")})
     model("rlhf_v5/ppo_policy", 3, {"policy": here("rlhf_v1/policy"), "prompts": here("prompts")})
     model("chat_model", 4, {"ppo_policy": here("rlhf_v5/ppo_policy")})
@@ -162,30 +164,6 @@ def inputs(store: ToyStore, evaluations: list[str]) -> dict[str, Path]:
     roles = {"chat_model": "chat_model", "sft_model": "sft_model", "policy_1": "rlhf_v1/policy",
              "ppo_policy": "rlhf_v5/ppo_policy", "base_model": "base_model"} | {name: name for name in evaluations}  # fmt: skip
     return {role: store.folder(asset, store.scale) for role, asset in roles.items()}
-
-
-def bits_per_byte_metrics() -> dict:
-    rows = [
-        {
-            "source": "wiki",
-            "documents": 3,
-            "bytes": 900,
-            "bits_per_byte": 1.91,
-            "xz": 2.4,
-            "ppmd6": 2.05,
-            "ppmd8": 2.07,
-        },
-        {
-            "source": "bible",
-            "documents": 1,
-            "bytes": 100,
-            "bits_per_byte": 1.5,
-            "xz": 1.9,
-            "ppmd6": 1.45,
-            "ppmd8": 1.47,
-        },
-    ]
-    return {**bits_per_byte.total(rows), "sources": 2, "sources_below_every_floor": 1, "by_source": rows}
 
 
 def reward_report_files(folder: Path) -> dict:
@@ -215,20 +193,15 @@ def reward_report_files(folder: Path) -> dict:
 def evaluated(root: Path, scale: str = "tiny") -> ToyStore:
     """A store with every evaluation there."""
     metrics = {
-        "bits_per_byte": bits_per_byte_metrics(),
+        "bits_per_byte": toy_metrics.bits_per_byte_metrics(),
         "reward_report": reward_report_files(root / scale / "reward_report"),
-        "benchmark_scores": benchmark_metrics(),
+        "benchmark_scores": toy_metrics.benchmark_metrics(),
         "win_rates": stage_metrics(win_rates, root / scale / "win_rates"),
         "temperature_curve": temperature_files(root / scale / "temperature_curve"),
         "answer_rates": stage_metrics(answer_rates, root / scale / "answer_rates"),
-        "ghost_attention": ghost_metrics(),
+        "ghost_attention": toy_metrics.ghost_metrics(),
     }
     return fill(root, metrics, scale)
-
-
-def rejection_metrics() -> dict:
-    draw = random.Random(2)
-    return {"best_of_n": best_of_n.curve([[draw.gauss(0, 1) for _ in range(6)] for _ in range(5)])}
 
 
 AUCS = {"helpfulness": None, "violation": 0.75, "refusal": 0.93, "fluency": 0.98}
@@ -281,27 +254,3 @@ def temperature_files(folder: Path) -> dict:
     folder.mkdir(parents=True)
     (folder / CHOICE).write_text(json.dumps(choice))
     return {"prompts": 20, "choice": choice, "rows": rows, "measured": measured}
-
-
-def ghost_metrics() -> dict:
-    rows = [
-        {"version": version, "constraints": group, "turn": turn, "given": given, "rate": 0.75 if given else 0.125,
-         "low": 0.25, "high": 0.875, "dialogues": 8}
-        for version in ("Base", "Chat") for group in ("trained", "new") for turn in (2, 4) for given in (True, False)
-    ]  # fmt: skip
-    return {"dialogues": 20, "rows": rows}
-
-
-def benchmark_metrics() -> dict:
-    row = {
-        "benchmark": "boolq",
-        "metric": "acc",
-        "questions": 100,
-        "shots": 0,
-        "chance": 0.5,
-        "paper_7b": 77.4,
-        "note": "",
-    }
-    for name, accuracy in (("initial_model", 0.49), ("base_model", 0.55), ("chat_model", 0.65)):
-        row |= {f"{name}_accuracy": accuracy}
-    return {"questions": 100, "rows": [row]}

@@ -107,32 +107,31 @@ class Store:
 
     def counted(self, scale: str, first: int = 0) -> list[dict]:
         """The votes on a scale's versions that are not withdrawn, in the order of voting: all, or the `first` ones."""
-        if not self._there():
-            return []
         asked = sa.select(_TABLE).where(_counts(scale)).order_by(_TABLE.c.number)
-        with self._connection() as connection:
-            rows = connection.execute(asked.limit(first) if first else asked).mappings().all()
-        return [dict(row) | {"messages": json.loads(row["messages"])} for row in rows]
+        rows = self._read(asked.limit(first) if first else asked)
+        return [row | {"messages": json.loads(row["messages"])} for row in rows]
 
     def count(self, scale: str) -> int:
         """The number of votes on a scale's versions that are not withdrawn."""
-        if not self._there():
-            return 0
-        asked = sa.select(sa.func.count()).select_from(_TABLE).where(_counts(scale))
-        with self._connection() as connection:
-            return connection.execute(asked).scalar_one()
+        return len(self._identifiers(scale))
 
     def batches(self, scale: str, size: int) -> tuple[int, str]:
         """(number of a scale's votes in complete batches of `size`, which ones: `digest`)."""
-        votes = self.count(scale) // size * size
-        return votes, digest(self.counted(scale, votes)) if votes else ""
+        votes = self._identifiers(scale)
+        whole = len(votes) // size * size
+        return whole, digest(votes[:whole])
 
-    def _there(self) -> bool:
+    def _identifiers(self, scale: str) -> list[dict]:
+        return self._read(sa.select(_TABLE.c.id).where(_counts(scale)).order_by(_TABLE.c.number))
+
+    def _read(self, asked: sa.Select) -> list[dict]:
+        """The rows; none as long as nobody has voted."""
         url = sa.make_url(self.address)
         if url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists()):
-            return False
+            return []
         with self._connection() as connection:
-            return sa.inspect(connection).has_table(_TABLE.name)
+            there = sa.inspect(connection).has_table(_TABLE.name)
+            return [dict(row) for row in connection.execute(asked).mappings()] if there else []
 
     @contextmanager
     def _connection(self, make: bool = False) -> Iterator[sa.Connection]:

@@ -5,8 +5,8 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from modeling.core import sampling, version_names
-from modeling.evaluation import controls, generations
+from modeling.core import sampling, system_prompts, version_names
+from modeling.evaluation import controls, generations, versions
 from tests.modeling import toy_rlhf
 from tests.modeling.toy_evaluation import RECIPE, prompt, write_prompts
 
@@ -59,6 +59,26 @@ def test_same_model_same_numbers_same_answers(inputs, tmp_path, log):
     assert pq.read_table(tmp_path / "answers.parquet").schema.equals(generations.SCHEMA)
     text = (tmp_path / "examples.md").read_text()
     assert text.count("### Prompt") == metrics["prompts_of_every_version"] and "**RLHF-v10**" in text
+
+
+def test_chat_answers_a_subset_once_more_with_the_default_system_prompt(inputs, tmp_path, log, monkeypatch):
+    monkeypatch.setattr(system_prompts, "DEFAULT", "Say blue.")  # Table 31 does not fit into the toy's context
+    metrics = generations.run(RECIPE, inputs, tmp_path, log)
+    rows = generations.read(tmp_path)
+    told, chat = answers_of(rows, versions.TOLD), answers_of(rows, "Chat")
+    assert 0 < len(told) == metrics["prompts_with_system_prompt"] <= metrics["prompts_of_every_version"]
+    assert told != {key: chat[key] for key in told}
+    mine = [row for row in rows if row["version"] == versions.TOLD]
+    assert {row["messages"][0]["role"] for row in mine} == {"user"}  # raters read the dialogue alone
+    assert {row["temperature"] for row in mine} == {1.0} and not any(row["control"] for row in mine)
+
+
+def test_a_prompt_with_a_system_prompt_of_its_own_is_not_told_another():
+    plain, own = prompt("safety", 1, "Hello"), prompt("safety", 2, "Hello")
+    own["messages"] = [{"role": "system", "content": "Be kind."}, *own["messages"]]
+    (one,) = generations.told_prompts([plain, own])
+    assert one["id"] == plain["id"] and one["messages"][0]["content"] == system_prompts.DEFAULT
+    assert one["messages"][1:] == plain["messages"]
 
 
 def test_a_killed_run_continues_with_the_same_bytes(inputs, tmp_path, log, monkeypatch):
