@@ -1,4 +1,4 @@
-"""The chat for people: `python -m release.demo --bundle store/laptop/bundle --port 7860`.
+"""The chat for people, and for programs: `python -m release.demo --bundle store/laptop/bundle --port 7860`.
 
 Serves any version of a release. With --store it also serves the versions of a store that a run is still filling:
 `--store store/laptop --versions base_model=Base sft_model=SFT chat_model=Chat`. Needs no network and sends no data to
@@ -19,19 +19,21 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from release import page, theme
+from release import openai_api, page, theme
 from release.bundle import BundleError
 from release.gallery import Gallery
 from release.http_guard import Guard
 
 
 def server(gallery: Gallery, host: str, port: int) -> uvicorn.Server:
-    """Returns the server of the page.
+    """Returns the server of the page and of the API (release/openai_api.py).
 
     `Blocks.launch` is not used: it may check through a proxy whether it is up, and it accepts no ASGI wrapper.
     """
-    app = gr.mount_gradio_app(
-        FastAPI(openapi_url=None), page.build(gallery), "/", server_name=host, server_port=port, footer_links=[],
+    app = FastAPI(openapi_url=None)
+    openai_api.add_routes(app, gallery)  # before the page, which is mounted on every path that is left
+    gr.mount_gradio_app(
+        app, page.build(gallery), "/", server_name=host, server_port=port, footer_links=[],
         run_history=False, theme=theme.theme(), css=theme.CSS, head=theme.head(), ssr_mode=False, show_error=True,
     )  # fmt: skip
     return uvicorn.Server(

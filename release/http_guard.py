@@ -2,7 +2,7 @@
 
 gradio serves more than a chat needs: it accepts files of any size, fetches addresses named in a request, and answers
 pages of any host name that resolves to this machine. The guard opens only the routes of the page, only to pages of this
-server, and accepts only small requests with text and numbers.
+server, and accepts only small requests: on the page text and numbers, on the API (release/openai_api.py) any body.
 """
 
 import ipaddress
@@ -11,18 +11,19 @@ import os
 import re
 
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HOSTS = "CRIA_CHAT_HOSTS"
 MAX_BODY_BYTES = 1 << 20
+MODELS, COMPLETIONS = "/v1/models", "/v1/chat/completions"
 READ = re.compile(
-    r"/|/config/?|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(assets|static|svelte)/.+|"
+    rf"{MODELS}(/[^/]+)?|/|/config/?|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(assets|static|svelte)/.+|"
     r"/gradio_api/(info|startup-events|app_id|theme\.css|queue/status|queue/data|heartbeat/[^/]+)/?"
 )
 AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:@/\\\s]+))(?::\d+)?", re.IGNORECASE)  # HOST or HOST:PORT
-WRITE = re.compile(r"/gradio_api/(queue/join|run/[^/]+|cancel|reset)/?")
+WRITE = re.compile(rf"{COMPLETIONS}|/gradio_api/(queue/join|run/[^/]+|cancel|reset)/?")
 # A page may load nothing from other hosts, such as the fonts of the framework.
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
@@ -58,9 +59,9 @@ class Guard:
         refused = self.refusal(scope)
         if refused is None and scope["method"] == "POST":
             body = await read_body(receive)
-            refused = body_refusal(body)
+            refused = body_refusal(body, scope["path"])
             receive = replayed(body, receive)
-        answer = self.app if refused is None else PlainTextResponse(refused[1], refused[0])
+        answer = self.app if refused is None else refusal_response(scope["path"], *refused)
         await answer(scope, receive, send_with_headers)
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
@@ -108,10 +109,15 @@ async def read_body(receive: Receive) -> bytes:
     return body
 
 
-def body_refusal(body: bytes) -> tuple[int, str] | None:
-    """Returns (status, reason) for a body that is no chat event, or None. gradio would fetch objects in it as files."""
+def body_refusal(body: bytes, path: str) -> tuple[int, str] | None:
+    """Returns (status, reason) for a body that is too large or no chat event, or None.
+
+    gradio would fetch objects in an event as files. The API checks its bodies itself.
+    """
     if len(body) > MAX_BODY_BYTES:
         return 413, f"Requests have at most {MAX_BODY_BYTES:,} bytes."
+    if path == COMPLETIONS:
+        return None
     try:
         event = json.loads(body)
     except (ValueError, RecursionError):
@@ -120,6 +126,18 @@ def body_refusal(body: bytes) -> tuple[int, str] | None:
     if not isinstance(inputs, list) or any(isinstance(value, dict | list) for value in inputs):
         return 400, "The inputs of the chat are text and numbers."
     return None
+
+
+def refusal_response(path: str, status: int, reason: str) -> Response:
+    """Returns the reason as text, or under /v1/ as OpenAI's error object."""
+    if path.startswith("/v1/"):
+        return JSONResponse(error_body(reason, "invalid_request_error"), status)
+    return PlainTextResponse(reason, status)
+
+
+def error_body(message: str, kind: str, param: str | None = None, code: str | None = None) -> dict:
+    """Returns OpenAI's error object."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

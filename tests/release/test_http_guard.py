@@ -123,6 +123,21 @@ def test_no_input_is_taken_for_a_file(server):
     assert server.ask("POST", "/gradio_api/queue/join", b"[" * 100_000)[0] == 400
 
 
+def test_the_api_is_open_to_programs_and_to_pages_of_this_server_only(server):
+    local, asked = f"http://127.0.0.1:{server.port}", json.dumps({"messages": [{"role": "user", "content": [{}]}]})
+    for method, path, body, status in (("GET", "/v1/models", None, 200), ("GET", "/v1/models/chat_model", None, 200),
+                                       ("POST", "/v1/chat/completions", asked, 400)):  # fmt: skip
+        assert server.ask(method, path, body)[0] == server.ask(method, path, body, Origin=local)[0] == status
+        assert server.ask(method, path, body, Origin=f"https://{STRANGERS}")[0] == 403
+        status, _, told = server.ask(method, path, body, Host=STRANGERS)
+        assert status == 400 and "CRIA_CHAT_HOSTS" in json.loads(told)["error"]["message"]
+
+
+def test_large_requests_to_the_api_are_refused_in_its_own_form(server):
+    status, _, told = server.ask("POST", "/v1/chat/completions", b" " * ((1 << 20) + 1))
+    assert status == 413 and json.loads(told)["error"]["type"] == "invalid_request_error"
+
+
 FILES = (
     "/etc/passwd",
     "README.md",
@@ -153,6 +168,8 @@ def test_no_file_is_served(server, bundle, file):
     ("POST", "/gradio_api/api/chat"), ("POST", "/gradio_api/call/chat"), ("POST", "/login"), ("PUT", "/config"),
     ("GET", "/gradio_api/deep_link?session_hash=a"), ("GET", "/gradio_api/dev/reload"), ("GET", "/monitoring"),
     ("GET", "/gradio_api/upload_progress?upload_id=a"), ("GET", "/docs"), ("GET", "/openapi.json"),
+    ("GET", "/v1/chat/completions"), ("POST", "/v1/models"), ("POST", "/v1/completions"), ("POST", "/v1/chat/completions/"),
+    ("GET", "/v1/models/a/b"), ("DELETE", "/v1/models/chat_model"),
 ])  # fmt: skip
 def test_what_the_page_does_not_use_is_not_there(server, method, path):
     assert server.ask(method, path)[0] == 404

@@ -1,0 +1,248 @@
+"""An OpenAI-compatible API on the chat's server: POST /v1/chat/completions, GET /v1/models and GET /v1/models/NAME.
+
+Every version that the gallery offers is a model. One request generates at a time, up to WAITING others wait in line, and
+generation stops when its client disconnects. Fields that would change the meaning of a request but are not supported are
+refused; other unknown fields are ignored. There are no API keys: an Authorization header is ignored.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Literal
+
+import anyio
+from fastapi import FastAPI
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from modeling.core import dialog
+from release import chat
+from release.bundle import Bundle, BundleError, Version
+from release.gallery import Gallery
+from release.http_guard import COMPLETIONS, MODELS, error_body
+
+WAITING = 16  # requests in line before one is refused
+RETRY_AFTER_S = 5
+STALLED_S = 30.0  # a client that reads nothing for so long loses its turn
+LISTED = BeforeValidator(lambda stop: [] if stop is None else [stop] if isinstance(stop, str) else stop)
+# Fields that are not supported, each with the values that ask for nothing.
+UNSUPPORTED = {
+    "n": (None, 1), "logprobs": (None, False), "logit_bias": (None, {}), "presence_penalty": (None, 0),
+    "frequency_penalty": (None, 0), "tool_choice": (None, "none", "auto"), "function_call": (None, "none", "auto"),
+    "response_format": (None, {"type": "text"}), "modalities": (None, ["text"]),
+}  # fmt: skip
+
+
+class Refused(Exception):
+    """A request gets OpenAI's error object instead of an answer."""
+
+    def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else None
+        self.response = JSONResponse(error_body(message, kind, param, code), status, headers)
+
+
+def text_of(content: object) -> object:
+    """Returns the text of a list of text parts, one part a line; anything else as it is. Raises ValueError."""
+    if not isinstance(content, list):
+        return content
+    for part in content:
+        if not (isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)):
+            raise ValueError('only parts {"type": "text", "text": "..."} are supported')
+    return "\n".join(part["text"] for part in content)
+
+
+class Turn(BaseModel):
+    role: Literal["system", "user", "assistant"]
+    content: Annotated[str, Field(max_length=chat.MAX_CHARACTERS), BeforeValidator(text_of)]
+
+
+class Asked(BaseModel):
+    """A chat completion request. null stands for the default."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+    model: str | None = None
+    messages: Annotated[list[Turn], FailFast(), Field(min_length=1, max_length=2048)]
+    temperature: float | None = Field(None, ge=0, le=chat.MAX_TEMPERATURE)
+    top_p: float | None = Field(None, gt=0, le=1)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)  # the newer name, which wins
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=4), LISTED] = []
+    stream: bool | None = None
+    stream_options: dict | None = None
+
+    def settings(self, bundle: Bundle, version: Version) -> chat.Settings:
+        """Returns how to sample; what the request leaves open is as on the page."""
+        sampling = bundle.sampling
+        length = self.max_completion_tokens or self.max_tokens or max(sampling.max_new_tokens, chat.ANSWER_TOKENS)
+        temperature = bundle.temperature(version.name) if self.temperature is None else self.temperature
+        return chat.Settings(temperature, self.top_p or sampling.top_p, length, self.seed)
+
+
+def read(body: bytes) -> Asked:
+    """Returns the request in a body. Raises Refused with one line that says what is wrong."""
+    try:
+        asked = Asked.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or None
+        told = first["msg"].removeprefix("Value error, ")
+        raise Refused(400, f"{place or 'The body'}: {told}", place, "invalid_value") from None
+    for field, harmless in UNSUPPORTED.items():
+        if asked.model_extra.get(field) not in harmless:
+            raise Refused(400, f"This value of {field} is not supported.", field, "unsupported_value")
+    return asked
+
+
+def chosen(bundle: Bundle, model: str | None) -> Version:
+    """Returns the version of this name; for None, the bundle's name and "current" the first offered. Raises Refused."""
+    models = {name: version for version in bundle.offered[:1] for name in (None, bundle.name, "current")}
+    models |= {version.name: version for version in bundle.offered}
+    if model in models:
+        return models[model]
+    told = f"The models are {', '.join(filter(None, models))}." if models else "No version is made yet."
+    raise Refused(404, f"There is no model {(model or bundle.name)[:100]!r}. {told}", "model", "model_not_found")
+
+
+def visible(text: str, ended: str | None, stops: Sequence[str]) -> tuple[str, str | None]:
+    """Returns (text to show, finish reason or None). What may be the start of a stop string is held until that is known."""
+    if found := [place for place in map(text.find, stops) if place >= 0]:
+        return text[: min(found)], "stop"
+    if ended:
+        return text, "stop" if ended == "closed" else "length"
+    held = max((n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
+    return text[: len(text) - held], None
+
+
+class Events:
+    """Writes the server-sent events of one answer, None as the last. Calls `leave` if the client has stopped reading."""
+
+    def __init__(self, send: Send, leave: Callable[[], None]) -> None:
+        self._send, self._leave, self.begun = send, leave, False
+
+    async def write(self, event: dict | None) -> None:
+        if not self.begun:
+            self.begun = True
+            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        body = f"data: {'[DONE]' if event is None else json.dumps(event)}\n\n".encode()
+        with anyio.move_on_after(STALLED_S) as waiting:
+            await self._send({"type": "http.response.body", "body": body, "more_body": event is not None})
+        if waiting.cancelled_caught:
+            self._leave()
+
+
+class Completions:
+    """The ASGI app of POST /v1/chat/completions."""
+
+    def __init__(self, gallery: Gallery) -> None:
+        self.models, self.turn = chat.Models(gallery), anyio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await Request(scope, receive).body()
+
+        async def leave_with_client() -> None:
+            await receive()  # after the body there is only the disconnect
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(leave_with_client)
+            events = Events(send, tasks.cancel_scope.cancel)
+            try:
+                response = await self.answer(body, events)
+            except Refused as refused:
+                response = refused.response
+            if response and events.begun:
+                await events.write(json.loads(response.body))
+                await events.write(None)
+            elif response:
+                await response(scope, receive, send)
+            tasks.cancel_scope.cancel()
+
+    async def answer(self, body: bytes, events: Events) -> JSONResponse | None:
+        """Returns the completion, or None once it is written as events. Raises Refused."""
+        asked = read(body)
+        try:
+            bundle = await run_in_threadpool(self.models.gallery.now)
+            version = chosen(bundle, asked.model)
+            if self.turn.statistics().tasks_waiting >= WAITING:
+                raise Refused(429, f"{WAITING} requests wait already: try again later.", None, "rate_limit_exceeded")
+            async with self.turn:
+                steps = await run_in_threadpool(self.begin, asked, version, asked.settings(bundle, version))
+                return await write(steps, asked, version, events)
+        except (ValueError, RuntimeError, OSError, LookupError) as error:  # loading and running a model raise these
+            told = next(iter(str(error).strip().splitlines()), "")
+            status = 503 if isinstance(error, BundleError) else 500
+            raise Refused(status, f"No answer: {type(error).__name__}: {told}") from error
+
+    def begin(self, asked: Asked, version: Version, settings: chat.Settings) -> Iterator[chat.Answer]:
+        """Returns the answer to come. Unlike the page it drops no early turns: raises Refused if they do not all fit."""
+        (loaded,) = self.models.get(version.name)
+        messages = [message.model_dump() for message in asked.messages]
+        try:
+            size = len(dialog.encode_prompt(loaded.tokenizer, messages))
+        except ValueError as error:
+            raise Refused(400, f"messages: {error}", "messages", "invalid_value") from None
+        limit = chat.prompt_limit(version.context, settings.max_new_tokens)
+        if size > limit:
+            told = f"The messages take {size} tokens; of the {version.context} that {version.name} reads, {limit} are free."
+            raise Refused(400, f"{told} Shorten them or lower max_tokens.", "messages", "context_length_exceeded")
+        return chat.stream(loaded, messages, settings)
+
+
+async def write(steps: Iterator[chat.Answer], asked: Asked, version: Version, events: Events) -> JSONResponse | None:
+    """Generates the answer. Returns the completion, or None if the client asked for events, which are then written."""
+    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion.chunk" if asked.stream else "chat.completion",
+            "created": int(time.time()), "model": version.name, "system_fingerprint": version.content[:12]}  # fmt: skip
+    counted = (asked.stream_options or {}).get("include_usage") is True
+
+    async def chunk(delta: dict, finish: str | None = None) -> None:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        await events.write(head | {"choices": [choice]} | ({"usage": None} if counted else {}))
+
+    sent, finish = 0, None
+    while finish is None:
+        answer = await run_in_threadpool(next, steps)
+        text, finish = visible(answer.text, answer.ended, asked.stop)
+        if asked.stream and (len(text) > sent or not events.begun):
+            await chunk(({} if events.begun else {"role": "assistant"}) | {"content": text[sent:]})
+            sent = len(text)
+    usage = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.tokens,
+             "total_tokens": answer.prompt_tokens + answer.tokens}  # fmt: skip
+    if not asked.stream:
+        message = {"role": "assistant", "content": text, "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+        return JSONResponse(head | {"choices": [choice], "usage": usage})
+    await chunk({}, finish)
+    if counted:
+        await events.write(head | {"choices": [], "usage": usage})
+    await events.write(None)
+    return None
+
+
+def add_routes(app: FastAPI, gallery: Gallery) -> None:
+    """Adds the routes of the API to the app. Its models are apart from the page's: both may answer at once."""
+
+    async def described(request: Request) -> JSONResponse:
+        """One model, or all of them."""
+        try:
+            bundle = await run_in_threadpool(gallery.now)
+            name = request.path_params.get("name")
+            versions = [chosen(bundle, name)] if name else bundle.offered
+            common = {"object": "model", "owned_by": bundle.name}
+            objects = [common | {"id": one.name, "created": int(one.path.stat().st_mtime)} for one in versions]
+        except Refused as refused:
+            return refused.response
+        except (BundleError, OSError) as error:
+            return Refused(503, str(error)).response
+        return JSONResponse(objects[0] if name else {"object": "list", "data": objects})
+
+    app.router.add_route(MODELS, described, ["GET"])
+    app.router.add_route(MODELS + "/{name}", described, ["GET"])
+    app.router.add_route(COMPLETIONS, Completions(gallery), ["POST"])
