@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from assets.corpus import decontaminated, documents
 from data_cleaning.recipes import MixtureRecipe, SourcesRecipe
+from data_cleaning.retractions import keys_of, listed
 from modeling.core.recipes import AdoptRecipe
 from orchestration.stage import SCALE, Stage
 
@@ -20,16 +21,17 @@ def _adopted(settings) -> SourcesRecipe:
 
 
 def _mixture(settings) -> MixtureRecipe:
-    """The scale's mixture with what the table says of the sources: which are factual, and which deliver in full.
+    """The scale's mixture with what the table says of the sources, and with what people retracted.
 
-    Factual sources that the scale does not name get `factual_epochs`.
+    The table says which sources are factual, and which deliver in full. Factual ones that the scale does not name get
+    `factual_epochs`. Raises RetractionError if the list of retractions is unusable.
     """
     recipe = settings.mixture
     named = dict(recipe.epochs)
     factual = [source.name for source in settings.sources if source.factual and source.name not in named]
     epochs = (*recipe.epochs, *((name, recipe.factual_epochs) for name in factual))
     full = tuple((source.name, source.snapshot) for source in settings.sources if source.delivers == "full")
-    return replace(recipe, epochs=epochs, full_deliveries=full)
+    return replace(recipe, epochs=epochs, full_deliveries=full, retractions=keys_of(listed()))
 
 
 mixture = _pretraining(

@@ -2,6 +2,7 @@
 
 The hash of a document's id decides its selection. A document is held out if its hash lies below a threshold, so new
 documents move no old one. Near-duplicates of documents of earlier snapshots, and of held-out documents, are dropped.
+What a person retracted is neither trained on nor held out. Near-duplicates that were dropped for its sake stay away.
 """
 
 import functools
@@ -55,9 +56,13 @@ def decide(
     deliveries: Sequence[Delivery],
     parts: Sequence[pa.Table],
     scan: pa.Table,
+    by_person: dict[int, str],
     log,
 ) -> pa.Table:
-    """Returns the fate of each document of the scan, with the `value` and `detail` of those that are dropped."""
+    """Returns the fate of each document of the scan, with the `value` and `detail` of those that are dropped.
+
+    by_person: row → detail of each document that a person retracted.
+    """
     ids, sources = scan["id"].to_pylist(), scan["source"].to_pylist()
     counts = [part.num_rows for part in parts]
     numbers = np.repeat([names.index(one.snapshot) for one in deliveries], counts)
@@ -82,9 +87,15 @@ def decide(
     if len(names) > 1:
         sizes = scan["bytes"].to_numpy()
         drop(apart.across_snapshots(signed, numbers, sizes, ids, fates == TRAIN, load, recipe.dedup), DUPLICATE)
-    fates = choose(ids, sources, scan["digest"].to_pylist(), fates, recipe)
+    outdated, digests = fates, scan["digest"].to_pylist()
+    fates = choose(ids, sources, digests, outdated, recipe)
+    once_held = np.array([row for row in by_person if fates[row] == HELDOUT], int)
+    if by_person:
+        for row, detail in by_person.items():
+            outdated[row], values[row], details[row] = RETRACTED, None, detail
+        fates = choose(ids, sources, digests, outdated, recipe)
     held, train = np.flatnonzero(fates == HELDOUT), np.flatnonzero(fates == TRAIN)
-    drop(apart.copies_of(held, train, signed, load, recipe.dedup), COPY)
+    drop(apart.copies_of(np.concatenate([held, once_held]), train, signed, load, recipe.dedup), COPY)
     log.info(", ".join(f"{reason}: {int((fates == fate).sum()):,}" for fate, reason in REASONS.items()))
     return pa.table({"fate": fates, "value": pa.array(values, pa.float64()), "detail": pa.array(details, pa.string())})
 

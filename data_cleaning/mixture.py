@@ -5,6 +5,7 @@ Factual sources are up-sampled (paper 2.1). The paper gives no weights; the epoc
 """
 
 import functools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from data_cleaning.files import write_json
 from data_cleaning.filters.words import normalised
 from data_cleaning.heldout import copies_of_heldout, word_digests
 from data_cleaning.recipes import DedupRecipe, MixtureRecipe
+from data_cleaning.retractions import Retraction, Scan, join, matching, of_recipe, scanned
 from data_cleaning.shards import map_shards
 from data_cleaning.snapshots import snapshot_order
 
@@ -58,9 +60,12 @@ class SourceShare:
     realised_share: float
 
 
-def scan_shard(recipe: DedupRecipe, snapshot: str, shard: Path, out: Path) -> dict:
-    """Writes id, source, bytes, text hash and MinHash signature of each document of a shard to `_scratch/scan/`."""
-    table = pq.read_table(shard, columns=["id", "source", "text"])
+def scan_shard(recipe: DedupRecipe, retractions: Sequence[Retraction], snapshot: str, shard: Path, out: Path) -> dict:
+    """Writes a line about each document of a shard to `_scratch/scan/`.
+
+    It has id, source, bytes, text hash, MinHash signature, and the numbers of the retractions that the document meets.
+    """
+    table = pq.read_table(shard, columns=["id", "source", "text", "meta"])
     texts, size = normalised(table["text"]), recipe.bands * recipe.rows
     signed = signatures(shingles(texts, recipe.shingle_words), size, recipe.seed)
     columns = {
@@ -71,16 +76,24 @@ def scan_shard(recipe: DedupRecipe, snapshot: str, shard: Path, out: Path) -> di
         "signature": pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(4 * size), len(signed), [None, pa.py_buffer(signed.tobytes())]
         ),
+        "retractions": matching(retractions, table, texts),
     }
     write_shard(pa.table(columns), out / "_scratch" / "scan" / f"{snapshot}-{shard.name}")
+    return {"documents_in": table.num_rows}
+
+
+def scan_delivered(retractions: Sequence[Retraction], snapshot: str, shard: Path, out: Path) -> dict:
+    """Writes what retractions need of documents before any filter to `_scratch/delivered/`."""
+    table = pq.read_table(shard, columns=["id", "text", "meta"])
+    write_shard(scanned(retractions, table, False), out / "_scratch" / "delivered" / f"{snapshot}-{shard.name}")
     return {"documents_in": table.num_rows}
 
 
 def write_parts(recipe: MixtureRecipe, snapshot: str, shard: Path, out: Path) -> dict:
     """Writes one shard's rows to train/, heldout/ and dropped/ by the fates in `_scratch/fates/`.
 
-    The `detail` of a superseded or retracted document is the snapshot that decided so, that of a copy the id of the
-    document that stays, with their Jaccard similarity as `value`.
+    The `detail` of a superseded or retracted document is the snapshot that decided so, or "by a person" with the reason.
+    That of a copy is the id of the document that stays, with their Jaccard similarity as `value`.
     """
     name = f"{snapshot}-{shard.stem}"
     table = pq.read_table(shard)
@@ -180,12 +193,37 @@ def verify_apart(out: Path) -> None:
         )
 
 
+def retracted_by_people(
+    retractions: Sequence[Retraction],
+    inputs: dict[str, Path],
+    deliveries: Sequence[Delivery],
+    parts: Sequence[pa.Table],
+    out: Path,
+    log,
+) -> dict[int, str]:
+    """Returns the detail of each document that a person retracted, by its row in the scan; copies are with them."""
+    clean, delivered = Scan(), Scan()
+    for delivery, part in zip(deliveries, parts, strict=True):
+        clean.add(delivery.snapshot, part)
+    if any(one.kind != "text" for one in retractions):  # a text selector finds copies by itself
+        for snapshot in [role.partition("/")[2] for role in inputs if role.startswith("delivered/")]:
+            shards = shard_paths(inputs[f"delivered/{snapshot}"])
+            function = functools.partial(scan_delivered, retractions, snapshot)
+            map_shards(function, shards, out, log, step=f"delivered-{snapshot}")
+            for shard in shards:
+                delivered.add(snapshot, pq.read_table(out / "_scratch" / "delivered" / f"{snapshot}-{shard.name}"))
+    join(clean, delivered)
+    return {row: retractions[min(numbers)].detail for row, numbers in enumerate(clean.numbers) if numbers}
+
+
 def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Writes train/ (with `epochs`), heldout/, dropped/ (outdated ones, copies of held-out texts), proportions.json.
 
     `inputs`: for each snapshot, its decontaminated artifact under `corpus/<snapshot>` and its documents before any
-    filter under `delivered/<snapshot>`. Raises ValueError if there are no documents, or no source with epochs above 0.
+    filter under `delivered/<snapshot>`. Raises ValueError if there are no documents, or no source with epochs above 0,
+    and RetractionError if the list of retractions is not the recipe's.
     """
+    retractions = of_recipe(config.retractions)
     names = [role.removeprefix("corpus/") for role in inputs if role.startswith("corpus/")]
     names.sort(key=snapshot_order)
     deliveries = [Delivery(name, shard) for name in names for shard in shard_paths(inputs[f"corpus/{name}"])]
@@ -197,10 +235,12 @@ def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     for delivery in deliveries:
         by_snapshot.setdefault(delivery.snapshot, []).append(delivery.shard)
     for snapshot, shards in by_snapshot.items():
-        map_shards(functools.partial(scan_shard, config.dedup, snapshot), shards, out, log, step=f"scan-{snapshot}")
+        function = functools.partial(scan_shard, config.dedup, retractions, snapshot)
+        map_shards(function, shards, out, log, step=f"scan-{snapshot}")
     parts = [pq.read_table(out / "_scratch" / "scan" / f"{delivery.name}.parquet") for delivery in deliveries]
     scan = pa.concat_tables(parts)
-    decided = decide(config, inputs, names, deliveries, parts, scan, log)
+    by_person = retracted_by_people(retractions, inputs, deliveries, parts, out, log) if retractions else {}
+    decided = decide(config, inputs, names, deliveries, parts, scan, by_person, log)
     fates = decided["fate"].to_numpy()
     for folder in ("train", "heldout", "dropped"):
         (out / folder).mkdir(exist_ok=True)
@@ -215,13 +255,18 @@ def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         )
     if not (fates == TRAIN).any():
         raise ValueError(
-            "no source of the corpus has epochs above 0 in the mixture recipe: nothing would be trained on"
+            "nothing would be trained on: no source of the corpus has epochs above 0 in the mixture recipe, or all its "
+            "documents are retracted"
         )
     verify_apart(out)
     lines = shares(scan, fates, config)
     report = {"snapshots": names, "sources": [asdict(line) for line in lines]}
+    if by_person:  # otherwise the file stays as it was without retractions, and all that is made from it
+        sources = scan["source"].to_pylist()
+        report["retracted_by_people"] = dict(sorted(Counter(sources[row] for row in by_person).items()))
     write_json(out / "proportions.json", report)
     draw(lines, out / "plots" / "proportions.png")
     seen = sum(line.train_bytes * line.epochs for line in lines)
     realised = {line.source: line.realised_share for line in lines}
-    return add_up(figures) | {"sources": len(lines), "bytes_seen": round(seen), "shares": realised}
+    figures = add_up(figures) | {"sources": len(lines), "bytes_seen": round(seen), "shares": realised}
+    return figures | {"retractions": len(retractions), "retracted_by_people": len(by_person)}

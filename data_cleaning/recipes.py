@@ -153,5 +153,6 @@ class MixtureRecipe:
     max_documents_per_source: int  # 0 = all
     heldout_share: float  # of the documents of each source, never trained on
     full_deliveries: tuple[tuple[str, str], ...]  # (source, snapshot) that hold all documents of the source
+    retractions: tuple[str, ...]  # hashes of what people retracted (retractions.py), ascending
     dedup: DedupRecipe  # what counts as a near-duplicate: across snapshots, and of held-out documents
     seed: int

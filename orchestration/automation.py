@@ -86,7 +86,7 @@ def _why_not_now(name: str, runs: Sequence[dg.RunRecord], failed: Sequence[dg.Ru
 
 @dg.sensor(job_name="model", minimum_interval_seconds=60, description="Rebuilds each released scale from new data.")
 def new_data(context: dg.SensorEvaluationContext):
-    """Requests a model run for each released scale whose corpus differs from the current one.
+    """Requests a model run for each released scale whose corpus differs from the current one, or if people retracted more.
 
     Waits until every snapshot is cleaned and has passed its gates. Requests one run per corpus, and another only if
     that run was killed: after a failure, the user must correct the cause.
@@ -100,7 +100,8 @@ def new_data(context: dg.SensorEvaluationContext):
             refused.append(str(error))
             continue
         mixed = records.read(planned.final)
-        if mixed is None or not records.same_parents(mixed, planned.parents):
+        known = (mixed or {}).get("recipe", {}).get("retractions", [])
+        if mixed is None or not records.same_parents(mixed, planned.parents) or known != [*planned.recipe.retractions]:
             asked = _model_run(context.instance, name, f"{name}-{planned.work.name}")
             (requests if isinstance(asked, dg.RunRequest) else refused).append(asked)
     return dg.SensorResult(

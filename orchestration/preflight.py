@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from data_cleaning import retractions
 from data_cleaning.sources import fetch
 from modeling.core.recipes import AdoptRecipe, ModelRecipe
 from orchestration import execution, records, scales
@@ -53,9 +54,10 @@ def _gigabytes(size: float) -> str:
 
 
 def check_sources() -> None:
-    """Raises StageError if the table of sources cannot be used; the message says what to mend."""
+    """Raises StageError if the table of sources or the list of retractions is unusable; the message says what to mend."""
     try:
         sources()
+        retractions.listed()
     except SourceError as error:
         raise execution.StageError(str(error)) from error
 

@@ -113,7 +113,7 @@ def llama2_70b() -> Scale:
             epochs=(("commoncrawl", 1.10), ("c4", 1.06), ("github", 0.64), ("wikipedia", 2.45), ("books", 2.23),
                     ("arxiv", 1.06), ("stackexchange", 1.03)),
             factual_epochs=2.45, default_epochs=1.0, max_documents_per_source=0, heldout_share=0.001,
-            full_deliveries=(), dedup=corpus().dedup, seed=0,
+            full_deliveries=(), retractions=(), dedup=corpus().dedup, seed=0,
         ),
         tokenizer=TokenizerRecipe(vocab_size=32_000, training_bytes=10_000_000_000),
         tokens=TokensRecipe(seed=0, shard_tokens=100_000_000, title_share=0.0),

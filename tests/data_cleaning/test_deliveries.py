@@ -24,10 +24,11 @@ DIFFERENT = DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=2.0, seed
 ENTRY = '[[source]]\nname = "{}"\nlicense = "MIT"\nuri = "{}"\nsnapshot = "{}"\ndelivers = "{}"\n'
 
 
-def mixed(folder, deliveries, filtered=(), full=()):
+def mixed(folder, deliveries, filtered=(), full=(), retractions=()):
     """Returns (texts, dropped) of the mixture of {snapshot: {file: bytes}}, all of one source; dropped as (text, reason, detail).
 
     The filters between extraction and mixture drop the texts in `filtered`. The snapshots in `full` deliver in full.
+    `retractions`: their hashes.
     """
     entries = [("news", name, name, "full" if name in full else "increment") for name in deliveries]
     (folder / "sources.toml").write_text("".join(ENTRY.format(*entry) for entry in entries))
@@ -47,7 +48,9 @@ def mixed(folder, deliveries, filtered=(), full=()):
             write_shard(rows.filter(pc.invert(dropped)), clean / "documents" / shard.name)
         inputs |= {f"corpus/{one.snapshot}": clean, f"delivered/{one.snapshot}": documents}
     complete = tuple((one.name, one.snapshot) for one in table if one.delivers == "full")
-    mixture.run(MixtureRecipe((), 1.0, 1.0, 0, 0.05, complete, DIFFERENT, 3), inputs, folder / "out", Quiet())
+    mixture.run(
+        MixtureRecipe((), 1.0, 1.0, 0, 0.05, complete, retractions, DIFFERENT, 3), inputs, folder / "out", Quiet()
+    )
     kept = [read_documents(folder / "out", part, ["text"])["text"].to_pylist() for part in ("train", "heldout")]
     gone = read_documents(folder / "out", "dropped", ["text", "reason", "detail"]).to_pylist()
     return sorted(kept[0] + kept[1]), sorted((row["text"], row["reason"], row["detail"]) for row in gone)

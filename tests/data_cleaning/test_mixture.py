@@ -27,6 +27,7 @@ RECIPE = MixtureRecipe(
     max_documents_per_source=0,
     heldout_share=0.05,
     full_deliveries=(),
+    retractions=(),
     dedup=corpus_recipe().dedup,
     seed=3,
 )

@@ -168,6 +168,22 @@ def test_new_data_flows_on_into_what_was_released_and_nothing_else(instance, tmp
     assert (store() / "tiny").is_dir() and not (store() / "laptop").exists()
 
 
+def test_a_new_retraction_starts_what_was_released(instance, tmp_path, monkeypatch):
+    listed = tmp_path / "retractions.toml"
+    listed.write_text("")
+    monkeypatch.setenv("CRIA_RETRACTIONS", str(listed))
+    write_table(tmp_path, "2026-11")
+    cleaned("2026-11")
+    published("mixture", "tiny")
+    published("bundle", "tiny")
+    assert not look(instance, automation.new_data).run_requests
+    entry = '[[retraction]]\nid = "2026-11-notes:1"\n'
+    listed.write_text(entry)
+    (request,) = look(instance, automation.new_data).run_requests
+    listed.write_text(entry + 'reason = "asked for"\n')
+    assert look(instance, automation.new_data).run_requests[0].run_key == request.run_key, "a reason is no retraction"
+
+
 def test_a_complete_batch_of_votes_starts_what_was_released_and_nothing_else(instance, tmp_path, monkeypatch):
     monkeypatch.setenv("CRIA_RATINGS", f"sqlite:///{tmp_path / 'ratings.sqlite'}")
     votes = Store.here()
