@@ -13,12 +13,13 @@ from modeling.rlhf.ratings.store import RatingsError, Store
 from release import chat, theme, vote_results
 from release.bundle import Bundle
 from release.comparing import VERDICTS, Comparison, compare
+from release.http_guard import USER
 
 EXPLAINED = (
     "Two versions answer the same message, in random order and without names. Say which answer is better; the names "
-    "appear after your vote. **Votes are stored** on this server, with both answers and a random name of your browser. "
-    "The next training learns from them. “Results” shows everyone your reason and the beginning of that name. Do not write "
-    "personal data."
+    "appear after your vote. **Votes are stored** on this server, with both answers and a random name of your browser, or the "
+    "name with which you logged in. The next training learns from them. “Results” shows everyone your reason and the "
+    "beginning of that name. Do not write personal data."
 )
 HIDDEN = '<div class="by">Answer {}</div>'
 
@@ -90,13 +91,14 @@ def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown,
             told = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
             yield None, *(panel("", side) for side in "AB"), theme.state_line(told, "warn"), gr.Column(visible=False)
 
-    def voting(now, who, says, bad_a, bad_b, reason):
+    def voting(now, who, says, bad_a, bad_b, reason, request: gr.Request):
         skipped = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
         if now is None:
             return theme.state_line("Compare two answers first.", "warn"), who, "", *skipped
         who = who or uuid.uuid4().hex
         try:
-            identifier = Store.here().add(now.vote(who, says or "", bool(bad_a), bool(bad_b), reason or ""))
+            vote = now.vote(request.headers.get(USER) or who, says or "", bool(bad_a), bool(bad_b), reason or "")
+            identifier = Store.here().add(vote)
         except RatingsError as error:
             return theme.state_line(f"The vote is not stored: {error}", "fail"), who, "", *skipped
         except ValueError as error:
@@ -105,9 +107,9 @@ def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown,
         told = f"Thank you, the vote is stored. {'; '.join(titles(now))}."
         return theme.state_line(told), who, identifier, None, gr.Column(visible=False), gr.Button(visible=True), *shown
 
-    def withdrawn(identifier, who):
+    def withdrawn(identifier, who, request: gr.Request):
         try:
-            gone = bool(identifier) and Store.here().withdraw(identifier, who)
+            gone = bool(identifier) and Store.here().withdraw(identifier, request.headers.get(USER) or who)
         except RatingsError as error:
             return theme.state_line(f"The vote is not withdrawn: {error}", "fail"), identifier, gr.skip()
         told = "The vote is withdrawn." if gone else "There is no vote to withdraw."

@@ -22,11 +22,12 @@ from fastapi import FastAPI
 from release import openai_api, page, theme
 from release.bundle import BundleError
 from release.gallery import Gallery
-from release.http_guard import Guard
+from release.http_guard import LOOPBACK, Guard
+from release.users import FILE, HEADER, Users, UsersError
 
 
-def server(gallery: Gallery, host: str, port: int) -> uvicorn.Server:
-    """Returns the server of the page and of the API (release/openai_api.py).
+def server(gallery: Gallery, host: str, port: int, users: Users | None = None) -> uvicorn.Server:
+    """Returns the server of the page and of the API (release/openai_api.py); with `users`, for them alone.
 
     `Blocks.launch` is not used: it may check through a proxy whether it is up, and it accepts no ASGI wrapper.
     """
@@ -37,7 +38,7 @@ def server(gallery: Gallery, host: str, port: int) -> uvicorn.Server:
         run_history=False, theme=theme.theme(), css=theme.CSS, head=theme.head(), ssr_mode=False, show_error=True,
     )  # fmt: skip
     return uvicorn.Server(
-        uvicorn.Config(Guard(app, host), host=host, port=port, log_level="warning", timeout_graceful_shutdown=1)
+        uvicorn.Config(Guard(app, host, users), host=host, port=port, log_level="warning", timeout_graceful_shutdown=1)
     )
 
 
@@ -68,13 +69,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="0.0.0.0 lets other machines in, by address or a name in CRIA_CHAT_HOSTS; there is no password",
+        help="0.0.0.0 lets other machines in, by address or a name in CRIA_CHAT_HOSTS; their users log in",
     )
     given = parser.parse_args(arguments)
     gallery = Gallery(given.bundle, given.store, tuple(given.versions))
     try:
-        opened = gallery.now()
-    except BundleError as error:
+        opened, users = gallery.now(), Users.from_environment()
+        if given.host not in LOOPBACK and users is None:
+            raise UsersError(
+                f"--host {given.host} lets other machines in: name the users in {FILE} (python -m release.users NAME), "
+                f"or the header of your proxy in {HEADER}"
+            )
+    except (BundleError, ValueError) as error:  # ValueError: of the users and their paths
         print(f"error: {error}", file=sys.stderr)
         return 1
     if not is_free(given.host, given.port):
@@ -83,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(f"{page.title(opened)}: http://{given.host}:{given.port}  (Ctrl+C ends it)", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
-        server(gallery, given.host, given.port).run()
+        server(gallery, given.host, given.port, users).run()
     return 0
 
 

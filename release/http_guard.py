@@ -9,14 +9,19 @@ import ipaddress
 import json
 import os
 import re
+import sys
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from release.users import Users, UsersError
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HOSTS = "CRIA_CHAT_HOSTS"
 MAX_BODY_BYTES = 1 << 20
+USER = "x-cria-user"  # the header in which the page finds who asks; the guard sets it and nobody else
 MODELS, COMPLETIONS = "/v1/models", "/v1/chat/completions"
 READ = re.compile(
     rf"{MODELS}(/[^/]+)?|/|/config/?|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(assets|static|svelte)/.+|"
@@ -38,11 +43,11 @@ class Guard:
 
     `host` is the address the server listens on. The page opens under localhost, under the comma-separated names in
     CRIA_CHAT_HOSTS and, if other machines have access, under any IP address. DNS rebinding cannot use
-    an IP address.
+    an IP address. With `users`, only they are let in, and the page learns who they are in the header USER.
     """
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        self.app, self.by_address = app, host not in LOOPBACK
+    def __init__(self, app: ASGIApp, host: str, users: Users | None = None) -> None:
+        self.app, self.by_address, self.users = app, host not in LOOPBACK, users
         named = [host, *os.environ.get(HOSTS, "").split(",")]
         self.named = frozenset(filter(None, (name.strip().lower() for name in named)))
 
@@ -57,6 +62,8 @@ class Guard:
             await send(message)
 
         refused = self.refusal(scope)
+        if refused is None:
+            scope, refused = await self.named_user(scope)
         if refused is None and scope["method"] == "POST":
             body = await read_body(receive)
             refused = body_refusal(body, scope["path"])
@@ -82,6 +89,23 @@ class Guard:
         if routes is None or not routes.fullmatch(scope["path"]):
             return 404, "The chat has no such page."
         return None
+
+    async def named_user(self, scope: Scope) -> tuple[Scope, tuple[int, str] | None]:
+        """Returns (the request with its user's name in the header USER, None or why it is refused)."""
+        others = [(name, value) for name, value in scope["headers"] if name.lower() != USER.encode()]
+        if self.users is None:
+            return scope | {"headers": others}, None
+        try:
+            name = await run_in_threadpool(self.users.name, Headers(scope=scope))
+        except UsersError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            return scope, (
+                503,
+                "The users of this server cannot be read. The person who runs it finds why in its output.",
+            )
+        if name is None:
+            return scope, (401, "This server asks for a name and a password.")
+        return scope | {"headers": [*others, (USER.encode(), name.encode())]}, None
 
     def serves(self, name: str) -> bool:
         if name == "localhost" or name in self.named:
@@ -130,9 +154,10 @@ def body_refusal(body: bytes, path: str) -> tuple[int, str] | None:
 
 def refusal_response(path: str, status: int, reason: str) -> Response:
     """Returns the reason as text, or under /v1/ as OpenAI's error object."""
+    headers = {"www-authenticate": 'Basic realm="Cria", charset="UTF-8"'} if status == 401 else None
     if path.startswith("/v1/"):
-        return JSONResponse(error_body(reason, "invalid_request_error"), status)
-    return PlainTextResponse(reason, status)
+        return JSONResponse(error_body(reason, "invalid_request_error"), status, headers)
+    return PlainTextResponse(reason, status, headers)
 
 
 def error_body(message: str, kind: str, param: str | None = None, code: str | None = None) -> dict:

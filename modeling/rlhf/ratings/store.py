@@ -1,7 +1,8 @@
 """The votes of people who compared two answers in the chat (paper 3.2.1), in a database that several servers may share.
 
 CRIA_RATINGS names it as an SQLAlchemy address. The default is the file `ratings.sqlite` in the artifact store, with a
-write-ahead log: a vote that was acknowledged is on disk. A vote is never changed. Its rater can withdraw it.
+write-ahead log: a vote that was acknowledged is on disk. A vote is never changed. Its rater can withdraw it,
+and `python -m modeling.rlhf.ratings.forget NAME` deletes all votes of a rater.
 """
 
 import datetime
@@ -104,6 +105,20 @@ class Store:
         mine = (_TABLE.c.id == identifier) & (_TABLE.c.rater == rater) & _TABLE.c.withdrawn.is_(None)
         with self._connection(make=True) as connection:
             return connection.execute(_TABLE.update().where(mine).values(withdrawn=_now())).rowcount == 1
+
+    def forget(self, rater: str) -> int:
+        """Delete all votes of a rater from the database. Returns their number."""
+        if not self._read(sa.select(_TABLE.c.id).where(_TABLE.c.rater == rater)):
+            return 0
+        with self._connection() as connection:
+            lite = connection.dialect.name == "sqlite"
+            if lite:
+                connection.exec_driver_sql("PRAGMA secure_delete=ON")  # overwrites the pages too
+            gone = connection.execute(_TABLE.delete().where(_TABLE.c.rater == rater)).rowcount
+            connection.commit()
+            if lite:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            return gone
 
     def counted(self, scale: str, first: int = 0) -> list[dict]:
         """The votes on a scale's versions that are not withdrawn, in the order of voting: all, or the `first` ones."""

@@ -5,9 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from modeling.rlhf.ratings import forget
 from modeling.rlhf.ratings.store import RatingsError, Store, Vote, digest
 
 
@@ -48,6 +51,21 @@ def test_batches_are_complete_and_a_withdrawal_changes_them(store):
     assert not store.withdraw(first, "somebody else") and not store.withdraw("none", "r1")
     assert store.withdraw(first, "r1") and not store.withdraw(first, "r1")
     assert store.count("tiny") == 2 and store.batches("tiny", 2) == (2, digest(rows[1:]))
+
+
+def test_a_rater_is_forgotten_on_the_disk_too(store, monkeypatch, capsys):
+    assert store.forget("r1") == 0
+    for number in range(3):
+        store.add(vote(number, rater="someone@example.org"))
+    kept = store.add(vote(7))
+    file = Path(sa.make_url(store.address).database)
+    on_disk = lambda: b"".join(each.read_bytes() for each in file.parent.glob(f"{file.name}*"))  # noqa: E731
+    assert b"someone@example.org" in on_disk()
+    monkeypatch.setenv("CRIA_RATINGS", store.address)
+    assert forget.main(["someone@example.org"]) == 0 and "3 votes" in capsys.readouterr().out
+    assert b"someone@example.org" not in on_disk()
+    assert [row["id"] for row in store.counted("tiny")] == [kept]
+    assert forget.main([]) == 2 and "name one rater" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("change", [{"preferred": "c"}, {"degree": 4}, {"messages": []},
