@@ -1,11 +1,9 @@
 """Each version's best sampling temperature on validation prompts, and win rates by temperature (paper 3.2.3, Figure 8).
 
 RLHF shifts a model's best temperature, so versions are compared best against best. The last round's helpfulness reward
-model chooses: the lowest temperature whose mean reward is within one standard error of the best, because few prompts
-cannot tell the others apart and a lower temperature makes fewer mistakes (one-standard-error rule, Breiman et al. 1984).
-The independent judge takes no part in the choice and shows whether it agrees. The prompts are harmless, so an answer
-that refuses counts as the worst of all answers: the reward model takes many for good. Variety is the share of distinct
-word trigrams (Figure 21).
+model chooses; the independent judge takes no part in the choice and shows whether it agrees. The prompts are harmless,
+so an answer that refuses counts as the worst of all answers: the reward model takes many for good. Variety is the share
+of distinct word trigrams (Figure 21).
 """
 
 from collections.abc import Sequence
@@ -99,33 +97,29 @@ def measure(version: str, temperature: float, rows: Sequence[dict]) -> dict:
     """Returns the mean reward (logit) with its 95 % interval and the variety of one version's answers."""
     rewards = [row["reward"] for row in rows]
     low, high = mean_interval(rewards) if len(rewards) > 1 else (rewards[0], rewards[0])
-    error = float(np.std(rewards, ddof=1)) / len(rewards) ** 0.5 if len(rewards) > 1 else 0.0
     return {
         "version": version,
         "temperature": temperature,
         "reward": float(np.mean(rewards)),
         "low": low,
         "high": high,
-        "standard_error": error,
         "refused": float(np.mean([row["refuses"] for row in rows])),
         "distinct": distinct_trigrams([row["answer"] for row in rows]),
     }
 
 
 def choose(measured: Sequence[dict], versions: Sequence[str]) -> dict[str, float]:
-    """Returns version → the lowest temperature whose mean reward is within one standard error of its best one.
+    """Returns version → temperature with the highest mean reward, the lower one of equals.
 
     A version that was not measured takes the choice of the next measured one in training order.
     """
-    chosen = {}
-    for version in {one["version"] for one in measured}:
-        mine = [one for one in measured if one["version"] == version]
-        best = max(mine, key=lambda one: one["reward"])
-        enough = best["reward"] - best["standard_error"]
-        chosen[version] = min(one["temperature"] for one in mine if one["reward"] >= enough)
+    best: dict[str, dict] = {}
+    for one in sorted(measured, key=lambda one: one["temperature"]):
+        if one["version"] not in best or one["reward"] > best[one["version"]]["reward"]:
+            best[one["version"]] = one
     choice, following = {}, None
     for version in reversed(versions):
-        following = chosen.get(version, following)
+        following = best[version]["temperature"] if version in best else following
         choice[version] = following
     return {version: choice[version] for version in versions}
 
@@ -158,10 +152,10 @@ def report(rows: Sequence[dict], measured: Sequence[dict], choice: dict[str, flo
             "# Sampling temperature by version",
             "",
             f"{rows[0]['prompts']} validation prompts. The helpfulness reward model of the last round chooses each",
-            "version's temperature (bold): the lowest whose mean reward is within one standard error of the best one. The",
-            "independent judge takes no part in the choice. A refusal counts as the worst of all answers. Win rates are",
-            "against Base at its own choice; a tie counts half; 95 % intervals. Refused: share of the answers that refuse,",
-            "by rule. Distinct trigrams: share of distinct word trigrams in a version's answers.",
+            "version's temperature (bold); the independent judge takes no part in the choice. A refusal counts as the worst",
+            "of all answers. Win rates are against Base at its own choice; a tie counts half; 95 % intervals. Refused:",
+            "share of the answers that refuse, by rule. Distinct trigrams: share of distinct word trigrams in a",
+            "version's answers.",
             "",
             reporting.table((*head, "refused", "distinct trigrams"), table),
         ]

@@ -68,7 +68,7 @@ def laptop() -> Scale:
                              least_safety=0.5),
         # Base, SFT and Chat answer all test prompts, the versions between them the same quarter.
         evaluation=replace(big.evaluation, prompts=300, safety_prompts=200, harmless_prompts=160, round_share=0.25,
-                           temperatures=(0.1, 0.4, 0.8), temperature_prompts=24, benchmark_limit=60,
+                           temperatures=(0.1, 0.4, 0.8), temperature_prompts=48, benchmark_limit=60,
                            bits_per_byte_documents=20),
         release=replace(big.release, max_version_bytes=600_000_000),
     )  # fmt: skip

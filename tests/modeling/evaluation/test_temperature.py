@@ -78,20 +78,17 @@ def test_the_recipe_must_name_versions_that_exist(inputs, tmp_path, log):
 
 def test_the_choice_by_hand():
     rewards = {
-        ("Base", 0.3): 0.0,
-        ("Base", 0.6): 0.12,
+        ("Base", 0.3): 0.1,
         ("Base", 1.0): 0.2,
         ("V2", 0.3): 0.5,
         ("V2", 1.0): 0.5,
         ("Chat", 1.0): 3,
         ("Chat", 0.3): 2,
     }
-    measured = [
-        {"version": v, "temperature": t, "reward": reward, "standard_error": 0.1} for (v, t), reward in rewards.items()
-    ]
-    # V1 is not measured: it takes the choice of V2. The lowest within one standard error of the best is taken.
+    measured = [{"version": v, "temperature": t, "reward": reward} for (v, t), reward in rewards.items()]
+    # V1 is not measured: it takes the choice of V2. Of equals the lower temperature is taken.
     assert temperature.choose(measured, ["Base", "V1", "V2", "Chat"]) == {
-        "Base": 0.6,
+        "Base": 1.0,
         "V1": 0.3,
         "V2": 0.3,
         "Chat": 1.0,
