@@ -37,8 +37,9 @@ def each_round(
     rejection: dict,
     policy: dict,
     own_shares: dict[str, float] | None = None,
+    helpfulness: dict | None = None,
 ) -> Scale:
-    """The same changes to the recipes of every round.
+    """The same changes to the recipes of every round: `reward` to both reward models, `helpfulness` to that one alone.
 
     `own_shares`: for "helpfulness" and "safety", the share of that reward model's pairs that is of its own kind.
     """
@@ -49,7 +50,7 @@ def each_round(
     return replace(scale, rounds=tuple(
         RoundRecipe(
             preferences=changed(r.preferences, preferences),
-            helpfulness=rewarded(r.helpfulness),
+            helpfulness=changed(rewarded(r.helpfulness), helpfulness or {}),
             safety=rewarded(r.safety),
             rejection=changed(r.rejection, rejection),
             policy=changed(r.policy, policy),

@@ -95,9 +95,10 @@ def laptop() -> Scale:
             "batch_pairs": 4,
             "frozen_layers": 15,
             "recent_pairs": 56,
-            "contrast_share": 1.0,
             "optimizer": {"learning_rate": 3e-4},
         },
+        # The safety model does without: a misplaced refusal is no less safe, and it would no longer tell refusals apart.
+        helpfulness={"contrast_share": 1.0},
         # The best of so few answers may be unsafe, and the next policy must not learn it.
         rejection={
             "prompts": 80,
