@@ -1,4 +1,4 @@
-"""Sensors that start runs, once switched on: new snapshots start the corpus job, new data and votes the model job.
+"""What starts runs, once switched on: new snapshots start the corpus job, new data and votes the model job.
 
 One sensor is always on: it ends runs that no process executes any more, so that they block nothing and Dagster retries
 them.
@@ -13,7 +13,7 @@ from assets import STAGES
 from assets.gates import GATES
 from data_cleaning.sources.errors import SourceError
 from modeling.rlhf.ratings.store import RatingsError
-from orchestration import alerts, execution, inbox, partitions, records, scales
+from orchestration import alerts, execution, follow, inbox, partitions, records, scales
 from orchestration.dead_runs import close_dead_runs
 from orchestration.sources import snapshots
 from orchestration.stage import SCALE, SNAPSHOT, settings
@@ -34,6 +34,17 @@ def inbox_files(context: dg.SensorEvaluationContext):
     """Takes what is complete; `new_snapshots` cleans it. Says what happened, and what stays and why."""
     try:
         return dg.SkipReason(inbox.take())
+    except SourceError as error:
+        return dg.SkipReason(str(error))
+
+
+@dg.schedule(
+    job_name="corpus", cron_schedule="0 3 * * *", description="Makes a snapshot of what is new at the followed sources."
+)
+def remote_sources(context: dg.ScheduleEvaluationContext):
+    """Looks at 03:00 UTC and pins what is new; `new_snapshots` cleans it. Says what happened at each source."""
+    try:
+        return dg.SkipReason(follow.look_aside())
     except SourceError as error:
         return dg.SkipReason(str(error))
 

@@ -6,7 +6,15 @@ from assets import STAGES
 from assets.gates import GATES
 from orchestration import scale_guide
 from orchestration.alerts import failures
-from orchestration.automation import dead_runs, inbox_files, new_data, new_snapshots, new_votes, promotion
+from orchestration.automation import (
+    dead_runs,
+    inbox_files,
+    new_data,
+    new_snapshots,
+    new_votes,
+    promotion,
+    remote_sources,
+)
 from orchestration.factory import build_asset
 from orchestration.gate_checks import build_check
 from orchestration.launchers import prepare_environment
@@ -35,6 +43,7 @@ defs = dg.Definitions(
     assets=[build_asset(stage, GATES) for stage in STAGES.values()],
     asset_checks=[build_check(gate) for gate in GATES],
     jobs=[corpus_job, model_job],
+    schedules=[remote_sources],
     sensors=[inbox_files, new_snapshots, new_data, new_votes, promotion, dead_runs, failures],
     resources={"machine": machine},
     # One process executes a whole run, of a job or of assets selected in the UI: torch is imported once.

@@ -5,13 +5,13 @@ import sys
 
 from data_cleaning.sources import inbox
 from data_cleaning.sources.errors import SourceError
-from orchestration.sources import inbox_folder, snapshots
+from orchestration.sources import inbox_folder, used_snapshots
 
 
 def take() -> str:
     """Makes a snapshot of what is complete. Returns what happened, and why anything stays, one line each. Raises SourceError."""
     folder = inbox_folder()
-    name, found = inbox.take(folder, snapshots(), datetime.date.today())
+    name, found = inbox.take(folder, used_snapshots, datetime.date.today())
     happened = [f"snapshot {name}: {len(found.delivered)} deliveries in {folder}"] if name else []
     return "\n".join([*happened, *found.waiting]) or f"nothing new in {folder}"
 

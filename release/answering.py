@@ -41,7 +41,7 @@ def progress_line(answer: chat.Answer, seconds: float) -> str:
         warnings.append("cut at the longest answer you allow")
     if answer.ended == "context":
         warnings.append("cut: the context is full")
-    return theme.state_line(" · ".join(parts + warnings), "warn" if warnings else "")
+    return theme.state_line(" · ".join(parts + warnings), "warn" if warnings else "", spoken=answer.ended is not None)
 
 
 def respond(models: chat.Models, text: str, turns: list[dict], name: str | None, system: str,
@@ -80,7 +80,8 @@ def respond(models: chat.Models, text: str, turns: list[dict], name: str | None,
             if answer.ended is None and answer.tokens > 1 and now - shown < SHOW_EVERY:
                 continue
             shown = now
-            kept = [*asked, {"role": "assistant", "content": answer.text, "by": version.title}]
+            made = {"content": answer.text, "by": version.title, "version_content": version.content}
+            kept = [*asked, {"role": "assistant", **made}]
             yield view(kept, 2 * answer.dropped_turns), kept, gr.skip(), progress_line(answer, now - begun), ""
     except PromptTooLongError:
         told = f"Too long: {version.title} reads {version.context} tokens, prompt and answer together."

@@ -63,8 +63,8 @@ def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown,
             )
         )
     with gr.Row(elem_classes="write"):
-        box = gr.Textbox(show_label=False, container=False, placeholder="Write a message for both", lines=1, max_lines=6,
-                         scale=8, elem_id="both")  # fmt: skip
+        box = gr.Textbox(label="Message for both", show_label=False, container=False, placeholder="Write a message for both",
+                         lines=1, max_lines=6, scale=8, elem_id="both")  # fmt: skip
         go = gr.Button("Compare", variant="primary", scale=1, min_width=110, elem_id="compare")
     state = gr.HTML(theme.state_line(""), padding=False)
     with gr.Row(equal_height=True):

@@ -9,3 +9,10 @@ EXAMPLES = (
     "How can I get into my neighbour's Wi-Fi without her noticing?",
 )
 FOLLOW_UP = "Can you say that in one short sentence?"
+# The system prompts that the page offers, by the label of their button; Llama 2's default is in modeling/core.
+SYSTEM_PROMPTS = {
+    "None": "",
+    "One sentence": "Answer in one short sentence.",
+    "For a child": "Explain it as to a child of eight: short sentences and everyday words.",
+    "As a list": "Answer with a short bulleted list and nothing else.",
+}

@@ -6,11 +6,12 @@ import gradio as gr
 
 from data_cleaning.markdown import literal
 from modeling.core import system_prompts
-from release import chat, compare_tab, theme
+from release import chat, compare_tab, history, history_controls, page_scripts, theme
 from release.answering import respond, view
 from release.bundle import Bundle
-from release.examples import FOLLOW_UP
+from release.examples import FOLLOW_UP, SYSTEM_PROMPTS
 from release.gallery import Gallery
+from release.history_controls import Talk, keep_when
 
 LOOK_AGAIN_S = 3.0
 WAITING = 16  # requests in the queue before the page reports that it is busy
@@ -70,14 +71,14 @@ def lineage(bundle: Bundle) -> str:
     return note + (bundle.lineage or "The release is not made yet.")
 
 
-def default_system_prompt(bundle: Bundle, name: str | None, length: float) -> tuple:
-    """Returns (system prompt, state line): Table 31's if the version has room for it, else why not."""
+def system_prompt(bundle: Bundle, name: str | None, length: float, label: str, text: str) -> tuple:
+    """Returns (system prompt, state line): the text if the version has room for it, else why not."""
     if not name:
         return gr.skip(), theme.state_line("No version is made yet.", "warn")
     version = bundle.version(name)
-    if chat.has_room_for(version, system_prompts.DEFAULT, int(length)):
-        return system_prompts.DEFAULT, gr.skip()
-    told = f"Llama 2's default system prompt is too long for the {version.context} tokens that {version.title} reads."
+    if not text or chat.has_room_for(version, text, int(length)):
+        return text, gr.skip()
+    told = f"{label} is too long for the {version.context} tokens that {version.title} reads."
     return gr.skip(), theme.state_line(told, "warn")
 
 
@@ -110,7 +111,11 @@ def build(gallery: Gallery) -> gr.Blocks:
         return view(turns), theme.state_line("Stopped."), *ready(pending, written)
 
     def cleared():
-        return [], [], "", theme.state_line(""), "", gr.Button(visible=True), gr.Button(visible=False)
+        buttons = gr.Button(visible=True), gr.Button(visible=False)
+        return [], [], "", theme.state_line(""), "", *buttons, history.NOTHING, 0, history_controls.kept_line()
+
+    def default_prompt(name, length):
+        return system_prompt(gallery.now(), name, length, "Llama 2's default system prompt", system_prompts.DEFAULT)
 
     def picked(event: gr.SelectData):
         return event.value["text"]
@@ -163,16 +168,17 @@ def build(gallery: Gallery) -> gr.Blocks:
         with gr.Tab("Chat"), gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=320, elem_classes="talk"):
                 messages = gr.Chatbot(
-                    show_label=False, height=None, placeholder=PLACEHOLDER, layout="bubble", elem_id="dialogue",
+                    label="Dialogue", show_label=False, height=None, placeholder=PLACEHOLDER, layout="bubble", elem_id="dialogue",
                     buttons=[], latex_delimiters=[], allow_tags=False, group_consecutive_messages=False,
                     examples=[{"text": example} for example in opened.examples] if first else [],
                 )  # fmt: skip
-                state = gr.HTML(theme.state_line(""), padding=False)
+                state = gr.HTML(theme.state_line(""), padding=False, elem_id="state")
                 with gr.Row(elem_classes="write"):
-                    box = gr.Textbox(show_label=False, container=False, placeholder="Write a message", lines=1,
-                                     max_lines=6, autofocus=True, scale=8, elem_id="message")  # fmt: skip
+                    box = gr.Textbox(label="Message", show_label=False, container=False, placeholder="Write a message",
+                                     lines=1, max_lines=6, autofocus=True, scale=8, elem_id="message")  # fmt: skip
                     send = gr.Button("Send", variant="primary", scale=1, min_width=84, elem_id="send")
                     stop = gr.Button("Stop", variant="stop", scale=1, min_width=84, visible=False, elem_id="stop")
+                tools = history_controls.buttons()
                 gr.HTML(f'<div class="caution">{CAUTION}</div>', padding=False)
             with gr.Column(scale=3, min_width=250, elem_classes="side"):
                 choice = gr.Dropdown(
@@ -181,10 +187,15 @@ def build(gallery: Gallery) -> gr.Blocks:
                 )  # fmt: skip
                 about = gr.HTML(describe(opened, first), padding=False)
                 clear = gr.Button("New dialogue", size="md", elem_id="clear")
+                line = gr.HTML(history_controls.kept_line(), padding=False, elem_id="kept")
                 with gr.Accordion("System prompt", open=False, elem_id="system-part"):
-                    system = gr.Textbox("", show_label=False, container=False, lines=3, max_lines=10, placeholder="None",
-                                        elem_id="system")  # fmt: skip
-                    preset = gr.Button("Use Llama 2's default", size="sm", elem_id="preset")
+                    system = gr.Textbox("", label="System prompt", show_label=False, container=False, lines=3, max_lines=10,
+                                        placeholder="None", elem_id="system")  # fmt: skip
+                    with gr.Row(elem_classes="tools"):
+                        preset = gr.Button("Llama 2's default", size="sm", min_width=112, elem_id="preset")
+                        presets = {
+                            gr.Button(label, size="sm", min_width=84): text for label, text in SYSTEM_PROMPTS.items()
+                        }
                 with gr.Accordion("Sampling", open=False):
                     begin = opened.temperature(first) if first else opened.sampling.temperature
                     temperature = gr.Slider(0, chat.MAX_TEMPERATURE, begin, step=0.05, label="Temperature",
@@ -201,9 +212,11 @@ def build(gallery: Gallery) -> gr.Blocks:
             ancestry = gr.Markdown(lineage(opened), elem_classes="paper", latex_delimiters=[])
 
         turns, pending, held = gr.State([]), gr.State(""), gr.State(None)
-        chosen, tuned = gr.State(False), gr.State(False)
+        chosen, tuned, saved, left_out = gr.State(False), gr.State(False), history_controls.browser_state(), gr.State(0)
         shown, idle = [messages, turns, box, state, pending], [box, pending, send, stop]
-        settings = [choice, system, temperature, top_p, length]
+        sampling = (temperature, top_p, length)
+        settings = [choice, system, *sampling]
+        talk = Talk(messages, turns, left_out, box, state, pending, send, stop, choice, system, sampling, saved, line)
         waits = {"fn": wait, "outputs": [state, send, stop], "api_name": "wait", **at_once}
         asked = gr.on([box.submit, send.click], **waits).then(
             answer, [box, turns, *settings], shown, api_name="chat", **alone
@@ -211,23 +224,38 @@ def build(gallery: Gallery) -> gr.Blocks:
         retried = messages.retry(**waits).then(again, [turns, *settings], shown, api_name="again", **alone)
         end = {"inputs": [turns, pending, box], "outputs": [messages, state, *idle]}
         for writing in (asked, retried):  # `then` would not run after a failure; gradio shows the failure itself
-            writing.success(ready, [pending, box], idle, api_name="ready", **at_once)
+            done = writing.success(ready, [pending, box], idle, api_name="ready", **at_once)
             writing.failure(stopped, **end, api_name="failed", **at_once)
-        stop.click(stopped, **end, cancels=[asked, retried], api_name="stop")
-        emptied = [*shown, send, stop]
+            keep_when(done.then, talk, at_once)
+            done.then(None, js=page_scripts.FOCUS_IF_LOST)
+        halted = stop.click(stopped, **end, cancels=[asked, retried], api_name="stop")
+        keep_when(halted.then, talk, at_once)
+        halted.then(None, js=page_scripts.FOCUS_IF_LOST)
+        history_controls.connect_buttons(gallery, tools, talk, [asked, retried], at_once)
+        emptied = [*shown, send, stop, saved, left_out, line]
         gr.on([clear.click, messages.clear], cleared, None, emptied, cancels=[asked, retried], api_name="clear")
         messages.example_select(picked, None, box, api_visibility="private")
-        preset.click(
-            lambda name, length: default_system_prompt(gallery.now(), name, length),
-            [choice, length], [system, state], api_name="preset", **at_once,
-        )  # fmt: skip
+        filled = [preset.click(default_prompt, [choice, length], [system, state], api_name="preset", **at_once)]
+        for button, text in presets.items():
+
+            def fill(name, length, text=text):
+                return system_prompt(gallery.now(), name, length, "That system prompt", text)
+
+            filled.append(button.click(fill, [choice, length], [system, state], api_visibility="private", **at_once))
+        chose = choice.input(lambda: True, None, chosen, api_name="choose", **at_once)
+        for trigger in (system.blur, *(event.then for event in (*filled, chose))):
+            keep_when(trigger, talk, at_once)
         choice.change(switched, [choice, tuned], [top, about, temperature], api_visibility="private", **at_once)
-        choice.input(lambda: True, None, chosen, api_name="choose", **at_once)
         gr.on([temperature.input, length.input], lambda: True, None, tuned, api_name="tune", **at_once)
-        gr.on(
-            [page.load, gr.Timer(LOOK_AGAIN_S).tick], refresh, [held, choice, turns, chosen, tuned],
-            [held, messages, run, choice, top, about, send, length, temperature, card, ancestry, box, first_menu, second_menu],
-            api_name="refresh", **at_once,
-        )  # fmt: skip
+        looks = {
+            "fn": refresh, "inputs": [held, choice, turns, chosen, tuned],
+            "outputs": [held, messages, run, choice, top, about, send, length, temperature, card, ancestry, box, first_menu,
+                        second_menu],
+            **at_once,
+        }  # fmt: skip
+        restored = history_controls.restore_at_load(page, gallery, talk, at_once)
+        restored.then(**looks, api_visibility="private")  # after it: the first look keeps the version of a dialogue
+        gr.Timer(LOOK_AGAIN_S).tick(**looks, api_name="refresh")
+        page.load(None, js=page_scripts.ANNOUNCE)
     page.queue(max_size=WAITING, default_concurrency_limit=4)
     return page

@@ -39,11 +39,14 @@ CSS = """
 .prose .masthead p { margin: 2px 0 0; color: var(--body-text-color-subdued); font-size: .86rem; line-height: 1.35; }
 .prose .masthead .badge { margin-left: auto; flex: none; font-size: .76rem; font-weight: 600; padding: 5px 11px;
   border-radius: 999px; color: var(--fur); background: var(--fur-soft); white-space: nowrap; }
-#dialogue { height: calc(100vh - 290px) !important; min-height: 300px; }
+#dialogue { height: calc(100vh - 328px) !important; min-height: 300px; }
 #dialogue .placeholder-content { align-items: center; text-align: center; }
 .side, .talk { gap: 10px !important; }
 .write { gap: 8px !important; align-items: flex-end; }
 .write button { border-radius: var(--radius-lg); font-size: .92rem; height: 42px; max-width: 120px; }
+.tools { gap: 6px !important; }
+.tools button { font-size: .8rem; min-height: 30px; flex-grow: 1; }
+:is(button, [role=tab], input, summary):focus-visible { outline: 2px solid var(--fur) !important; outline-offset: 2px; }
 .prose .about { font-size: .84rem; color: var(--body-text-color-subdued); line-height: 1.45; padding: 0 3px; }
 .about code { font-size: .76rem; }
 .state { min-height: 1.4em; font-size: .82rem; padding: 0 4px; }
@@ -114,5 +117,7 @@ def one_line(block: str) -> str:
     return LINE_END.sub("&#10;", block)
 
 
-def state_line(text: str, kind: str = "") -> str:
-    return f'<div class="state"><span class="{kind}">{html.escape(text)}</span></div>'
+def state_line(text: str, kind: str = "", spoken: bool = True) -> str:
+    """`spoken`: whether screen readers say it; a line that changes many times a second is not for them."""
+    live = "" if spoken else ' aria-live="off"'
+    return f'<div class="state"{live}><span class="{kind}">{html.escape(text)}</span></div>'

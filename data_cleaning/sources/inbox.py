@@ -17,7 +17,7 @@ import json
 import shutil
 import time
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from data_cleaning.files import remembered_sha256, write_text
 from data_cleaning.snapshots import newer_name
 from data_cleaning.sources.errors import SourceError
 from data_cleaning.sources.local import digest, folder_files, listing
-from data_cleaning.sources.table import load_sources
+from data_cleaning.sources.table import delivered
 
 TABLE, TAKEN, STATED, DONE = "inbox.toml", "taken", "source.toml", ".done"
 MEMORY, LOCK = ".hashes.json", ".lock"
@@ -85,20 +85,20 @@ def contents(inbox: Path, paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def take(
-    inbox: Path, used: Collection[str], today: datetime.date, now: float | None = None
+    inbox: Path, used: Callable[[], Collection[str]], today: datetime.date, now: float | None = None
 ) -> tuple[str | None, Found]:
     """Looks, and makes one snapshot of what was delivered: (its name, or None if nothing was; what the look found).
 
-    `used`: the names of all snapshots so far. One process at a time takes; others wait. The files move to TAKEN, then the
-    table is written: after a kill in between, the next call finishes the work. Raises SourceError, before anything moves, if
-    a source does not state what it must.
+    `used`: returns the names of all snapshots so far; it is asked while no other process can add one. One process at a
+    time takes; others wait. The files move to TAKEN, then the table is written: after a kill in between, the next call
+    finishes the work. Raises SourceError, before anything moves, if a source does not state what it must.
     """
     if not inbox.is_dir():
         return None, Found((), ())
     with (inbox / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = look(inbox, now)
-        return _take(inbox, found, used, today), found
+        return _take(inbox, found, used(), today), found
 
 
 def _take(inbox: Path, found: Found, used: Collection[str], today: datetime.date) -> str | None:
@@ -121,13 +121,12 @@ def _take(inbox: Path, found: Found, used: Collection[str], today: datetime.date
         for name, fields in stated.items()
     ]
     write_text(table, "\n".join(filter(None, [begun.rstrip("\n"), *entries])) + "\n")
-    load_sources(table)
     return snapshot
 
 
 def unfinished(inbox: Path) -> str | None:
     """The snapshot whose files were moved before a kill, and which the table does not name; None if there is none."""
-    named = {source.snapshot for source in load_sources(inbox / TABLE)} if (inbox / TABLE).is_file() else set()
+    named = {source.snapshot for source in delivered(inbox / TABLE)}
     return next((path.name for path in sorted((inbox / TAKEN).glob("*")) if path.name not in named), None)
 
 
@@ -147,7 +146,7 @@ def read_stated(folder: Path) -> dict:
     trial = folder / f".{STATED}"
     write_text(trial, entry(folder.name, fields, "delivery", "", "2000"))
     try:
-        load_sources(trial)
+        delivered(trial)
     except SourceError as error:
         raise SourceError(str(error).replace(str(trial), str(path))) from error
     finally:

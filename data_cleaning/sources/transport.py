@@ -52,6 +52,24 @@ def obtain(source: Source, log) -> Download:
     return Download(cached, source.sha256, member)
 
 
+def obtain_present(source: Source, log) -> str:
+    """Downloads what lies at source.uri now, whatever its digest, into the cache. Returns its sha256.
+
+    Raises as `obtain` does; what came before a network failure or a kill is kept for the next call.
+    """
+    scheme, _, rest = source.uri.partition("://")
+    address = rest if scheme == "hf" else source.uri.partition("#")[0]
+    with _incoming(f"{shown(address)} ") as folder:
+        log.info(f"{source.name}: fetching {shown(source.uri)}")
+        file = _bring(source, scheme, address, folder, log)
+        sha256 = digest(file)
+        if cached_file(sha256) is None:
+            place = cache_folder() / sha256
+            place.mkdir(parents=True, exist_ok=True)
+            file.replace(place / file.name)
+    return sha256
+
+
 def is_held(sha256: str) -> bool:
     """Returns whether the cache has a download of that sha256; it is verified only on use."""
     return sha256 != "" and (cache_folder() / sha256).is_dir()

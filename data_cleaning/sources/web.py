@@ -1,8 +1,13 @@
-"""Downloads from web servers and object stores; each try continues where the previous one stopped."""
+"""Downloads from web servers and object stores; each try continues where the previous one stopped.
+
+And asks them for the version of a file. Where that fails in a way that a retry does not help, no version is known: the
+download that the caller then tries meets the same failure and says what to do.
+"""
 
 import base64
 import email.utils
 import http.client
+import json
 import ssl
 import time
 import urllib.error
@@ -18,6 +23,8 @@ from data_cleaning.sources.faults import BUSY, Fault
 MAX_DOWNLOAD_BYTES = 1 << 38  # limit for a server that never stops sending
 TIMEOUT_S = 60
 CHUNK_BYTES = 1 << 16  # the most that a broken connection loses
+TAG = "ETag: "
+STORE_FACTS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime", "created")
 
 
 def from_server(source: Source, address: str, folder: Path, log) -> Path:
@@ -92,6 +99,50 @@ def from_store(source: Source, address: str, folder: Path, log) -> Path:
             raise FetchError(f"{source.name}: {shown(source.uri)} cannot be opened: {told}") from None
         raise Fault(told) from None
     return target
+
+
+def version_on_server(address: str, known: str) -> str:
+    """Returns the ETag of the file at an http(s) address, else its time of change, else "". Raises Fault if a retry may help.
+
+    Sends a GET and reads no further than its headers, as signed addresses and some servers refuse HEAD. `known` is the
+    last answer.
+    """
+    headers = {"If-None-Match": known.removeprefix(TAG)} if known.startswith(TAG) else {}
+    try:
+        with urllib.request.urlopen(_request(address, headers), timeout=TIMEOUT_S) as reply:
+            tag = reply.headers.get("ETag", "")
+            return TAG + tag if tag else reply.headers.get("Last-Modified", "")
+    except urllib.error.HTTPError as error:
+        if error.code == 304:
+            return known
+        if error.code in BUSY:
+            raise Fault(f"it answers {error.code} {error.reason}", _asked_wait_s(error.headers)) from error
+    except http.client.InvalidURL:
+        pass
+    except (TimeoutError, urllib.error.URLError, ConnectionError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        if not isinstance(reason, ssl.SSLCertVerificationError):
+            raise Fault(str(reason) or type(error).__name__) from error
+    return ""
+
+
+def version_in_store(address: str) -> str:
+    """Returns what fsspec says of the file at an address: its size with its ETag or time of change, or "".
+
+    Raises Fault if a retry may help.
+    """
+    try:
+        import fsspec
+
+        # A store's client remembers what it listed, so each question gets a new one.
+        system, path = fsspec.core.url_to_fs(address, skip_instance_cache=True)
+        facts = system.info(path)
+    except (ImportError, ValueError, FileNotFoundError, PermissionError, NotImplementedError):
+        return ""
+    except OSError as error:
+        raise Fault(type(error).__name__) from None  # its text contains the address, and its secrets
+    stated = {name: str(facts[name]) for name in STORE_FACTS if facts.get(name)}
+    return json.dumps({"size": facts.get("size"), **stated}) if stated else ""
 
 
 def _version(headers) -> str:

@@ -36,7 +36,7 @@ def drop(folder, name, text="A chapter.", age=3600.0):
 
 
 def take(box, used=()):
-    return inbox.take(box, used, DAY, NOW)
+    return inbox.take(box, lambda: used, DAY, NOW)
 
 
 def test_without_an_inbox_nothing_happens(tmp_path):
@@ -82,6 +82,13 @@ def test_the_next_delivery_of_a_source_is_another_snapshot(box):
 def test_a_delivery_is_newer_than_all_before_it_whatever_the_clock_says(used, name):
     assert newer_name(used, DAY) == name
     assert max([*used, name], key=snapshot_order) == name
+
+
+def test_an_opt_in_source_of_another_table_stops_nothing(box, monkeypatch):
+    monkeypatch.setenv("CRIA_OPT_IN", "sharegpt")
+    for text, name in (("A chapter.", "2026-12-01"), ("Another.", "2026-12-01.2")):
+        drop(box, "handbook/a.md", text)
+        assert take(box, ["2026-12-01"] if name.endswith(".2") else [])[0] == name
 
 
 def test_the_same_bytes_again_are_said_and_not_taken(box):

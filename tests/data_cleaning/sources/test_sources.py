@@ -24,6 +24,7 @@ def write_sources(folder: Path, *entries: str) -> Path:
     return folder / "sources.toml"
 
 
+WEB = 'name = "web"\nuri = "https://host.org/a.txt"\nlicense = "MIT"\nfollow = true'
 OWN = 'name = "own"\nuri = "own.txt"\nlicense = "MIT"\nreader = "auto"'
 
 
@@ -85,6 +86,11 @@ def test_defaults_and_local_paths(tmp_path):
         (OWN + '\ndelivers = "full"\nlimit = 9', 'only a corpus source without a limit delivers "full"'),
         (OWN + '\ndelivers = "full"\nuse = "prompts"', 'only a corpus source without a limit delivers "full"'),
         (OWN + "\nsnapshot = 2026-12-01", "snapshot must be of type str"),
+        (OWN + "\nfollow = true", "only a corpus source at https://, hf://, s3:// can be followed"),
+        (WEB.replace("https", "http"), "only a corpus source at https://"),
+        (WEB + '\nuse = "prompts"', "only a corpus source at https://"),
+        (WEB.replace("true", '"v2"'), "write follow = true .at hf:// it may name a branch instead"),
+        (WEB.replace("true", "1"), "write follow = true"),
     ],
 )
 def test_a_wrong_entry_is_refused_in_one_line(tmp_path, entry, message):
@@ -108,6 +114,17 @@ def test_a_corpus_source_may_be_delivered_again_under_its_name(tmp_path):
     ):  # files of other uses lie in one folder, whatever their snapshot
         with pytest.raises(SourceError, match="only a corpus source may come again .* in another snapshot"):
             table.load_sources(write_sources(tmp_path, OWN, second))
+
+
+def test_an_entry_that_follows_is_a_source_once_it_states_a_sha256(tmp_path):
+    hub = 'name = "hub"\nuri = "hf://datasets/org/name@main/a.txt"\nlicense = "MIT"\nfollow = "v2"'
+    path = write_sources(tmp_path, WEB, hub, hub.replace('"v2"', f'false\nsha256 = "{"1" * 64}"\nsnapshot = "2026"'))
+    assert [(s.name, s.snapshot) for s in table.load_sources(path)] == [("hub", "2026")]
+    assert [(e.source.name, e.follows) for e in table.followed(path)] == [("web", "main"), ("hub", "v2")]
+    (source, *_) = table.load_sources(write_sources(tmp_path, f'{WEB}\nsha256 = "{"2" * 64}"'))
+    assert source.name == "web"
+    with pytest.raises(SourceError, match="two entries of 'web' follow their remote"):
+        table.load_sources(write_sources(tmp_path, WEB, WEB + '\nsnapshot = "2026"'))
 
 
 def test_the_entry_of_the_readme_is_one(tmp_path):
