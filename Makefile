@@ -12,7 +12,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 
-.PHONY: help setup demo run ui chat test arithmetics lint lineage why verify results inbox retract promote rollback diff
+.PHONY: help setup demo run ui chat test arithmetics lint lineage why verify results inbox follow retract promote rollback diff
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ results: setup ## the tables of README.md and docs/results.md of SCALE, from the
 
 inbox: setup ## make a snapshot of what was dropped into the inbox (as the sensor inbox_files does)
 	@$(RUN) -m orchestration.inbox
+
+follow: setup ## make a snapshot of what is new at the followed sources (as the schedule remote_sources does)
+	@$(RUN) -m orchestration.follow
 
 retract: setup ## ARGS='--id news:7 --reason "she asked"' (or --url, --text, --list): leave documents out; what learnt from them
 	@$(RUN) -m orchestration.retract $(ARGS)
