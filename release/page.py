@@ -216,7 +216,9 @@ def build(gallery: Gallery) -> gr.Blocks:
         shown, idle = [messages, turns, box, state, pending], [box, pending, send, stop]
         sampling = (temperature, top_p, length)
         settings = [choice, system, *sampling]
-        talk = Talk(messages, turns, left_out, box, state, pending, send, stop, choice, system, sampling, saved, line)
+        talk = Talk(
+            messages, turns, left_out, box, state, pending, send, stop, choice, chosen, system, sampling, saved, line
+        )
         waits = {"fn": wait, "outputs": [state, send, stop], "api_name": "wait", **at_once}
         asked = gr.on([box.submit, send.click], **waits).then(
             answer, [box, turns, *settings], shown, api_name="chat", **alone
@@ -253,9 +255,9 @@ def build(gallery: Gallery) -> gr.Blocks:
                         second_menu],
             **at_once,
         }  # fmt: skip
+        gr.Timer(LOOK_AGAIN_S).tick(**looks, api_name="refresh")  # first: the other would take this name from it
         restored = history_controls.restore_at_load(page, gallery, talk, at_once)
         restored.then(**looks, api_visibility="private")  # after it: the first look keeps the version of a dialogue
-        gr.Timer(LOOK_AGAIN_S).tick(**looks, api_name="refresh")
         page.load(None, js=page_scripts.ANNOUNCE)
     page.queue(max_size=WAITING, default_concurrency_limit=4)
     return page

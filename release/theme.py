@@ -30,8 +30,8 @@ MARKDOWN = (
 CSS = """
 :root { --fur: #a25a33; --fur-soft: rgba(162, 90, 51, .10); }
 .dark { --fur: #dbb08e; --fur-soft: rgba(219, 176, 142, .12); }
-.gradio-container { max-width: 1160px !important; margin: 0 auto !important; }
-.gradio-container > .main { padding-top: 10px !important; padding-bottom: 8px !important; }
+.gradio-container { max-width: min(1160px, 100vw) !important; margin: 0 auto !important; }
+.gradio-container > .main { padding: 10px clamp(10px, 3vw, 32px) 8px !important; }
 .html-container { padding: 0 !important; }
 .masthead { display: flex; align-items: center; gap: 13px; padding: 2px; }
 .masthead svg { width: 38px; height: 38px; flex: none; }
@@ -40,12 +40,14 @@ CSS = """
 .prose .masthead .badge { margin-left: auto; flex: none; font-size: .76rem; font-weight: 600; padding: 5px 11px;
   border-radius: 999px; color: var(--fur); background: var(--fur-soft); white-space: nowrap; }
 #dialogue { height: calc(100vh - 328px) !important; min-height: 300px; }
+#dialogue .message-row, #dialogue .message { overflow-wrap: anywhere; min-width: 0; }
+#dialogue .icon-button { min-width: 24px; min-height: 24px; }
 #dialogue .placeholder-content { align-items: center; text-align: center; }
 .side, .talk { gap: 10px !important; }
 .write { gap: 8px !important; align-items: flex-end; }
 .write button { border-radius: var(--radius-lg); font-size: .92rem; height: 42px; max-width: 120px; }
 .tools { gap: 6px !important; }
-.tools button { font-size: .8rem; min-height: 30px; flex-grow: 1; }
+.tools button { font-size: .8rem; min-height: 30px; flex-grow: 1; min-width: max-content !important; padding: 4px 8px; }
 :is(button, [role=tab], input, summary):focus-visible { outline: 2px solid var(--fur) !important; outline-offset: 2px; }
 .prose .about { font-size: .84rem; color: var(--body-text-color-subdued); line-height: 1.45; padding: 0 3px; }
 .about code { font-size: .76rem; }
@@ -68,7 +70,8 @@ CSS = """
 .paper .prose th { color: var(--body-text-color-subdued); font-weight: 600; }
 .paper .prose thead tr:not(:has(th:not(:empty))) { display: none; }
 .paper table code { white-space: nowrap; }
-@media (max-width: 640px) { .masthead .badge, .prose .masthead p { display: none; } #dialogue { height: 56vh !important; } }
+@media (max-width: 640px) { .masthead .badge, .prose .masthead p { display: none; } #dialogue { height: 52vh !important; }
+  .tools button { flex-basis: 40%; } }
 """
 
 

@@ -6,11 +6,13 @@ import pytest
 from gradio_client import Client
 
 from data_cleaning.run_notice import announcing
+from release import history
 from release.gallery import Gallery
 from release.page import placeholder, run_line
 from tests.release.conftest import served
 from tests.release.test_demo import say, texts
 from tests.release.test_gallery import LISTED
+from tests.release.test_history import dialogue
 
 SKIPPED = ({"__type__": "update"}, {"props": {"__type__": "update"}, "__type__": "update"})
 
@@ -79,6 +81,25 @@ def test_a_dialogue_is_kept_with_the_version_that_answers_it(live):
     assert "value" not in changed["dialogue"], "the messages are left alone"
     messages, _, _ = say(client, "And a cria?", version="SFT")[-1]
     assert len(messages) == 4 and "Base" in texts(messages)[1] and "SFT" in texts(messages)[3]
+
+
+def test_a_question_that_is_taken_back_stays_with_its_version(live):
+    place, _, client = live
+    place("base_model")
+    look(client, None)
+    say(client, "What is a llama?", version="Base")
+    client.predict("", api_name="/edit")
+    place("sft_model")
+    assert menu(look(client, "Base")) == (["SFT", "Base"], "Base")
+
+
+def test_a_dialogue_from_the_browser_keeps_its_version(live):
+    place, _, client = live
+    place("base_model")
+    place("sft_model")
+    kept = history.saved(dialogue(("What is a llama?", "An animal."), version="Base"))[0]
+    client.predict(kept, api_name="/restore")
+    assert menu(look(client, "Base")) == (["SFT", "Base"], "Base")
 
 
 def test_a_question_before_any_version_comes_back(live):

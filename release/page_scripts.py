@@ -1,0 +1,32 @@
+"""The scripts of the page, each a JavaScript function that an event of gradio calls in the browser."""
+
+from release.history import MAX_BYTES
+
+# Whatever lies in the browser's store: anything but a text of the size that the page writes is not sent at all.
+READ_SAVED = f"(saved) => [typeof saved === 'string' && saved.length <= {MAX_BYTES} ? saved : '']"
+
+# Offers {name, type, text} (JSON) as a download. The text is data of a Blob and never becomes part of the page.
+DOWNLOAD = """(parcel) => {
+  if (!parcel) return [];
+  const file = JSON.parse(parcel);
+  const url = URL.createObjectURL(new Blob([file.text], {type: file.type}));
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = file.name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+  return [];
+}"""
+
+FOCUS = "() => { document.querySelector('#message textarea')?.focus(); return []; }"
+
+# After an answer: only if the button that had the focus is gone, and not where that opens a keyboard over the answer.
+FOCUS_IF_LOST = """() => {
+  const now = document.activeElement;
+  const lost = !now || now === document.body || now.closest('#send, #stop');
+  if (lost && !matchMedia('(pointer: coarse)').matches) document.querySelector('#message textarea')?.focus();
+  return [];
+}"""
+
+# Screen readers say what the state line says (release/theme.py tells them when not to).
+ANNOUNCE = "() => { document.querySelector('#state')?.setAttribute('role', 'status'); return []; }"
