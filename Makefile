@@ -44,7 +44,7 @@ chat: setup ## the chat alone
 
 test: setup ## the tests
 	@$(RUN) -m orchestration.fetch
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 arithmetics: setup ## the tests and the graph at scale tiny as other processors would compute them; ARGS="--help": one, or a part
 	@$(RUN) -m orchestration.fetch
