@@ -1,4 +1,4 @@
-"""Progress of a running stage in the terminal: stage k of n, step, tokens/s, time left."""
+"""What is printed: progress of a running stage (stage k of n, step, tokens/s, time left), and what a command did."""
 
 import sys
 import time
@@ -53,3 +53,13 @@ class StageLog:
         if self.report and (now - self.reported >= 30.0 or done >= total):
             self.reported = now
             self.report("  ".join(parts))
+
+
+def say(happened: Callable[[], str], *errors: type[Exception]) -> int:
+    """Prints what happened, or an error of the expected kinds in one line. Returns the exit code of the command."""
+    try:
+        print(happened())
+    except errors as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -10,7 +10,7 @@ import tempfile
 
 from data_cleaning.sources import follow
 from data_cleaning.sources.errors import SourceError
-from orchestration.console import StageLog
+from orchestration.console import StageLog, say
 from orchestration.processes import end_with_the_launcher, environment_of_a_worker
 from orchestration.sources import followed, inbox_folder, sources_file
 from orchestration.store import CHECKOUT
@@ -43,12 +43,7 @@ def look_aside(wait_s: float = WAIT_S) -> str:
 
 def main() -> int:
     end_with_the_launcher()
-    try:
-        print(look())
-    except SourceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return say(look, SourceError)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from data_cleaning import heap
 from orchestration import execution, records
 from orchestration.console import StageLog
 from orchestration.partitions import BY_AXIS, asset_key, partition_of
@@ -44,7 +45,10 @@ def judge_gate(gate: Gate, partition: str | None, begin: Callable[[], None] = la
     module, name = gate.function.split(":")
     recipe = gate.stage.recipe(settings(gate.stage.axis, partition))
     started = time.monotonic()
-    passed, why, figures = getattr(importlib.import_module(module), name)(folder, inputs, recipe)
+    try:
+        passed, why, figures = getattr(importlib.import_module(module), name)(folder, inputs, recipe)
+    finally:
+        heap.trim()  # what a gate loaded is not left to the next stage
     figures = figures | {"seconds": round(time.monotonic() - started, 2)}
     said = {"passed": bool(passed), "why": why, "figures": figures, **about}
     execution.write_gate(gate.stage.key, partition, gate.name, said)

@@ -5,6 +5,7 @@ import sys
 
 from data_cleaning.sources import inbox
 from data_cleaning.sources.errors import SourceError
+from orchestration.console import say
 from orchestration.sources import inbox_folder, used_snapshots
 
 
@@ -17,12 +18,7 @@ def take() -> str:
 
 
 def main() -> int:
-    try:
-        print(take())
-    except SourceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return say(take, SourceError)
 
 
 if __name__ == "__main__":

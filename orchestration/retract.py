@@ -20,6 +20,7 @@ from data_cleaning import retractions
 from data_cleaning.files import write_text
 from data_cleaning.retractions import ENTRY, KINDS, Retraction, RetractionError
 from data_cleaning.sources.errors import SourceError
+from orchestration.console import say
 from orchestration.exposure import PERHAPS, YES, Exposure, exposures
 
 LONGEST = 100  # characters of an entry that are shown
@@ -95,19 +96,17 @@ def main() -> int:
     chosen.add_argument("--list", action="store_true")
     parser.add_argument("--reason", metavar="WHY")
     asked = vars(parser.parse_args())
-    try:
+
+    def happened() -> str:
         if asked["list"]:
-            entries = retractions.listed()
-        else:
-            path = retractions.retractions_file()
-            entry = {name: asked[name] for name in (*KINDS, "reason") if asked[name] is not None}
-            entries = [add(path, entry | {"since": datetime.date.today().isoformat()})]
-            print(f"added to {path}; the next run leaves out what it meets", flush=True)
-        print(report(entries))
-    except (SourceError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+            return report(retractions.listed())
+        path = retractions.retractions_file()
+        entry = {name: asked[name] for name in (*KINDS, "reason") if asked[name] is not None}
+        added = add(path, entry | {"since": datetime.date.today().isoformat()})
+        print(f"added to {path}; the next run leaves out what it meets", flush=True)
+        return report([added])
+
+    return say(happened, SourceError, OSError)
 
 
 if __name__ == "__main__":

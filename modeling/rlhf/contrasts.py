@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from modeling.core import hashing
 from modeling.rlhf import comparison
 from modeling.rlhf.labels import SIGNIFICANT
+from modeling.rlhf.pairs import of_kind
 
 CONTRAST = "contrast"  # the annotator of these pairs
 MISPLACED, OFF_TOPIC = "misplaced refusal", "off topic"
@@ -22,8 +23,8 @@ def contrasts(pairs: Sequence[dict], pool: Sequence[dict], share: float, seed: i
     Both kinds in turn; if no adversarial pair of the pool (all training pairs) prefers a refusal, all are off topic.
     Columns are those of the pairs.
     """
-    ordinary = [pair for pair in pairs if pair["kind"] != "safety" and not _refuses(pair)]
-    refusals = [pair["chosen"] for pair in pool if pair["kind"] == "safety" and _refuses(pair)]
+    ordinary = [pair for pair in pairs if of_kind(pair, "helpfulness") and not _refuses(pair)]
+    refusals = [pair["chosen"] for pair in pool if of_kind(pair, "safety") and _refuses(pair)]
     ordinary.sort(key=lambda pair: hashing.unit_hash(seed, "contrast", pair["id"]))
     made = []
     for place, pair in enumerate(ordinary[: round(share * len(ordinary))]):

@@ -82,7 +82,12 @@ def mix(pairs: list[dict], kind: str, own_share: float, seed: int) -> list[dict]
     other = [pair for pair in pairs if not of_kind(pair, kind) or pair["annotator"] == OPEN]
     other.sort(key=lambda pair: hashing.unit_hash(seed, "mix", pair["id"]))
     chosen = own + other[: round(len(own) * (1 - own_share) / own_share)]
-    return sorted(chosen, key=lambda pair: hashing.unit_hash(seed, "order", pair["id"]))
+    return in_order(chosen, seed)
+
+
+def in_order(pairs: Sequence[dict], seed: int) -> list[dict]:
+    """The pairs in the order of training, by hash."""
+    return sorted(pairs, key=lambda pair: hashing.unit_hash(seed, "order", pair["id"]))
 
 
 def recent(pairs: list[dict], count: int, seed: int) -> list[dict]:

@@ -21,7 +21,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
-from modeling.core import dialog, hashing, json_text, reporting, training
+from modeling.core import dialog, json_text, reporting, training
 from modeling.core.frozen_layers import freeze_lower
 from modeling.core.runtime import device
 from modeling.rlhf import contrasts, reward_accuracy, scoring
@@ -53,7 +53,7 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     own = sum(of_kind(pair, config.kind) for pair in train)
     contrasted = contrasts.contrasts(train, pool, config.contrast_share, config.seed)
     log.info(f"{len(train)} training pairs, {own} of them {config.kind}, and {len(contrasted)} contrasts")
-    train = sorted([*train, *contrasted], key=lambda pair: hashing.unit_hash(config.seed, "order", pair["id"]))
+    train = preference_pairs.in_order([*train, *contrasted], config.seed)
     trained = training.once(out, lambda: fit(config, train, inputs["chat"], out, log))
     if not training.main_process():  # only the main process measures and writes
         return trained

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from gradio_client import Client
 
@@ -70,3 +71,9 @@ def url(bundle):
 @pytest.fixture
 def client(url):
     return Client(url, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def api(url):
+    with httpx.Client(base_url=url, timeout=60) as client:
+        yield client

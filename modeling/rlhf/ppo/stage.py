@@ -65,7 +65,6 @@ def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
     check_recipe(recipe)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("PPO runs on one device: launch this stage as a single process")
-    sampling.free_memory()  # of the stages that ran before in this process
     where = runtime.device()
     tokenizer = AutoTokenizer.from_pretrained(inputs["policy"])
     check_tokenizers(tokenizer, [inputs["helpfulness_reward_model"], inputs["safety_reward_model"]])
