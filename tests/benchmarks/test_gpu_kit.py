@@ -105,7 +105,9 @@ def test_verdicts_are_written_as_they_fall(tmp_path):
         "import pytest\ndef test_good(): pass\ndef test_bad(): assert 0\n"
         "@pytest.mark.skip\ndef test_skipped(): pass\ndef test_last():\n    import os; os._exit(9)\n"
     )
-    environment = {**os.environ, verdicts.RESULTS: str(tmp_path / "rows"), verdicts.PART: "smoke"}
+    # The suite itself may run under pytest-xdist, whose variables the inner pytest must not take for its own.
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment = {**outer, verdicts.RESULTS: str(tmp_path / "rows"), verdicts.PART: "smoke"}
     command = [sys.executable, "-m", "pytest", "-p", verdicts.__name__, "--rootdir", str(tmp_path), str(tmp_path)]
     subprocess.run([*command, "-p", "no:cacheprovider"], cwd=ROOT, env=environment, capture_output=True)
     rows = [json.loads(line) for line in (tmp_path / "rows").read_text().splitlines()]
