@@ -4,13 +4,14 @@ The votes become preferences (modeling/rlhf/ratings).
 """
 
 import random
+import re
 import uuid
 
 import gradio as gr
 
 from data_cleaning.markdown import literal
 from modeling.rlhf.ratings.store import RatingsError, Store
-from release import chat, theme, vote_results
+from release import chat, page_scripts, theme, vote_results
 from release.bundle import Bundle
 from release.comparing import VERDICTS, Comparison, compare
 from release.http_guard import USER
@@ -21,6 +22,7 @@ EXPLAINED = (
     "name with which you logged in. The next training learns from them. “Results” shows everyone your reason and the "
     "beginning of that name. Do not write personal data."
 )
+RATER = re.compile(page_scripts.RATER)
 HIDDEN = '<div class="by">Answer {}</div>'
 
 
@@ -42,6 +44,11 @@ def titles(made: Comparison) -> tuple[str, str]:
     """The names of the two sides, for after the vote."""
     a, b = made.versions
     return f"A: {a.title}", f"B: {b.title}"
+
+
+def rater_name(kept: object) -> str:
+    """Returns the random name that a browser keeps; a new one if it keeps none, or anything but such a name."""
+    return kept if isinstance(kept, str) and RATER.fullmatch(kept) else uuid.uuid4().hex
 
 
 def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown, gr.Dropdown]:
@@ -94,8 +101,8 @@ def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown,
     def voting(now, who, says, bad_a, bad_b, reason, request: gr.Request):
         skipped = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
         if now is None:
-            return theme.state_line("Compare two answers first.", "warn"), who, "", *skipped
-        who = who or uuid.uuid4().hex
+            return theme.state_line("Compare two answers first.", "warn"), gr.skip(), "", *skipped
+        who = rater_name(who)
         try:
             vote = now.vote(request.headers.get(USER) or who, says or "", bool(bad_a), bool(bad_b), reason or "")
             identifier = Store.here().add(vote)
@@ -121,9 +128,11 @@ def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown,
     )
     cast.click(
         voting, [made, rater, verdict, unsafe_a, unsafe_b, why], [state, rater, voted, made, ballot, undo, *panels],
-        api_name="vote", **at_once,
+        js=page_scripts.READ_RATER, api_name="vote", **at_once,
     )  # fmt: skip
-    undo.click(withdrawn, [voted, rater], [state, voted, undo], api_name="withdraw", **at_once)
+    undo.click(
+        withdrawn, [voted, rater], [state, voted, undo], js=page_scripts.READ_RATER, api_name="withdraw", **at_once
+    )
     return first, second
 
 

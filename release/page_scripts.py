@@ -5,6 +5,13 @@ from release.history import MAX_BYTES
 # Whatever lies in the browser's store: anything but a text of the size that the page writes is not sent at all.
 READ_SAVED = f"(saved) => [typeof saved === 'string' && saved.length <= {MAX_BYTES} ? saved : '']"
 
+# The random name of a browser (release/compare_tab.py), the second input of those who use it: anything else is not sent.
+RATER = "[0-9a-f]{32}"
+READ_RATER = f"""(first, kept, ...rest) => {{
+  const valid = typeof kept === 'string' && /^{RATER}$/.test(kept);
+  return [first, valid ? kept : '', ...rest];
+}}"""
+
 # Offers {name, type, text} (JSON) as a download. The text is data of a Blob and never becomes part of the page.
 DOWNLOAD = """(parcel) => {
   if (!parcel) return [];
@@ -30,3 +37,13 @@ FOCUS_IF_LOST = """() => {
 
 # Screen readers say what the state line says (release/theme.py tells them when not to).
 ANNOUNCE = "() => { document.querySelector('#state')?.setAttribute('role', 'status'); return []; }"
+
+# Opens the tab "Lineage" at the row of the artifact that made the last answer. On a narrow page, the tab is in a menu.
+OPEN_LINEAGE = """() => {
+  const name = document.querySelector('#details .artifact')?.textContent;
+  const inMenu = [...document.querySelectorAll('.overflow-menu button')].find(one => one.textContent.trim() === 'Lineage');
+  (document.querySelector('#lineage-button') ?? inMenu)?.click();
+  const row = () => [...document.querySelectorAll('#lineage td:first-child')].filter(cell => cell.textContent === name);
+  setTimeout(() => row().pop()?.scrollIntoView({block: 'center'}), 100);
+  return [];
+}"""

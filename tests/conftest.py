@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import postgres, ratings_address  # noqa: F401  (fixtures for all tests)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

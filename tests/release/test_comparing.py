@@ -16,8 +16,7 @@ QUESTION = [{"role": "user", "content": "What is a llama?"}]
 
 
 @pytest.fixture
-def votes(tmp_path, monkeypatch) -> Store:
-    monkeypatch.setenv("CRIA_RATINGS", f"sqlite:///{tmp_path / 'ratings.sqlite'}")
+def votes(ratings_address) -> Store:
     return Store.here()
 
 
@@ -115,6 +114,25 @@ def test_without_a_verdict_nothing_is_stored_and_the_person_can_still_vote(clien
     ask(client)
     assert "which answer is better" in text_of(vote(client, verdict=None)[0]) and votes.count("tiny") == 0
     assert "stored" in text_of(vote(client)[0]) and votes.count("tiny") == 1
+
+
+@pytest.mark.parametrize("kept", ["x" * 100_000, "' OR 1=1 --", 7, True, "0" * 33])
+def test_a_browser_that_keeps_anything_but_a_name_gets_one(client, votes, kept):
+    ask(client)
+    shown = client.predict(kept, "A is better", False, False, "", api_name="/vote")
+    assert "stored" in text_of(shown[0])
+    (row,) = votes.counted("tiny")
+    assert row["rater"] != kept and len(row["rater"]) == 32
+
+
+def test_two_servers_share_a_database(bundle, votes):
+    with served(Gallery(bundle)) as one, served(Gallery(bundle)) as other:
+        clients = [Client(url, verbose=False) for url in (one, other)]
+        for each in clients:
+            ask(each)
+            assert "stored" in text_of(vote(each)[0])
+        first, second = (each.predict(api_name="/standings") for each in clients)
+    assert votes.count("tiny") == 2 and first == second and "2 votes of 2 raters" in first
 
 
 def test_a_database_that_is_gone_is_said(client, monkeypatch):

@@ -1,8 +1,9 @@
 """The votes of people who compared two answers in the chat (paper 3.2.1), in a database that several servers may share.
 
 CRIA_RATINGS names it as an SQLAlchemy address. The default is the file `ratings.sqlite` in the artifact store, with a
-write-ahead log: a vote that was acknowledged is on disk. A vote is never changed. Its rater can withdraw it,
-and `python -m modeling.rlhf.ratings.forget NAME` deletes all votes of a rater.
+write-ahead log. Servers on several machines share a PostgreSQL. On both, a vote that was acknowledged is on disk. A vote
+is never changed. Its rater can withdraw it, and `python -m modeling.rlhf.ratings.forget NAME` deletes all votes of a
+rater.
 """
 
 import datetime
@@ -16,17 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateTable
+from alembic.util import CommandError
 
 from data_cleaning import paths
 from modeling.core import hashing, json_text
 from modeling.rlhf.labels import DEGREES
+from modeling.rlhf.ratings import schema
 
 ADDRESS = "CRIA_RATINGS"
 FILE = "ratings.sqlite"
-WAIT_S = 30  # for another server that is writing
+WAIT_S = 30  # for another server that is writing, or for a database that does not answer
+WAITS = {"pysqlite": "timeout", "psycopg": "connect_timeout", "psycopg2": "connect_timeout"}  # the setting, by driver
+WRITING = 0x43726961  # PostgreSQL's advisory lock of those who write votes
+NUL = "\x00"  # PostgreSQL keeps no text with this character, which a model can generate
 
-_TABLE = sa.Table(
+VOTES = sa.Table(  # as the newest revision makes it (schema.py)
     "votes",
     sa.MetaData(),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
@@ -79,7 +84,7 @@ class Vote:
 
 @dataclass(frozen=True)
 class Store:
-    """The database at an SQLAlchemy address. The table is made when the first vote is written."""
+    """The database at an SQLAlchemy address. Its tables are made when the first vote is written."""
 
     address: str
 
@@ -96,25 +101,26 @@ class Store:
             "messages": json_text.dumps(list(vote.messages), ensure_ascii=False),
             "sampling": json_text.dumps(vote.sampling),
         }
+        row = {name: value.replace(NUL, "\ufffd") if isinstance(value, str) else value for name, value in row.items()}
         with self._connection(make=True) as connection:
-            connection.execute(_TABLE.insert().values(row))
+            connection.execute(VOTES.insert().values(row))
         return row["id"]
 
     def withdraw(self, identifier: str, rater: str) -> bool:
         """Withdraw a vote of this rater. Returns whether there was one that counted."""
-        mine = (_TABLE.c.id == identifier) & (_TABLE.c.rater == rater) & _TABLE.c.withdrawn.is_(None)
+        mine = (VOTES.c.id == identifier) & (VOTES.c.rater == rater) & VOTES.c.withdrawn.is_(None)
         with self._connection(make=True) as connection:
-            return connection.execute(_TABLE.update().where(mine).values(withdrawn=_now())).rowcount == 1
+            return connection.execute(VOTES.update().where(mine).values(withdrawn=_now())).rowcount == 1
 
     def forget(self, rater: str) -> int:
         """Delete all votes of a rater from the database. Returns their number."""
-        if not self._read(sa.select(_TABLE.c.id).where(_TABLE.c.rater == rater)):
+        if not self._read(sa.select(VOTES.c.id).where(VOTES.c.rater == rater)):
             return 0
         with self._connection() as connection:
             lite = connection.dialect.name == "sqlite"
             if lite:
                 connection.exec_driver_sql("PRAGMA secure_delete=ON")  # overwrites the pages too
-            gone = connection.execute(_TABLE.delete().where(_TABLE.c.rater == rater)).rowcount
+            gone = connection.execute(VOTES.delete().where(VOTES.c.rater == rater)).rowcount
             connection.commit()
             if lite:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -122,7 +128,7 @@ class Store:
 
     def counted(self, scale: str, first: int = 0) -> list[dict]:
         """The votes on a scale's versions that are not withdrawn, in the order of voting: all, or the `first` ones."""
-        asked = sa.select(_TABLE).where(_counts(scale)).order_by(_TABLE.c.number)
+        asked = sa.select(VOTES).where(_counts(scale)).order_by(VOTES.c.number)
         rows = self._read(asked.limit(first) if first else asked)
         return [row | {"messages": json.loads(row["messages"])} for row in rows]
 
@@ -137,7 +143,7 @@ class Store:
         return whole, digest(votes[:whole])
 
     def _identifiers(self, scale: str) -> list[dict]:
-        return self._read(sa.select(_TABLE.c.id).where(_counts(scale)).order_by(_TABLE.c.number))
+        return self._read(sa.select(VOTES.c.id).where(_counts(scale)).order_by(VOTES.c.number))
 
     def _read(self, asked: sa.Select) -> list[dict]:
         """The rows; none as long as nobody has voted."""
@@ -145,45 +151,78 @@ class Store:
         if url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists()):
             return []
         with self._connection() as connection:
-            there = sa.inspect(connection).has_table(_TABLE.name)
-            return [dict(row) for row in connection.execute(asked).mappings()] if there else []
+            if not sa.inspect(connection).has_table(VOTES.name):
+                return []
+            old = not schema.is_current(connection)
+        with self._connection(make=old) as connection:
+            return [dict(row) for row in connection.execute(asked).mappings()]
 
     @contextmanager
     def _connection(self, make: bool = False) -> Iterator[sa.Connection]:
-        """A connection that commits at the end. `make`: with folder and table, if they are not there."""
+        """A connection that commits at the end. `make`: with folder and tables, made or brought up to date."""
         try:
             url = sa.make_url(self.address)
-            lite = url.get_backend_name() == "sqlite"
-            engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": WAIT_S} if lite else {})
-            if make:
-                self._make(engine, Path(url.database) if lite else None)
+            waits = WAITS.get(url.get_driver_name())
+            engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={waits: WAIT_S} if waits else {})
+            lite = engine.dialect.name == "sqlite"
+            if make and lite:
+                _make_file(engine, Path(url.database))
             with engine.connect() as connection:
                 if lite:
                     connection.exec_driver_sql("PRAGMA synchronous=FULL")  # a vote survives a cut of power
                     connection.commit()
+                elif make:
+                    _lock_and_make(connection)
                 yield connection
                 connection.commit()
-        except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:  # ImportError: no driver for the address
+        except ModuleNotFoundError as error:
+            raise RatingsError(_install(url, error)) from error
+        except CommandError as error:
+            raise RatingsError(
+                f"the database of {ADDRESS} has the tables of a newer version: update the code"
+            ) from error
+        except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
             raise RatingsError(f"the ratings of {ADDRESS} cannot be used ({type(error).__name__}): {error}") from error
 
-    def _make(self, engine: sa.Engine, file: Path | None) -> None:
-        """Makes the table. Of a file, one process at a time: SQLite does not wait where two change the journal's mode."""
-        made = CreateTable(_TABLE, if_not_exists=True)
-        if file is None:
-            with engine.begin() as connection:
-                connection.execute(made)
-            return
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.with_name(f"{file.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-                connection.execute(made)
-                connection.commit()
+
+def _make_file(engine: sa.Engine, file: Path) -> None:
+    """Makes the tables of a file, one process at a time: SQLite does not wait where two change the journal's mode."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_name(f"{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            if not schema.is_current(connection):
+                schema.upgrade(connection)
+            connection.commit()
+
+
+def _lock_and_make(connection: sa.Connection) -> None:
+    """Makes the tables of a database server, as part of the transaction that writes a vote.
+
+    In PostgreSQL one transaction writes at a time. Votes then become visible in the order of their numbers, so that a
+    complete batch stays the same, and no two servers make the tables at once.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_S}s'")
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(WRITING)))
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = on")  # a vote survives a cut of power
+    if not schema.is_current(connection):
+        schema.upgrade(connection)
+
+
+def _install(url: sa.URL, error: ModuleNotFoundError) -> str:
+    """What to do where the driver of an address is not installed."""
+    if url.get_backend_name() != "postgresql":
+        return f"the ratings of {ADDRESS} need the driver {error.name}, which is not installed"
+    return (
+        f"the ratings of {ADDRESS} need a driver for PostgreSQL: .venv/bin/pip install 'psycopg[binary]', and an address "
+        "that begins with postgresql+psycopg://"
+    )
 
 
 def _counts(scale: str) -> sa.ColumnElement[bool]:
-    return (_TABLE.c.scale == scale) & _TABLE.c.withdrawn.is_(None)
+    return (VOTES.c.scale == scale) & VOTES.c.withdrawn.is_(None)
 
 
 def digest(votes: Sequence[dict]) -> str:

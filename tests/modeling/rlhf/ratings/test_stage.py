@@ -12,8 +12,7 @@ from tests.modeling.rlhf.ratings.test_store import vote
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch) -> Store:
-    monkeypatch.setenv("CRIA_RATINGS", f"sqlite:///{tmp_path / 'ratings.sqlite'}")
+def store(ratings_address) -> Store:
     return Store.here()
 
 

@@ -1,17 +1,19 @@
-"""The store of votes: what was acknowledged is there, whoever wrote it and however its process ended."""
+"""The store of votes: what was acknowledged is there, whoever wrote it and however its process ended, in both databases."""
 
 import os
 import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
+import time
 
 import pytest
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
 
-from modeling.rlhf.ratings import forget
-from modeling.rlhf.ratings.store import RatingsError, Store, Vote, digest
+from modeling.rlhf.ratings import forget, schema
+from modeling.rlhf.ratings.store import VOTES, RatingsError, Store, Vote, digest
 
 
 def vote(number: int = 0, **changes) -> Vote:
@@ -25,8 +27,8 @@ def vote(number: int = 0, **changes) -> Vote:
 
 
 @pytest.fixture
-def store(tmp_path) -> Store:
-    return Store(f"sqlite:///{tmp_path / 'new' / 'ratings.sqlite'}")
+def store(ratings_address) -> Store:
+    return Store.here()
 
 
 def test_a_vote_comes_back_as_it_was_cast(store):
@@ -53,19 +55,25 @@ def test_batches_are_complete_and_a_withdrawal_changes_them(store):
     assert store.count("tiny") == 2 and store.batches("tiny", 2) == (2, digest(rows[1:]))
 
 
-def test_a_rater_is_forgotten_on_the_disk_too(store, monkeypatch, capsys):
+def test_a_rater_is_forgotten(store, capsys):
     assert store.forget("r1") == 0
     for number in range(3):
         store.add(vote(number, rater="someone@example.org"))
     kept = store.add(vote(7))
-    file = Path(sa.make_url(store.address).database)
-    on_disk = lambda: b"".join(each.read_bytes() for each in file.parent.glob(f"{file.name}*"))  # noqa: E731
-    assert b"someone@example.org" in on_disk()
-    monkeypatch.setenv("CRIA_RATINGS", store.address)
     assert forget.main(["someone@example.org"]) == 0 and "3 votes" in capsys.readouterr().out
-    assert b"someone@example.org" not in on_disk()
     assert [row["id"] for row in store.counted("tiny")] == [kept]
     assert forget.main([]) == 2 and "name one rater" in capsys.readouterr().err
+
+
+def test_a_rater_is_forgotten_on_the_disk_too(tmp_path):
+    file = tmp_path / "ratings.sqlite"
+    store = Store(f"sqlite:///{file}")
+    store.add(vote(rater="someone@example.org"))
+    store.add(vote())
+    on_disk = lambda: b"".join(each.read_bytes() for each in tmp_path.glob(f"{file.name}*"))  # noqa: E731
+    assert b"someone@example.org" in on_disk()
+    assert store.forget("someone@example.org") == 1
+    assert b"someone@example.org" not in on_disk() and store.count("tiny") == 1
 
 
 @pytest.mark.parametrize("change", [{"preferred": "c"}, {"degree": 4}, {"messages": []},
@@ -75,7 +83,7 @@ def test_a_vote_that_says_nothing_is_refused(change):
         vote(**change)
 
 
-def test_votes_of_several_servers_at_once_are_all_there(store):
+def test_votes_of_several_threads_at_once_are_all_there(store):
     threads = [threading.Thread(target=lambda: [store.add(vote()) for _ in range(5)]) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -88,27 +96,120 @@ WRITER = """
 import sys
 from tests.modeling.rlhf.ratings.test_store import vote
 from modeling.rlhf.ratings.store import Store
-for number in range(10_000):
-    print(Store(sys.argv[1]).add(vote(number)), flush=True)
+for number in range(int(sys.argv[1])):
+    print(Store.here().add(vote(number)), flush=True)
 """
 
 
+def writer(votes: int) -> subprocess.Popen:
+    """A process that writes to the database of CRIA_RATINGS and prints the id of each vote that was acknowledged."""
+    return subprocess.Popen([sys.executable, "-c", WRITER, str(votes)], stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_write_at_once_to_a_database_that_is_still_empty(store):
+    writers = [writer(50) for _ in range(2)]
+    batches, votes = set(), []
+    while len(votes) < 100 and any(each.poll() is None for each in writers):
+        votes = store.counted("tiny")
+        batches |= {store.batches("tiny", size) for size in (1, 10) if len(votes) >= size}
+        # Whatever batch was planned, later votes leave it as it is.
+        assert all(which == digest(store.counted("tiny", first=count)) for count, which in batches)
+    acknowledged = [each.communicate()[0].split() for each in writers]
+    there = [row["id"] for row in store.counted("tiny")]
+    assert sorted(there) == sorted(sum(acknowledged, [])) and len(there) == 100
+    assert all(mine == [one for one in there if one in set(mine)] for mine in acknowledged)
+
+
 def test_acknowledged_votes_survive_a_kill(store):
-    with subprocess.Popen([sys.executable, "-c", WRITER, store.address], stdout=subprocess.PIPE, text=True) as process:
+    with writer(10_000) as process:
         acknowledged = [process.stdout.readline().strip() for _ in range(20)]
         os.kill(process.pid, signal.SIGKILL)
         acknowledged += [line.strip() for line in process.stdout if line.endswith("\n")]
     there = [row["id"] for row in store.counted("tiny")]
     assert there[: len(acknowledged)] == acknowledged and len(there) <= len(acknowledged) + 1
+    assert store.add(vote()) == store.counted("tiny")[-1]["id"], "the killed writer holds no lock"
 
 
-@pytest.mark.parametrize("address", ["sqlite:////proc/none/ratings.sqlite", "nosuch://host/db", "no address"])
+def test_acknowledged_votes_survive_the_end_of_the_database_server(postgres):
+    address = postgres.database()
+    store, acknowledged, failures = Store(address), [], []
+
+    def writing():
+        try:
+            while True:
+                acknowledged.append(store.add(vote()))
+        except RatingsError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=writing)
+    thread.start()
+    while len(acknowledged) < 20 and thread.is_alive():
+        time.sleep(0.01)
+    postgres.kill()
+    thread.join()
+    postgres.start()
+    there = [row["id"] for row in store.counted("tiny")]
+    assert len(acknowledged) >= 20 and failures
+    assert there[: len(acknowledged)] == acknowledged and len(there) <= len(acknowledged) + 1
+
+
+def engine_of(store: Store) -> sa.Engine:
+    return sa.create_engine(store.address, poolclass=sa.NullPool)
+
+
+def test_the_revisions_make_the_table_that_the_code_uses(store):
+    store.add(vote())
+    with engine_of(store).connect() as connection:
+        made = MigrationContext.configure(connection)
+        assert compare_metadata(made, VOTES.metadata) == [] and schema.is_current(connection)
+
+
+def test_a_database_from_before_revisions_keeps_its_votes(store):
+    first = store.add(vote(1))
+    with engine_of(store).begin() as connection:
+        connection.exec_driver_sql("DROP TABLE alembic_version")
+    assert [row["id"] for row in store.counted("tiny")] == [first]
+    assert store.add(vote(2)) and store.count("tiny") == 2
+    with engine_of(store).connect() as connection:
+        assert schema.is_current(connection)
+
+
+def test_a_database_of_a_newer_version_is_left_alone(store):
+    store.add(vote())
+    with engine_of(store).begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    for use in (lambda: store.add(vote()), lambda: store.count("tiny")):
+        with pytest.raises(RatingsError, match="newer version"):
+            use()
+
+
+def test_a_character_that_postgresql_refuses_is_replaced(store):
+    store.add(vote(answer_a="a\x00b", reason="\x00", messages=[{"role": "user", "content": "c\x00"}]))
+    (row,) = store.counted("tiny")
+    assert (row["answer_a"], row["reason"]) == ("a\ufffdb", "\ufffd") and row["messages"][0]["content"] == "c\x00"
+
+
+@pytest.mark.parametrize("address", ["sqlite:////proc/none/ratings.sqlite", "nosuch://host/db", "no address",
+                                     "postgresql+psycopg://127.0.0.1:1/db"])  # fmt: skip
 def test_a_database_that_cannot_be_used_is_an_error_that_names_the_variable(address):
     with pytest.raises(RatingsError, match="CRIA_RATINGS"):
         Store(address).add(vote())
 
 
-def test_a_password_is_in_no_error():
+@pytest.mark.parametrize("address", ["nosuch://me:secret@host/db", "postgresql+psycopg://me:secret@127.0.0.1:1/db"])
+def test_a_password_is_in_no_error(address):
     with pytest.raises(RatingsError) as error:
-        Store("nosuch://me:secret@host/db").add(vote())
+        Store(address).add(vote())
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("driver, address, told", [
+    ("psycopg", "postgresql://me@host/db", r"pip install 'psycopg\[binary\]'"),
+    ("psycopg", "postgresql+psycopg://me@host/db", r"pip install 'psycopg\[binary\]'"),
+    ("MySQLdb", "mysql://me@host/db", "need the driver MySQLdb, which is not installed"),
+])  # fmt: skip
+def test_a_driver_that_is_missing_is_named(monkeypatch, driver, address, told):
+    monkeypatch.setitem(sys.modules, driver, None)  # Python then finds no such package
+    for use in (lambda: Store(address).add(vote()), lambda: Store(address).count("tiny")):
+        with pytest.raises(RatingsError, match=told):
+            use()
