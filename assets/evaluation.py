@@ -2,7 +2,7 @@
 
 from assets.corpus import benchmarks, dialogues
 from assets.corpus import embedder as judge
-from assets.finetuning import prompts, sft_model
+from assets.finetuning import prompts, ratings, sft_model
 from assets.pretraining import base_model, initial_model, mixture
 from assets.rlhf import ppo_policy, rounds, v5
 from assets.safety import chat_model
@@ -71,6 +71,7 @@ ghost_attention = _evaluation(
 reward_report = _evaluation(
     "reward_report", "modeling.evaluation.reward_report", "3.2.2, Tables 7 and 8, Figure 6",
     "Accuracy of every round's reward models on held-out pairs, by degree of preference.",
+    ratings=ratings,
     **{f"preferences_{i + 1}": r.preferences for i, r in enumerate(rounds)},
     **{f"helpfulness_reward_model_{i + 1}": r.helpfulness_reward_model for i, r in enumerate(rounds)},
     **{f"safety_reward_model_{i + 1}": r.safety_reward_model for i, r in enumerate(rounds)},

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from data_cleaning.markdown import literal
 from data_cleaning.snapshots import snapshot_order
 from modeling.core import reporting
+from modeling.rlhf.labels import PEOPLE
 from release import figures, licenses, lineage, section
 from release.carbon import KG_CO2E_PER_KWH, PUE
 from release.lineage import Artifact, Lineage
 
-SIMULATED, PEOPLE = "simulated", "people"
+SIMULATED = "simulated"
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,12 @@ def preferences(facts: Facts) -> list[Artifact]:
     return [a for a in facts.chain.artifacts if a.record["asset"].endswith("/preferences")]
 
 
+def rated(facts: Facts) -> bool:
+    """Returns whether people's votes went into the model, as all preferences or beside those of a program."""
+    by_people = any(a.record["recipe"]["annotator"] == PEOPLE for a in preferences(facts))
+    return by_people or any(a.record["recipe"].get("votes") for a in facts.chain.find("ratings"))
+
+
 def dates(facts: Facts) -> str:
     days = sorted(a.record["created"][:10] for a in facts.chain.artifacts if a.record.get("created"))
     return f"Made between {days[0]} and {days[-1]}." if days else "The records hold no dates."
@@ -187,7 +194,6 @@ def training_data(facts: Facts) -> str:
     trained = [source for source in sources if source["use"] in learnt]
     measured = [source for source in sources if source not in trained]
     local = [source["name"] for source in trained if "://" not in source["uri"]]
-    rated = any(a.record["recipe"]["annotator"] == PEOPLE for a in preferences(facts))
     text = (
         "**Overview.** This table lists all training sources with their licences; "
         + (
@@ -195,7 +201,7 @@ def training_data(facts: Facts) -> str:
             if local
             else "all of it is publicly available. "
         )
-        + ("Ratings that people gave in the chat went into it. " if rated else "No data of users went into it. ")
+        + ("Ratings that people gave in the chat went into it. " if rated(facts) else "No data of users went into it. ")
         + f"Preferences were given by {annotators(facts)}.\n\n"
     )
     text += reporting.table(
@@ -241,8 +247,9 @@ def ethics(facts: Facts) -> str:
         "English on a limited set of prompts. No human red team tested it.",
     ]
     if shaped:
+        nobody = "" if rated(facts) else "**No person judged its answers.** "
         parts.append(
-            f"**No person judged its answers.** The preferences of {', '.join(shaped)} were given by "
+            f"{nobody}The preferences of {', '.join(shaped)} were given by "
             f"{' and '.join(sorted({annotator(by[name]) for name in shaped}))}. Both reward models, all later versions and "
             "every reward-model win rate inherit its notion of helpful and safe, which may differ from that of users."
         )

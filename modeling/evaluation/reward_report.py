@@ -27,9 +27,11 @@ COLOURS = {"helpfulness": "#1f4e79", "safety": "#d9822b"}
 def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Write accuracy.parquet, report.md and plots/accuracy_by_round.png.
 
-    Inputs: preferences_1 … N, helpfulness_reward_model_1 … N, safety_reward_model_1 … N.
+    Inputs: preferences_1 … N, ratings, helpfulness_reward_model_1 … N, safety_reward_model_1 … N. The pairs are those of
+    the rounds; people's votes if no round has any.
     """
-    test = [pair for pair in preference_pairs.read_pairs(inputs) if pair["split"] == "test"]
+    held_out = [pair for pair in preference_pairs.read_pairs(inputs) if pair["split"] == "test"]
+    test = [pair for pair in held_out if pair["round"]] or held_out
     if not test:
         raise ValueError("no held-out pairs: raise test_share in the preferences recipe")
     models = reward_models(inputs)
@@ -63,7 +65,7 @@ def table_rows(model: str, number: int, scored: list[ScoredPair]) -> list[dict]:
     rows = []
     for kind in KINDS:
         of_kind = [pair for pair in scored if pair.kind == kind]
-        for source in (0, *sorted({pair.round for pair in of_kind})):
+        for source in sorted({0, *(pair.round for pair in of_kind)}):
             chosen = [pair for pair in of_kind if source in (0, pair.round)]
             for degree, share in reward_accuracy.by_degree(chosen).items():
                 known = {name: None if value != value else value for name, value in asdict(share).items()}

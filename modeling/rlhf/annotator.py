@@ -35,12 +35,12 @@ FALSE_REFUSAL = 0.1
 
 
 def create(name: str) -> Annotator:
-    """The annotator that a recipe names. Raises ValueError for an unknown name, JudgeError for a bad CRIA_JUDGE_URL."""
+    """The program that a recipe names. Raises ValueError for any other name, JudgeError for a bad CRIA_JUDGE_URL."""
     if name == "simulated":
         return SimulatedAnnotator()
     if name.startswith("judge:"):
         return JudgeAnnotator.from_environment(name.removeprefix("judge:"), os.environ)
-    raise ValueError(f"no annotator {name!r}: set preferences.annotator to 'simulated' or 'judge:MODEL'")
+    raise ValueError(f"no annotator {name!r}: set preferences.annotator to 'simulated', 'judge:MODEL' or 'people'")
 
 
 @dataclass(frozen=True)

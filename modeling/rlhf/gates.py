@@ -15,6 +15,7 @@ from modeling.core.verdicts import CONFIDENCE, not_finite
 from modeling.dialogues import instructions
 from modeling.finetuning.gates import learned
 from modeling.rlhf import comparison, pairs, rejection_sampling, reward_accuracy, scoring, selection
+from modeling.rlhf.labels import PEOPLE
 
 NO_WORSE = 0.01  # of piecewise reward, 0 to 1
 NO_MORE_REFUSED = 0.02  # of the ordinary prompts
@@ -24,9 +25,12 @@ PAIRS, ANSWERED = 400, 96
 def pairs_are_sound(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
     """Pairs answer the parent's prompts, name their annotator and never prefer an unsafe answer to a safe one.
 
-    Also: no two equal answers, no prompt in both splits, and neither split is empty.
+    Also: no two equal answers, no prompt in both splits, and neither split is empty. If people are the annotator, the
+    round has no pairs.
     """
     rows = pq.read_table(artifact / "pairs.parquet").to_pylist()
+    if recipe.annotator == PEOPLE:
+        return not rows, f"{len(rows)} pairs beside people's votes, which are in ratings", {"pairs": len(rows)}
     known = set(pq.read_table(inputs["prompts"] / "rl.parquet", columns=["id"])["id"].to_pylist())
     train = {row["prompt_id"] for row in rows if row["split"] == "train"}
     test = {row["prompt_id"] for row in rows if row["split"] == "test"}
@@ -46,11 +50,14 @@ def pairs_are_sound(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Ver
 def ranks_pairs(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
     """The reward model's scores are finite and differ; its accuracy on held-out pairs is not significantly below 0.5.
 
-    Without held-out pairs of its kind, the gate checks only that the scores are finite and differ.
+    Without held-out pairs of its kind, the gate checks only that the scores are finite and differ; without any pair of
+    its kind, only that the weights are finite.
     """
     if broken := not_finite(artifact):
         return False, broken, {}
     mine = [row for row in pairs.read_pairs(inputs) if pairs.of_kind(row, recipe.kind)]
+    if not mine:
+        return True, "there are no pairs of its kind to score", {"pairs": 0}
     held_out = [row for row in mine if row["split"] == "test"]
     model, tokenizer = scoring.load(artifact)
     scored = pairs.score_pairs(model, tokenizer, (held_out or mine)[:PAIRS])

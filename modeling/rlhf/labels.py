@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 SIGNIFICANT, BETTER, SLIGHT, NEGLIGIBLE = 3, 2, 1, 0
+PEOPLE = "people"  # the annotator of a scale whose reward models learn from votes alone (ratings/)
 DEGREES = {SIGNIFICANT: "significantly better", BETTER: "better", SLIGHT: "slightly better", NEGLIGIBLE: "negligibly"}
 
 

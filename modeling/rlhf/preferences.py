@@ -4,6 +4,9 @@ One answer always comes from the latest model, so that reward models stay on its
 earlier variant, so that the pairs also compare versions (3.4.1). The recipe has two temperatures; a hash of the prompt
 assigns them to the models. The annotator says which answer is better, by how much, and whether each is safe. Pairs
 whose chosen answer is unsafe and whose rejected answer is safe are left out, as in the paper.
+
+People are no program that a stage can ask. If they are the annotator, the pairs are their votes (ratings/), which both
+reward models of every round read, and the round has none of its own.
 """
 
 from collections import Counter
@@ -16,7 +19,7 @@ import pyarrow as pa
 from data_cleaning.markdown import literal
 from modeling.core import dialogue_tables, hashing, reporting, resumable_generation
 from modeling.rlhf import annotator as annotators
-from modeling.rlhf.labels import DEGREES, Annotator, TiedError, UnjudgedError
+from modeling.rlhf.labels import DEGREES, PEOPLE, Annotator, TiedError, UnjudgedError
 from modeling.rlhf.recipes import PreferencesRecipe
 
 SCHEMA = pa.schema(
@@ -58,6 +61,9 @@ def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> d
     Returns counts and the shares of `summary`. Raises ValueError if no prompt fits in the context or the annotator
     judges fewer than half of the pairs.
     """
+    if config.annotator == PEOPLE:
+        log.info("people are the annotator: their votes are the pairs, and this round has none of its own")
+        return write(out, [], Counter(), 0, 0)
     annotator = annotators.create(config.annotator)
     everything = resumable_generation.read_prompts(inputs["prompts"])
     fitting = resumable_generation.fitting(
@@ -70,7 +76,7 @@ def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> d
     shown = show(config, inputs, prompts, scratch, log)
     labels = scratch / "labels" / quote(annotator.name, safe="")  # a folder for each annotator
 
-    pairs, dropped = [], Counter({IDENTICAL: 0, TIED: 0, CHOSEN_UNSAFE: 0, UNJUDGED: 0})
+    pairs, dropped = [], Counter()
     for number, part in enumerate(resumable_generation.chunks(len(prompts), LABEL_CHUNK)):
 
         def label(part: range = part) -> list[dict]:
@@ -87,13 +93,17 @@ def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> d
         raise ValueError(
             f"{annotator.name} did not judge {dropped[UNJUDGED]} of {len(prompts)} pairs: take another annotator"
         )
+    return write(out, pairs, dropped, len(prompts), len(everything) - len(fitting))
 
+
+def write(out: Path, pairs: list[dict], dropped: Counter, prompts: int, too_long: int) -> dict:
+    """Write the pairs. Returns the metrics of the stage. `dropped`: number of pairs left out, by reason."""
     dialogue_tables.write_rows(pairs, SCHEMA, out / "pairs.parquet")
     reporting.write_text(out / "examples.md", examples(pairs))
     return {
-        "prompts": len(prompts),
-        "prompts_too_long": len(everything) - len(fitting),
-        **{f"dropped_{reason}": count for reason, count in dropped.items()},
+        "prompts": prompts,
+        "prompts_too_long": too_long,
+        **{f"dropped_{reason}": dropped[reason] for reason in (IDENTICAL, TIED, CHOSEN_UNSAFE, UNJUDGED)},
         **summary(pairs),
     }
 

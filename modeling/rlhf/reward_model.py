@@ -38,7 +38,8 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     optionally ratings, preferences_0, and dialogues, adversarial_prompts and prompts: pairs with human harm scores are
     trained on as well.
 
-    Returns the metrics of training and accuracy on held-out pairs. Raises ValueError for an unknown kind or no pairs.
+    Returns the metrics of training and accuracy on held-out pairs. Raises ValueError for an unknown kind, no pairs, or
+    too few judgements of people where no round has pairs of its own.
     """
     if config.kind not in KINDS:
         raise ValueError(f"a reward model's kind is one of {KINDS}, not {config.kind!r}")
@@ -46,6 +47,7 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     pool = [pair for pair in pairs if pair["split"] == "train"]
     if "dialogues" in inputs:
         pool += preference_pairs.scored_by_people(inputs["dialogues"], inputs["adversarial_prompts"], inputs["prompts"])
+    check_people(pairs, pool, config)
     mixed = preference_pairs.mix(pool, config.kind, config.own_share, config.seed)
     train = preference_pairs.recent(mixed, config.recent_pairs, config.seed)
     if not train:
@@ -65,6 +67,23 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     kept = len(train) - len(contrasted)
     counts = {"pairs_train": kept, "pairs_left_out": len(mixed) - kept, "pairs_own": own, "contrasts": len(contrasted)}
     return {**counts, **trained, **headline(report, config.kind), **agreement(train, test, scored)}
+
+
+def check_people(pairs: list[dict], pool: list[dict], config: RewardRecipe) -> None:
+    """Raises ValueError if no round has pairs of its own and people judged too few of this kind to fill a batch.
+
+    `pool`: what may be trained on.
+    """
+    if any(pair["round"] for pair in pairs):
+        return
+    people = (preference_pairs.PEOPLE_IN_CHAT, preference_pairs.PEOPLE)
+    judged = sum(of_kind(pair, config.kind) and pair["annotator"] in people for pair in pool)
+    if judged < config.batch_pairs:
+        unsafe = ", and mark unsafe answers" if config.kind == "safety" else ""
+        raise ValueError(
+            f"no round has pairs of its own, and {judged} pairs that people judged can train the {config.kind} reward model; "
+            f"it needs {config.batch_pairs}, a batch. Compare versions in the chat (make demo){unsafe}, then run again"
+        )
 
 
 def agreement(train: list[dict], test: list[dict], scored: list[ScoredPair]) -> dict:

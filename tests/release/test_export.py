@@ -197,11 +197,23 @@ def test_what_the_table_of_sources_says_is_no_markup_in_card_or_lineage(copied, 
         assert "![a](http://evil.example/x.png) [a](http://evil.example) <b>x</b>" in page.text
 
 
-def test_people_who_labelled_are_not_called_a_program(copied, tmp_path, log):
-    path = copied.folder("rlhf_v1/preferences", "tiny") / "RECORD.json"
+def state(copied, asset, **recipe):
+    path = copied.folder(asset, "tiny") / "RECORD.json"
     record = json.loads(path.read_text())
-    record["recipe"]["annotator"] = "people"
+    record["recipe"] |= recipe
     path.write_text(json.dumps(record))
+
+
+def test_votes_beside_the_labels_of_a_program_are_said(copied, tmp_path, log):
+    state(copied, "ratings", votes=20)
+    release(copied, tmp_path / "out", log)
+    text = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    assert "simulated annotator (a program" in text and "Ratings that people gave in the chat went into it" in text
+    assert "No person judged its answers" not in text and "No data of users" not in text
+
+
+def test_people_who_labelled_are_not_called_a_program(copied, tmp_path, log):
+    state(copied, "rlhf_v1/preferences", annotator="people")
     release(copied, tmp_path / "out", log)
     text = (tmp_path / "out" / "MODEL_CARD.md").read_text()
     assert "simulated annotator (a program" not in text

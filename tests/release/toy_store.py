@@ -145,9 +145,9 @@ def fill(root: Path, metrics: dict[str, dict], scale: str = "tiny", models: dict
     model("sft_model", 1, {"base_model": here("base_model"), "demonstrations": here("demonstrations")})
     store.publish("rlhf_v1/preferences", scale, {"chat": here("sft_model"), "prompts": here("prompts")},
                   {"annotator": "simulated"})  # fmt: skip
-    store.publish(
-        "rlhf_v1/rejection_samples", scale, {"pairs": here("rlhf_v1/preferences")}, {}, toy_metrics.rejection_metrics()
-    )
+    store.publish("ratings", scale, {}, {"votes": 0})
+    pairs = {"pairs": here("rlhf_v1/preferences"), "ratings": here("ratings")}
+    store.publish("rlhf_v1/rejection_samples", scale, pairs, {}, toy_metrics.rejection_metrics())
     model("rlhf_v1/policy", 2, {"base_model": here("base_model"), "samples": here("rlhf_v1/rejection_samples")})
     model("rlhf_v5/ppo_policy", 3, {"policy": here("rlhf_v1/policy"), "prompts": here("prompts")})
     model("chat_model", 4, {"ppo_policy": here("rlhf_v5/ppo_policy")})
@@ -190,8 +190,8 @@ def reward_report_files(folder: Path) -> dict:
     return {"pairs_test": len(pairs), **reward_report.headline(rows)}
 
 
-def evaluated(root: Path, scale: str = "tiny") -> ToyStore:
-    """A store with every evaluation there."""
+def evaluated(root: Path, scale: str = "tiny", models: dict[str, Path] | None = None) -> ToyStore:
+    """A store with every evaluation there. `models`: as of `fill`."""
     metrics = {
         "bits_per_byte": toy_metrics.bits_per_byte_metrics(),
         "reward_report": reward_report_files(root / scale / "reward_report"),
@@ -201,7 +201,7 @@ def evaluated(root: Path, scale: str = "tiny") -> ToyStore:
         "answer_rates": stage_metrics(answer_rates, root / scale / "answer_rates"),
         "ghost_attention": toy_metrics.ghost_metrics(),
     }
-    return fill(root, metrics, scale)
+    return fill(root, metrics, scale, models)
 
 
 AUCS = {"helpfulness": None, "violation": 0.75, "refusal": 0.93, "fluency": 0.98}
