@@ -80,7 +80,8 @@ def respond(models: chat.Models, text: str, turns: list[dict], name: str | None,
             if answer.ended is None and answer.tokens > 1 and now - shown < SHOW_EVERY:
                 continue
             shown = now
-            made = {"content": answer.text, "by": version.title, "version_content": version.content}
+            made = {"content": answer.text, "by": version.title, "version_content": version.content,
+                    "tokens": answer.tokens, "seconds": round(now - begun, 3)}  # fmt: skip
             kept = [*asked, {"role": "assistant", **made}]
             yield view(kept, 2 * answer.dropped_turns), kept, gr.skip(), progress_line(answer, now - begun), ""
     except PromptTooLongError:

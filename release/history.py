@@ -21,6 +21,8 @@ TURNS = (  # fields of a question and of an answer, with the largest number of c
     {"role": 9, "content": chat.MAX_CHARACTERS},
     {"role": 9, "content": MAX_ANSWER, "by": 200, "version_content": 200},
 )
+FIGURES = {"tokens": int, "seconds": float}  # of an answer; one that was saved before they were kept has neither
+MAX_FIGURE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,19 @@ def read_back(text: object, offered: Collection[str]) -> Dialogue | None:
 
 def is_turn(turn: object, answer: int) -> bool:
     fields = TURNS[answer]
-    if not isinstance(turn, dict) or turn.keys() != fields.keys() or turn["role"] != ("user", "assistant")[answer]:
+    if not isinstance(turn, dict) or turn.get("role") != ("user", "assistant")[answer]:
+        return False
+    others = turn.keys() - fields.keys()
+    if fields.keys() - turn.keys() or (others and not (answer and has_figures(turn, others))):
         return False
     return all(is_text(turn[name], limit) for name, limit in fields.items()) and bool(answer or turn["content"].strip())
+
+
+def has_figures(turn: dict, others: set[str]) -> bool:
+    """Whether the other fields of an answer are its FIGURES."""
+    return others == FIGURES.keys() and all(
+        type(turn[name]) in (int, kind) and 0 <= turn[name] <= MAX_FIGURE for name, kind in FIGURES.items()
+    )
 
 
 def is_text(value: object, limit: int) -> bool:

@@ -6,7 +6,7 @@ import gradio as gr
 
 from data_cleaning.markdown import literal
 from modeling.core import system_prompts
-from release import chat, compare_tab, history, history_controls, page_scripts, theme
+from release import answer_details, chat, compare_tab, history, history_controls, page_scripts, theme
 from release.answering import respond, view
 from release.bundle import Bundle
 from release.examples import FOLLOW_UP, SYSTEM_PROMPTS
@@ -179,6 +179,7 @@ def build(gallery: Gallery) -> gr.Blocks:
                     send = gr.Button("Send", variant="primary", scale=1, min_width=84, elem_id="send")
                     stop = gr.Button("Stop", variant="stop", scale=1, min_width=84, visible=False, elem_id="stop")
                 tools = history_controls.buttons()
+                details = answer_details.add_button()
                 gr.HTML(f'<div class="caution">{CAUTION}</div>', padding=False)
             with gr.Column(scale=3, min_width=250, elem_classes="side"):
                 choice = gr.Dropdown(
@@ -208,7 +209,7 @@ def build(gallery: Gallery) -> gr.Blocks:
             compare_tab.build_results(models, results, at_once)
         with gr.Tab("Model card"):
             card = gr.Markdown(opened.card, elem_classes="paper", latex_delimiters=[], elem_id="card")
-        with gr.Tab("Lineage"):
+        with gr.Tab("Lineage", elem_id="lineage"):
             ancestry = gr.Markdown(lineage(opened), elem_classes="paper", latex_delimiters=[])
 
         turns, pending, held = gr.State([]), gr.State(""), gr.State(None)
@@ -234,6 +235,8 @@ def build(gallery: Gallery) -> gr.Blocks:
         keep_when(halted.then, talk, at_once)
         halted.then(None, js=page_scripts.FOCUS_IF_LOST)
         history_controls.connect_buttons(gallery, tools, talk, [asked, retried], at_once)
+        begins = [box.submit, send.click, messages.retry, clear.click, *(button.click for button in tools[:2])]
+        answer_details.connect(details, gallery, turns, begins)
         emptied = [*shown, send, stop, saved, left_out, line]
         gr.on([clear.click, messages.clear], cleared, None, emptied, cancels=[asked, retried], api_name="clear")
         messages.example_select(picked, None, box, api_visibility="private")

@@ -21,10 +21,13 @@ VERSION = Version("chat_model", "Chat <b>", "", None, "tiny/chat_model", "9f" * 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=30)
 
 
-def exchange(question, answer):
+FIGURES = {"tokens": 12, "seconds": 0.25}
+
+
+def exchange(question, answer, figures=FIGURES):
     return [
         {"role": "user", "content": question},
-        {"role": "assistant", "content": answer, "by": "Chat", "version_content": "9f" * 32},
+        {"role": "assistant", "content": answer, "by": "Chat", "version_content": "9f" * 32} | figures,
     ]
 
 
@@ -60,6 +63,23 @@ def is_none_or_valid(found):
 def test_what_was_saved_comes_back(kept):
     text, left_out = history.saved(kept)
     assert history.read_back(text, OFFERED) == kept and left_out == kept.left_out
+
+
+def test_an_answer_from_before_its_figures_were_kept_comes_back():
+    kept = dialogue(("What is a cria?", "A young llama.", {}))
+    assert history.read_back(history.saved(kept)[0], OFFERED) == kept
+
+
+@pytest.mark.parametrize("figures", [{"tokens": 1}, {"tokens": True, "seconds": 1.0}, {"tokens": 1, "seconds": -1.0},
+                                     {"tokens": 1.5, "seconds": 1.0}, {"tokens": 1, "seconds": float("nan")},
+                                     {"tokens": 10**9, "seconds": 1.0}, {"tokens": "1", "seconds": "1"}])  # fmt: skip
+def test_figures_that_no_answer_has_are_refused(figures):
+    assert history.read_back(history.saved(dialogue(("Hi", "Hello", figures)))[0], OFFERED) is None
+
+
+def test_a_question_has_no_figures():
+    turns = [GOOD["turns"][0] | FIGURES, *GOOD["turns"][1:]]
+    assert history.read_back(json.dumps(GOOD | {"turns": turns}), OFFERED) is None
 
 
 @given(VALUES)

@@ -1,0 +1,132 @@
+"""What the page tells about the last answer when a person asks: its speed, what the reward models say of it, its lineage.
+
+The reward models are those of the last round in the store that both are made of. A release alone brings none. They are
+loaded one at a time, for this question alone, and only one person's answer is scored at a time.
+"""
+
+import html
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+from safetensors import SafetensorError
+
+from data_cleaning import paths
+from data_cleaning.store_layout import RECORD
+from modeling.core import sampling
+from modeling.core.verdicts import has_weights
+from modeling.rlhf import scoring
+from modeling.rlhf.pairs import KINDS
+from release import page_scripts, theme
+from release.gallery import Gallery
+
+NOTE = "They are what RLHF was trained for, no person's judgement; they read the dialogue without its system prompt."
+
+
+@dataclass(frozen=True)
+class RewardModels:
+    """Both reward models of a round."""
+
+    round: int
+    folders: tuple[Path, ...]  # in the order of KINDS
+
+
+def last_reward_models(scale: Path | None) -> RewardModels | None:
+    """Returns those of the last round of which both are finished. `scale`: its folder in a store, if there is one."""
+    rounds = scale.glob("rlhf_v*") if scale else ()
+    for number in sorted((int(path.name.removeprefix("rlhf_v")) for path in rounds), reverse=True):
+        folders = tuple(scale / f"rlhf_v{number}" / f"{kind}_reward_model" for kind in KINDS)
+        if all((folder / RECORD).is_file() and has_weights(folder) for folder in folders):
+            return RewardModels(number, folders)
+    return None
+
+
+class Scorer:
+    """Scores answers with the reward models of a store. Holds none of them in memory between two questions."""
+
+    def __init__(self, gallery: Gallery) -> None:
+        self.gallery = gallery
+        self._lock = threading.Lock()
+
+    def line(self, messages: Sequence[dict]) -> str:
+        """Returns a sentence on the answer that ends a dialogue: the scores as probabilities, or why there are none."""
+        found = last_reward_models(self.gallery.folder)
+        if found is None:
+            return "No reward model is at hand: a release holds none, and the store of this chat has no finished round."
+        try:
+            scores = self._scores(found, messages)
+        except (ValueError, RuntimeError, OSError, SafetensorError) as error:  # a run may replace them at any time
+            return f"The reward models of round {found.round} gave no score ({type(error).__name__}): try again."
+        said = " · ".join(f"{kind} {score:.2f}" for kind, score in zip(KINDS, scores, strict=True))
+        return f"Reward models of round {found.round}, from 0 to 1: {said}. {NOTE}"
+
+    def _scores(self, found: RewardModels, messages: Sequence[dict]) -> list[float]:
+        scores = []
+        with self._lock:
+            for folder in found.folders:
+                model, tokenizer = scoring.load(folder)
+                scores.append(float(scoring.sigmoid(scoring.score(model, tokenizer, [messages]))[0]))
+                del model
+                sampling.free_memory()
+        return scores
+
+
+def describe(scorer: Scorer, turns: Sequence[dict]) -> str:
+    """Returns the details of the last answer of a dialogue as HTML."""
+    if not turns:
+        return theme.state_line("There is no answer yet.", "warn")
+    answer = turns[-1]
+    lines = [f"Answer {len(turns) // 2} of this dialogue, by {answer['by']}: {speed(answer)}."]
+    lines.append(scorer.line([{name: turn[name] for name in ("role", "content")} for turn in turns]))
+    return f'<div class="about">{"<br>".join(map(html.escape, lines))}<br>{origin(scorer.gallery, answer)}</div>'
+
+
+def speed(answer: dict) -> str:
+    if "seconds" not in answer:  # a copy from a browser that was saved before these figures were kept
+        return "its speed was not kept"
+    tokens, seconds = answer["tokens"], answer["seconds"]
+    return f"{tokens} tokens in {seconds:.1f} s, {tokens / max(seconds, 0.01):.0f} tokens/s"
+
+
+def origin(gallery: Gallery, answer: dict) -> str:
+    """Returns the artifact that answered and the command for its lineage, as HTML."""
+    content = answer["version_content"]
+    version = next((one for one in gallery.now().versions if one.content == content), None)
+    if version is None:
+        return f"Made by an artifact that is not in the menu now: content <code>{html.escape(content[:12])}</code>."
+    store = paths.store()
+    shown = store.relative_to(paths.CHECKOUT) if store.is_relative_to(paths.CHECKOUT) else "$CRIA_STORE"
+    artifact = html.escape(version.artifact)
+    return (
+        f'Made by <code class="artifact">{artifact}</code>, content <code>{html.escape(content[:12])}</code>. '
+        f"How it was made: <code>make lineage FILE={html.escape(str(shown))}/{artifact}</code>"
+    )
+
+
+def add_button() -> tuple[gr.Button, gr.Button, gr.HTML]:
+    """Adds to the page the button that asks, the one that opens the lineage, and the place of the details."""
+    with gr.Row(elem_classes="tools"):
+        ask = gr.Button("About this answer", size="sm", min_width=130, elem_id="about-answer")
+        lineage = gr.Button("Its lineage", size="sm", min_width=90, visible=False, elem_id="to-lineage")
+    return ask, lineage, gr.HTML("", padding=False, elem_id="details")
+
+
+def connect(placed: tuple[gr.Button, gr.Button, gr.HTML], gallery: Gallery, turns: gr.State, changes: Sequence) -> None:
+    """`changes`: the events of the page after which the details are no longer of the last answer."""
+    ask, lineage, details = placed
+    scorer = Scorer(gallery)
+
+    def told(turns):
+        return describe(scorer, turns), gr.Button(visible=bool(turns))
+
+    ask.click(
+        told, turns, [details, lineage], api_name="details", concurrency_limit=1, concurrency_id="details",
+        trigger_mode="once", show_progress="hidden",
+    )  # fmt: skip
+    gr.on(
+        list(changes), lambda: ("", gr.Button(visible=False)), None, [details, lineage], queue=False,
+        show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
+    lineage.click(None, js=page_scripts.OPEN_LINEAGE)
