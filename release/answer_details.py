@@ -105,17 +105,19 @@ def origin(gallery: Gallery, answer: dict) -> str:
     )
 
 
-def add_button() -> tuple[gr.Button, gr.Button, gr.HTML]:
-    """Adds to the page the button that asks, the one that opens the lineage, and the place of the details."""
-    with gr.Row(elem_classes="tools"):
-        ask = gr.Button("About this answer", size="sm", min_width=130, elem_id="about-answer")
-        lineage = gr.Button("Its lineage", size="sm", min_width=90, visible=False, elem_id="to-lineage")
-    return ask, lineage, gr.HTML("", padding=False, elem_id="details")
+def buttons() -> tuple[gr.Button, gr.Button]:
+    """Adds to the page the button that asks, and the one that opens the lineage, which is there with the details."""
+    return (
+        gr.Button("About this answer", size="sm", min_width=120, elem_id="about-answer"),
+        gr.Button("Its lineage", size="sm", min_width=90, visible=False, elem_id="to-lineage"),
+    )
 
 
-def connect(placed: tuple[gr.Button, gr.Button, gr.HTML], gallery: Gallery, turns: gr.State, changes: Sequence) -> None:
-    """`changes`: the events of the page after which the details are no longer of the last answer."""
-    ask, lineage, details = placed
+def connect(
+    placed: tuple[gr.Button, gr.Button], details: gr.HTML, gallery: Gallery, turns: gr.State, changes: Sequence
+) -> None:
+    """`details`: their place; `changes`: the events of the page after which they are no longer of the last answer."""
+    ask, lineage = placed
     scorer = Scorer(gallery)
 
     def told(turns):

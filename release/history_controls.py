@@ -54,13 +54,12 @@ def kept_line(left_out: int = 0) -> str:
 
 def buttons() -> tuple[gr.Button, gr.Button, gr.Button, gr.Button]:
     """Adds the buttons to the page: edit, undo, and one for each of FILES."""
-    with gr.Row(elem_classes="tools"):
-        return (
-            gr.Button("Edit question", size="sm", min_width=104, elem_id="edit"),
-            gr.Button("Undo", size="sm", min_width=70, elem_id="undo"),
-            gr.Button("Save as Markdown", size="sm", min_width=130, elem_id="save-md"),
-            gr.Button("Save as JSON", size="sm", min_width=104, elem_id="save-json"),
-        )
+    return (
+        gr.Button("Edit question", size="sm", min_width=104, elem_id="edit"),
+        gr.Button("Undo", size="sm", min_width=70, elem_id="undo"),
+        gr.Button("Save as Markdown", size="sm", min_width=130, elem_id="save-md"),
+        gr.Button("Save as JSON", size="sm", min_width=104, elem_id="save-json"),
+    )
 
 
 def connect_buttons(

@@ -178,8 +178,9 @@ def build(gallery: Gallery) -> gr.Blocks:
                                      lines=1, max_lines=6, autofocus=True, scale=8, elem_id="message")  # fmt: skip
                     send = gr.Button("Send", variant="primary", scale=1, min_width=84, elem_id="send")
                     stop = gr.Button("Stop", variant="stop", scale=1, min_width=84, visible=False, elem_id="stop")
-                tools = history_controls.buttons()
-                details = answer_details.add_button()
+                with gr.Row(elem_classes="tools"):
+                    tools, asking = history_controls.buttons(), answer_details.buttons()
+                details = gr.HTML("", padding=False, elem_id="details")
                 gr.HTML(f'<div class="caution">{CAUTION}</div>', padding=False)
             with gr.Column(scale=3, min_width=250, elem_classes="side"):
                 choice = gr.Dropdown(
@@ -236,7 +237,7 @@ def build(gallery: Gallery) -> gr.Blocks:
         halted.then(None, js=page_scripts.FOCUS_IF_LOST)
         history_controls.connect_buttons(gallery, tools, talk, [asked, retried], at_once)
         begins = [box.submit, send.click, messages.retry, clear.click, *(button.click for button in tools[:2])]
-        answer_details.connect(details, gallery, turns, begins)
+        answer_details.connect(asking, details, gallery, turns, begins)
         emptied = [*shown, send, stop, saved, left_out, line]
         gr.on([clear.click, messages.clear], cleared, None, emptied, cancels=[asked, retried], api_name="clear")
         messages.example_select(picked, None, box, api_visibility="private")

@@ -47,10 +47,10 @@ def opened(bundle):
 
 
 @contextlib.contextmanager
-def served(gallery: Gallery) -> Iterator[str]:
-    """The address of a chat on this gallery that shows every token."""
+def served(gallery: Gallery, every_token: bool = True) -> Iterator[str]:
+    """The address of a chat on this gallery that shows every token, or as many as it shows people."""
     port = free_port()
-    show_every, answering.SHOW_EVERY = answering.SHOW_EVERY, 0.0
+    show_every, answering.SHOW_EVERY = answering.SHOW_EVERY, 0.0 if every_token else answering.SHOW_EVERY
     server = demo.server(gallery, "127.0.0.1", port)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
