@@ -87,7 +87,7 @@ def speed(answer: dict) -> str:
     if "seconds" not in answer:  # a copy from a browser that was saved before these figures were kept
         return "its speed was not kept"
     tokens, seconds = answer["tokens"], answer["seconds"]
-    return f"{tokens} tokens in {seconds:.1f} s, {tokens / max(seconds, 0.01):.0f} tokens/s"
+    return f"{tokens} tokens in {seconds:.2f} s, {tokens / max(seconds, 0.001):.0f} tokens/s"
 
 
 def origin(gallery: Gallery, answer: dict) -> str:

@@ -79,7 +79,7 @@ def test_speed_and_origin_are_told(gallery, monkeypatch):
     version = gallery.now().version("SFT")
     scorer = Scorer(gallery)
     told = Shown(describe(scorer, turns("blue", version_content=version.content))).text
-    assert "Answer 1 of this dialogue, by SFT: 12 tokens in 0.5 s, 24 tokens/s." in told
+    assert "Answer 1 of this dialogue, by SFT: 12 tokens in 0.50 s, 24 tokens/s." in told
     assert f"Made by tiny/sft_model, content {version.content[:12]}" in told
     assert "make lineage FILE=" in told and told.endswith("/tiny/sft_model")
     monkeypatch.setenv("CRIA_STORE", "/data/elsewhere")
