@@ -53,6 +53,7 @@ def test_in_a_vote_and_in_its_results(page, votes):
         assert brought(page) == []
     tab(page, "Results")
     expect(page.locator("#standings")).to_contain_text(f"{len(hostile.TEXTS[::8])} votes of 1 rater")
+    page.locator("#standings summary", has_text="reasons").click()
     assert brought(page) == [] and hostile.TEXTS[0] in page.locator("#standings").inner_text()
 
 
