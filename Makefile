@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 STORE = $$($(RUN) -c 'from orchestration.store import store; print(store())')
 
 # glibc's allocator, set before a process starts: CPU training runs about five times faster (orchestration/launchers.py).
-export MALLOC_MMAP_MAX_ := 0
+export MALLOC_MMAP_THRESHOLD_ := 67108864
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 
