@@ -1,11 +1,19 @@
 """Corpus (paper 2.1, 4.1, A.6): raw sources to clean, deduplicated, decontaminated text. One partition a snapshot."""
 
-from data_cleaning.recipes import SourcesRecipe
+from dataclasses import replace
+
+from data_cleaning.recipes import DedupRecipe, SourcesRecipe
 from orchestration.stage import SNAPSHOT, Stage
 
 
 def _corpus(key, module, recipe, paper, description, **inputs) -> Stage:
     return Stage(key, f"data_cleaning.{module}", "corpus", SNAPSHOT, recipe, paper, description, tuple(inputs.items()))
+
+
+def _dedup(settings) -> DedupRecipe:
+    """The thresholds with the order of sources: the most factual, then those with a licence, then the others."""
+    ranks = {s.name: 0 if s.factual else 1 if s.license else 2 for s in settings.using("corpus")}
+    return replace(settings.corpus.dedup, ranks=tuple(sorted(ranks.items())))
 
 
 sources = _corpus(
@@ -46,7 +54,7 @@ pii = _corpus(
     quality=quality,
 )  # fmt: skip
 deduplicated = _corpus(
-    "deduplicated", "dedup.stage", lambda s: s.corpus.dedup, "2.1",
+    "deduplicated", "dedup.stage", _dedup, "2.1",
     "Exact and MinHash duplicates removed; each dropped document names the one that was kept.",
     pii=pii,
 )  # fmt: skip

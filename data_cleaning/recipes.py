@@ -115,6 +115,10 @@ class DedupRecipe:
     bands: int
     rows: int
     min_jaccard: float  # verified candidates below it are not duplicates
+    notices: tuple[str, ...]  # a line with one of these phrases (lower case) makes a document less clean
+    ranks: tuple[
+        tuple[str, int], ...
+    ]  # source → its rank: of duplicates the one with the lowest stays; others come last
     seed: int
 
 

@@ -15,6 +15,17 @@ from data_cleaning.recipes import (
 )
 from modeling.core.recipes import AdversarialRecipe
 
+# Lines of web pages that are no text (C4).
+NOTICES = (
+    "javascript",
+    "terms of use",
+    "privacy policy",
+    "cookie policy",
+    "uses cookies",
+    "use of cookies",
+    "use cookies",
+)
+
 
 def corpus() -> CorpusRecipe:
     """Returns the recipe of every snapshot."""
@@ -28,7 +39,8 @@ def corpus() -> CorpusRecipe:
         language=LanguageRecipe(keep=("en",), threshold=0.5),  # Table 10
         quality=QualityRecipe(profiles=profiles()),
         pii=EVERY_PII,
-        dedup=DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=0.7, seed=0),
+        # The table of sources adds the ranks (assets/corpus.py).
+        dedup=DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=0.7, notices=NOTICES, ranks=(), seed=0),
         contamination=ContaminationRecipe(ngram_words=11, max_contaminated=0.2, skip_budget=4),  # A.6
         report=ReportRecipe(samples_per_reason=3),
     )
@@ -63,15 +75,7 @@ def profiles() -> tuple[QualityProfile, ...]:
         min_sentences=5,  # C4
         min_words_per_line=3,
         drop_phrases=("lorem ipsum", "{"),
-        drop_line_phrases=(
-            "javascript",
-            "terms of use",
-            "privacy policy",
-            "cookie policy",
-            "uses cookies",
-            "use of cookies",
-            "use cookies",
-        ),
+        drop_line_phrases=NOTICES,
     )
     # What people wrote and chose: the rules against menus, lists and notices of web pages do not apply.
     written = replace(
