@@ -1,0 +1,113 @@
+"""What the report measures of one shard of one step. Each function returns sums and samples, so that shards can be added."""
+
+import functools
+from collections.abc import Iterable
+from dataclasses import astuple
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from data_cleaning.documents import shard_paths
+from data_cleaning.filters.words import flat, split_words
+from data_cleaning.recipes import ReportRecipe
+from data_cleaning.report import counts, demographics, thresholds, toxicity
+from data_cleaning.report.quotable import Retracted, quotable
+from data_cleaning.shards import map_shards
+
+
+def over_shards(function, artifact: Path, part: str, out: Path, log, step: str) -> list[dict]:
+    """Returns the results of `function(shard)` for all shards of an artifact's part, in parallel, once each."""
+    whole = functools.partial(_ignoring_out, function)
+    return map_shards(whole, shard_paths(artifact, part), out, log, step=f"{step}-{part}")
+
+
+def _ignoring_out(function, shard: Path, out: Path) -> dict:
+    return function(shard)
+
+
+def read_step(config: ReportRecipe, retracted: Retracted, step: str, shard: Path) -> dict:
+    """Returns what a step kept by source, and the kept documents closest to the language threshold."""
+    labels = ["lang", "lang_score"] if step == "language" else []
+    table = pq.read_table(shard, columns=["id", "source", "text", "meta", *labels])
+    found = {"documents_in": table.num_rows, "kept": counts.counted_by(table, "source")}
+    if step == "language":
+        given = quotable(table, retracted)
+        (threshold,) = thresholds.of_reason(config, "unsure_language", "")
+        scores = given["lang_score"].to_numpy().astype(float)
+        close = thresholds.closest_values(given, scores, threshold, config.samples_per_side)
+        found |= {"languages": counts.by_language(table, config.language.threshold), "closest": plain(close)}
+    return found
+
+
+def read_dropped(config: ReportRecipe, retracted: Retracted, step: str, shard: Path) -> dict:
+    """Returns what a step dropped by reason, with samples, and the dropped documents closest to each threshold."""
+    table = pq.read_table(shard)
+    given = quotable(table, retracted)
+    found = {
+        "documents_in": table.num_rows,
+        "dropped": counts.dropped_in(table, given, config.samples_per_reason),
+        "closest": plain(thresholds.closest_dropped(config, given)),
+    }
+    if step == "language":
+        found["languages"] = counts.by_language(table, config.language.threshold)
+    return found
+
+
+def read_quality(
+    config: ReportRecipe, retracted: Retracted, wanted: frozenset[thresholds.Threshold], share: float, shard: Path
+) -> dict:
+    """Returns the kept documents closest to the thresholds of the quality rules that dropped any."""
+    table = pq.read_table(shard, columns=["id", "text", "meta", "profile", "lang"])
+    close = thresholds.closest_kept(config, quotable(table, retracted), wanted, share)
+    return {"documents_in": table.num_rows, "closest": plain(close)}
+
+
+def read_final(
+    config: ReportRecipe, retracted: Retracted, rated: toxicity.Rated | None, artifact: Path, shard: Path
+) -> dict:
+    """Returns what the corpus holds: by source its documents, characters, words and toxicity; in all its demographics."""
+    table = pq.read_table(shard, columns=["id", "source", "text", "meta"])
+    sources = np.array(table["source"].to_pylist(), object)
+    size, toxic = {}, {}
+    for source in sorted(set(sources)):
+        texts = flat(table["text"]).filter(pa.array(sources == source))
+        size[source] = {
+            "documents": len(texts),
+            "characters": pc.sum(pc.utf8_length(texts)).as_py() or 0,
+            "words": len(split_words(texts).codes),
+        }
+        if rated is not None:
+            toxic[source] = toxicity.count(rated, texts)
+    found = {"documents_in": table.num_rows, "size": size, "toxicity": toxic}
+    found["demographics"] = demographics.count(table["text"])
+    given = quotable(table, retracted)
+    values = overlaps(artifact, shard.name, given["id"].to_pylist())
+    (threshold,) = thresholds.of_reason(config, "contaminated", "")
+    return found | {"closest": plain(thresholds.closest_values(given, values, threshold, config.samples_per_side))}
+
+
+def overlaps(artifact: Path, name: str, ids: list[str]) -> np.ndarray:
+    """Returns the largest share of a benchmark sample's words that each kept document of a shard holds; NaN: none."""
+    values = np.full(len(ids), np.nan)
+    spans = pq.read_table(artifact / "spans" / name, filters=[("dropped", "==", False)]).to_pylist()
+    if not spans:
+        return values
+    words = pq.read_table(artifact / "samples.parquet", columns=["words"])["words"].to_pylist()  # a span names its row
+    covered: dict[tuple[str, int], set[int]] = {}
+    for span in spans:
+        places = covered.setdefault((span["id"], span["sample"]), set())
+        places.update(range(span["start"], span["start"] + span["length"]))
+    rows = {identifier: row for row, identifier in enumerate(ids)}
+    for (identifier, sample), places in covered.items():
+        row = rows.get(identifier)
+        if row is not None:
+            values[row] = np.fmax(values[row], len(places) / words[sample])
+    return values
+
+
+def plain(found: Iterable[list]) -> list[list]:
+    """Returns thresholds with their samples as JSON holds them."""
+    return [[astuple(threshold), entries] for threshold, entries in found]
