@@ -1,7 +1,7 @@
-"""What the report measures of one shard of one step. Each function returns sums and samples, so that shards can be added."""
+"""What the report measures of one shard. Each function returns sums and samples, so that shards can be added."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
@@ -17,22 +17,53 @@ from data_cleaning.report import counts, demographics, thresholds, toxicity
 from data_cleaning.report.quotable import Retracted, quotable
 from data_cleaning.shards import map_shards
 
-
-def over_shards(function, artifact: Path, part: str, out: Path, log, step: str) -> list[dict]:
-    """Returns the results of `function(shard)` for all shards of an artifact's part, in parallel, once each."""
-    whole = functools.partial(_ignoring_out, function)
-    return map_shards(whole, shard_paths(artifact, part), out, log, step=f"{step}-{part}")
+STEPS = ("documents", "language", "quality", "pii", "deduplicated", "decontaminated")
+PARTS = ("documents", "dropped")  # of a step's artifact
 
 
-def _ignoring_out(function, shard: Path, out: Path) -> dict:
-    return function(shard)
+def over_shards(function, inputs: dict[str, Path], steps: Sequence[str], out: Path, log, step: str) -> list[dict]:
+    """Returns the results of `function(name)` for every shard name in the artifacts of `steps`, in parallel.
+
+    A shard keeps its name from step to step, so one call reads it in all of them: each pool of processes takes a second
+    to start.
+    """
+    files: dict[str, list[Path]] = {}
+    for name in steps:
+        for part in PARTS if name != "documents" else PARTS[:1]:
+            for path in shard_paths(inputs[name], part):
+                files.setdefault(path.name, []).append(path)
+    shards = [files[name][0] for name in sorted(files)]
+    sizes = [sum(path.stat().st_size for path in files[name]) for name in sorted(files)]
+    return map_shards(functools.partial(_by_name, function), shards, out, log, step=step, sizes=sizes)
+
+
+def _by_name(function, shard: Path, out: Path) -> dict:
+    return function(shard.name)
+
+
+def read_shard(
+    config: ReportRecipe, retracted: Retracted, rated: toxicity.Rated | None, inputs: dict[str, Path], name: str
+) -> dict:
+    """Returns step → "documents" and "dropped" of this shard, and "final"; what it has no file for is not there."""
+    found: dict = {"documents_in": 0}
+    for step in STEPS:
+        kept, gone = (inputs[step] / part / name for part in PARTS)
+        found[step] = {"documents": read_step(config, retracted, step, kept)} if kept.is_file() else {}
+        found[step] |= {"dropped": read_dropped(config, retracted, step, gone)} if gone.is_file() else {}
+    found["documents_in"] = sum(
+        count["documents"] for count in found["documents"].get("documents", {"kept": {}})["kept"].values()
+    )
+    last = inputs[STEPS[-1]]
+    if (shard := last / "documents" / name).is_file():
+        found["final"] = read_final(config, retracted, rated, last, shard)
+    return found
 
 
 def read_step(config: ReportRecipe, retracted: Retracted, step: str, shard: Path) -> dict:
     """Returns what a step kept by source, and the kept documents closest to the language threshold."""
     labels = ["lang", "lang_score"] if step == "language" else []
     table = pq.read_table(shard, columns=["id", "source", "text", "meta", *labels])
-    found = {"documents_in": table.num_rows, "kept": counts.counted_by(table, "source")}
+    found = {"kept": counts.counted_by(table, "source")}
     if step == "language":
         given = quotable(table, retracted)
         (threshold,) = thresholds.of_reason(config, "unsure_language", "")
@@ -47,7 +78,6 @@ def read_dropped(config: ReportRecipe, retracted: Retracted, step: str, shard: P
     table = pq.read_table(shard)
     given = quotable(table, retracted)
     found = {
-        "documents_in": table.num_rows,
         "dropped": counts.dropped_in(table, given, config.samples_per_reason),
         "closest": plain(thresholds.closest_dropped(config, given)),
     }
@@ -57,9 +87,17 @@ def read_dropped(config: ReportRecipe, retracted: Retracted, step: str, shard: P
 
 
 def read_quality(
-    config: ReportRecipe, retracted: Retracted, wanted: frozenset[thresholds.Threshold], share: float, shard: Path
+    config: ReportRecipe,
+    retracted: Retracted,
+    wanted: frozenset[thresholds.Threshold],
+    share: float,
+    artifact: Path,
+    name: str,
 ) -> dict:
-    """Returns the kept documents closest to the thresholds of the quality rules that dropped any."""
+    """Returns the kept documents of a shard closest to the thresholds of the quality rules that dropped any."""
+    shard = artifact / "documents" / name
+    if not shard.is_file():
+        return {"documents_in": 0, "closest": []}
     table = pq.read_table(shard, columns=["id", "text", "meta", "profile", "lang"])
     close = thresholds.closest_kept(config, quotable(table, retracted), wanted, share)
     return {"documents_in": table.num_rows, "closest": plain(close)}
@@ -81,7 +119,7 @@ def read_final(
         }
         if rated is not None:
             toxic[source] = toxicity.count(rated, texts)
-    found = {"documents_in": table.num_rows, "size": size, "toxicity": toxic}
+    found = {"size": size, "toxicity": toxic}
     found["demographics"] = demographics.count(table["text"])
     given = quotable(table, retracted)
     values = overlaps(artifact, shard.name, given["id"].to_pylist())

@@ -18,15 +18,15 @@ class Retracted:
     digests: frozenset[str] = frozenset()  # of the words of the documents that they meet, hexadecimal
 
 
-def digests_in(retractions: Sequence[Retraction], shard: Path) -> dict:
-    """Returns the digests of the retracted documents of a shard."""
-    table = pq.read_table(shard, columns=["id", "meta", "text"])
-    found = scanned(retractions, table, cleaned=True)
-    met = pc.greater(pc.list_value_length(found["retractions"]), 0)
-    return {
-        "documents_in": table.num_rows,
-        "digests": [digest.hex() for digest in found.filter(met)["digest"].to_pylist()],
-    }
+def digests_in(retractions: Sequence[Retraction], artifacts: Sequence[Path], name: str) -> dict:
+    """Returns the digests of the retracted documents that any of the artifacts keeps in a shard."""
+    digests: set[str] = set()
+    for shard in (artifact / "documents" / name for artifact in artifacts):
+        if shard.is_file():
+            found = scanned(retractions, pq.read_table(shard, columns=["id", "meta", "text"]), cleaned=True)
+            met = pc.greater(pc.list_value_length(found["retractions"]), 0)
+            digests.update(digest.hex() for digest in found.filter(met)["digest"].to_pylist())
+    return {"digests": sorted(digests)}
 
 
 def quotable(table: pa.Table, retracted: Retracted) -> pa.Table:

@@ -9,10 +9,10 @@ from data_cleaning.files import write_text
 from data_cleaning.recipes import ReportRecipe
 from data_cleaning.report import counts, measuring, thresholds, toxicity
 from data_cleaning.report.contents import PAGE, total
+from data_cleaning.report.measuring import PARTS, STEPS
 from data_cleaning.report.quotable import Retracted, digests_in
 from data_cleaning.retractions import of_recipe
 
-STEPS = ("documents", "language", "quality", "pii", "deduplicated", "decontaminated")
 NAMES = {
     "documents": "Extracted",
     "language": "Language",
@@ -61,23 +61,21 @@ def run(config: ReportRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
 
 def measure(config: ReportRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Returns the content of report.json. Shards are measured in parallel; one that is done is not measured again."""
-    over = functools.partial(measuring.over_shards, out=out, log=log)
-    retracted = _retracted(config, inputs, over)
-    read = {name: functools.partial(measuring.read_step, config, retracted, name) for name in STEPS}
-    lost = {name: functools.partial(measuring.read_dropped, config, retracted, name) for name in STEPS[1:]}
-    kept = {name: over(function, inputs[name], "documents", step=name) for name, function in read.items()}
-    gone = {name: over(function, inputs[name], "dropped", step=name) for name, function in lost.items()}
-    rated, last = toxicity.read_terms(inputs["toxicity"]), STEPS[-1]
-    final = functools.partial(measuring.read_final, config, retracted, rated, inputs[last])
-    parts = over(final, inputs[last], "documents", step="final")
-    dropped = {"documents": [], **{name: [part["closest"] for part in found] for name, found in gone.items()}}
-    beside = {name: [part["closest"] for part in found if "closest" in part] for name, found in kept.items()}
-    beside[last] = [part["closest"] for part in parts]
+    over = functools.partial(measuring.over_shards, inputs=inputs, out=out, log=log)
+    retracted, rated = _retracted(config, inputs, over), toxicity.read_terms(inputs["toxicity"])
+    read = functools.partial(measuring.read_shard, config, retracted, rated, inputs)
+    parts = over(read, steps=STEPS, step="steps")
+    kept, gone = ({name: [part[name][of] for part in parts if of in part[name]] for name in STEPS} for of in PARTS)
+    final = [part["final"] for part in parts if "final" in part]
+    dropped, beside = (
+        {name: [part["closest"] for part in found[name] if "closest" in part] for name in STEPS}
+        for found in (gone, kept)
+    )
+    beside[STEPS[-1]] = [part["closest"] for part in final]
     if wanted := frozenset(thresholds.merged(dropped["quality"], 0)):  # only these are measured again
-        share = config.most_measured / max(sum(part["documents_in"] for part in kept["quality"]), 1)
-        again = functools.partial(measuring.read_quality, config, retracted, wanted, share)
-        measured = over(again, inputs["quality"], "documents", step="quality-thresholds")
-        beside["quality"] = [part["closest"] for part in measured]
+        share = config.most_measured / max(sum(total(part["kept"])["documents"] for part in kept["quality"]), 1)
+        again = functools.partial(measuring.read_quality, config, retracted, wanted, share, inputs["quality"])
+        beside["quality"] = [part["closest"] for part in over(again, steps=("quality",), step="thresholds")]
     spoken = [counts.add(part["languages"] for part in found["language"]) for found in (kept, gone)]
     return {
         "steps": [
@@ -85,7 +83,7 @@ def measure(config: ReportRecipe, inputs: dict[str, Path], out: Path, log) -> di
                 "step": name,
                 "name": NAMES[name],
                 "kept": counts.add(part["kept"] for part in kept[name]),
-                "dropped": counts.merged((part["dropped"] for part in gone.get(name, [])), config.samples_per_reason),
+                "dropped": counts.merged((part["dropped"] for part in gone[name]), config.samples_per_reason),
                 "thresholds": _both_sides(config, dropped[name], beside[name]),
             }
             for name in STEPS
@@ -93,10 +91,10 @@ def measure(config: ReportRecipe, inputs: dict[str, Path], out: Path, log) -> di
         "replaced": counts.replaced(inputs["pii"]),
         "quarantine": counts.quarantine(inputs["documents"], config.samples_per_reason),
         "languages": counts.languages(*spoken),
-        "size": counts.add(part["size"] for part in parts),
+        "size": counts.add(part["size"] for part in final),
         "demographics": {"axes": {}, "descriptors": {}, "pronouns": {}}
-        | counts.add(part["demographics"] for part in parts),
-        "toxicity": toxicity.merged([part["toxicity"] for part in parts], rated, inputs["toxicity"]) if rated else None,
+        | counts.add(part["demographics"] for part in final),
+        "toxicity": toxicity.merged([part["toxicity"] for part in final], rated, inputs["toxicity"]) if rated else None,
         "licenses": dict(config.licenses),
     }
 
@@ -106,8 +104,8 @@ def _retracted(config: ReportRecipe, inputs: dict[str, Path], over) -> Retracted
     retractions = of_recipe(config.retractions)
     if not retractions:
         return Retracted(())
-    function = functools.partial(digests_in, retractions)
-    parts = [part for step in STEPS for part in over(function, inputs[step], "documents", step=f"retracted-{step}")]
+    function = functools.partial(digests_in, retractions, [inputs[step] for step in STEPS])
+    parts = over(function, steps=STEPS, step="retracted")
     return Retracted(retractions, frozenset(digest for part in parts for digest in part["digests"]))
 
 

@@ -123,7 +123,7 @@ def test_a_report_that_was_killed_measures_only_the_shards_that_are_left(tmp_pat
     for out in (whole, again):
         out.mkdir()
         stage.run(steps.recipe(), inputs, out, steps.MemoryLog())
-    marks = sorted((again / "_scratch" / "final-documents").iterdir())
+    marks = sorted((again / "_scratch" / "steps").iterdir())
     assert len(marks) > 2
     for path in (*marks[1:], again / "report.json", again / stage.PAGE):
         path.unlink()
