@@ -220,7 +220,7 @@ def shown_without_threshold(step: dict) -> Iterable[tuple[str, dict]]:
 
 def threshold_title(threshold: dict) -> str:
     """Returns what a threshold asks, for example: too few words: at least 20 (profile dialogue)."""
-    bound = {"least": "at least", "most": "at most"}[threshold["bound"]]
+    bound = {"least": "at least", "most": "at most", "below": "below"}[threshold["bound"]]
     of = f" (profile {threshold['profile']})" if threshold["profile"] else ""
     return f"{threshold['reason'].replace('_', ' ')}: {bound} {threshold['limit']:g}{of}"
 

@@ -11,7 +11,8 @@ from data_cleaning.filters.text_measures import Measures
 from data_cleaning.recipes import QualityProfile, ReportRecipe
 from data_cleaning.report.counts import order, sample
 
-LEAST, MOST = "least", "most"  # values below the first or above the second are dropped
+LEAST, MOST, BELOW = "least", "most", "below"  # what a kept value is: at least, at most, or below the limit
+BEYOND = {LEAST: np.less, MOST: np.greater, BELOW: np.greater_equal}
 WHOLE_TEXT = 1.5 * PART_CHARACTERS  # longer texts are judged by parts: their value is a mean of some of these
 
 
@@ -55,8 +56,8 @@ def of_reason(recipe: ReportRecipe, reason: str, profile: str) -> list[Threshold
     """Returns the thresholds by which a document of this profile may be dropped for a reason; some reasons have none."""
     shared = {
         "unsure_language": (LEAST, recipe.language.threshold),
-        "near_duplicate": (MOST, recipe.dedup.min_jaccard),
-        "contaminated": (MOST, recipe.contamination.max_contaminated),
+        "near_duplicate": (BELOW, recipe.dedup.min_jaccard),
+        "contaminated": (BELOW, recipe.contamination.max_contaminated),
     }
     if reason in shared:
         return [Threshold(reason, "", *shared[reason])]
@@ -74,8 +75,7 @@ def closest_dropped(recipe: ReportRecipe, table: pa.Table) -> list[list]:
     for reason, profile in sorted(set(zip(reasons.tolist(), profiles.tolist(), strict=True))):
         for threshold in of_reason(recipe, reason, profile):
             of = (reasons == reason) & (profiles == profile)
-            beyond = values < threshold.limit if threshold.bound == LEAST else values >= threshold.limit
-            rows = np.flatnonzero(of & beyond)
+            rows = np.flatnonzero(of & BEYOND[threshold.bound](values, threshold.limit))
             found.append([threshold, _closest(table, rows, values[rows], threshold.limit, recipe.samples_per_side)])
     return found
 

@@ -10,7 +10,7 @@ import pytest
 from data_cleaning.filters.quality import RULES
 from data_cleaning.filters.text_measures import Measures
 from data_cleaning.report import counts, measuring, thresholds
-from data_cleaning.report.thresholds import LEAST, MOST, Threshold
+from data_cleaning.report.thresholds import BELOW, LEAST, MOST, Threshold
 from orchestration.thresholds import profiles
 from tests.data_cleaning.report import steps
 from tests.data_cleaning.samples import licences, manual, table
@@ -85,6 +85,17 @@ def test_both_bounds_of_one_rule_are_apart():
     assert {key: [shown["value"] for *_, shown in entries] for key, entries in found.items()} == {
         (LEAST, 3.0): [1.2], (MOST, 10.0): [14.0]
     }  # fmt: skip
+
+
+def test_a_value_at_the_limit_is_on_the_side_on_which_its_rule_puts_it():
+    """A near-duplicate is dropped from the limit on, a repetition only above it."""
+    recipe = steps.recipe()
+    rows = table(["x", "y"], profile="web").append_column("value", pa.array([recipe.dedup.min_jaccard, 0.2]))
+    rows = rows.append_column("reason", pa.array(["near_duplicate", "top_2_gram"]))
+    found = thresholds.closest_dropped(recipe, rows.append_column("detail", pa.nulls(2, pa.string())))
+    assert [(one.reason, one.bound, len(entries)) for one, entries in found] == [
+        ("near_duplicate", BELOW, 1), ("top_2_gram", MOST, 0)
+    ]  # fmt: skip
 
 
 def test_an_overlap_is_the_share_of_the_sample_that_a_document_covers(tmp_path):
