@@ -77,16 +77,16 @@ def licences(report: dict) -> str:
 
 def languages(report: dict) -> str:
     told = (
-        "fastText lid.176 reads the whole document; below a probability of 0.5 the language is unknown. Shares are of the "
-        "documents read, before any was dropped. The paper's column is its Table 10."
+        f"fastText lid.176 reads the whole document; below a probability of {report['language_threshold']:g} the language is "
+        "unknown. Shares are of the documents read, before any was dropped. The paper's column is its Table 10."
     )
     return table(contents.languages(report), caption=False) + paragraph(told, "note")
 
 
 def pronouns(report: dict) -> str:
     told = (
-        "Documents of the final corpus, which is English, with one pronoun or more of each kind (the paper's Table 9a and "
-        "its lists, A.4.3). US and IT in capitals are not counted. The Roman numeral I is."
+        "Documents of the final corpus with one pronoun or more of each kind (the paper's Table 9a and its English lists, "
+        "A.4.3). US and IT in capitals are not counted. The Roman numeral I is."
     )
     return table(contents.pronouns(report), caption=False) + paragraph(told, "note")
 

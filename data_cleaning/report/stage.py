@@ -91,6 +91,7 @@ def measure(config: ReportRecipe, inputs: dict[str, Path], out: Path, log) -> di
         "replaced": counts.replaced(inputs["pii"]),
         "quarantine": counts.quarantine(inputs["documents"], config.samples_per_reason),
         "languages": counts.languages(*spoken),
+        "language_threshold": config.language.threshold,
         "size": counts.add(part["size"] for part in final),
         "demographics": {"axes": {}, "descriptors": {}, "pronouns": {}}
         | counts.add(part["demographics"] for part in final),
