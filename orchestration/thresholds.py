@@ -29,6 +29,11 @@ NOTICES = (
 
 def corpus() -> CorpusRecipe:
     """Returns the recipe of every snapshot."""
+    language = LanguageRecipe(keep=("en",), threshold=0.5)  # Table 10
+    quality = QualityRecipe(profiles=profiles())
+    # assets/corpus.py adds the ranks of a snapshot's sources.
+    dedup = DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=0.7, notices=NOTICES, ranks=(), seed=0)
+    contamination = ContaminationRecipe(ngram_words=11, max_contaminated=0.2, skip_budget=4)  # A.6
     return CorpusRecipe(
         extract=ExtractRecipe(
             max_document_bytes=10_000_000,
@@ -36,13 +41,22 @@ def corpus() -> CorpusRecipe:
             max_archive_members=1_000_000,
             shard_documents=4000,
         ),
-        language=LanguageRecipe(keep=("en",), threshold=0.5),  # Table 10
-        quality=QualityRecipe(profiles=profiles()),
+        language=language,
+        quality=quality,
         pii=EVERY_PII,
-        # The table of sources adds the ranks (assets/corpus.py).
-        dedup=DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=0.7, notices=NOTICES, ranks=(), seed=0),
-        contamination=ContaminationRecipe(ngram_words=11, max_contaminated=0.2, skip_budget=4),  # A.6
-        report=ReportRecipe(samples_per_reason=3),
+        dedup=dedup,
+        contamination=contamination,
+        report=ReportRecipe(
+            samples_per_reason=3,
+            samples_per_side=2,
+            most_measured=200_000,
+            licenses=(),  # assets/corpus.py has those of a snapshot's sources, and the retractions
+            retractions=(),
+            language=language,
+            quality=quality,
+            dedup=dedup,
+            contamination=contamination,
+        ),
     )
 
 
