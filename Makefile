@@ -8,11 +8,11 @@ RUN := $(VENV)/bin/python
 STORE = $$($(RUN) -c 'from orchestration.store import store; print(store())')
 
 # glibc's allocator, set before a process starts: CPU training runs about five times faster (orchestration/launchers.py).
-export MALLOC_MMAP_MAX_ := 0
+export MALLOC_MMAP_THRESHOLD_ := 67108864
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 
-.PHONY: help setup demo run ui chat test arithmetics lint lineage why verify results inbox follow retract promote rollback diff
+.PHONY: help setup cluster demo run ui chat test arithmetics lint lineage why verify results inbox follow retract promote rollback diff
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ $(VENV)/.ready: requirements.txt constraints.txt
 	@touch $@
 
 setup: $(VENV)/.ready ## the environment
+
+cluster: setup ## the packages for Ray and Kubernetes beside the others (docs/cluster.md)
+	@$(RUN) -m pip install -q -c constraints.txt -r requirements-cluster.txt
 
 demo: setup ## serve the Dagster UI and the chat, and make the model at SCALE (default laptop) behind them
 	@$(RUN) -m orchestration.serve $(SCALE)

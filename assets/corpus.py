@@ -1,11 +1,29 @@
 """Corpus (paper 2.1, 4.1, A.6): raw sources to clean, deduplicated, decontaminated text. One partition a snapshot."""
 
-from data_cleaning.recipes import SourcesRecipe
+from dataclasses import replace
+
+from data_cleaning.recipes import DedupRecipe, ReportRecipe, SourcesRecipe
+from data_cleaning.retractions import keys_of, listed
 from orchestration.stage import SNAPSHOT, Stage
 
 
 def _corpus(key, module, recipe, paper, description, **inputs) -> Stage:
     return Stage(key, f"data_cleaning.{module}", "corpus", SNAPSHOT, recipe, paper, description, tuple(inputs.items()))
+
+
+def _dedup(settings) -> DedupRecipe:
+    """The thresholds with the order of sources: the most factual, then those with a licence, then the others."""
+    ranks = {s.name: 0 if s.factual else 1 if s.license else 2 for s in settings.using("corpus")}
+    return replace(settings.corpus.dedup, ranks=tuple(sorted(ranks.items())))
+
+
+def _report(settings) -> ReportRecipe:
+    """The report's recipe with the licences of the snapshot's sources, and with what people retracted.
+
+    Raises RetractionError if the list of retractions is unusable.
+    """
+    licenses = tuple((source.name, source.license) for source in settings.sources if source.use == "corpus")
+    return replace(settings.corpus.report, licenses=licenses, retractions=keys_of(listed()))
 
 
 sources = _corpus(
@@ -24,6 +42,10 @@ dialogues = Stage(
 embedder = Stage(
     "judge", "data_cleaning.sources.fetch", "corpus", None, lambda s: SourcesRecipe(s.using("judge")), "3.4",
     "The sentence-embedding model of the independent judge, pinned; it also groups adversarial prompts by meaning.",
+)  # fmt: skip
+toxicity = Stage(
+    "toxicity", "data_cleaning.sources.fetch", "corpus", None, lambda s: SourcesRecipe(s.using("toxicity")), "4.1",
+    "Offensive words that people rated, by which the report measures toxicity, and labelled lines to check it on, pinned.",
 )  # fmt: skip
 documents = _corpus(
     "documents", "reading.extract", lambda s: s.corpus.extract, "2.1",
@@ -46,7 +68,7 @@ pii = _corpus(
     quality=quality,
 )  # fmt: skip
 deduplicated = _corpus(
-    "deduplicated", "dedup.stage", lambda s: s.corpus.dedup, "2.1",
+    "deduplicated", "dedup.stage", _dedup, "2.1",
     "Exact and MinHash duplicates removed; each dropped document names the one that was kept.",
     pii=pii,
 )  # fmt: skip
@@ -56,12 +78,13 @@ decontaminated = _corpus(
     deduplicated=deduplicated, benchmarks=benchmarks,
 )  # fmt: skip
 corpus_report = _corpus(
-    "corpus_report", "report.stage", lambda s: s.corpus.report, "4.1",
-    "Documents that each step kept and dropped: flow, languages, reasons with samples.",
+    "corpus_report", "report.stage", _report, "4.1",
+    "A page on the corpus: what each step dropped, languages, pronouns, identity terms, toxicity, licences.",
     documents=documents, language=language, quality=quality, pii=pii, deduplicated=deduplicated,
-    decontaminated=decontaminated,
+    decontaminated=decontaminated, toxicity=toxicity,
 )  # fmt: skip
 
 STAGES = [
-    sources, benchmarks, dialogues, embedder, documents, language, quality, pii, deduplicated, decontaminated, corpus_report,
+    sources, benchmarks, dialogues, embedder, toxicity, documents, language, quality, pii, deduplicated, decontaminated,
+    corpus_report,
 ]  # fmt: skip

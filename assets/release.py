@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from assets import evaluation
+from assets import corpus, evaluation
 from orchestration.stage import SCALE, Stage
 from release.licenses import stated
 from release.recipes import ReleaseRecipe
@@ -15,12 +15,12 @@ def _release(settings) -> ReleaseRecipe:
 
 bundle = Stage(
     "bundle", "release.export", "release", SCALE, _release, "A.7, Table 52",
-    "The released model: safetensors, tokenizer with chat template, model card, lineage, every version for the demo.",
+    "The released model: safetensors, tokenizer with chat template, model card, corpus report, lineage, all versions.",
     (*evaluation.versions.items(), ("bits_per_byte", evaluation.bits_per_byte),
      ("benchmark_scores", evaluation.benchmark_scores), ("win_rates", evaluation.win_rates),
      ("temperature_curve", evaluation.temperature_curve), ("answer_rates", evaluation.answer_rates),
      ("ghost_attention", evaluation.ghost_attention),
-     ("reward_report", evaluation.reward_report)),
+     ("reward_report", evaluation.reward_report), ("corpus_report", corpus.corpus_report)),
 )  # fmt: skip
 
 STAGES = [bundle]

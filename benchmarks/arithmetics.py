@@ -5,6 +5,7 @@ Processors round matrix products differently, and no result of a test or gate ma
     python -m benchmarks.arithmetics                          # all: the graph at scale tiny, then the tests
     python -m benchmarks.arithmetics oldest --mark trains     # one arithmetic, only the tests that train
     python -m benchmarks.arithmetics machine two-threads --only graph --scale laptop
+    python -m benchmarks.arithmetics --margins store          # runs nothing: the margins in finished stores
 
 Each arithmetic has its own store and Dagster home. Prints what passed and the margin of each gate.
 """
@@ -104,12 +105,15 @@ def report(outcomes: dict[str, Outcome]) -> str:
          duration(one.seconds)]
         for name, one in outcomes.items()
     ]  # fmt: skip
-    parts = [table(["Arithmetic", "Set", "Graph", "Suite", "Time"], ran)]
-    gates = list(dict.fromkeys(gate for one in outcomes.values() for gate in one.verdicts))
-    if gates:
-        rows = [[gate, *(margin(one.verdicts.get(gate)) for one in outcomes.values())] for gate in gates]
-        parts.append(table(["Margin of the gate", *outcomes], rows))
-    return "\n\n".join(parts)
+    ran_table = table(["Arithmetic", "Set", "Graph", "Suite", "Time"], ran)
+    return f"{ran_table}\n\n{margins({name: one.verdicts for name, one in outcomes.items()})}".rstrip()
+
+
+def margins(runs: dict[str, dict[str, dict]]) -> str:
+    """Returns Markdown: a row for each gate, a column for each run; "" without any verdict."""
+    gates = list(dict.fromkeys(gate for run in runs.values() for gate in run))
+    rows = [[gate, *(margin(run.get(gate)) for run in runs.values())] for gate in gates]
+    return table(["Margin of the gate", *runs], rows) if rows else ""
 
 
 def main() -> None:
@@ -121,7 +125,13 @@ def main() -> None:
     parser.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="keeps the stores there, and continues those it holds"
     )
+    parser.add_argument(
+        "--margins", type=Path, nargs="+", metavar="STORE", help="runs nothing: margins in these stores"
+    )
     chosen = parser.parse_args()
+    if chosen.margins:
+        print(margins({str(store): verdicts(store) for store in chosen.margins}))
+        return
     if unknown := set(chosen.names) - ARITHMETICS.keys():
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(ARITHMETICS)}")
     outcomes = {}

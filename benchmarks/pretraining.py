@@ -119,7 +119,7 @@ def measure(kind: str, scale: str, seconds: float) -> dict:
     median, best = {"bare loop": bare_loop, "stage": stage}[kind](recipe, data, seconds)
     return {
         "kind": kind,
-        "allocator": "tuned" if "MALLOC_MMAP_MAX_" in os.environ else "default",
+        "allocator": "tuned" if ALLOCATOR.keys() <= os.environ.keys() else "default",
         "parameters": count_parameters_on_meta(recipe.model),
         "fastest": round(best),
         **speed_figures(median, matmul_flops_per_token(recipe.model)),

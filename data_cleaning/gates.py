@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from data_cleaning.documents import read_documents, shard_paths, text_bytes
 from data_cleaning.heldout import copies_of_heldout, near_copies_of_heldout
 from data_cleaning.json_lines import read_rows
-from data_cleaning.report.stage import count_by
+from data_cleaning.report.counts import count_by
 from data_cleaning.report.units import megabytes
 from data_cleaning.verdict import Verdict
 

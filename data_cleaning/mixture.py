@@ -89,15 +89,15 @@ def scan_delivered(retractions: Sequence[Retraction], snapshot: str, shard: Path
     return {"documents_in": table.num_rows}
 
 
-def write_parts(recipe: MixtureRecipe, snapshot: str, shard: Path, out: Path) -> dict:
-    """Writes one shard's rows to train/, heldout/ and dropped/ by the fates in `_scratch/fates/`.
+def write_parts(recipe: MixtureRecipe, decisions: Path, snapshot: str, shard: Path, out: Path) -> dict:
+    """Writes one shard's rows to train/, heldout/ and dropped/ by the fates in the folder `decisions`.
 
     The `detail` of a superseded or retracted document is the snapshot that decided so, or "by a person" with the reason.
     That of a copy is the id of the document that stays, with their Jaccard similarity as `value`.
     """
     name = f"{snapshot}-{shard.stem}"
     table = pq.read_table(shard)
-    decided = pq.read_table(out / "_scratch" / "fates" / f"{name}.parquet")
+    decided = pq.read_table(decisions / f"{name}.parquet")
     fates = decided["fate"].to_numpy()
     epochs = dict(recipe.epochs)
     train = table.filter(pa.array(fates == TRAIN))
@@ -244,15 +244,14 @@ def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     fates = decided["fate"].to_numpy()
     for folder in ("train", "heldout", "dropped"):
         (out / folder).mkdir(exist_ok=True)
-    start = 0
+    start, decisions = 0, out / "_scratch" / "fates"
     for delivery, part in zip(deliveries, parts, strict=True):
-        write_shard(decided.slice(start, part.num_rows), out / "_scratch" / "fates" / f"{delivery.name}.parquet")
+        write_shard(decided.slice(start, part.num_rows), decisions / f"{delivery.name}.parquet")
         start += part.num_rows
     figures = []
     for snapshot, shards in by_snapshot.items():
-        figures += map_shards(
-            functools.partial(write_parts, config, snapshot), shards, out, log, step=f"parts-{snapshot}"
-        )
+        function = functools.partial(write_parts, config, decisions, snapshot)
+        figures += map_shards(function, shards, out, log, step=f"parts-{snapshot}")
     if not (fates == TRAIN).any():
         raise ValueError(
             "nothing would be trained on: no source of the corpus has epochs above 0 in the mixture recipe, or all its "

@@ -23,7 +23,7 @@ class Source:
     license: str = field(metadata=RECORDED)  # the release reads the current one from the table
     reader: str  # a function of data_cleaning/reading/readers.py
     profile: str  # the quality profile that judges its documents; auto: by the reader (readers.profile_for)
-    use: str  # corpus | dialogues | preferences | prompts | benchmarks | checkpoint | judge | language_model
+    use: str  # corpus | dialogues | preferences | prompts | benchmarks | checkpoint | judge | language_model | toxicity
     snapshot: str  # the delivery it belongs to
     delivers: str = field(metadata=RECORDED)  # full | increment; the mixture has it in its own recipe
     factual: bool = field(metadata=RECORDED)  # factual_epochs apply unless the scale names the source (paper 2.1)
@@ -115,6 +115,10 @@ class DedupRecipe:
     bands: int
     rows: int
     min_jaccard: float  # verified candidates below it are not duplicates
+    notices: tuple[str, ...]  # a line with one of these phrases (lower case) makes a document less clean
+    ranks: tuple[
+        tuple[str, int], ...
+    ]  # source → its rank: of duplicates the one with the lowest stays; others come last
     seed: int
 
 
@@ -129,7 +133,17 @@ class ContaminationRecipe:
 
 @dataclass(frozen=True)
 class ReportRecipe:
+    """What the report shows, and the thresholds of the steps before it, beside which it shows samples."""
+
     samples_per_reason: int
+    samples_per_side: int  # dropped documents closest to a threshold, and as many kept ones
+    most_measured: int  # kept documents that the quality rules measure again for these samples; of more, a share by id
+    licenses: tuple[tuple[str, str], ...]  # (source, licence) as currently stated
+    retractions: tuple[str, ...]  # hashes of what people retracted (retractions.py), ascending: it is not quoted
+    language: LanguageRecipe
+    quality: QualityRecipe
+    dedup: DedupRecipe
+    contamination: ContaminationRecipe
 
 
 @dataclass(frozen=True)

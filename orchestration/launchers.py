@@ -16,11 +16,12 @@ from orchestration.processes import environment_of_a_worker
 from orchestration.stage import Gate, Stage
 from orchestration.store import CHECKOUT
 
-# By default glibc maps and unmaps large tensors at each step, and page faults dominate: these settings made CPU
-# training five times faster. They affect only processes started after they are set. One arena: the graph does not run
-# on the main thread, whose arena is the only one that keeps freed memory.
+# By default glibc maps and unmaps tensors of a few MB at each step, and page faults dominate: these settings made CPU
+# training five times faster. They affect only processes started after they are set. Blocks of 64 MB and more are mapped
+# and given back at once: kept, they left holes, and the stages of one process filled 10 GB (LOG.md). One arena: the graph
+# does not run on the main thread, whose arena is the only one that keeps freed memory.
 ALLOCATOR = {
-    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_MMAP_THRESHOLD_": "67108864",
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1",
 }

@@ -22,13 +22,18 @@ def releases(scale: str) -> Path:
 
 def promote(scale: str) -> Outcome | None:
     """Judges the scale's bundle against the current release. Returns None if there is no bundle with its evaluation."""
-    made = {key: records.read(artifact(key, scale)) for key in ("bundle", "scored_answers", "fitted_judge")}
+    keys = ("bundle", "scored_answers", "bits_per_byte", "fitted_judge")
+    made = {key: records.read(artifact(key, scale)) for key in keys}
     if None in made.values():
         return None
+    evaluation = promotion.Evaluation(
+        artifact("scored_answers", scale) / promotion.SCORED,
+        artifact("bits_per_byte", scale) / promotion.DOCUMENTS,
+        made["fitted_judge"]["content"],
+    )
     return promotion.promote(
-        artifact("bundle", scale), made["bundle"]["content"], artifact("scored_answers", scale) / promotion.SCORED,
-        made["fitted_judge"]["content"], releases(scale), datetime.date.today(),
-    )  # fmt: skip
+        artifact("bundle", scale), made["bundle"]["content"], evaluation, releases(scale), datetime.date.today()
+    )
 
 
 def said(scale: str, outcome: Outcome) -> str:

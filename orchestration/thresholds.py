@@ -15,9 +15,25 @@ from data_cleaning.recipes import (
 )
 from modeling.core.recipes import AdversarialRecipe
 
+# Lines of web pages that are no text (C4).
+NOTICES = (
+    "javascript",
+    "terms of use",
+    "privacy policy",
+    "cookie policy",
+    "uses cookies",
+    "use of cookies",
+    "use cookies",
+)
+
 
 def corpus() -> CorpusRecipe:
     """Returns the recipe of every snapshot."""
+    language = LanguageRecipe(keep=("en",), threshold=0.5)  # Table 10
+    quality = QualityRecipe(profiles=profiles())
+    # assets/corpus.py adds the ranks of a snapshot's sources.
+    dedup = DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=0.7, notices=NOTICES, ranks=(), seed=0)
+    contamination = ContaminationRecipe(ngram_words=11, max_contaminated=0.2, skip_budget=4)  # A.6
     return CorpusRecipe(
         extract=ExtractRecipe(
             max_document_bytes=10_000_000,
@@ -25,12 +41,22 @@ def corpus() -> CorpusRecipe:
             max_archive_members=1_000_000,
             shard_documents=4000,
         ),
-        language=LanguageRecipe(keep=("en",), threshold=0.5),  # Table 10
-        quality=QualityRecipe(profiles=profiles()),
+        language=language,
+        quality=quality,
         pii=EVERY_PII,
-        dedup=DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=0.7, seed=0),
-        contamination=ContaminationRecipe(ngram_words=11, max_contaminated=0.2, skip_budget=4),  # A.6
-        report=ReportRecipe(samples_per_reason=3),
+        dedup=dedup,
+        contamination=contamination,
+        report=ReportRecipe(
+            samples_per_reason=3,
+            samples_per_side=2,
+            most_measured=200_000,
+            licenses=(),  # assets/corpus.py has those of a snapshot's sources, and the retractions
+            retractions=(),
+            language=language,
+            quality=quality,
+            dedup=dedup,
+            contamination=contamination,
+        ),
     )
 
 
@@ -63,15 +89,7 @@ def profiles() -> tuple[QualityProfile, ...]:
         min_sentences=5,  # C4
         min_words_per_line=3,
         drop_phrases=("lorem ipsum", "{"),
-        drop_line_phrases=(
-            "javascript",
-            "terms of use",
-            "privacy policy",
-            "cookie policy",
-            "uses cookies",
-            "use of cookies",
-            "use cookies",
-        ),
+        drop_line_phrases=NOTICES,
     )
     # What people wrote and chose: the rules against menus, lists and notices of web pages do not apply.
     written = replace(

@@ -234,7 +234,8 @@ def temperature_curve(artifact: Artifact) -> Section:
     ]
     note = (
         f"{metric(artifact, 'prompts')} validation helpfulness prompts. The helpfulness reward model of the last round "
-        "chooses each version's temperature by its mean score; the independent judge takes no part in the choice. Win "
+        f"chooses the temperatures: for {BASE} the best, for the others the lowest that is as good within one standard "
+        "error. The independent judge takes no part in the choice. Win "
         f"rates against {BASE} at its best temperature, 95 % bootstrap intervals. Variety: the share of distinct word "
         "trigrams in all answers."
     )

@@ -6,6 +6,7 @@ bundle/            the final chat model as transformers loads it
   examples.json    example requests
   MODEL_CARD.md    also as README.md for model hubs
   LINEAGE.json/md  the chain of records back to the sources
+  corpus/*.html    a report on the corpus for each snapshot, linked from the card
 """
 
 import json

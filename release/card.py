@@ -7,7 +7,7 @@ from data_cleaning.markdown import literal
 from data_cleaning.snapshots import snapshot_order
 from modeling.core import reporting
 from modeling.rlhf.labels import PEOPLE
-from release import figures, licenses, lineage, section
+from release import corpus_pages, figures, licenses, lineage, section
 from release.carbon import KG_CO2E_PER_KWH, PUE
 from release.lineage import Artifact, Lineage
 
@@ -204,6 +204,7 @@ def training_data(facts: Facts) -> str:
         + ("Ratings that people gave in the chat went into it. " if rated(facts) else "No data of users went into it. ")
         + f"Preferences were given by {annotators(facts)}.\n\n"
     )
+    text += corpus_pages.described(facts.parents)
     text += reporting.table(
         ("Source", "Use", "Licence", "Asks for", "SHA-256"), [source_row(source) for source in trained]
     )

@@ -19,7 +19,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from release import openai_api, page, theme
+from release import corpus_routes, openai_api, page, theme
 from release.bundle import BundleError
 from release.gallery import Gallery
 from release.http_guard import LOOPBACK, Guard
@@ -32,7 +32,8 @@ def server(gallery: Gallery, host: str, port: int, users: Users | None = None) -
     `Blocks.launch` is not used: it may check through a proxy whether it is up, and it accepts no ASGI wrapper.
     """
     app = FastAPI(openapi_url=None)
-    openai_api.add_routes(app, gallery)  # before the page, which is mounted on every path that is left
+    openai_api.add_routes(app, gallery)
+    corpus_routes.add_routes(app, gallery)  # before the page, which is mounted on every path that is left
     gr.mount_gradio_app(
         app, page.build(gallery), "/", server_name=host, server_port=port, footer_links=[],
         run_history=False, theme=theme.theme(), css=theme.CSS, head=theme.head(), ssr_mode=False, show_error=True,

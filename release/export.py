@@ -18,7 +18,7 @@ from modeling.core import dialog, runtime, unused_ids, version_names
 from modeling.core.atomic_folders import filling, model_files, readable_by_all
 from modeling.core.verdicts import has_weights
 from modeling.evaluation.versions import CHAT, read_choice
-from release import bundle, card, figures, licenses, lineage
+from release import bundle, card, corpus_pages, figures, licenses, lineage
 from release.examples import EXAMPLES
 from release.recipes import ReleaseRecipe
 
@@ -59,11 +59,12 @@ def run(config: ReleaseRecipe, inputs: dict[str, Path], out: Path, log: Any) -> 
     write_json(out / bundle.VERSIONS, listed, indent=1)
     write_json(out / bundle.EXAMPLES, EXAMPLES, indent=1)
 
+    pages = corpus_pages.place(inputs, out)
     facts = card.Facts(bundle.NAME, scale, chain, parents, versions, check, unlicensed)
     text = card.render(facts)
     write_text(out / bundle.CARD, text)
     write_text(out / "README.md", text)
-    files = origins(out, parents)
+    files = origins(out, parents, pages)
     write_json(out / bundle.LINEAGE, lineage.as_json(chain, files), indent=1)
     write_text(out / bundle.LINEAGE_MARKDOWN, lineage.as_markdown(chain, files))
     readable_by_all(out)
@@ -168,8 +169,8 @@ def place_version(source: Path, name: str, out: Path, max_bytes: int) -> str | N
     return f"versions/{name}"
 
 
-def origins(out: Path, parents: dict[str, lineage.Artifact]) -> dict[str, dict]:
-    """Returns path → size, hash and source artifact of every file of the bundle."""
+def origins(out: Path, parents: dict[str, lineage.Artifact], pages: dict[str, str]) -> dict[str, dict]:
+    """Returns path → size, hash and source artifact of every file of the bundle. `pages`: see corpus_pages.place."""
     written_from_records = {bundle.CARD, "README.md", bundle.VERSIONS}
     paths = (path for path in out.rglob("*") if path.is_file() and "_scratch" not in path.parts)
     names = {path.relative_to(out).as_posix() for path in paths}
@@ -182,7 +183,7 @@ def origins(out: Path, parents: dict[str, lineage.Artifact]) -> dict[str, dict]:
         elif name == bundle.EXAMPLES:
             origin = "the code of the release"
         else:
-            role = name.split("/")[1] if name.startswith("versions/") else FINAL
+            role = pages.get(name) or (name.split("/")[1] if name.startswith("versions/") else FINAL)
             origin = parents[role].name
         files[name] = {"bytes": (out / name).stat().st_size, "sha256": hashes[name], "from": origin}
     return files

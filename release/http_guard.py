@@ -24,7 +24,7 @@ MAX_BODY_BYTES = 1 << 20
 USER = "x-cria-user"  # the header in which the page finds who asks; the guard sets it and nobody else
 MODELS, COMPLETIONS = "/v1/models", "/v1/chat/completions"
 READ = re.compile(
-    rf"{MODELS}(/[^/]+)?|/|/config/?|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(assets|static|svelte)/.+|"
+    rf"{MODELS}(/[^/]+)?|/|/config/?|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(assets|static|svelte)/.+|/corpus/[^/]+|"
     r"/gradio_api/(info|startup-events|app_id|theme\.css|queue/status|queue/data|heartbeat/[^/]+)/?"
 )
 AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:@/\\\s]+))(?::\d+)?", re.IGNORECASE)  # HOST or HOST:PORT

@@ -1,12 +1,14 @@
 """Releases are kept and promoted: a new one becomes current only if it is not significantly worse than the current one.
 
-    STORE/releases/SCALE/2026-12-01/    one release: bundle/, scored.parquet (how its Chat answered), PROMOTION.json
+    STORE/releases/SCALE/2026-12-01/    one release: bundle/, PROMOTION.json, scored.parquet (how its Chat answered) and
+                                        documents.parquet (the base model's bits per byte of held-out documents)
     STORE/releases/SCALE/current        a link to the release that the chat shows
     STORE/releases/SCALE/history.jsonl  which release became current, when and why
 
-Both models answered test prompts in their own evaluations. Those are compared that both answered: test prompts are chosen
-by a hash, so most of them stay when data grow. A release that is significantly worse in one measure (95 %, paired) stays a
-candidate, and a person may promote it by hand. The files of a bundle are hard links: a kept release takes little space.
+Both models answered test prompts and read held-out documents in their own evaluations. Those are compared that both
+answered or read: they are chosen by a hash, so most of them stay when data grow. A release that is significantly worse in
+one measure (95 %, paired) stays a candidate, and a person may promote it by hand. The files of a bundle are hard links: a
+kept release takes little space.
 """
 
 import datetime
@@ -25,10 +27,11 @@ from data_cleaning.snapshots import newer_name, snapshot_order
 from modeling.core import version_names
 from modeling.rlhf.comparison import paired
 
-CURRENT, HISTORY, FACTS, SCORED, BUNDLE = "current", "history.jsonl", "PROMOTION.json", "scored.parquet", "bundle"
+CURRENT, HISTORY, FACTS, BUNDLE = "current", "history.jsonl", "PROMOTION.json", "bundle"
+SCORED, DOCUMENTS = "scored.parquet", "documents.parquet"
 CHAT = version_names.named(("chat_model",))["chat_model"]
 KEPT = 5  # newest releases that are kept, besides the current one and those before it that it may go back to
-LEAST_PROMPTS = 20  # answered by both; fewer cannot show a loss
+LEAST_COMMON = 20  # prompts or documents of both; fewer cannot show a loss
 
 
 class PromotionError(ValueError):
@@ -67,8 +70,17 @@ class Compared:
     new: float
     low: float
     high: float
-    prompts: int
+    prompts: int  # or documents
     worse: bool
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known of a model that may be released."""
+
+    scored: Path  # scored.parquet of scored_answers
+    documents: Path  # documents.parquet of bits_per_byte
+    judge: str  # content hash of the fitted judge
 
 
 @dataclass(frozen=True)
@@ -80,11 +92,10 @@ class Outcome:
     why: str
 
 
-def promote(bundle: Path, content: str, scored: Path, judge: str, releases: Path, today: datetime.date) -> Outcome:
+def promote(bundle: Path, content: str, evaluation: Evaluation, releases: Path, today: datetime.date) -> Outcome:
     """Keeps a bundle as a release and makes it current, unless it is significantly worse than the current one.
 
-    `content`, `judge`: content hashes of the bundle and of the fitted judge. `scored`: the scored.parquet of its
-    evaluation. A bundle that was kept before is not judged again. Can be repeated after a kill.
+    `content`: content hash of the bundle. A bundle that was kept before is not judged again. Can be repeated after a kill.
     """
     for kept in names(releases):
         facts = read_facts(releases / kept)
@@ -97,13 +108,14 @@ def promote(bundle: Path, content: str, scored: Path, judge: str, releases: Path
     staged = releases / f".{content[:16]}"
     shutil.rmtree(staged, ignore_errors=True)
     shutil.copytree(bundle, staged / BUNDLE, copy_function=link_or_copy)
-    table = pq.read_table(scored)
+    table = pq.read_table(evaluation.scored)
     pq.write_table(table.filter(pc.equal(table["version"], CHAT)), staged / SCORED)
+    shutil.copyfile(evaluation.documents, staged / DOCUMENTS)
     before = current(releases)
-    compared = compare(releases / before, staged, judge) if before else []
+    compared = compare(releases / before, staged, evaluation.judge) if before else []
     good, why = verdict(before, compared)
     decision = CURRENT if good else "candidate"
-    facts = {"content": content, "judge": judge, "decision": decision, "against": before, "why": why,
+    facts = {"content": content, "judge": evaluation.judge, "decision": decision, "against": before, "why": why,
              "compared": [asdict(one) for one in compared], "time": now()}  # fmt: skip
     write_json(staged / FACTS, facts)
     os.replace(staged, releases / name)
@@ -114,22 +126,37 @@ def promote(bundle: Path, content: str, scored: Path, judge: str, releases: Path
 
 
 def compare(old: Path, new: Path, judge: str) -> list[Compared]:
-    """The measures on prompts that both answered; those with too few of them are left out."""
+    """The measures on what both answered or read; those with too little of it are left out."""
     same_judge = read_facts(old)["judge"] == judge
     rows = [{row["prompt_id"]: row for row in pq.read_table(folder / SCORED).to_pylist()} for folder in (old, new)]
-    common = sorted(rows[0].keys() & rows[1].keys())
     found = []
     for measure in MEASURES:
         if measure.by_judge and not same_judge:
             continue
-        values = [(measure.value(rows[0][name]), measure.value(rows[1][name])) for name in common]
-        both = [pair for pair in values if None not in pair]
-        if len(both) < LEAST_PROMPTS:
-            continue
-        gap = paired([pair[0] for pair in both], [pair[1] for pair in both])
-        worse = gap.high < 0 if measure.more_is_better else gap.low > 0
-        found.append(Compared(measure.name, gap.before, gap.after, gap.low, gap.high, gap.prompts, worse))
-    return found
+        before, after = ({name: measure.value(row) for name, row in of.items()} for of in rows)
+        found.append(_compared(measure.name, measure.more_is_better, before, after))
+    found.append(_compared("bits per byte of the base model", False, _bits(old), _bits(new)))
+    return [one for one in found if one is not None]
+
+
+def _bits(release: Path) -> dict[str, float | None]:
+    """Hash of a held-out text → bits per byte; empty for a release that was kept before they were."""
+    path = release / DOCUMENTS
+    if not path.is_file():
+        return {}
+    table = pq.read_table(path)
+    return dict(zip(table["text"].to_pylist(), table["bits_per_byte"].to_pylist(), strict=True))
+
+
+def _compared(
+    name: str, more_is_better: bool, before: dict[str, float | None], after: dict[str, float | None]
+) -> Compared | None:
+    common = [key for key in sorted(before.keys() & after.keys()) if None not in (before[key], after[key])]
+    if len(common) < LEAST_COMMON:
+        return None
+    gap = paired([before[key] for key in common], [after[key] for key in common])
+    worse = gap.high < 0 if more_is_better else gap.low > 0
+    return Compared(name, gap.before, gap.after, gap.low, gap.high, gap.prompts, worse)
 
 
 def verdict(before: str | None, compared: Sequence[Compared]) -> tuple[bool, str]:
@@ -137,12 +164,12 @@ def verdict(before: str | None, compared: Sequence[Compared]) -> tuple[bool, str
     if before is None:
         return True, "the first release"
     if not compared:
-        return False, f"it cannot be compared with {before}: they answered no common prompts"
+        return False, f"it cannot be compared with {before}: they have no common prompts or documents"
     worse = [one for one in compared if one.worse]
     if worse:
         told = "; ".join(
             f"{one.measure} {one.current:.3f} → {one.new:.3f} (difference {one.low:+.3f} to {one.high:+.3f}, "
-            f"{one.prompts} prompts)"
+            f"{one.prompts} common)"
             for one in worse
         )
         return False, f"significantly worse than {before}: {told}"

@@ -1,12 +1,16 @@
 """Deduplication of a snapshot: exact copies, then near-duplicates by MinHash (signatures, buckets, cluster, filter).
 
 The paper names no method; these are FineWeb's settings: word 5-grams, 14 bands of 8 rows. Copies are found on normalised
-text (NFKC, lower case, letters and digits only). A document of an earlier snapshot is kept before one of this snapshot,
-then the longest text, then the smallest id. This snapshot is compared with itself and with the inputs
+text (NFKC, lower case, letters and digits only). This snapshot is compared with itself and with the inputs
 `earlier/<snapshot>` (other `deduplicated` artifacts), whose documents are not written again.
+
+Of duplicates, the first in this order stays: a document of an earlier snapshot, then one of a source of lower rank (the
+most factual, then licensed ones), then the cleanest text (fewest lines with a notice), then the longest, then the
+smallest id. clusters.parquet records which of these decided.
 """
 
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +30,13 @@ from data_cleaning.shards import map_shards
 
 EXACT, NEAR = "exact_duplicate", "near_duplicate"
 CLUSTER_SCHEMA = pa.schema(
-    [("cluster", pa.int64()), ("id", pa.string()), ("kept", pa.bool_()), ("jaccard", pa.float64())]
+    [
+        ("cluster", pa.int64()),
+        ("id", pa.string()),
+        ("kept", pa.bool_()),
+        ("jaccard", pa.float64()),
+        ("decided_by", pa.string()),  # why the one kept in its place stands before it; "" for a kept document
+    ]
 )
 
 
@@ -36,6 +46,8 @@ class Signed:
 
     ids: np.ndarray  # object [N]
     shards: np.ndarray  # int, which shard (in the order of reading) [N]
+    ranks: np.ndarray  # int, of the source [N]
+    notices: np.ndarray  # lines with a notice [N]
     sizes: np.ndarray  # UTF-8 bytes of text [N]
     exact: np.ndarray  # 128-bit hash of the normalised text, uint64 [N, 2]
     signatures: np.ndarray  # uint32 [N, bands * rows]
@@ -53,7 +65,9 @@ class Verdict:
 
 def sign_shard(recipe: DedupRecipe, part: str, shard: Path, out: Path) -> dict:
     """Step 1 for one shard: writes exact hashes, shingles and signatures to `_scratch/<part>/`."""
-    table = pq.read_table(shard, columns=["text"])
+    table = pq.read_table(shard, columns=["text", "source"])
+    ranks = dict(recipe.ranks)
+    last = max(ranks.values(), default=-1) + 1
     texts = normalised(table["text"])
     hashes = [xxhash.xxh3_128_digest(text) for text in texts.cast(pa.binary()).to_pylist()]
     sets = shingles(texts, recipe.shingle_words)
@@ -63,12 +77,22 @@ def sign_shard(recipe: DedupRecipe, part: str, shard: Path, out: Path) -> dict:
         np.savez(
             file,
             exact=np.frombuffer(b"".join(hashes), np.uint64).reshape(-1, 2),
+            ranks=np.array([ranks.get(source, last) for source in table["source"].to_pylist()], np.int64),
+            notices=notice_lines(table["text"], recipe.notices),
             sizes=pc.binary_length(table["text"]).to_numpy().astype(np.int64),
             signatures=signatures(sets, recipe.bands * recipe.rows, recipe.seed),
             values=sets.values,
             offsets=sets.offsets,
         )
     return {"documents_in": table.num_rows}
+
+
+def notice_lines(texts: pa.ChunkedArray, phrases: Sequence[str]) -> np.ndarray:
+    """Returns the number of lines of each text that hold one of the phrases, in any case."""
+    if not phrases:
+        return np.zeros(len(texts), np.int64)
+    pattern = "(?:" + "|".join(map(re.escape, phrases)) + r")[^\n]*"
+    return pc.count_substring_regex(texts, pattern, ignore_case=True).to_numpy().astype(np.int64)
 
 
 def load_signed(shards: Sequence[tuple[Path, Path]]) -> Signed:
@@ -83,18 +107,27 @@ def load_signed(shards: Sequence[tuple[Path, Path]]) -> Signed:
     starts = np.cumsum([0] + [len(part["values"]) for part in parts])
     offsets = [part["offsets"][:-1] + start for part, start in zip(parts, starts, strict=False)]
     joined = {
-        name: np.concatenate([part[name] for part in parts]) for name in ("sizes", "exact", "signatures", "values")
+        name: np.concatenate([part[name] for part in parts])
+        for name in ("ranks", "notices", "sizes", "exact", "signatures", "values")
     }
-    sets = Shingles(joined["values"], np.concatenate([*offsets, starts[-1:]]))
-    return Signed(
-        np.array(ids, object), np.array(numbers), joined["sizes"], joined["exact"], joined["signatures"], sets
-    )
+    sets = Shingles(joined.pop("values"), np.concatenate([*offsets, starts[-1:]]))
+    return Signed(ids=np.array(ids, object), shards=np.array(numbers), sets=sets, **joined)
 
 
 def preference(signed: Signed, earlier_shards: int) -> np.ndarray:
-    """Returns all rows in order of preference: earlier snapshots, then the longest text, then the smallest id."""
-    ranks = np.argsort(np.argsort(signed.ids, kind="stable"), kind="stable")
-    return np.lexsort((ranks, -signed.sizes, signed.shards >= earlier_shards))
+    """Returns all rows in order of preference (that of `criteria`, then the smallest id)."""
+    by_id = np.argsort(np.argsort(signed.ids, kind="stable"), kind="stable")
+    return np.lexsort((by_id, *reversed(criteria(signed, earlier_shards).values())))
+
+
+def criteria(signed: Signed, earlier_shards: int) -> dict[str, np.ndarray]:
+    """Returns what decides which duplicate stays, most important first: name → values [N], of which the lowest stays."""
+    return {
+        "earlier snapshot": signed.shards >= earlier_shards,
+        "source": signed.ranks,
+        "cleanliness": signed.notices,
+        "length": -signed.sizes,
+    }
 
 
 def exact_duplicates(signed: Signed, order: np.ndarray) -> dict[int, int]:
@@ -152,14 +185,24 @@ def filter_shard(shard: Path, rows: range, signed: Signed, verdicts: dict[int, V
     )
 
 
-def cluster_table(signed: Signed, verdicts: dict[int, Verdict], groups: list[list[int]]) -> pa.Table:
+def cluster_table(
+    signed: Signed, verdicts: dict[int, Verdict], groups: list[list[int]], earlier_shards: int
+) -> pa.Table:
     """Returns one row per document of a cluster; jaccard is with the document kept in its place (1 for a kept one)."""
+    decisive = criteria(signed, earlier_shards)
+
+    def decided_by(row: int, verdict: Verdict | None) -> str:
+        if verdict is None:
+            return ""
+        return next((name for name, values in decisive.items() if values[row] != values[verdict.kept]), "id")
+
     rows = [(number, row, verdicts.get(row)) for number, group in enumerate(groups) for row in group]
     columns = {
         "cluster": [number for number, _, _ in rows],
         "id": [signed.ids[row] for _, row, _ in rows],
         "kept": [verdict is None for _, _, verdict in rows],
         "jaccard": [verdict.jaccard if verdict else 1.0 for _, _, verdict in rows],
+        "decided_by": [decided_by(row, verdict) for _, row, verdict in rows],
     }
     return pa.table(columns, schema=CLUSTER_SCHEMA)
 
@@ -199,7 +242,7 @@ def run(config: DedupRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         low, high = np.searchsorted(signed.shards, (number, number + 1)).tolist()
         figures.append(filter_shard(pairs[number][0], range(low, high), signed, verdicts, out))
         log.progress(len(figures), mine, unit="shard")
-    write_shard(cluster_table(signed, verdicts, groups), out / "clusters.parquet")
+    write_shard(cluster_table(signed, verdicts, groups, len(pairs) - mine), out / "clusters.parquet")
     zeros = {f"dropped_{EXACT}": 0, f"dropped_{NEAR}": 0}
     sizes = {"clusters": len(groups), "largest_cluster": max(map(len, groups), default=0)}
     return settings | sizes | {"pairs_compared": len(similarity.known)} | zeros | add_up(figures)

@@ -103,7 +103,7 @@ def extract_unit(config: ExtractRecipe, sources: Path, unit: Path, out: Path) ->
     """Reads the files of one unit; writes `documents/<unit>-<number>.parquet` and the unit's part of the quarantine."""
     plan = json.loads(unit.read_text())
     folder = out / "_scratch" / "quarantine"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     errors: Counter = Counter()
     figures = dict.fromkeys(FIGURES, 0)
 

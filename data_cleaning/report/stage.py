@@ -1,24 +1,18 @@
-"""The corpus report: counts and bytes after each step by source, dropped text with reasons, a picture of the flow."""
+"""The corpus report (paper 4.1): what each step kept and dropped, who is written about, toxicity, languages, licences."""
 
-import heapq
+import functools
 import json
-from collections import Counter
-from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-import xxhash
-
-from data_cleaning.documents import shard_paths
-from data_cleaning.filters.pii import masked
-from data_cleaning.json_lines import read_rows
-from data_cleaning.markdown import literal
+from data_cleaning.files import write_text
 from data_cleaning.recipes import ReportRecipe
-from data_cleaning.report.units import counted, megabytes
+from data_cleaning.report import counts, measuring, thresholds, toxicity
+from data_cleaning.report.contents import PAGE, total
+from data_cleaning.report.measuring import PARTS, STEPS
+from data_cleaning.report.quotable import Retracted, digests_in
+from data_cleaning.retractions import of_recipe
 
-STEPS = ("documents", "language", "quality", "pii", "deduplicated", "decontaminated")
 NAMES = {
     "documents": "Extracted",
     "language": "Language",
@@ -27,29 +21,28 @@ NAMES = {
     "deduplicated": "Deduplicated",
     "decontaminated": "Decontaminated",
 }
-EXCERPT_CHARACTERS = 200
 
 
 def run(config: ReportRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Writes report.json, report.md and plots/flow.png from the artifacts of all corpus steps.
+    """Writes report.json, report.md, report.html and plots/ from the artifacts of all corpus steps.
 
-    Metrics: documents and bytes read and kept, share kept, and a table of what each step kept by source.
+    inputs: the steps, and "toxicity" with the sources of data_cleaning/report/toxicity.py. Metrics: documents and bytes
+    read and kept, share kept, shares of documents that are toxic and that name each kind of people, and a table of what
+    each step kept by source.
     """
-    from data_cleaning.report.flow import draw_flow
+    from data_cleaning.report import flow, markdown, page, pictures  # they import matplotlib
 
-    report = {"steps": [], "quarantine": quarantine(inputs["documents"], config.samples_per_reason)}
-    for number, step in enumerate(STEPS, start=1):
-        kept = count_by(shard_paths(inputs[step]), "source")
-        report["steps"].append({"step": step, "name": NAMES[step], "kept": kept, "dropped": {}})
-        if step != "documents":
-            report["steps"][-1]["dropped"] = dropped(shard_paths(inputs[step], "dropped"), config.samples_per_reason)
-        log.progress(number, len(STEPS), unit="step")
-    report["languages"] = languages(inputs["language"])
-    (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (out / "report.md").write_text(markdown(report), encoding="utf-8")
-    (out / "plots").mkdir(exist_ok=True)
-    draw_flow(report["steps"], out / "plots" / "flow.png")
-    read, left = _sum(report["steps"][0]["kept"]), _sum(report["steps"][-1]["kept"])
+    report = measure(config, inputs, out, log)
+    plots = out / "plots"
+    plots.mkdir(exist_ok=True)
+    flow.draw_flow(report["steps"], plots / "flow.png")
+    if report["toxicity"]:
+        pictures.draw_toxicity(report["toxicity"]["all"], plots / "toxicity.png")
+    write_text(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / "report.md", markdown.render(report))
+    write_text(out / PAGE, page.render(report, plots))
+    read, left = total(report["steps"][0]["kept"]), total(report["steps"][-1]["kept"])
+    documents = max(left["documents"], 1)
     return {
         "documents_in": read["documents"],
         "documents_out": left["documents"],
@@ -57,6 +50,8 @@ def run(config: ReportRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         "bytes_out": left["bytes"],
         "kept_of_bytes": round(left["bytes"] / max(read["bytes"], 1), 4),
         "quarantined": report["quarantine"]["entries"],
+        **{f"axis_{axis}": round(n / documents, 4) for axis, n in report["demographics"]["axes"].items()},
+        **({"toxic": round(report["toxicity"]["all"]["toxic"] / documents, 5)} if report["toxicity"] else {}),
         "kept_by_source": [
             {"step": step["name"], **{name: count["documents"] for name, count in step["kept"].items()}}
             for step in report["steps"]
@@ -64,165 +59,62 @@ def run(config: ReportRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     }
 
 
-def count_by(shards: list[Path], column: str) -> dict[str, dict]:
-    """Returns {value: {"documents", "bytes"}} over all shards, in the order of values; reads one shard at a time."""
-    documents, sizes = Counter(), Counter()
-    for shard in shards:
-        table = pq.read_table(shard, columns=[column, "text"])
-        sized = pa.table({"key": table[column], "bytes": pc.binary_length(table["text"])})
-        for row in sized.group_by("key").aggregate([("bytes", "sum"), ("bytes", "count")]).to_pylist():
-            documents[row["key"]] += row["bytes_count"]
-            sizes[row["key"]] += row["bytes_sum"]
-    return {key: {"documents": documents[key], "bytes": sizes[key]} for key in sorted(documents)}
-
-
-def dropped(shards: list[Path], samples: int) -> dict[str, dict]:
-    """Returns {reason: {"documents", "bytes", "by_source", "samples"}}, the largest first.
-
-    The samples have the smallest hashes of their ids: they are spread over the corpus and the same in every run.
-    """
-    reasons: dict[str, dict] = {}
-    chosen: dict[str, list] = {}
-    for shard in shards:
-        table = pq.read_table(shard, columns=["id", "source", "reason", "value", "detail", "text"])
-        table = table.append_column("bytes", pc.binary_length(table["text"]))
-        grouped = table.group_by(["reason", "source"]).aggregate([("bytes", "sum"), ("bytes", "count")])
-        for row in grouped.to_pylist():
-            reason = reasons.setdefault(row["reason"], {"documents": 0, "bytes": 0, "by_source": {}})
-            source = reason["by_source"].setdefault(row["source"], {"documents": 0, "bytes": 0})
-            for count in (reason, source):
-                count["documents"] += row["bytes_count"]
-                count["bytes"] += row["bytes_sum"]
-        for number, (name, reason) in enumerate(zip(*(table[c].to_pylist() for c in ("id", "reason")), strict=True)):
-            order, best = -xxhash.xxh64_intdigest(name.encode()), chosen.setdefault(reason, [])
-            if len(best) < samples or order > best[0][0]:
-                push = heapq.heappush if len(best) < samples else heapq.heapreplace
-                push(best, (order, name, _sample(table.slice(number, 1).to_pylist()[0])))
-    for reason, best in chosen.items():
-        reasons[reason]["samples"] = [sample for _, _, sample in sorted(best, reverse=True)]
-    return dict(sorted(reasons.items(), key=lambda item: (-item[1]["bytes"], item[0])))
-
-
-def _sample(row: dict) -> dict:
+def measure(config: ReportRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
+    """Returns the content of report.json. Shards are measured in parallel; one that is done is not measured again."""
+    over = functools.partial(measuring.over_shards, inputs=inputs, out=out, log=log)
+    retracted, rated = _retracted(config, inputs, over), toxicity.read_terms(inputs["toxicity"])
+    read = functools.partial(measuring.read_shard, config, retracted, rated, inputs)
+    parts = over(read, steps=STEPS, step="steps")
+    kept, gone = ({name: [part[name][of] for part in parts if of in part[name]] for name in STEPS} for of in PARTS)
+    final = [part["final"] for part in parts if "final" in part]
+    dropped, beside = (
+        {name: [part["closest"] for part in found[name] if "closest" in part] for name in STEPS}
+        for found in (gone, kept)
+    )
+    beside[STEPS[-1]] = [part["closest"] for part in final]
+    if wanted := frozenset(thresholds.merged(dropped["quality"], 0)):  # only these are measured again
+        share = config.most_measured / max(sum(total(part["kept"])["documents"] for part in kept["quality"]), 1)
+        again = functools.partial(measuring.read_quality, config, retracted, wanted, share, inputs["quality"])
+        beside["quality"] = [part["closest"] for part in over(again, steps=("quality",), step="thresholds")]
+    spoken = [counts.add(part["languages"] for part in found["language"]) for found in (kept, gone)]
     return {
-        "id": row["id"],
-        "value": row["value"],
-        "detail": row["detail"] or "",
-        "excerpt": excerpt(row["text"]),
+        "steps": [
+            {
+                "step": name,
+                "name": NAMES[name],
+                "kept": counts.add(part["kept"] for part in kept[name]),
+                "dropped": counts.merged((part["dropped"] for part in gone[name]), config.samples_per_reason),
+                "thresholds": _both_sides(config, dropped[name], beside[name]),
+            }
+            for name in STEPS
+        ],
+        "replaced": counts.replaced(inputs["pii"]),
+        "quarantine": counts.quarantine(inputs["documents"], config.samples_per_reason),
+        "languages": counts.languages(*spoken),
+        "language_threshold": config.language.threshold,
+        "size": counts.add(part["size"] for part in final),
+        "demographics": {"axes": {}, "descriptors": {}, "pronouns": {}}
+        | counts.add(part["demographics"] for part in final),
+        "toxicity": toxicity.merged([part["toxicity"] for part in final], rated, inputs["toxicity"]) if rated else None,
+        "licenses": dict(config.licenses),
     }
 
 
-def excerpt(text: str) -> str:
-    """Returns the beginning of a text as one line, with placeholders for personal information."""
-    line = " ".join(masked(text[: EXCERPT_CHARACTERS * 4]).split())
-    return line if len(line) <= EXCERPT_CHARACTERS else line[: EXCERPT_CHARACTERS - 1].rstrip() + "…"
+def _retracted(config: ReportRecipe, inputs: dict[str, Path], over) -> Retracted:
+    """Returns what may not be quoted. Copies are known by the words that a retracted document has at any step."""
+    retractions = of_recipe(config.retractions)
+    if not retractions:
+        return Retracted(())
+    function = functools.partial(digests_in, retractions, [inputs[step] for step in STEPS])
+    parts = over(function, steps=STEPS, step="retracted")
+    return Retracted(retractions, frozenset(digest for part in parts for digest in part["digests"]))
 
 
-def languages(labelled: Path) -> dict[str, dict]:
-    """Returns {language: {"documents", "bytes", "kept"}} of all labelled documents, the largest first."""
-    kept = count_by(shard_paths(labelled), "lang")
-    gone = count_by(shard_paths(labelled, "dropped"), "lang")
-    found = {
-        code: {
-            "documents": kept.get(code, {}).get("documents", 0) + gone.get(code, {}).get("documents", 0),
-            "bytes": kept.get(code, {}).get("bytes", 0) + gone.get(code, {}).get("bytes", 0),
-            "kept": kept.get(code, {}).get("documents", 0),
-        }
-        for code in kept.keys() | gone.keys()
-    }
-    return dict(sorted(found.items(), key=lambda item: (-item[1]["documents"], item[0])))
-
-
-def quarantine(documents: Path, samples: int) -> dict:
-    """Returns {"entries", "bytes", "errors": {error: count}, "samples"} of the extraction's quarantine.jsonl."""
-    errors, size, first = Counter(), 0, {}
-    for _, entry in read_rows(documents / "quarantine.jsonl"):
-        kind = entry["error"].partition(":")[0]
-        errors[kind] += 1
-        size += entry["bytes"]
-        if len(first.setdefault(kind, [])) < samples:
-            first[kind].append(entry)
-    return {"entries": errors.total(), "bytes": size, "errors": dict(errors.most_common()), "samples": first}
-
-
-def markdown(report: dict) -> str:
-    """Returns the report as Markdown: what each step kept by source, languages, and every reason with its samples."""
-    steps = report["steps"]
-    read, left = _sum(steps[0]["kept"]), _sum(steps[-1]["kept"])
-    share = left["bytes"] / max(read["bytes"], 1)
-    lines = [
-        "# Corpus",
-        "",
-        f"{read['documents']:,} documents ({megabytes(read['bytes'])}) were read; {left['documents']:,} "
-        f"({megabytes(left['bytes'])}, {share:.0%}) are left after all steps. {report['quarantine']['entries']:,} inputs "
-        f"({megabytes(report['quarantine']['bytes'])}) are no text or could not be read; they are in quarantine.",
-        "",
-        "![flow](plots/flow.png)",
-        "",
-        "## Documents after each step",
-        "",
-        *_table(["source", *(step["name"] for step in steps), "kept"], _kept_rows(steps, "documents")),
-        "",
-        "## Text after each step (MB)",
-        "",
-        *_table(["source", *(step["name"] for step in steps), "kept"], _kept_rows(steps, "bytes")),
-        "",
-        "## Languages found",
-        "",
-        *_table(
-            ["language", "documents", "text", "kept"],
-            [
-                [literal(code), f"{count['documents']:,}", megabytes(count["bytes"]), f"{count['kept']:,}"]
-                for code, count in list(report["languages"].items())[:15]
-            ],
-        ),
-        "",
-        "## What was dropped, and why",
-        "",
+def _both_sides(config: ReportRecipe, dropped: list, kept: list) -> list[dict]:
+    """Returns each threshold that dropped a document, with the samples closest to it on both sides."""
+    beyond, within = (thresholds.merged(parts, config.samples_per_side) for parts in (dropped, kept))
+    return [
+        asdict(threshold) | {"dropped": samples, "kept": within.get(threshold, [])}
+        for threshold, samples in beyond.items()
+        if samples
     ]
-    for step in steps[1:]:
-        lines += [f"### {step['name']}", ""]
-        lines += list(_reasons(step)) or ["Nothing was dropped.", ""]
-    if report["quarantine"]["entries"]:
-        lines += ["## Quarantine", ""]
-        for kind, samples in report["quarantine"]["samples"].items():
-            lines += [f"**{literal(kind)}**: {report['quarantine']['errors'][kind]:,}", ""]
-            for sample in samples:
-                place = literal(f"{sample['source']}/{sample['file']}")
-                lines.append(f"- {place} at byte {sample['offset']:,}: {literal(sample['error'])}")
-            lines.append("")
-    return "\n".join(lines)
-
-
-def _reasons(step: dict) -> Iterator[str]:
-    for reason, count in step["dropped"].items():
-        sources = ", ".join(f"{name} {c['documents']:,}" for name, c in sorted(count["by_source"].items()))
-        amount = f"{counted(count['documents'])}, {megabytes(count['bytes'])}"
-        yield f"**{reason.replace('_', ' ')}**: {amount} ({sources})"
-        yield ""
-        for sample in count["samples"]:
-            value = "" if sample["value"] is None else f" ({sample['value']:.3g})"
-            detail = f" → {literal(sample['detail'])}" if sample["detail"] else ""
-            yield f"- {literal(sample['id'])}{value}{detail}: {literal(sample['excerpt'])}"
-        yield ""
-
-
-def _kept_rows(steps: list[dict], unit: str) -> list[list[str]]:
-    rows = []
-    for source in [*sorted(steps[0]["kept"]), None]:
-        counts = [
-            (_sum(step["kept"]) if source is None else step["kept"].get(source, {"documents": 0, "bytes": 0}))[unit]
-            for step in steps
-        ]
-        shown = [f"{count:,}" if unit == "documents" else f"{count / 1e6:,.2f}" for count in counts]
-        rows.append(["**all**" if source is None else source, *shown, f"{counts[-1] / max(counts[0], 1):.0%}"])
-    return rows
-
-
-def _table(header: list[str], rows: list[list[str]]) -> list[str]:
-    ruler = ["---", *("---:" for _ in header[1:])]
-    return ["| " + " | ".join(row) + " |" for row in [header, ruler, *rows]]
-
-
-def _sum(counts: dict[str, dict]) -> dict:
-    return {unit: sum(count[unit] for count in counts.values()) for unit in ("documents", "bytes")}

@@ -14,7 +14,17 @@ from data_cleaning.snapshots import FIRST_SNAPSHOT, snapshot_order
 from data_cleaning.sources.addresses import refusal
 from data_cleaning.sources.errors import SourceError
 
-USES = ("corpus", "dialogues", "preferences", "prompts", "benchmarks", "checkpoint", "judge", "language_model")
+USES = (
+    "corpus",
+    "dialogues",
+    "preferences",
+    "prompts",
+    "benchmarks",
+    "checkpoint",
+    "judge",
+    "language_model",
+    "toxicity",
+)
 DELIVERS = ("increment", "full")
 FOLLOWED = ("https", "hf", "s3")  # schemes whose remote can be asked for its present version
 MAIN = "main"  # the branch of a hub's repository that `follow = true` means

@@ -134,12 +134,12 @@ def run_prompts(model: PreTrainedModel, prompts: list[list[int]], pad: int) -> t
     ids_BW = torch.tensor([[pad] * (width - len(ids)) + ids for ids in rests], device=where)
     own_BW = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in rests], device=where)
     mask_BP = torch.cat([own_BW.new_ones(len(prompts), shared), own_BW], 1)
-    logits_BV = model(
+    hidden_BWD = model.get_decoder()(
         input_ids=ids_BW,
         attention_mask=mask_BP,
         position_ids=(mask_BP.cumsum(1) - 1).clamp(min=0)[:, shared:],
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=1,
-    ).logits[:, -1]
-    return logits_BV, cache, mask_BP
+    ).last_hidden_state
+    # Of a slice (B, 1, D), torch copies a head that does not learn B times: gigabytes. Of (B, D), it does not.
+    return model.get_output_embeddings()(hidden_BWD[:, -1]), cache, mask_BP

@@ -18,13 +18,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pyppmd
 import torch
 from matplotlib.figure import Figure
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling.core import dialog, reporting, runtime, sampling
+from modeling.core import dialog, dialogue_tables, hashing, reporting, runtime, sampling
 from modeling.core.recipes import EvaluationRecipe
 from modeling.core.verdicts import has_weights
 from modeling.pretraining.tokenizer import copies, document_tokens
@@ -35,13 +37,22 @@ PPMD_ORDERS = (6, 8)
 PPMD_MEMORY = 1 << 30  # upper limit in bytes; large enough that PPMd never resets its model within FLOOR_BYTES
 BATCH_TOKENS = 2_048
 SEPARATOR = b"\0"
+DOCUMENTS_SCHEMA = pa.schema([("text", pa.string()), ("bits_per_byte", pa.float64())])  # text: its hash
 
 
 @dataclass(frozen=True)
 class Score:
-    nats: float
+    nats_D: np.ndarray  # of each document
+    bytes_D: np.ndarray
     tokens: int
-    bytes: int
+
+    @property
+    def nats(self) -> float:
+        return float(self.nats_D.sum())
+
+    @property
+    def bytes(self) -> int:
+        return int(self.bytes_D.sum())
 
     @property
     def bits_per_byte(self) -> float:
@@ -49,7 +60,10 @@ class Score:
 
 
 def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write bits_per_byte.json, report.md and plots/bits_per_byte.png. Inputs: mixture, initial_model, base_model."""
+    """Write bits_per_byte.json, documents.parquet, report.md and plots/bits_per_byte.png.
+
+    Inputs: mixture, initial_model, base_model. documents.parquet has the base model's bits per byte of each document.
+    """
     heldout = read_texts(inputs["mixture"] / "heldout", config.bits_per_byte_documents)
     if not heldout:
         raise ValueError(f"{inputs['mixture']} has no held-out documents: raise heldout_share in the mixture recipe")
@@ -60,6 +74,12 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
         rows = [
             row(source, texts, scores[source], floors[source], before.get(source)) for source, texts in heldout.items()
         ]
+    documents = [
+        {"text": hashing.digest(text).hex(), "bits_per_byte": nats / math.log(2) / size}
+        for source, texts in heldout.items()
+        for text, nats, size in zip(texts, scores[source].nats_D, scores[source].bytes_D, strict=True)
+    ]
+    dialogue_tables.write_rows(documents, DOCUMENTS_SCHEMA, out / "documents.parquet")
     result = {"sources": rows, "total": total(rows)}
     reporting.write_json(out / "bits_per_byte.json", result)
     reporting.write_text(out / "report.md", report(rows, result["total"]))
@@ -97,13 +117,13 @@ def score_sources(folder: Path, heldout: dict[str, list[str]], log) -> dict[str,
 
 
 def score_texts(model, tokenizer, texts: Sequence[str]) -> Score:
-    """Returns the total loss in nats over all tokens of the texts and their end tokens."""
+    """Returns the loss of each text in nats, over all its tokens and its end token."""
     start, end = document_tokens(tokenizer)
     rows = [[start, *dialog.encode_text(tokenizer, text), end] for text in texts]
     return Score(
-        nats=score_rows(model, rows),
+        nats_D=score_rows(model, rows),
+        bytes_D=np.array([len(text.encode()) for text in texts]),
         tokens=sum(len(row) - 1 for row in rows),
-        bytes=sum(len(text.encode()) for text in texts),
     )
 
 
@@ -123,29 +143,37 @@ def windows(length: int, context: int) -> list[tuple[int, int, int]]:
 
 
 @torch.inference_mode()
-def score_rows(model, rows: Sequence[Sequence[int]]) -> float:
-    """Total nats of the tokens after the first of each row. Rows longer than the context use overlapping windows."""
+def score_rows(model, rows: Sequence[Sequence[int]]) -> np.ndarray:
+    """Nats of the tokens after the first of each row, float64 [rows]. Long rows use overlapping windows."""
     context = model.config.max_position_embeddings
-    spans = [(row[begin:end], first - begin) for row in rows for begin, end, first in windows(len(row), context)]
+    spans = [
+        (row[begin:end], first - begin, number)
+        for number, row in enumerate(rows)
+        for begin, end, first in windows(len(row), context)
+    ]
     spans.sort(key=lambda span: len(span[0]))
-    groups = sampling.batches([len(ids) for ids, _ in spans], 0, 1, BATCH_TOKENS)
-    return sum((_batch_nats(model, [spans[place] for place in group]) for group in groups), 0.0)
+    nats_D = np.zeros(len(rows))
+    for group in sampling.batches([len(ids) for ids, _, _ in spans], 0, 1, BATCH_TOKENS):
+        chosen = [spans[place] for place in group]
+        np.add.at(nats_D, [number for _, _, number in chosen], _batch_nats(model, chosen))
+    return nats_D
 
 
-def _batch_nats(model, spans: Sequence[tuple[Sequence[int], int]]) -> float:
-    width = max(len(ids) for ids, _ in spans)
+def _batch_nats(model, spans: Sequence[tuple[Sequence[int], int, int]]) -> np.ndarray:
+    """Nats of each span (ids, first scored target, number of its row), float64 [spans]."""
+    width = max(len(ids) for ids, _, _ in spans)
     # With right padding and a causal mask, no scored token attends to padding.
-    ids_BT = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids, _ in spans], device=model.device)
+    ids_BT = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids, _, _ in spans], device=model.device)
     place_T = torch.arange(1, width, device=model.device)
-    first_B1 = torch.tensor([[first] for _, first in spans], device=model.device)
-    length_B1 = torch.tensor([[len(ids)] for ids, _ in spans], device=model.device)
+    first_B1 = torch.tensor([[first] for _, first, _ in spans], device=model.device)
+    length_B1 = torch.tensor([[len(ids)] for ids, _, _ in spans], device=model.device)
     with runtime.autocast(model.device):
         logits_BTV = model(input_ids=ids_BT[:, :-1], use_cache=False).logits
     nats_BT = torch.nn.functional.cross_entropy(
         logits_BTV.float().flatten(0, 1), ids_BT[:, 1:].flatten(), reduction="none"
     ).view(len(spans), -1)
     scored_BT = (place_T >= first_B1) & (place_T < length_B1)
-    return float((nats_BT.double() * scored_BT).sum())
+    return (nats_BT.double() * scored_BT).sum(1).cpu().numpy()
 
 
 def start_floors(pool: ThreadPoolExecutor, train: Path, heldout: dict[str, list[str]]) -> dict[str, dict[str, Future]]:

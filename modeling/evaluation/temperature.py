@@ -4,6 +4,10 @@ RLHF shifts a model's best temperature, so versions are compared best against be
 model chooses; the independent judge takes no part in the choice and shows whether it agrees. The prompts are harmless,
 so an answer that refuses counts as the worst of all answers: the reward model takes many for good. Variety is the share
 of distinct word trigrams (Figure 21).
+
+Base takes the temperature with the highest mean reward. A trained version takes the lowest one that is as good as its best
+within one standard error: hotter answers refuse more harmless prompts and fewer attacks, which so few prompts
+do not show. In comparisons with Base, this rule can only hurt the trained versions.
 """
 
 from collections.abc import Sequence
@@ -52,7 +56,10 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
     every = [row for by_temperature in scored.values() for rows in by_temperature.values() for row in rows]
     score(inputs, every, log)
     measured = [measure(version, t, rows) for version, by in scored.items() for t, rows in by.items()]
-    choice = choose(measured, list(folders))
+    rewards = {
+        version: {t: [row["reward"] for row in rows] for t, rows in by.items()} for version, by in scored.items()
+    }
+    choice = choose(rewards, list(folders))
     base = scored[BASE][choice[BASE]]
     rows = [
         pairwise.row(rater, AXIS, version, BASE, pairwise.outcome(rater, AXIS, answers, base), config)
@@ -108,20 +115,32 @@ def measure(version: str, temperature: float, rows: Sequence[dict]) -> dict:
     }
 
 
-def choose(measured: Sequence[dict], versions: Sequence[str]) -> dict[str, float]:
-    """Returns version → temperature with the highest mean reward, the lower one of equals.
+def choose(rewards: dict[str, dict[float, list[float]]], versions: Sequence[str]) -> dict[str, float]:
+    """Returns version → temperature, from each version's rewards by temperature, in the order of the prompts.
 
     A version that was not measured takes the choice of the next measured one in training order.
     """
-    best: dict[str, dict] = {}
-    for one in sorted(measured, key=lambda one: one["temperature"]):
-        if one["version"] not in best or one["reward"] > best[one["version"]]["reward"]:
-            best[one["version"]] = one
     choice, following = {}, None
     for version in reversed(versions):
-        following = best[version]["temperature"] if version in best else following
+        if version in rewards:
+            following = highest(rewards[version]) if version == BASE else lowest_as_good(rewards[version])
         choice[version] = following
     return {version: choice[version] for version in versions}
+
+
+def highest(rewards: dict[float, list[float]]) -> float:
+    """Returns the temperature with the highest mean reward, the lower one of equals."""
+    return min(rewards, key=lambda temperature: (-np.mean(rewards[temperature]), temperature))
+
+
+def lowest_as_good(rewards: dict[float, list[float]]) -> float:
+    """Returns the lowest temperature whose rewards are at most one standard error of the paired differences below the best."""
+    best = highest(rewards)
+    for temperature in sorted(rewards):
+        lost = np.subtract(rewards[best], rewards[temperature])
+        if temperature == best or lost.mean() <= lost.std(ddof=1) / len(lost) ** 0.5:
+            return temperature
+    return best
 
 
 def distinct_trigrams(answers: Sequence[str]) -> float:
@@ -152,10 +171,10 @@ def report(rows: Sequence[dict], measured: Sequence[dict], choice: dict[str, flo
             "# Sampling temperature by version",
             "",
             f"{rows[0]['prompts']} validation prompts. The helpfulness reward model of the last round chooses each",
-            "version's temperature (bold); the independent judge takes no part in the choice. A refusal counts as the worst",
-            "of all answers. Win rates are against Base at its own choice; a tie counts half; 95 % intervals. Refused:",
-            "share of the answers that refuse, by rule. Distinct trigrams: share of distinct word trigrams in a",
-            "version's answers.",
+            "version's temperature (bold): for Base the best, for others the lowest that is as good within one standard",
+            "error. The independent judge takes no part in the choice. A refusal counts as the worst of all answers. Win",
+            "rates are against Base at its own choice; a tie counts half; 95 % intervals. Refused: share of the answers",
+            "that refuse, by rule. Distinct trigrams: share of distinct word trigrams in a version's answers.",
             "",
             reporting.table((*head, "refused", "distinct trigrams"), table),
         ]

@@ -20,7 +20,9 @@ from tests.data_cleaning.raw import Quiet
 from tests.data_cleaning.reading.test_identity import FORMATS, as_jsonl, each_format
 from tests.data_cleaning.reading.test_web_readers import PAGE, warc
 
-DIFFERENT = DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=2.0, seed=0)  # no two texts are near-duplicates
+DIFFERENT = DedupRecipe(
+    shingle_words=5, bands=14, rows=8, min_jaccard=2.0, notices=(), ranks=(), seed=0
+)  # no two texts are near-duplicates
 ENTRY = '[[source]]\nname = "{}"\nlicense = "MIT"\nuri = "{}"\nsnapshot = "{}"\ndelivers = "{}"\n'
 
 

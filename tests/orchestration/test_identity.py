@@ -171,9 +171,10 @@ def recipes_with(table, monkeypatch) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("old", "new", "stages"),
     [
-        ('license = "MIT"', 'license = "MIT (as on their site)"', {"bundle"}),
+        ('license = "MIT"', 'license = "MIT (as on their site)"', {"corpus_report", "bundle"}),
+        ('license = "BSD-3-Clause"', 'license = "BSD-2-Clause"', {"bundle"}),
         ("limit = 400", "limit = 401", {"sources"}),
-        ("factual = true", "factual = false", {"mixture"}),
+        ("factual = true", "factual = false", {"deduplicated", "mixture"}),
         ("limit = 400", 'delivers = "full"', {"sources", "mixture"}),
     ],
 )

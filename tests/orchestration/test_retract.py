@@ -194,7 +194,7 @@ def test_several_at_once_are_all_written(listing):
     assert [each.wait() for each in running] == [0] * 4 and len(listed()) == 4
 
 
-def test_the_list_is_part_of_the_mixture_alone(listing, monkeypatch):
+def test_the_list_is_part_of_the_mixture_and_of_the_report_that_quotes_documents(listing, monkeypatch):
     def made() -> dict[str, str]:
         recipes = {key: stage.recipe(settings(stage.axis, "tiny" if stage.axis == SCALE else "2026-11"))
                    for key, stage in STAGES.items() if key not in ("sources",)}  # fmt: skip
@@ -208,7 +208,7 @@ def test_the_list_is_part_of_the_mixture_alone(listing, monkeypatch):
     monkeypatch.setenv("CRIA_RETRACTIONS", str(listing))
     listing.write_text('[[retraction]]\nid = "facts:1"\n')
     one = made()
-    assert {key for key in one if one[key] != empty[key]} == {"mixture"}
+    assert {key for key in one if one[key] != empty[key]} == {"mixture", "corpus_report"}
     listing.write_text('# comment\n[[retraction]]\nid = "facts:1"\nreason = "another"\nsince = 2026-12-01\n')
     assert made() == one
 

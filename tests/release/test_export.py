@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import stat
 from dataclasses import replace
@@ -193,8 +194,33 @@ def test_what_the_table_of_sources_says_is_no_markup_in_card_or_lineage(copied, 
     release(copied, tmp_path / "out", log)
     for name in (bundles.CARD, bundles.LINEAGE_MARKDOWN):
         page = shown(bundles.without_header((tmp_path / "out" / name).read_text()))
-        assert not {"img", "a", "b"} & {tag for tag, _ in page.tags}
+        assert not {"img", "b"} & {tag for tag, _ in page.tags}
+        links = [attributes for tag, attributes in page.tags if tag == "a"]
+        assert links == ([(("href", "corpus/base.html"),)] if name == bundles.CARD else [])  # the card's own
         assert "![a](http://evil.example/x.png) [a](http://evil.example) <b>x</b>" in page.text
+
+
+def test_the_card_links_the_report_of_every_snapshot_and_the_bundle_holds_it(copied, tmp_path, log):
+    report = copied.folder("corpus_report", "2026-12")
+    report.mkdir(parents=True)
+    (report / "report.html").write_text("newer")
+    copied.publish("corpus_report", "2026-12", {"decontaminated": ("decontaminated", "base")}, {},
+                   {"documents_out": 1, "bytes_out": 900})  # fmt: skip
+    inputs = toy_store.inputs(copied, list(toy_store.EVALUATIONS)) | {"corpus_report/2026-12": report}
+    out = tmp_path / "out"
+    out.mkdir()
+    export.run(toy_store.RECIPE, inputs, out, log)
+    text = bundles.read(out).card
+    links = re.findall(r"\[(snapshot [^]]+)\]\(([^)]+)\) \(([^)]+)\)", text)
+    assert links == [
+        ("snapshot base", "corpus/base.html", "1,234 documents, 5.6 MB"),
+        ("snapshot 2026-12", "corpus/2026-12.html", "1 document, 0.9 kB"),
+    ]
+    for snapshot, (_, target, _) in zip(("base", "2026-12"), links, strict=True):
+        made = copied.folder("corpus_report", snapshot) / "report.html"
+        assert (out / target).read_bytes() == made.read_bytes()
+    listed = json.loads((out / "LINEAGE.json").read_text())["files"]
+    assert listed["corpus/2026-12.html"]["from"] == "2026-12/corpus_report"
 
 
 def state(copied, asset, **recipe):

@@ -175,6 +175,14 @@ def test_what_the_page_does_not_use_is_not_there(server, method, path):
     assert server.ask(method, path)[0] == 404
 
 
+def test_the_corpus_report_that_the_card_links_is_served_and_nothing_beside_it(server, bundle):
+    status, headers, body = server.ask("GET", "/corpus/base.html")
+    assert status == 200 and headers["content-type"].startswith("text/html")
+    assert body == (bundle / "corpus" / "base.html").read_bytes()
+    for name in ("other.html", "base", "..%2FLINEAGE.json", "%2e%2e/MODEL_CARD.md", ".."):
+        assert server.ask("GET", f"/corpus/{name}")[0] == 404
+
+
 def test_there_are_no_websockets(server):
     asked = {
         "Connection": "Upgrade",

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from modeling.core import dialogue_tables
+from modeling.evaluation.bits_per_byte import DOCUMENTS_SCHEMA
 from modeling.evaluation.scored_answers import SCHEMA
 from release import bundle as bundles
 from release import promotion
@@ -36,13 +37,31 @@ def scored(path, helpful=0.0, unsafe=0.1, refused=0.05, obeyed=0.3, seed=0, firs
     return path
 
 
+def measured(path, bits=1.0, seed=0, first=0):
+    """A documents.parquet: bits per byte of so many documents, from number `first` on, around this mean."""
+    draw = random.Random(seed)
+    rows = [
+        {"text": f"hash{number}", "bits_per_byte": bits + draw.gauss(0, 0.05)}
+        for number in range(first, first + PROMPTS)
+    ]
+    dialogue_tables.write_rows(rows, DOCUMENTS_SCHEMA, path)
+    return path
+
+
+def evaluation(folder, judge="j", bits=1.0, seed=0, first=0, **shares):
+    return promotion.Evaluation(
+        scored(folder / "scored.parquet", seed=seed, first=first, **shares),
+        measured(folder / "documents.parquet", bits, seed, first),
+        judge,
+    )
+
+
 @pytest.fixture
 def shop(bundle, tmp_path):
     """promote(content, judge, day, **shares): an outcome in `shop.releases`."""
 
     def promote(content, judge="j", day=DAY, **shares):
-        table = scored(tmp_path / "scored.parquet", **shares)
-        return promotion.promote(bundle, content, table, judge, promote.releases, day)
+        return promotion.promote(bundle, content, evaluation(tmp_path, judge, **shares), promote.releases, day)
 
     promote.releases = tmp_path / "releases" / "tiny"
     return promote
@@ -62,7 +81,7 @@ def test_the_first_release_is_current_and_complete(shop, bundle):
 @pytest.mark.parametrize(
     ("worse", "told"),
     [({"helpful": -1.0}, "helpfulness"), ({"unsafe": 0.5}, "violations"), ({"refused": 0.4}, "refused"),
-     ({"obeyed": 0.0}, "obeyed")],
+     ({"obeyed": 0.0}, "obeyed"), ({"bits": 1.1}, "bits per byte of the base model")],
 )  # fmt: skip
 def test_a_release_that_is_significantly_worse_in_one_measure_stays_a_candidate(shop, worse, told):
     shop("a" * 64)
@@ -79,6 +98,7 @@ def test_one_that_is_as_good_or_better_becomes_current(shop):
     shop("a" * 64)
     same = shop("b" * 64, seed=1)
     assert same.current and same.name == "2026-12-01.2" and "not significantly worse" in same.why
+    assert "bits per byte" in same.why
     better = shop("c" * 64, seed=2, helpful=1.0, unsafe=0.0, day=datetime.date(2026, 11, 1))
     assert better.current and better.name == "2026-12-01.3", "newer than all, whatever the clock says"
 
@@ -89,6 +109,13 @@ def test_another_judge_is_not_compared_and_without_common_prompts_a_person_decid
     assert other.current and "helpfulness" not in other.why
     apart = shop("c" * 64, judge="k", seed=2, first=PROMPTS)
     assert not apart.current and "no common prompts" in apart.why
+
+
+def test_a_release_that_was_kept_without_bits_per_byte_is_compared_in_the_rest(shop):
+    shop("a" * 64)
+    (shop.releases / "2026-12-01" / promotion.DOCUMENTS).unlink()
+    outcome = shop("b" * 64, seed=1, bits=9.0)
+    assert outcome.current and "bits" not in outcome.why and "violations" in outcome.why
 
 
 def test_going_back_goes_back_one_release_at_a_time(shop):
@@ -136,7 +163,7 @@ def test_the_chat_opens_with_the_current_release_while_the_store_holds_a_candida
     shutil.copytree(store.folder("chat_model", "tiny"), folder / "chat_model")
     gallery = Gallery(folder / "bundle", folder, LISTED)
     releases = tmp_path / "releases" / "tiny"
-    promotion.promote(bundle, "a" * 64, scored(tmp_path / "scored.parquet"), "j", releases, DAY)
+    promotion.promote(bundle, "a" * 64, evaluation(tmp_path), releases, DAY)
     assert [version.name for version in gallery.now().versions] == ["Chat"], "it is the same model"
     listed = releases / "2026-12-01" / "bundle" / bundles.VERSIONS
     content = bundles.read(bundle).versions[0].content

@@ -123,6 +123,11 @@ def fill(root: Path, metrics: dict[str, dict], scale: str = "tiny", models: dict
     store.sources("judge", scale, [source("minilm", "judge", "Apache-2.0")])
     store.publish("language", "base", {"sources": ("sources", "base")}, {"keep": ["en"]})
     store.publish("decontaminated", "base", {"language": ("language", "base"), "benchmarks": ("benchmarks", None)})
+    report = store.folder("corpus_report", "base")
+    report.mkdir(parents=True)
+    (report / "report.html").write_text("<!DOCTYPE html><title>Corpus report</title>")
+    store.publish("corpus_report", "base", {"decontaminated": ("decontaminated", "base")}, {},
+                  {"documents_out": 1234, "bytes_out": 5_600_000})  # fmt: skip
     here = lambda asset: (asset, scale)  # noqa: E731
     store.publish("mixture", scale, {"corpus/base": ("decontaminated", "base")})
     prompts = store.folder("prompts", scale)
@@ -163,7 +168,8 @@ def fill(root: Path, metrics: dict[str, dict], scale: str = "tiny", models: dict
 def inputs(store: ToyStore, evaluations: list[str]) -> dict[str, Path]:
     roles = {"chat_model": "chat_model", "sft_model": "sft_model", "policy_1": "rlhf_v1/policy",
              "ppo_policy": "rlhf_v5/ppo_policy", "base_model": "base_model"} | {name: name for name in evaluations}  # fmt: skip
-    return {role: store.folder(asset, store.scale) for role, asset in roles.items()}
+    report = {"corpus_report/base": store.folder("corpus_report", "base")}
+    return report | {role: store.folder(asset, store.scale) for role, asset in roles.items()}
 
 
 def reward_report_files(folder: Path) -> dict:

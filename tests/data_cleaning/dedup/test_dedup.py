@@ -1,5 +1,6 @@
 """Deduplication against brute force over all pairs, against datasketch's own index, and its promises to the next stage."""
 
+import dataclasses
 import itertools
 import random
 import re
@@ -17,7 +18,7 @@ from data_cleaning.filters.words import normalised
 from data_cleaning.recipes import DedupRecipe
 from tests.data_cleaning.samples import artifact, contents, licences, manual, table
 
-RECIPE = DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=0.8, seed=1)
+RECIPE = DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=0.8, notices=(), ranks=(), seed=1)
 
 
 def shingle_set(text: str, n: int = 5) -> set[tuple[str, ...]]:
@@ -142,6 +143,40 @@ def test_the_longest_stays_and_then_the_smallest_id(tmp_path, log):
         "a:2": ("exact_duplicate", "a:1"),  # a copy of a:0, whose words are kept in a:1
         "a:3": ("exact_duplicate", "a:4"),
     }
+
+
+def test_the_order_of_who_stays(tmp_path, log):
+    """An encyclopedia before a longer crawl copy, a licensed source before another, a clean copy before a cookie banner."""
+    one, two, three = (" ".join(text.split()[:150]) for text in manual()[3:6])
+    banner = "\nThis site uses cookies. Privacy policy\nWe use cookies."
+    sources = {
+        "crawl": [f"{one} And more.", f"{two} And more.", three + banner],
+        "books": [two],
+        "facts": [one],
+        "mirror": [f"{three} Right."],
+    }
+    shards = {source: table(texts, source) for source, texts in sources.items()}
+    ranks = (("books", 1), ("crawl", 2), ("facts", 0), ("mirror", 2))
+    recipe = dataclasses.replace(RECIPE, ranks=ranks, notices=("uses cookies", "privacy policy", "use cookies"))
+    out = tmp_path / "out"
+    dedup.run(recipe, {"pii": artifact(tmp_path / "pii", **shards)}, out, log)
+    assert sorted(read_documents(out)["id"].to_pylist()) == ["books:0", "facts:0", "mirror:0"]
+    rows = {row["id"]: row["decided_by"] for row in pq.read_table(out / "clusters.parquet").to_pylist()}
+    reasons = {"crawl:0": "source", "crawl:1": "source", "crawl:2": "cleanliness"}
+    assert rows == reasons | {"facts:0": "", "books:0": "", "mirror:0": ""}
+
+
+def test_a_source_without_a_rank_comes_last(tmp_path, log):
+    text = " ".join(manual()[3].split()[:150])
+    parent = artifact(tmp_path / "pii", a=table([f"{text} Longer."], "unknown"), b=table([text], "known"))
+    dedup.run(dataclasses.replace(RECIPE, ranks=(("known", 5),)), {"pii": parent}, tmp_path / "out", log)
+    assert read_documents(tmp_path / "out")["id"].to_pylist() == ["known:0"]
+
+
+def test_lines_with_a_notice_are_counted_once():
+    texts = pa.chunked_array([["Uses cookies, uses cookies.\nText.\nSee: PRIVACY policy (1)", "none", ""]])
+    assert dedup.notice_lines(texts, ("uses cookies", "privacy policy")).tolist() == [2, 0, 0]
+    assert dedup.notice_lines(texts, ()).tolist() == [0, 0, 0]
 
 
 def test_texts_shorter_than_a_shingle(tmp_path, log):

@@ -134,7 +134,7 @@ def test_no_document_keeps_both_copies_an_address_or_a_benchmark_question(tmp_pa
     labelled = artifact(tmp_path / "labelled", own=found.cast(LABELLED_SCHEMA))
     pii.run(PiiRecipe(("email",), (), ()), {"quality": labelled}, tmp_path / "pii", log)
     assert not any("jane" in text for text in read_documents(tmp_path / "pii")["text"].to_pylist())
-    recipe = DedupRecipe(shingle_words=5, bands=20, rows=8, min_jaccard=0.75, seed=1)
+    recipe = DedupRecipe(shingle_words=5, bands=20, rows=8, min_jaccard=0.75, notices=(), ranks=(), seed=1)
     dedup.run(recipe, {"pii": labelled}, tmp_path / "dedup", log)
     left = [key.partition(":")[2] for key in read_documents(tmp_path / "dedup")["id"].to_pylist()]
     assert sum(key == "plain" or key.startswith("copy") for key in left) == 1

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 from data_cleaning.documents import LABELLED_SCHEMA, split_shard, write_shard
-from data_cleaning.recipes import ReportRecipe
-from data_cleaning.report import flow
+from data_cleaning.report import counts, flow
 from data_cleaning.report import stage as report
+from tests.data_cleaning.report.steps import recipe, toxicity_sources
 
 
 def table(count):
@@ -47,13 +47,15 @@ def artifacts(tmp_path):
         values, details = [0.5 if r else None for r in reasons], ["fr" if r else None for r in reasons]
         split_shard(now, reasons, values, details, folders[step], "s.parquet")
         now = now.filter(pa.array([reason is None for reason in reasons]))
-    return folders
+    spans = {"id": [], "sample": [], "start": [], "length": [], "dropped": pa.array([], pa.bool_())}
+    write_shard(pa.table(spans), folders["decontaminated"] / "spans" / "s.parquet")
+    return folders | {"toxicity": toxicity_sources(tmp_path / "toxicity")}
 
 
 def test_every_document_is_accounted_for(tmp_path, artifacts, log):
     out = tmp_path / "out"
     out.mkdir()
-    metrics = report.run(ReportRecipe(samples_per_reason=3), artifacts, out, log)
+    metrics = report.run(recipe(samples_per_reason=3), artifacts, out, log)
     assert (metrics["documents_in"], metrics["documents_out"], metrics["bytes_out"]) == (120, 81, 8_100)
     assert metrics["kept_of_bytes"] == 0.675 and metrics["quarantined"] == 5
     written = json.loads((out / "report.json").read_text())
@@ -72,19 +74,19 @@ def test_every_document_is_accounted_for(tmp_path, artifacts, log):
 
 
 def test_the_report_is_the_same_however_the_corpus_is_cut_into_shards(tmp_path, artifacts):
-    whole = report.dropped([artifacts["language"] / "dropped" / "s.parquet"], 3)
     rows = pa.parquet.read_table(artifacts["language"] / "dropped" / "s.parquet")
-    parts = [tmp_path / "parts" / f"{n}.parquet" for n in range(6)]
-    for n, part in enumerate(parts):
-        write_shard(rows.slice(n * 5, 5), part)
-    assert report.dropped(parts[::-1], 3) == whole
+    whole = counts.merged([counts.dropped_in(rows, rows, 3)], 3)
+    parts = [counts.dropped_in(rows.slice(n * 5, 5), rows.slice(n * 5, 5), 3) for n in range(6)]
+    assert counts.merged(parts[::-1], 3) == whole
+    chosen = sorted(rows["id"].to_pylist(), key=counts.order)[:3]
+    assert [sample["id"] for sample in whole["other_language"]["samples"]] == chosen
 
 
 def test_text_of_strangers_is_no_markup_in_the_report(tmp_path, artifacts, log):
     (tmp_path / "out").mkdir()
-    report.run(ReportRecipe(samples_per_reason=1), artifacts, tmp_path / "out", log)
+    report.run(recipe(samples_per_reason=1), artifacts, tmp_path / "out", log)
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "| **all** | 120 | 90 | 81 | 81 | 81 | 81 | 68% |" in text
+    assert "| **all** | 120 | 90 | 81 | 81 | 81 | 81 | 67.5 % |" in text
     assert "**too short**: 4 documents, 0.4 kB" in text and "**no JSON**: 5" in text
     assert "<b>" not in text and r"\*document\*" in text
 
@@ -99,14 +101,14 @@ def rgb(code):
 
 
 def test_a_quoted_document_shows_no_personal_information():
-    assert report.excerpt("Write to\njane@example.org or (808) 782-1557.") == (
+    assert counts.excerpt("Write to\njane@example.org or (808) 782-1557.") == (
         "Write to |||EMAIL_ADDRESS||| or |||PHONE_NUMBER|||."
     )
 
 
 def test_the_picture_shows_every_source_and_what_was_dropped(tmp_path, artifacts, log):
     (tmp_path / "out").mkdir()
-    report.run(ReportRecipe(samples_per_reason=1), artifacts, tmp_path / "out", log)
+    report.run(recipe(samples_per_reason=1), artifacts, tmp_path / "out", log)
     shape, seen = colours(tmp_path / "out" / "plots" / "flow.png")
     assert shape[1] > 1_500
     assert {rgb(code) for code in (*flow.COLOURS[:3], flow.DROP_COLOUR)} <= seen
@@ -129,5 +131,21 @@ def test_a_corpus_of_nothing_still_gives_a_report(tmp_path, log):
         (folder / "documents").mkdir(parents=True)
         (folder / "dropped").mkdir()
     (folders["documents"] / "quarantine.jsonl").touch()
+    (tmp_path / "toxicity").mkdir()
+    (tmp_path / "toxicity" / "sources.json").write_text("[]")
     (tmp_path / "out").mkdir()
-    assert report.run(ReportRecipe(samples_per_reason=1), folders, tmp_path / "out", log)["documents_out"] == 0
+    inputs = folders | {"toxicity": tmp_path / "toxicity"}
+    assert report.run(recipe(samples_per_reason=1), inputs, tmp_path / "out", log)["documents_out"] == 0
+    assert "Not measured" in (tmp_path / "out" / report.PAGE).read_text()
+
+
+def test_the_report_counts_who_is_written_about_languages_and_licences(tmp_path, artifacts, log):
+    (tmp_path / "out").mkdir()
+    metrics = report.run(recipe(licenses=(("s0", "MIT"), ("s1", ""))), artifacts, tmp_path / "out", log)
+    written = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert written["size"]["s0"] == {"characters": 2700, "documents": 27, "words": 81}
+    assert written["toxicity"]["all"]["documents"] == 81 and metrics["toxic"] == 0.0
+    assert written["demographics"]["pronouns"]["gender"] == 0 and metrics["axis_Religion"] == 0.0
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "| s0 | MIT | 40 | 27 | 2,700 | 81 |" in text and "| s1 | none stated | 40 |" in text
+    assert "| en | 75.0 % | 89.7 % | 90 |" in text

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from torch.profiler import ProfilerActivity, profile
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from modeling.core import decoding, dialog, runtime, sampling
 from modeling.core.recipes import SamplingRecipe
@@ -156,3 +157,16 @@ def test_large_models_answer_in_bfloat16_and_small_ones_on_a_cpu_in_float32(monk
     for pays, dtype in ((True, torch.bfloat16), (False, torch.float32)):  # a CPU without AVX-512 emulates bfloat16
         monkeypatch.setattr(runtime, "bfloat16_products", lambda where, pays=pays: pays)
         assert sampling.generation_dtype(cpu, 135_000_000) == dtype
+
+
+def test_a_head_that_does_not_learn_is_not_copied_for_every_prompt():
+    torch.manual_seed(0)
+    config = LlamaConfig(vocab_size=20_000, hidden_size=32, intermediate_size=32, num_hidden_layers=1,
+                         num_attention_heads=2, max_position_embeddings=32)  # fmt: skip
+    model = LlamaForCausalLM(config).bfloat16().eval().requires_grad_(False)
+    prompts = [[number, *range(number, number + 8)] for number in range(1, 51)]
+    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        logits_BV, _, _ = decoding.run_prompts(model, prompts, pad=0)
+    allocated = sum(max(0, event.self_cpu_memory_usage) for event in profiled.key_averages())
+    head_bytes = model.lm_head.weight.nbytes
+    assert logits_BV.shape == (50, 20_000) and allocated < 10 * head_bytes, "fifty copies of the head"

@@ -96,13 +96,15 @@ def test_windows_give_the_exact_likelihood_where_the_context_suffices():
                          num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=64)  # fmt: skip
     model = LlamaForCausalLM(config).eval()
     texts = [text(1), text(2, 5), text(3, 20)]
-    total = 0.0
+    expected = []
     for one in texts:
         ids = torch.tensor([[tokenizer.bos_token_id, *tokenizer(one, add_special_tokens=False)["input_ids"],
                              tokenizer.eos_token_id]])  # fmt: skip
         with torch.no_grad():
-            total += float(model(input_ids=ids, labels=ids).loss) * (ids.shape[1] - 1)
-    assert bits_per_byte.score_texts(model, tokenizer, texts).nats == pytest.approx(total, rel=5e-3)  # bfloat16
+            expected.append(float(model(input_ids=ids, labels=ids).loss) * (ids.shape[1] - 1))
+    score = bits_per_byte.score_texts(model, tokenizer, texts)
+    assert score.nats_D == pytest.approx(expected, rel=5e-3)  # bfloat16
+    assert score.nats == pytest.approx(sum(expected), rel=5e-3)
 
 
 def test_documents_are_marked_as_the_vocabulary_does(base):
@@ -145,6 +147,9 @@ def test_stage_writes_what_it_says(base, tmp_path, log):
     row = result["sources"][0]
     assert row["documents"] == 8 and row["bits_per_byte"] == pytest.approx(row["nats"] / math.log(2) / row["bytes"])
     assert min(row["bits_per_byte"], row["xz"], row["ppmd6"], row["ppmd8"]) > 0
+    documents = pq.read_table(out / "documents.parquet").to_pylist()
+    assert len(documents) == 16 == sum(row["documents"] for row in result["sources"])
+    assert len({row["text"] for row in documents}) == 8  # both sources hold the same texts
     weighted = sum(r["bits_per_byte"] * r["bytes"] for r in result["sources"]) / sum(
         r["bytes"] for r in result["sources"]
     )

@@ -78,21 +78,21 @@ def test_the_recipe_must_name_versions_that_exist(inputs, tmp_path, log):
 
 def test_the_choice_by_hand():
     rewards = {
-        ("Base", 0.3): 0.1,
-        ("Base", 1.0): 0.2,
-        ("V2", 0.3): 0.5,
-        ("V2", 1.0): 0.5,
-        ("Chat", 1.0): 3,
-        ("Chat", 0.3): 2,
+        # Base takes the highest mean, however small the gain.
+        "Base": {0.3: [0.0, 1.0, 0.2], 1.0: [0.3, 0.9, 0.2]},
+        # Differences of 2, -1 and 0: their mean, 1/3, is below their standard error, 0.88.
+        "V2": {0.3: [1.0, 1.0, 1.0], 0.7: [3.0, 0.0, 1.0], 1.0: [2.0, 0.0, 1.0]},
+        # A gain of 1 on every prompt is no chance.
+        "Chat": {0.3: [1.0, 5.0, 2.0], 1.0: [2.0, 6.0, 3.1]},
     }
-    measured = [{"version": v, "temperature": t, "reward": reward} for (v, t), reward in rewards.items()]
-    # V1 is not measured: it takes the choice of V2. Of equals the lower temperature is taken.
-    assert temperature.choose(measured, ["Base", "V1", "V2", "Chat"]) == {
-        "Base": 1.0,
-        "V1": 0.3,
-        "V2": 0.3,
-        "Chat": 1.0,
-    }
+    # V1 is not measured: it takes the choice of V2.
+    expected = {"Base": 1.0, "V1": 0.3, "V2": 0.3, "Chat": 1.0}
+    assert temperature.choose(rewards, ["Base", "V1", "V2", "Chat"]) == expected
+
+
+def test_of_equals_the_lower_temperature_is_taken():
+    equal = {1.0: [1.0, 2.0], 0.3: [2.0, 1.0]}
+    assert temperature.highest(equal) == temperature.lowest_as_good(equal) == 0.3
 
 
 def test_distinct_trigrams_by_hand():
