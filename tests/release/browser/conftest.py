@@ -15,7 +15,6 @@ from modeling.rlhf.ratings.store import Store
 from release import export
 from release.gallery import Gallery
 from tests.conftest import MemoryLog
-from tests.missing import missing
 from tests.release import toy_store
 from tests.release.browser import hostile
 from tests.release.browser.reciters import save_reciter
@@ -75,7 +74,7 @@ def address(release, votes) -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if found is None:
-        missing(f"there is no browser: none of {', '.join(CHROMIUM)} is on the path")
+        pytest.skip(f"there is no browser: none of {', '.join(CHROMIUM)} is on the path")
     flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]  # Chromium has no sandbox for root
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=found, args=flags)
