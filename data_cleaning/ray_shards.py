@@ -75,12 +75,15 @@ def results(
 def _connected(ray) -> Iterator[None]:
     """Connects this process to the cluster at RAY_ADDRESS, and ends its tasks when it leaves."""
     package, before = Path(__file__).parent, signal.getsignal(signal.SIGTERM)
+    talk = logging.getLogger("ray._private.worker")  # of how it connects; it speaks again when a node is lost
+    talk.setLevel(logging.ERROR)
     try:
         # As their working directory: of modules alone, a checkout at this path on the worker's machine would go first.
         with tempfile.TemporaryDirectory() as sent:
             shutil.copytree(package, Path(sent) / package.name, ignore=shutil.ignore_patterns("__pycache__"))
-            ray.init(runtime_env={"working_dir": sent}, logging_level=logging.WARNING)
+            ray.init(runtime_env={"working_dir": sent})
     finally:
+        talk.setLevel(logging.NOTSET)
         if threading.current_thread() is threading.main_thread():  # Ray sets a handler of its own only there
             signal.signal(signal.SIGTERM, before)
     try:

@@ -99,7 +99,7 @@ def test_a_stage_that_loses_a_node_makes_the_same_bytes(on_ray, tmp_path, log, m
     assert expected["documents_out"] > SHARDS and (local / "dropped").is_dir()
     monkeypatch.setattr(quality, "filter_shard", filter_and_hold)
     held = parent / "documents" / "held"
-    killer = threading.Thread(target=end_the_node, args=(on_ray, held))
+    killer = threading.Thread(target=end_the_node, args=(on_ray, held), daemon=True)
     killer.start()
     log.lines.clear()
     log.steps.clear()
