@@ -217,6 +217,27 @@ def test_files_that_do_not_appear_here_are_named(tmp_path, monkeypatch):
         ray_shards._wait_until_seen([tmp_path / "there", tmp_path / "missing"])
 
 
+@pytest.mark.parametrize("failures", [ray_shards.CONNECTION_TRIES - 1, ray_shards.CONNECTION_TRIES])
+def test_a_head_that_fails_to_start_our_server_is_asked_again(failures):
+    """Ray's proxy loses such a process now and then, by no rule that a test could cause."""
+
+    class Head:
+        asked = 0
+
+        def init(self, runtime_env):
+            self.asked += 1
+            if self.asked <= failures:
+                raise ConnectionAbortedError("Initialization failure from server")
+
+    head = Head()
+    if failures < ray_shards.CONNECTION_TRIES:
+        ray_shards._connect(head, "folder")
+    else:
+        with pytest.raises(ConnectionAbortedError):
+            ray_shards._connect(head, "folder")
+    assert head.asked == ray_shards.CONNECTION_TRIES
+
+
 def test_without_ray_the_address_is_an_error_that_says_what_to_do(tmp_path, files, log, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
     monkeypatch.setattr(shards, "SMALL_BYTES", 0)
