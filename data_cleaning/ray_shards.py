@@ -26,6 +26,7 @@ from data_cleaning.files import write_json
 ADDRESS = "RAY_ADDRESS"
 ATTEMPTS = Path("_scratch") / "attempts"  # under `out`
 LOST_WORKERS = 3  # a shard may lose this many workers: one that ends every worker must not be retried for ever
+CONNECTION_TRIES = 3
 LOOK_AGAIN_S = 1.0
 SEEN_WITHIN_S = 120.0  # an NFS client may show an old list of a folder's files for a minute
 # The packages that the bytes of documents depend on. Ray itself compares its own version and Python's.
@@ -75,18 +76,32 @@ def results(
 def _connected(ray) -> Iterator[None]:
     """Connects this process to the cluster at RAY_ADDRESS, and ends its tasks when it leaves."""
     package, before = Path(__file__).parent, signal.getsignal(signal.SIGTERM)
+    talk = logging.getLogger("ray._private.worker")  # of how it connects; it speaks again when a node is lost
+    talk.setLevel(logging.ERROR)
     try:
         # As their working directory: of modules alone, a checkout at this path on the worker's machine would go first.
         with tempfile.TemporaryDirectory() as sent:
             shutil.copytree(package, Path(sent) / package.name, ignore=shutil.ignore_patterns("__pycache__"))
-            ray.init(runtime_env={"working_dir": sent}, logging_level=logging.WARNING)
+            _connect(ray, sent)
     finally:
+        talk.setLevel(logging.NOTSET)
         if threading.current_thread() is threading.main_thread():  # Ray sets a handler of its own only there
             signal.signal(signal.SIGTERM, before)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _connect(ray, folder: str) -> None:
+    """Connects; workers run the code in `folder`. Raises ConnectionError if the cluster refuses every try."""
+    for left in reversed(range(CONNECTION_TRIES)):
+        try:
+            ray.init(runtime_env={"working_dir": folder})
+            return
+        except ConnectionAbortedError:  # at ray:// the head starts a process for us, which sometimes dies at once
+            if not left:
+                raise
 
 
 def _result(ray, reference, shard: Path) -> tuple[dict, list[Path]]:

@@ -99,7 +99,7 @@ def test_a_stage_that_loses_a_node_makes_the_same_bytes(on_ray, tmp_path, log, m
     assert expected["documents_out"] > SHARDS and (local / "dropped").is_dir()
     monkeypatch.setattr(quality, "filter_shard", filter_and_hold)
     held = parent / "documents" / "held"
-    killer = threading.Thread(target=end_the_node, args=(on_ray, held))
+    killer = threading.Thread(target=end_the_node, args=(on_ray, held), daemon=True)
     killer.start()
     log.lines.clear()
     log.steps.clear()
@@ -215,6 +215,27 @@ def test_files_that_do_not_appear_here_are_named(tmp_path, monkeypatch):
     ray_shards._wait_until_seen([tmp_path / "there"])
     with pytest.raises(RuntimeError, match="a Ray worker wrote .*missing, but it does not appear here"):
         ray_shards._wait_until_seen([tmp_path / "there", tmp_path / "missing"])
+
+
+@pytest.mark.parametrize("failures", [ray_shards.CONNECTION_TRIES - 1, ray_shards.CONNECTION_TRIES])
+def test_a_head_that_fails_to_start_our_server_is_asked_again(failures):
+    """Ray's proxy loses such a process now and then, by no rule that a test could cause."""
+
+    class Head:
+        asked = 0
+
+        def init(self, runtime_env):
+            self.asked += 1
+            if self.asked <= failures:
+                raise ConnectionAbortedError("Initialization failure from server")
+
+    head = Head()
+    if failures < ray_shards.CONNECTION_TRIES:
+        ray_shards._connect(head, "folder")
+    else:
+        with pytest.raises(ConnectionAbortedError):
+            ray_shards._connect(head, "folder")
+    assert head.asked == ray_shards.CONNECTION_TRIES
 
 
 def test_without_ray_the_address_is_an_error_that_says_what_to_do(tmp_path, files, log, monkeypatch):
