@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import torch
 import torch.distributed as dist
 
-# Processes that wait while rank 0 reads or writes a whole model wait at most this long; then all of them fail.
-LONGEST_WAIT = datetime.timedelta(hours=1)
+# Processes that wait for another one wait at most this long; then all of them fail. Rank 0 alone makes the random
+# weights of a model, 70 billion in the largest case.
+LONGEST_WAIT = datetime.timedelta(hours=2)
 
 # cuDNN's attention plans each new shape, which takes 3 ms a call on an H200 (docs/gpu.md). Lengths vary in generation
 # and in fine-tuning: cuDNN's attention made generation take 4.7 times as long.
