@@ -3,6 +3,7 @@
 from pathlib import Path
 
 RECORD = "RECORD.json"  # written last: an artifact without one was never finished
+HEARTBEAT = "_scratch/heartbeat"  # of a work folder: touched while a stage works without a word
 UNPARTITIONED = "shared"  # the folder of artifacts that belong to no scale and no snapshot
 
 

@@ -1,18 +1,25 @@
 """Where a stage runs: in this process, in a process of its own, or under torchrun. No recipe contains it.
 
-`CRIA_LAUNCHER` overrides the choice of the scale: inline | subprocess | torchrun.
+`CRIA_LAUNCHER` overrides the choice of the scale: inline | subprocess | torchrun. A worker that neither prints a line nor
+trains a step for `CRIA_HEARTBEAT_MINUTES` counts as hung and is ended.
 """
 
 import os
+import queue
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from data_cleaning.paths import path_from
+from data_cleaning.store_layout import HEARTBEAT
 from orchestration import execution, records
-from orchestration.processes import environment_of_a_worker
+from orchestration.processes import environment_of_a_worker, kill_with_children
 from orchestration.stage import Gate, Stage
 from orchestration.store import CHECKOUT
 
@@ -42,10 +49,15 @@ TRAINERS = {
     "modeling.safety.chat_model",
 }
 BY_SCALE = {"gpu": "subprocess", "7b": "torchrun", "13b": "torchrun", "34b": "torchrun", "70b": "torchrun"}
+LAST_LINES = 20  # of a failed worker's output
+LOOK_AGAIN_S = 1.0
+# Longer than the silence between two lines of any stage, and than processes of one training wait for each other
+# (modeling/core/runtime.py: LONGEST_WAIT).
+HEARTBEAT_MINUTES = 180.0
 
 
 class WorkerKilledError(Exception):
-    """A signal ended the worker. A retry continues it; the user need not correct anything."""
+    """A signal ended the worker, or it hung. A retry continues it; the user need not correct anything."""
 
 
 def prepare_environment() -> bool:
@@ -103,25 +115,88 @@ def worker_command(stage: Stage, partition: str | None, torchrun: bool) -> list[
 
 def _in_a_process(planned: execution.Plan, log: Any, torchrun: bool) -> dict:
     """Runs the worker and returns the record it published: an exit code of 0 alone proves nothing."""
-    follow(planned.stage.key, worker_command(planned.stage, planned.partition, torchrun), log)
+    command = worker_command(planned.stage, planned.partition, torchrun)
+    last = follow(planned.stage.key, command, log, planned.work / HEARTBEAT)
     record = records.read(planned.final)
     if record is None or record["fingerprint"] != planned.fingerprint:
-        raise execution.StageError(f"{planned.stage.key}: the worker ended without publishing what was asked for")
+        raise execution.StageError(
+            f"{planned.stage.key}: the worker ended without publishing what was asked for{_tail(last)}"
+        )
     return record
 
 
-def follow(key: str, command: list[str], log: Any) -> None:
-    """Runs the worker of stage `key` and forwards its output. Raises WorkerKilledError, or StageError if it failed."""
+def heartbeat_seconds() -> float:
+    """Returns how long a worker may be silent, from CRIA_HEARTBEAT_MINUTES. Raises StageError if that is no number."""
+    stated = os.environ.get("CRIA_HEARTBEAT_MINUTES", HEARTBEAT_MINUTES)
+    try:
+        return 60 * float(stated)
+    except ValueError:
+        raise execution.StageError(f"CRIA_HEARTBEAT_MINUTES={stated}: use a number of minutes") from None
+
+
+def follow(key: str, command: list[str], log: Any, heartbeat: Path | None = None) -> list[str]:
+    """Runs the worker of stage `key`, forwards its output and returns its last lines.
+
+    The worker touches the file `heartbeat` while it works without a word. Raises WorkerKilledError if a signal ended it
+    or it hung, StageError if it failed. Both name its last lines.
+    """
+    bound = heartbeat_seconds()
+    last: deque[str] = deque(maxlen=LAST_LINES)
     with subprocess.Popen(
         command, cwd=CHECKOUT, env=environment_of_a_worker(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace",
     ) as process:  # fmt: skip
-        last = ""
-        for line in process.stdout:
-            last = line.rstrip() or last
-            log.info(line.rstrip())
+        hung = False
+        for line in _lines(process, heartbeat, bound):
+            hung = line is None
+            if line:
+                last.append(line)
+                log.info(line)
+        if hung:
+            kill_with_children(process.pid)
+    said = last[-1] if last else ""
+    if hung:
+        raise WorkerKilledError(
+            f"{key}: the worker hung: no line and no step for {bound / 60:g} minutes (CRIA_HEARTBEAT_MINUTES). "
+            f"It was ended; started again, it continues. It said last: {said}{_tail(last)}"
+        )
     if process.returncode < 0:
         name = signal.Signals(-process.returncode).name
-        raise WorkerKilledError(f"{key}: {name} ended the worker; started again, it continues. It said last: {last}")
+        raise WorkerKilledError(
+            f"{key}: {name} ended the worker; started again, it continues. It said last: {said}{_tail(last)}"
+        )
     if process.returncode:
-        raise execution.StageError(f"{key}: the worker stopped with {process.returncode}: {last}")
+        raise execution.StageError(f"{key}: the worker stopped with {process.returncode}: {said}{_tail(last)}")
+    return list(last)
+
+
+def _lines(process: subprocess.Popen, heartbeat: Path | None, bound: float) -> Iterator[str | None]:
+    """Yields the lines of a process until it ends its output; None and no more after `bound` silent seconds."""
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        for line in process.stdout:
+            lines.put(line.rstrip())
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    heard = time.time()
+    while True:
+        try:
+            line = lines.get(timeout=LOOK_AGAIN_S)
+        except queue.Empty:
+            if heartbeat is not None and heartbeat.exists():
+                heard = max(heard, heartbeat.stat().st_mtime)
+            if time.time() - heard > bound:
+                yield None
+                return
+            continue
+        if line is None:
+            return
+        heard = time.time()
+        yield line
+
+
+def _tail(last: Sequence[str]) -> str:
+    """Returns the last lines as a block under a message; nothing if the message names the only one."""
+    return "\nIts last lines:\n" + "\n".join(last) if len(last) > 1 else ""

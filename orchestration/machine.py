@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from data_cleaning.run_notice import announcing
-from orchestration import pools, preflight, records
+from orchestration import devices, pools, preflight, records
 from orchestration.processes import tags_of_this_process
 from orchestration.stage import SCALE, Stage
 from orchestration.store import artifact, store
@@ -47,6 +47,8 @@ class Machine:
             f"run {self._run.run_id[:8]} ({' '.join(filter(None, (stage.axis, partition)))}, process {os.getpid()})"
         )
         self._held.enter_context(pools.slot(self._instance, pool, holder, log))
+        if pool == pools.GPU:
+            self._held.enter_context(devices.held(devices.visible_gpus(), holder, log))
         self._pools.add(pool)
 
 

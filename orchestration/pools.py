@@ -32,7 +32,7 @@ def limit_of(instance: dg.DagsterInstance, pool: str) -> int | None:
     return limits.get(pool, instance.global_op_concurrency_default_limit)
 
 
-def _try(file: Path, holder: str) -> Any | None:
+def try_lock(file: Path, holder: str) -> Any | None:
     """Returns the open, locked file of a slot; None if another process holds it."""
     slot = file.open("a+", encoding="utf-8")
     try:
@@ -57,7 +57,7 @@ def slot(instance: dg.DagsterInstance, pool: str, holder: str, log: Any) -> Iter
     told = False
     while (limit := limit_of(instance, pool)) is not None:
         files = [folder / f"{pool}-{number}.lock" for number in range(limit)]
-        held = next((held for file in files if (held := _try(file, holder))), None)
+        held = next((held for file in files if (held := try_lock(file, holder))), None)
         if held:
             with held:
                 yield

@@ -4,6 +4,7 @@ After a restart, another process may have the same id. The id is therefore kept 
 tick.
 """
 
+import contextlib
 import os
 import platform
 import threading
@@ -61,3 +62,14 @@ def end_with_the_launcher() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def kill_with_children(pid: int) -> None:
+    """Kills a process of this host and everything that it started. The parent goes first: it could start others."""
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        for process in [parent, *parent.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()

@@ -1,4 +1,4 @@
-"""Runs torchrun and ends as its first failed worker did: by the same signal if a signal ended that worker.
+"""Runs torchrun and ends as its first failed worker did: by the same signal if a signal ended a worker.
 
 torchrun itself exits with 1 both for a killed worker and for a worker's own error, but the pipeline retries only the
 first. Usage: python -m orchestration.torchrun TORCHRUN-ARGUMENTS
@@ -29,6 +29,9 @@ def main() -> None:
         die(error.sigval)
     except ChildFailedError as error:
         _, failure = error.get_first_failure()
+        # The others fail because one was killed, perhaps within the same second. torchrun ends the rest by SIGTERM.
+        killed = [each for each in error.failures.values() if each.exitcode < 0 and each.exitcode != -signal.SIGTERM]
+        failure = (killed or [failure])[0]
         if failure.exitcode < 0:
             sys.stderr.write(f"{error}\n")
             die(-failure.exitcode)

@@ -1,10 +1,16 @@
-"""Device and precision: never part of a recipe, so one GPU and eight make the same artifact."""
+"""Devices, processes and precision: never part of a recipe, so one GPU and eight make the same artifact."""
 
 import contextlib
+import datetime
 import os
 from collections.abc import Iterator
 
 import torch
+import torch.distributed as dist
+
+# Processes that wait for another one wait at most this long; then all of them fail. Rank 0 alone makes the random
+# weights of a model, 70 billion in the largest case.
+LONGEST_WAIT = datetime.timedelta(hours=2)
 
 # cuDNN's attention plans each new shape, which takes 3 ms a call on an H200 (docs/gpu.md). Lengths vary in generation
 # and in fine-tuning: cuDNN's attention made generation take 4.7 times as long.
@@ -36,3 +42,28 @@ def bfloat16_products(where: torch.device) -> bool:
 def autocast(where: torch.device) -> contextlib.AbstractContextManager:
     """bfloat16 autocast where it is fast: weights stay float32, matrix products run about 7x faster on recent CPUs."""
     return torch.autocast(where.type, dtype=torch.bfloat16, enabled=bfloat16_products(where))
+
+
+def processes() -> int:
+    """The number of processes that train together, each on its own device."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def distributed() -> bool:
+    """Whether several processes train together and their process group is initialized."""
+    return dist.is_available() and dist.is_initialized() and processes() > 1
+
+
+def main_process() -> bool:
+    """Whether this is the process that writes the common files."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def join() -> None:
+    """Joins the process group of those that train together, unless this process trains alone or has joined already."""
+    if processes() == 1 or dist.is_initialized():
+        return
+    where = device()
+    if where.type == "cuda":
+        torch.cuda.set_device(where)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo", timeout=LONGEST_WAIT)

@@ -5,6 +5,7 @@
 CPU), `save_model` writes a Hugging Face directory.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,7 +16,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -28,13 +28,17 @@ from transformers import (
 from modeling.core import json_text, reporting, resumable_generation, sampling
 from modeling.core.atomic_folders import filling
 from modeling.core.divergence import Watch
+from modeling.core.heartbeat import Heartbeat
 from modeling.core.recipes import OptimizerRecipe
-from modeling.core.runtime import bfloat16_products, device
+from modeling.core.runtime import bfloat16_products, device, distributed, join, main_process, processes
+from modeling.core.sharded_checkpoints import ShardedCheckpoints
+from modeling.core.sharding import is_sharded, save
 
 COMPLETE = "COMPLETE"  # a checkpoint's last file; a checkpoint without it is incomplete and is deleted
 # Tokens a device holds at once unless CRIA_MICRO_BATCH says otherwise: logits of a 32k vocabulary then take 4 GB.
 MICRO_BATCH_TOKENS = 32_768
 CPU_LOGITS = 2**26  # logits of a loss and their gradients take about 10 bytes each: 0.7 GB
+RECOMPUTED_PARAMETERS = 1_000_000_000  # from this size on, layers recompute their activations: they would not fit
 MIN_CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_SHARE = 0.03  # largest share of the wall time for checkpoints
 # Estimated cost of the first checkpoint: weights and two moments per parameter on a slow disk, at most 15 s.
@@ -78,6 +82,7 @@ def training_arguments(
     schedule.
     """
     where = device()
+    join()
     # A warm-up's steps learn less than the others (the first one nothing), so it never takes over a tenth of a short run.
     warmup = min(max(optimizer.warmup_steps, round(optimizer.warmup_ratio * total_steps)), total_steps // 10)
     if optimizer.schedule == "cosine":
@@ -116,17 +121,21 @@ def training_arguments(
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": where.type == "cuda",
     }
-    if where.type == "cuda" and processes() > 1:
-        # FSDP2, one unit per decoder layer: no device holds the whole model or its optimizer state.
-        settings["fsdp"] = True
+    if processes() > 1:
+        # Each micro-batch reduces its gradients: otherwise a device would keep those of the whole model (FSDP2).
+        settings["accelerator_config"] = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}
     arguments = cls(**{**settings, **extra})
     # One device per process: else the Trainer spreads a single process over all GPUs and multiplies the global batch.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
 
-class NoTokenCount:
-    """Mixin that drops TRL's token count, which restarts when a run resumes and counts a batch as one row."""
+class ResumableTrainer(ShardedCheckpoints, Trainer):
+    """transformers' Trainer, for one process or several."""
+
+
+class ResumableTRL(ShardedCheckpoints):
+    """Mixin of TRL's trainers: drops their token count, which restarts when a run resumes and counts a batch as one row."""
 
     def log(self, logs: dict, start_time: float | None = None) -> None:
         self._metrics["train"].pop("num_tokens", None)
@@ -145,6 +154,7 @@ def fit(
     """
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Progress(log, tokens_per_step))
+    trainer.add_callback(Heartbeat(out))
     parameters = sum(weight.numel() for weight in trainer.model.parameters())
     guess = min(MOST_GUESSED_SECONDS, parameters * CHECKPOINT_BYTES / DISK_BYTES_PER_S)
     trainer.add_callback(Checkpoints(checkpoint_steps, guess))
@@ -187,34 +197,17 @@ def last_checkpoint(folder: Path) -> Path | None:
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
     """Write model and tokenizer as a Hugging Face directory (safetensors) at the root of `out`, each file atomically.
 
-    Every process of a distributed run must call it: it gathers sharded weights, and the main process writes.
+    Every process of a distributed run must call it: together they gather sharded weights, and the main process writes.
     """
-    weights = None
-    if distributed():
-        weights = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
-        if getattr(model.config, "tie_word_embeddings", False):
-            weights.pop("lm_head.weight", None)
-    if main_process():
-        with filling(out) as folder:
-            model.save_pretrained(folder, state_dict=weights)
+    with filling(out) if main_process() else contextlib.nullcontext(out) as folder:
+        if is_sharded(model):
+            save(model, folder)
+        elif main_process():
+            model.save_pretrained(folder)
+        if main_process():
             tokenizer.save_pretrained(folder)
     if distributed():
         dist.barrier()
-
-
-def processes() -> int:
-    """The number of processes that train together, each on its own device."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def distributed() -> bool:
-    """Whether several processes train together and their process group is initialized."""
-    return dist.is_available() and dist.is_initialized() and processes() > 1
-
-
-def main_process() -> bool:
-    """Whether this is the process that writes the common files."""
-    return int(os.environ.get("RANK", "0")) == 0
 
 
 def write_history(history: Sequence[dict], out: Path) -> None:

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from trl import pack_dataset
+
+from modeling.core import data_order
 
 IGNORED = -100  # label of a token that carries no loss
 
@@ -33,6 +35,17 @@ def pack(dialogues: Sequence[Encoded], context: int) -> Dataset:
     columns = {"input_ids": [one.ids for one in dialogues], "labels": [one.labels for one in dialogues]}
     # One map batch over all, else each thousand dialogues would be packed separately.
     return pack_dataset(Dataset.from_dict(columns), context, "bfd", {"batch_size": max(1, len(dialogues))})
+
+
+def in_steps(rows: Dataset, batch: int, steps: int, seed: int, filler: int) -> Dataset:
+    """Rows in the order of `steps` steps of `batch` rows, for several processes that read it one after the other.
+
+    Where the last step of an epoch is short, a row of the token `filler` stands, without loss.
+    """
+    empty = {"input_ids": [[filler] * 2], "labels": [[IGNORED] * 2], "seq_lengths": [[2]]}
+    padded = concatenate_datasets([rows, Dataset.from_dict(empty, features=rows.features)])
+    order = data_order.in_steps(len(rows), batch, steps, seed)
+    return padded.select([len(rows) if row == data_order.ROW_WITHOUT_LOSS else row for row in order])
 
 
 @dataclass(frozen=True)

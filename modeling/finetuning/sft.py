@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 from trl import SFTConfig, SFTTrainer
 
 from data_cleaning.markdown import literal
-from modeling.core import dialog, reporting, resumable_generation, runtime, sampling, training, unused_ids
+from modeling.core import dialog, reporting, resumable_generation, runtime, sampling, sharding, training, unused_ids
 from modeling.core.frozen_layers import freeze_lower
 from modeling.core.recipes import FinetuneRecipe, SamplingRecipe
 from modeling.finetuning import packing
@@ -54,7 +54,7 @@ def finetune(
         log.info(f"{too_long} of {len(dialogues)} dialogues are longer than {recipe.context} tokens and were left out")
     tests, _ = encode(tokenizer, held_out, recipe.context)
     trained = training.once(out, lambda: _train(base_dir, tokenizer, encoded, tests, recipe, out, log))
-    if training.main_process():
+    if runtime.main_process():
         show(out, tokenizer, held_out, recipe, log)
     return {"dialogues": len(encoded), "dialogues_too_long": too_long, **trained}
 
@@ -88,7 +88,7 @@ def total_steps(rows: int, recipe: FinetuneRecipe) -> int:
 
 
 def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Path, log) -> dict:
-    model = AutoModelForCausalLM.from_pretrained(base_dir, dtype=torch.float32)
+    model = sharding.load(AutoModelForCausalLM, base_dir)
     if recipe.context > model.config.max_position_embeddings:
         raise ValueError(
             f"the recipe's context {recipe.context} exceeds the model's {model.config.max_position_embeddings}: lower it"
@@ -102,8 +102,9 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
     log.info(
         f"{len(encoded)} dialogues in {len(rows)} rows, {tokens / len(rows) / recipe.context:.0%} full, {steps} steps"
     )
-    # Several devices hold one shard each: none has room for the whole model before sharding.
-    before = None if training.processes() > 1 else answer_loss(model.to(runtime.device()), tests, collator)
+    before = None
+    if runtime.processes() == 1:  # inference mode would gather a sharded model into tensors that cannot learn
+        before = answer_loss(model.to(runtime.device()), tests, collator)
     arguments = training.training_arguments(
         SFTConfig,
         out,
@@ -115,10 +116,14 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
         max_length=None,  # rows are packed above
         dataset_kwargs={"skip_prepare_dataset": True},
         shuffle_dataset=False,  # the sampler shuffles rows
+        train_sampling_strategy="random" if runtime.processes() == 1 else "sequential",
         remove_unused_columns=False,
         activation_checkpointing=runtime.device().type == "cuda",
     )
-    trainer = DialogueTrainer(model, arguments, data_collator=collator, train_dataset=rows, processing_class=tokenizer)
+    data = rows
+    if runtime.processes() > 1:
+        data = packing.in_steps(rows, recipe.batch_sequences, steps, recipe.seed, collator.pad_token_id)
+    trainer = DialogueTrainer(model, arguments, data_collator=collator, train_dataset=data, processing_class=tokenizer)
     trainer.opening_weight = recipe.opening_weight
     history = training.fit(trainer, out, log, tokens_per_step=round(tokens / len(rows) * recipe.batch_sequences))
     model.generation_config = generation_config(tokenizer, model.config.vocab_size)
@@ -141,7 +146,7 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
     }
 
 
-class DialogueTrainer(training.NoTokenCount, SFTTrainer):
+class DialogueTrainer(training.ResumableTRL, SFTTrainer):
     """TRL's trainer, with a weight for the openings of answers; on a CPU the output head runs on answer tokens only.
 
     TRL's fused head is made for accelerators. On a CPU it scores every token in float32, and again for the gradient,
@@ -156,7 +161,7 @@ class DialogueTrainer(training.NoTokenCount, SFTTrainer):
         inputs = dict(inputs)
         total, count = answer_nats(model, inputs.pop("labels"), inputs, self.opening_weight)
         # Gradients are averaged over the processes, but num_items_in_batch counts the items of all of them.
-        shares = 1 if num_items_in_batch is None else training.processes()
+        shares = 1 if num_items_in_batch is None else runtime.processes()
         return total * shares / max(1, count if num_items_in_batch is None else num_items_in_batch)
 
 
@@ -176,7 +181,7 @@ def answer_nats(model, labels_BT: torch.Tensor, inputs: dict, opening_weight: fl
     labels_BT = labels_BT[:, 1:]
     learnt_BT = labels_BT != IGNORED
     with runtime.autocast(labels_BT.device):
-        if training.distributed():  # only the whole model's forward pass gathers sharded weights
+        if sharding.is_sharded(model):  # only the whole model's forward pass gathers sharded weights
             logits_NV = model(**inputs, use_cache=False).logits[:, :-1][learnt_BT]
         else:
             hidden_BTD = model.get_decoder()(**inputs, use_cache=False).last_hidden_state[:, :-1]

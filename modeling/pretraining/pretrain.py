@@ -1,7 +1,7 @@
 """Pretraining (paper 2.2): next-token loss on packed sequences, AdamW, cosine schedule, gradient clipping.
 
-It uses transformers' Trainer, which provides DDP, FSDP and exact resuming. The Trainer costs about 5 ms of CPU time a
-step: 4 % at the smallest scale worth training, nothing at any other.
+It uses transformers' Trainer; several processes share one model (modeling/core/sharding.py). The Trainer costs about
+5 ms of CPU time a step: 4 % at the smallest scale worth training, nothing at any other.
 """
 
 import json
@@ -15,13 +15,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase, TrainingArguments
 
-from modeling.core import runtime
+from modeling.core import runtime, sharding
 from modeling.core.frozen_layers import freeze_lower
 from modeling.core.recipes import AdoptRecipe, PretrainRecipe
-from modeling.core.training import fit, last_checkpoint, processes, save_model, split_batch, training_arguments
-from modeling.pretraining.model import build, matmul_flops_per_token, shape
+from modeling.core.runtime import processes
+from modeling.core.training import (
+    RECOMPUTED_PARAMETERS,
+    ResumableTrainer,
+    fit,
+    last_checkpoint,
+    save_model,
+    split_batch,
+    training_arguments,
+)
+from modeling.pretraining.model import build, llama_config, matmul_flops_per_token, shape
 
 # Dense bf16 FLOP/s from the vendors' data sheets; for other cards only TFLOP/s are reported, no MFU.
 PEAK_FLOPS = {
@@ -34,7 +43,6 @@ PEAK_FLOPS = {
     "4090": 165e12,
     "3090": 71e12,
 }
-RECOMPUTED_PARAMETERS = 1_000_000_000  # from this size on, a GPU recomputes activations: they would not fit
 COMPILED_STEPS = 1_000  # 1.46x the speed on an H200 (docs/gpu.md), but 40 s to compile: too long for fewer steps
 # More epochs add nothing and memorise the data (Muennighoff et al. 2023, arXiv 2305.16264: about 16).
 MOST_PASSES = 16
@@ -111,11 +119,11 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
         seed=config.seed,
         train_sampling_strategy="sequential",  # the dataset shuffles its rows itself
         remove_unused_columns=False,
-        activation_checkpointing=torch.cuda.is_available() and parameters >= RECOMPUTED_PARAMETERS,
+        activation_checkpointing=parameters >= RECOMPUTED_PARAMETERS,
         dataloader_num_workers=2 if torch.cuda.is_available() else 0,
-        torch_compile=compiles(config.steps),
+        torch_compile=compiles(config.steps) and processes() == 1,  # else each decoder layer is compiled
     )
-    trainer = Trainer(model, arguments, train_dataset=data, data_collator=collate)
+    trainer = ResumableTrainer(model, arguments, train_dataset=data, data_collator=collate)
     done = last_checkpoint(Path(arguments.output_dir))
     first = int(done.name.split("-")[1]) if done else 0
     begin = time.perf_counter()
@@ -137,11 +145,21 @@ def run(config: PretrainRecipe, inputs: dict[str, Path], out: Path, log: Any) ->
 
 
 def starting_model(config: PretrainRecipe, tokenizer: PreTrainedTokenizerBase, initial: Path) -> LlamaForCausalLM:
-    """Float32 weights: those of the checkpoint in `initial`, or random ones; the tokenizer learns their context."""
+    """Float32 weights: those of the checkpoint in `initial`, or random ones; the tokenizer learns their context.
+
+    If several processes train together, each gets its share.
+    """
+    compiled = compiles(config.steps)
     if isinstance(config.model, AdoptRecipe):
-        return LlamaForCausalLM.from_pretrained(initial, dtype=torch.float32)
+        return sharding.load(LlamaForCausalLM, initial, compiled=compiled)
     tokenizer.model_max_length = config.model.context
-    return build(config.model, tokenizer, config.seed)
+    if processes() == 1:
+        return build(config.model, tokenizer, config.seed)
+    return sharding.build(
+        lambda: LlamaForCausalLM(llama_config(config.model, tokenizer)),
+        lambda: build(config.model, tokenizer, config.seed).state_dict().pop,
+        compiled,
+    )
 
 
 def compiles(steps: int) -> bool:

@@ -17,13 +17,12 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 from torch.nn.functional import binary_cross_entropy_with_logits
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
-from modeling.core import dialog, json_text, reporting, training
+from modeling.core import dialog, json_text, reporting, runtime, sharding, training
 from modeling.core.frozen_layers import freeze_lower
-from modeling.core.runtime import device
 from modeling.rlhf import contrasts, reward_accuracy, scoring
 from modeling.rlhf import pairs as preference_pairs
 from modeling.rlhf.pairs import KINDS, of_kind
@@ -57,7 +56,7 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     log.info(f"{len(train)} training pairs, {own} of them {config.kind}, and {len(contrasted)} contrasts")
     train = preference_pairs.in_order([*train, *contrasted], config.seed)
     trained = training.once(out, lambda: fit(config, train, inputs["chat"], out, log))
-    if not training.main_process():  # only the main process measures and writes
+    if not runtime.main_process():  # only the main process measures and writes
         return trained
     test = [pair for pair in pairs if pair["split"] == "test"]
     scored = preference_pairs.score_pairs(*scoring.load(out), test, log)
@@ -113,13 +112,17 @@ def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> 
         accumulation=accumulation,
         seed=config.seed,
         max_length=None,  # rows are cut to the context above, where the loss is counted
-        activation_checkpointing=device().type == "cuda",
-        model_init_kwargs={"dtype": "float32", "device_map": None},  # TRL's default "auto" would spread it over devices
+        activation_checkpointing=runtime.device().type == "cuda",
+        # TRL's default "auto" would spread the model over devices.
+        model_init_kwargs={"dtype": "float32", "device_map": None} if runtime.processes() == 1 else None,
         remove_unused_columns=False,
         train_sampling_strategy="sequential",  # the order is made below
     )
+    model = str(chat)  # TRL loads it
+    if runtime.processes() > 1:  # rows of the first batch then fill a short last one: only that step differs
+        model = sharding.load(AutoModelForSequenceClassification, chat, seed=config.seed, num_labels=1)
     trainer = PairTrainer(
-        str(chat),
+        model,
         arguments,
         data_collator=SafetyCollator(tokenizer.pad_token_id),
         train_dataset=Dataset.from_list(in_batches_of_like_length(rows, config.batch_pairs, config.seed)),
@@ -195,7 +198,7 @@ class SafetyCollator(DataCollatorForPreference):
         return batch | {"safe": torch.tensor(safe)}
 
 
-class PairTrainer(training.NoTokenCount, RewardTrainer):
+class PairTrainer(training.ResumableTRL, RewardTrainer):
     """TRL's margin loss plus the weighted auxiliary safety loss."""
 
     safety_loss_weight = 0.0

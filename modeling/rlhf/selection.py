@@ -13,7 +13,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
-from modeling.core import reporting, resumable_generation, training
+from modeling.core import reporting, resumable_generation, runtime
 from modeling.core.atomic_folders import filling, model_files
 from modeling.core.hashing import unit_hash
 from modeling.core.recipes import SamplingRecipe
@@ -81,7 +81,7 @@ def keep_the_better(
     recipe asks for none. The comparison is stored before weights are replaced, so a run that was killed between the
     two does not compare the policy before with itself.
     """
-    if not config.selection_prompts or not training.main_process():  # only the main process measures and writes
+    if not config.selection_prompts or not runtime.main_process():  # only the main process measures and writes
         return {}
     before, scratch = inputs[start], out / "_scratch" / "selection"
 

@@ -137,29 +137,35 @@ def test_reward_models_train_and_score(world, tmp_path, log, kind):
     assert metrics["accuracy"] > 0.6
 
 
-# One process under torchrun, as on a node with one GPU, and FSDP's sharded weights gathered as `save_model` gathers them.
+# One process under torchrun, as on a node with one GPU, that holds its model as one of several would (FSDP2).
 UNDER_TORCHRUN = """
 import json, sys
 from pathlib import Path
 import torch
 import torch.distributed as dist
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from transformers import Trainer, TrainingArguments
-from modeling.core import training
-from modeling.pretraining.model import build
+from safetensors.torch import load_file
+from transformers import LlamaForCausalLM, TrainingArguments
+from modeling.core import runtime, sharding, training
+from modeling.core.sharded_checkpoints import SHARES
+from modeling.pretraining.model import build, llama_config
 from modeling.pretraining.pretrain import collate
 from tests.conftest import MemoryLog
 from tests.modeling.pretraining.test_pretrain import RECIPE
+from tests.modeling.toy_chat import tokenizer
 out = Path(sys.argv[1])
+dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
 arguments = training.training_arguments(TrainingArguments, out, RECIPE.optimizer, 4, batch=4, seed=0,
-                                        remove_unused_columns=False, fsdp=True)
+                                        remove_unused_columns=False)
 data = [torch.randint(7, 500, (RECIPE.model.context,), generator=torch.Generator().manual_seed(n)) for n in range(64)]
-trainer = Trainer(build(RECIPE.model, None, 0), arguments, train_dataset=data, data_collator=collate)
+model = sharding.build(lambda: LlamaForCausalLM(llama_config(RECIPE.model)),
+                       lambda: build(RECIPE.model, None, 0).state_dict().pop)
+assert sharding.is_sharded(model)
+trainer = training.ResumableTrainer(model, arguments, train_dataset=data, data_collator=collate)
 history = training.fit(trainer, out, MemoryLog(), checkpoint_steps=2)
-assert dist.is_initialized()
-weights = get_model_state_dict(trainer.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
-assert all(torch.isfinite(weight).all() and weight.device.type == "cpu" for weight in weights.values())
-assert (out / "_scratch" / "checkpoints" / "checkpoint-2" / training.COMPLETE).exists()
+checkpoint = out / "_scratch" / "checkpoints" / "checkpoint-2"
+assert (checkpoint / training.COMPLETE).exists() and (checkpoint / SHARES).is_dir()
+training.save_model(model, tokenizer(), out)
+assert all(torch.isfinite(weight).all() for weight in load_file(out / "model.safetensors").values())
 dist.destroy_process_group()
 print(json.dumps([row["loss"] for row in history]))
 """

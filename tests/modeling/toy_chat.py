@@ -35,9 +35,12 @@ def dialogues() -> list[list[dict]]:
     return [dialogue(thing, COLOURS[place]) for place, thing in enumerate(THINGS)]
 
 
+def tokenizer():
+    texts = [message["content"] for messages in dialogues() for message in messages] * 5
+    return tokenizers.train([*texts, "Answer in one sentence. Be kind and wise."], 512)
+
+
 def save_base(folder: Path) -> Path:
     """A random model with its tokenizer, as a Hugging Face directory."""
-    texts = [message["content"] for messages in dialogues() for message in messages] * 5
-    tokenizer = tokenizers.train([*texts, "Answer in one sentence. Be kind and wise."], 512)
-    training.save_model(models.build(MODEL, tokenizer, 1), tokenizer, folder)
+    training.save_model(models.build(MODEL, tokenizer(), 1), tokenizer(), folder)
     return folder

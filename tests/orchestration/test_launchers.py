@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from orchestration.execution import StageError
-from orchestration.launchers import WorkerKilledError, follow
+from orchestration.launchers import LAST_LINES, WorkerKilledError, follow, heartbeat_seconds
 from orchestration.store import CHECKOUT
 
 # What the tests run under may ignore a signal (nohup does), and children inherit that.
@@ -27,6 +27,23 @@ from orchestration.processes import end_with_the_launcher
 end_with_the_launcher()
 print("works", flush=True)
 time.sleep(600)
+"""
+# Counts to 40, a file a step. The first attempt stops at step 30 as it is told.
+FAULTY = """
+import os, pathlib, sys, time
+out = pathlib.Path(sys.argv[1])
+for step in range(40):
+    if not (out / str(step)).exists():
+        (out / str(step)).touch()
+        print("step", step, flush=True)
+        if step == 30:
+            {}
+"""
+QUIET = """
+import pathlib, sys, time
+for _ in range(60):
+    time.sleep(0.1)
+    pathlib.Path(sys.argv[1]).touch()
 """
 LAUNCHES = """
 import os, sys
@@ -93,3 +110,46 @@ def test_workers_end_with_the_run_that_launched_them(torchrun):
         run.kill()
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert not alive
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "said"),
+    [
+        ("os.kill(os.getpid(), 9)", WorkerKilledError, "toy: SIGKILL ended the worker; started again, it continues"),
+        ("sys.exit('no such file')", StageError, "toy: the worker stopped with 1: no such file"),
+        ("time.sleep(600)", WorkerKilledError, "toy: the worker hung: no line and no step for 0.05 minutes"),
+    ],
+)
+def test_a_faulty_worker_shows_its_last_lines_and_the_same_command_continues(
+    fault, error, said, tmp_path, log, monkeypatch
+):
+    monkeypatch.setenv("CRIA_HEARTBEAT_MINUTES", "0.05")
+    command = [sys.executable, "-c", FAULTY.format(fault), str(tmp_path)]
+    with pytest.raises(error, match=said) as raised:
+        follow("toy", command, log)
+    lines = str(raised.value).splitlines()
+    assert lines[1] == "Its last lines:" and len(lines) == 2 + LAST_LINES
+    assert "step 30" in lines[-2:] and "step 5" not in lines
+    assert follow("toy", command, log) == [f"step {step}" for step in range(31, 40)]
+    assert len(list(tmp_path.iterdir())) == 40
+
+
+def test_one_of_several_workers_hangs_and_none_is_left(log, monkeypatch):
+    monkeypatch.setenv("CRIA_HEARTBEAT_MINUTES", "0.2")
+    with pytest.raises(WorkerKilledError, match="the worker hung"):
+        follow("toy", under_torchrun("time.sleep(600)"), log)
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_a_worker_that_trains_without_a_word_is_alive(tmp_path, log, monkeypatch):
+    monkeypatch.setenv("CRIA_HEARTBEAT_MINUTES", "0.05")
+    heartbeat = tmp_path / "heartbeat"
+    follow("toy", [sys.executable, "-c", QUIET, str(heartbeat)], log, heartbeat)
+    with pytest.raises(WorkerKilledError, match="the worker hung"):
+        follow("toy", [sys.executable, "-c", QUIET, str(heartbeat)], log, tmp_path / "another")
+
+
+def test_a_bound_that_is_no_number_is_named(monkeypatch):
+    monkeypatch.setenv("CRIA_HEARTBEAT_MINUTES", "an hour")
+    with pytest.raises(StageError, match="CRIA_HEARTBEAT_MINUTES=an hour: use a number of minutes"):
+        heartbeat_seconds()
