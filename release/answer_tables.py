@@ -63,7 +63,7 @@ def _wins(artifact: Artifact, axis: str, judged: str, title: str) -> Section:
     note = (
         f"{_asked(all_prompts, few)} A tie counts half, 95 % bootstrap intervals over prompts; an interval without 50 is "
         "a significant difference. Both sides answer at their own best temperature. The policies were optimized for the "
-        f"reward models; the independent judge took no part in training. {_controls(beaten, order)}{_weak_note(mark[JUDGE])}"
+        f"reward models; the independent judge took no part in training. {_controls(beaten)}{_weak_note(mark[JUDGE])}"
     )
     return Section(title, artifact, head, cells, note.strip())
 
@@ -73,21 +73,21 @@ def _asked(most: int, few: int) -> str:
     return f"{most} prompts." if few == most else both
 
 
-def _controls(beaten: Sequence[dict], versions: Sequence[str]) -> str:
-    """Returns sentences that name each control that does better than a version, with where and by whom."""
-    places: dict[tuple[str, str], dict[str, list[str]]] = {}  # (control, versions) → where → readers
+def _controls(beaten: Sequence[dict]) -> str:
+    """Returns a sentence that names each control that does better than CHAT, with where and by whom."""
+    by_control: dict[str, dict[str, list[str]]] = {}  # control → where → readers
     for one in beaten:
-        names = "every version" if set(versions) <= set(one["versions"]) else ", ".join(one["versions"])
-        where = places.setdefault((one["control"], names), {})
-        where.setdefault(one["where"], []).append(SHORT[one["reader"]])
+        if CHAT in one["versions"]:
+            places = by_control.setdefault(one["control"], {})
+            places.setdefault(one["where"], []).append(SHORT[one["reader"]])
     said = []
-    for (control, names), readers_of in places.items():
+    for control, readers_of in by_control.items():
         by_readers: dict[str, list[str]] = {}
         for where, readers in readers_of.items():
             by_readers.setdefault(", ".join(readers), []).append(where)
         listed = "; ".join(f"{', '.join(wheres)} by {readers}" for readers, wheres in by_readers.items())
-        said.append(f"{control} beats {names}: {listed}")
-    return f"{'. '.join(said)}. " if said else "No control beats a version significantly. "
+        said.append(f"{control} does better than {CHAT}: {listed}")
+    return f"{'. '.join(said)}. " if said else f"No control does significantly better than {CHAT}. "
 
 
 def _weak_note(mark: str) -> str:
@@ -143,7 +143,7 @@ class Rates:
         mark = max((self.mark(key) for key in keys), default="")
         return (
             f"Prompts: {counts}; fewer for versions other than Base, SFT and Chat. {text} 95 % intervals. ᵇ, ˢ, ᵖ: differs "
-            f"significantly from Base, SFT, the version before (McNemar, p < {SIGNIFICANT}). {_controls(beaten, self.versions)}"
+            f"significantly from Base, SFT, the version before (McNemar, p < {SIGNIFICANT}). {_controls(beaten)}"
             f"{_weak_note(mark)}"
         ).strip()
 

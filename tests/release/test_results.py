@@ -86,10 +86,8 @@ def test_rates_stand_apart_by_setting_and_reader_with_the_versions_they_differ_f
     assert cells(form, "Chat")[2].startswith("100.0 %") and cells(form, "Base")[2].startswith("0.0 %")
     words = next(one for one in rates_of(store)["lengths"] if one["version"] == "Chat")
     assert cells(form, "Chat")[-1] == f"{words['words']:.0f} ({words['low']:.0f}–{words['high']:.0f})"
-    assert f"{REFUSE_ALL} beats {', '.join(toy_store.VERSIONS[:-1])}: violation (all adversarial)" in " ".join(
-        attacks.split()
-    )
-    assert "by the judge, the rule" in " ".join(attacks.split())
+    # Of the toy versions the last is as safe as a refusal of everything, and refuses nothing that is harmless.
+    assert "No control does significantly better than Chat." in " ".join(attacks.split())
     paired = between_titles(text, "Paired differences")
     test = next(t for t in rates_of(store)["tests"] if (t["measure"], t["on"], t["version"], t["against"])
                 == ("verifiable request obeyed", "verifiable", "Chat", "Base"))  # fmt: skip
@@ -223,8 +221,9 @@ def test_tables_on_the_page_are_in_the_words_of_today(store):
     assert set(titles.findall(shown)) in (set(), set(titles.findall(texts["results"])))
     heads = re.compile(r"^(\|.*)\n\|---", re.MULTILINE)
     here, there = (
-        # The recipe's temperatures and sizes, the judge's agreement and the checkpoint differ from store to store.
-        {re.sub(r" \(AUC [.\d]+\)| Checkpoint \|", "", head) for head in heads.findall(text)
+        # The recipe's temperatures and sizes, the judge's agreement, the checkpoint and the version with Table 31's system
+        # prompt differ from store to store.
+        {re.sub(r" \(AUC [.\d]+\)| Checkpoint \|| Chat, Table 31( − Chat)? \|", "", head) for head in heads.findall(text)
          if not any(own in head for own in ("T = ", "N = ", "| turn "))}
         for text in (shown, texts["results"])
     )  # fmt: skip
