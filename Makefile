@@ -12,7 +12,7 @@ export MALLOC_MMAP_THRESHOLD_ := 67108864
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 
-.PHONY: help setup cluster demo run ui chat test arithmetics lint lineage why verify results inbox follow retract promote rollback diff
+.PHONY: help setup cluster demo run ui chat test arithmetics lint lineage why verify results inbox follow retract promote rollback diff plan
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -86,3 +86,6 @@ rollback: setup ## go back to the release of SCALE before the current one
 
 diff: setup ## A=laptop B=70b: what differs between two scales
 	@$(RUN) -m orchestration.scales $(A) $(B)
+
+plan: setup ## what SCALE would take: memory, hours, cost, carbon; ARGS="--device A100 --devices 2048 --mfu 0.4"
+	@$(RUN) -m orchestration.plans $(SCALE) $(ARGS)

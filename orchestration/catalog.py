@@ -21,6 +21,7 @@ OWNERS = {
     "safety": "team:alignment",
     "evaluation": "team:evaluation",
     "release": "team:release",
+    "plan": "team:pretraining",
 }
 OWNER = re.compile(r"team:\w[\w-]*|[^@\s]+@[^@\s]+\.[^@\s]+")
 MODELS = TRAINERS | {"modeling.rlhf.ppo.stage"}
@@ -46,7 +47,7 @@ def makes(stage: Stage) -> str:
     """Returns the kind of artifact that the stage makes: model, measures, release or data."""
     if stage.module in MODELS:
         return "model"
-    return {"evaluation": "measures", "release": "release"}.get(stage.group, "data")
+    return {"evaluation": "measures", "plan": "measures", "release": "release"}.get(stage.group, "data")
 
 
 def tags(stage: Stage) -> dict[str, str]:

@@ -4,11 +4,11 @@ import time
 
 import dagster as dg
 
-from assets import STAGES
+from assets import EVERY
 from orchestration.partitions import asset_key
 from orchestration.processes import is_alive
 
-JOBS = ("corpus", "model")
+JOBS = ("corpus", "model", "plan")
 ASSET_JOB = "__ASSET_JOB"  # Dagster's name for a run of assets selected in the graph
 ACTIVE = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 GONE = "Its process was killed, or the machine restarted. Finished work is kept."
@@ -16,7 +16,7 @@ GONE = "Its process was killed, or the machine restarted. Finished work is kept.
 
 def _is_ours(run: dg.DagsterRun) -> bool:
     """Returns whether this project started the run: other code locations may share the instance."""
-    keys = {asset_key(stage) for stage in STAGES.values()}
+    keys = {asset_key(stage) for stage in EVERY.values()}
     return run.job_name in JOBS or (run.job_name == ASSET_JOB and bool((run.asset_selection or set()) & keys))
 
 

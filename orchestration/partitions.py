@@ -1,14 +1,15 @@
-"""The two partition axes: corpora by snapshot (one per delivery of data), models by scale."""
+"""The partition axes: corpora by snapshot (one per delivery of data), models by scale, plans by scale too."""
 
 import dagster as dg
 
-from orchestration import scales
+from orchestration import plans, scales
 from orchestration.sources import snapshots
-from orchestration.stage import SCALE, SNAPSHOT, Stage
+from orchestration.stage import PLANNED, SCALE, SNAPSHOT, Stage
 
 SNAPSHOTS = dg.DynamicPartitionsDefinition(name=SNAPSHOT)
 SCALES = dg.StaticPartitionsDefinition(list(scales.SCALES))
-BY_AXIS = {SNAPSHOT: SNAPSHOTS, SCALE: SCALES, None: None}
+PLANNED_SCALES = dg.StaticPartitionsDefinition(plans.planned())
+BY_AXIS = {SNAPSHOT: SNAPSHOTS, SCALE: SCALES, PLANNED: PLANNED_SCALES, None: None}
 
 
 def asset_key(stage: Stage) -> dg.AssetKey:

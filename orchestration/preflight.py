@@ -11,11 +11,12 @@ import psutil
 
 from data_cleaning import retractions
 from data_cleaning.sources import fetch
-from modeling.core.recipes import AdoptRecipe, ModelRecipe
+from modeling.core.recipes import AdoptRecipe
+from modeling.planning.sizes import parameters
 from orchestration import execution, records, scales
 from orchestration.launchers import BY_SCALE
 from orchestration.sources import SourceError, snapshots, sources
-from orchestration.stage import SCALE, SNAPSHOT, Stage
+from orchestration.stage import PLANNED, SCALE, SNAPSHOT, Stage
 from orchestration.store import store
 
 # Measured where a scale ran: all that its graph leaves on the disk, and the most memory that a stage of it held.
@@ -27,15 +28,6 @@ CORPUS_DISK_BYTES = 1e9
 TRAINING_BYTES = 16
 KEPT_BYTES = 19 * 4 + 2 * 12
 GPU_DRIVERS = (Path("/proc/driver/nvidia/gpus"), Path("/dev/kfd"))
-
-
-def parameters(model: ModelRecipe) -> int:
-    """Returns the number of parameters of a Llama of this recipe; tied ones count once."""
-    head = model.hidden // model.heads
-    attention = model.hidden * head * (2 * model.heads + 2 * model.kv_heads)
-    layer = attention + 3 * model.hidden * model.ffn + 2 * model.hidden
-    embeddings = model.vocab_size * model.hidden * (1 if model.tied_embeddings else 2)
-    return model.layers * layer + embeddings + model.hidden
 
 
 @functools.cache
@@ -98,6 +90,8 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _disk_bytes(axis: str | None, partition: str | None) -> float:
+    if axis == PLANNED:
+        return 0.0  # some kB, next to nothing
     if axis != SCALE:
         return CORPUS_DISK_BYTES
     if partition in DISK_BYTES:

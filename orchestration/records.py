@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from data_cleaning.store_layout import RECORD
+from modeling.core.carbon import kg_co2e
 from orchestration import identity as identities
 from orchestration.manifest import manifest_of
 from orchestration.store import CHECKOUT
-from release.carbon import kg_co2e
 from release.lineage import without_secrets
 
 # What the bytes of artifacts depend on beside the code: told in the record and by `make why`, no part of the identity.

@@ -1,9 +1,9 @@
 """A table that describes the scales, for a person who picks a partition in the UI: a key has no description."""
 
 from modeling.core.recipes import AdoptRecipe
+from modeling.planning.sizes import parameters
 from orchestration import scales
 from orchestration.launchers import BY_SCALE
-from orchestration.preflight import parameters
 
 
 def _count(number: float) -> str:

@@ -13,6 +13,7 @@ from orchestration.sources import snapshots, sources
 from orchestration.thresholds import corpus
 
 SNAPSHOT, SCALE = "snapshot", "scale"
+PLANNED = "planned scale"  # a scale of which nothing is made: it may be too large for this machine
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: hashing would walk the graph below it over and over
@@ -22,7 +23,7 @@ class Stage:
     key: str
     module: str
     group: str
-    axis: str | None  # snapshot, scale, or None for what both axes read
+    axis: str | None  # snapshot, scale, planned scale, or None for what both of the first two read
     recipe: Callable[[Any], Any]  # picks this stage's recipe from the partition's settings
     paper: str  # section
     description: str
@@ -80,6 +81,8 @@ def _using(sources: tuple[Source, ...], uses: tuple[str, ...]) -> tuple[Source, 
 
 def settings(axis: str | None, partition: str | None) -> CorpusSettings | ScaleSettings:
     """Returns the values from which a stage picks its recipe. Raises KeyError, which names the known scales."""
+    if axis == PLANNED:
+        return ScaleSettings(partition, scales.scale(partition), ())  # a plan reads no source
     if axis == SCALE:
         return ScaleSettings(partition, scales.scale(partition), sources())
     return CorpusSettings(corpus(), tuple(s for s in sources() if s.use != "corpus" or s.snapshot == partition))

@@ -137,13 +137,13 @@ def explain(folder: Path, stages: dict[str, Stage]) -> str:
 
 
 def main() -> None:
-    from assets import STAGES
+    from assets import EVERY
 
     if len(sys.argv) != 2:
         sys.exit("usage: python -m orchestration.why FILE   (a file or artifact folder of the store)")
     path = Path(sys.argv[1]).absolute()
     try:
-        print(explain(artifact_of(path), STAGES))
+        print(explain(artifact_of(path), EVERY))
     except (LineageError, SourceError, StageError) as error:
         sys.exit(str(error))
 

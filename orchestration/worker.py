@@ -14,11 +14,11 @@ def main() -> None:
     if prepare_environment():
         os.execv(sys.executable, [sys.executable, "-m", "orchestration.worker", *sys.argv[1:]])
     end_with_the_launcher()
-    from assets import STAGES
+    from assets import EVERY
     from assets.gates import GATES
 
     key, partition = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
-    planned = execution.plan(STAGES[key], partition, GATES)
+    planned = execution.plan(EVERY[key], partition, GATES)
     if int(os.environ.get("RANK", "0")) > 0:  # under torchrun rank 0 publishes, the others only take part
         planned.work.mkdir(parents=True, exist_ok=True)
         execution.run_inline(planned, planned.work, StageLog(key, stream=io.StringIO()))

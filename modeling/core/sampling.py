@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_cleaning import heap
 from modeling.core import decoding, dialog, runtime, unused_ids
+from modeling.core.hashing import mix
 from modeling.core.recipes import SamplingRecipe
 
 # Limits of the KV cache: runtime settings, never part of an artifact's identity.
@@ -204,18 +205,21 @@ def _is_vllm(model) -> bool:
 def _generate_vllm(engine, tokenizer, prompts, recipe, samples, seed, closing) -> list[list[list[int]]]:
     from vllm import SamplingParams
 
+    # A request each answer, with a seed of its own: vLLM seeds sample j of one request with its seed + j, so that seeds of
+    # prompts that follow each other would make sample j of one the same stream as sample j - 1 of the next.
     padded = unused_ids.unused_ids(engine.llm_engine.model_config.get_vocab_size(), tokenizer)
     params = [
         SamplingParams(
-            n=samples,
             temperature=recipe.temperature,
             top_p=recipe.top_p,
             max_tokens=recipe.max_new_tokens,
             stop_token_ids=[closing],
             allowed_token_ids=sorted(tokenizer.get_vocab().values()) if padded else None,
-            seed=(seed + index) % 2**63,
+            seed=mix(seed, place, sample),
         )
-        for index in range(len(prompts))
+        for place in range(len(prompts))
+        for sample in range(samples)
     ]
-    results = engine.generate([{"prompt_token_ids": ids} for ids in prompts], params)
-    return [[list(output.token_ids) for output in result.outputs] for result in results]
+    requests = [{"prompt_token_ids": ids} for ids in prompts for _ in range(samples)]
+    answers = [list(result.outputs[0].token_ids) for result in engine.generate(requests, params)]
+    return [answers[begin : begin + samples] for begin in range(0, len(answers), samples)]

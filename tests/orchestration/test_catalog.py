@@ -6,18 +6,19 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets import STAGES
+from assets import EVERY, STAGES
 from modeling.core.recipes import AdoptRecipe
+from modeling.planning.sizes import parameters
 from modeling.pretraining.model import count_parameters_on_meta
-from orchestration import catalog, preflight, scales
+from orchestration import catalog, scales
 from orchestration.definitions import defs
 
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
 
 
-@pytest.mark.parametrize("key", STAGES)
+@pytest.mark.parametrize("key", EVERY)
 def test_an_asset_has_an_owner_tags_kinds_and_a_link_to_its_run(key):
-    spec, stage = SPECS[key], STAGES[key]
+    spec, stage = SPECS[key], EVERY[key]
     assert len(spec.owners) == 1 and spec.owners[0].startswith("team:")
     assert spec.kinds & {"python", "pytorch"}
     assert spec.tags["makes"] in ("data", "model", "measures", "release")
@@ -52,7 +53,7 @@ def test_the_job_says_which_scale_is_what(name):
     if isinstance(base.model, AdoptRecipe):
         assert f"from `{base.model.source}`" in row
     else:
-        assert preflight.parameters(base.model) == count_parameters_on_meta(base.model)
+        assert parameters(base.model) == count_parameters_on_meta(base.model)
         assert f"{base.model.context:,}" in row
     assert ("several GPUs" in row) == name.endswith("b")
 
@@ -68,4 +69,4 @@ def test_parameters_are_shown_as_people_say_them():
 
 
 def test_the_catalogue_takes_no_key_twice():
-    assert len(SPECS) == len(STAGES) and all(isinstance(spec, dg.AssetSpec) for spec in SPECS.values())
+    assert len(SPECS) == len(EVERY) and all(isinstance(spec, dg.AssetSpec) for spec in SPECS.values())

@@ -37,6 +37,7 @@ WINGS = {
         {"finetuning"},
         {"rlhf"},
         {"safety", "evaluation"},
+        {"planning"},
     ),
     "data_cleaning": (
         {"files", "paths", "store_layout", "markdown", "verdict", "snapshots"},
