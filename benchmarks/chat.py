@@ -4,8 +4,9 @@
     python benchmarks/chat.py FOLDER --users 1 10    # a Hugging Face directory
 
 All users ask at the same moment and read until their answers end. "One after another" is gradio's default, one event at
-a time; "a thread each" lets all generate at once, with all cores or with one core each. Every measurement has a process
-of its own. Last, answers of ten users at once are compared with the answers that each of them gets alone.
+a time; "a thread each" lets all generate at once. OMP_NUM_THREADS holds for all of them, so with 1 only a thread each
+uses more than one core. Every measurement has a process of its own. Last, answers of ten users at once are compared with
+the answers that each of them gets alone.
 """
 
 import argparse
@@ -80,12 +81,10 @@ def one_after_another(loaded: Loaded, question: str, most: int, seed: int) -> An
         yield from a_thread_each(loaded, question, most, seed)
 
 
-# The name in the table, how it answers, and its environment.
-WAYS: dict[str, tuple[Callable[..., Answer], dict[str, str]]] = {
-    "Cria": (together, {}),
-    "generate, one after another": (one_after_another, {}),
-    "generate, a thread each": (a_thread_each, {}),
-    "generate, a thread and a core each": (a_thread_each, {"OMP_NUM_THREADS": "1"}),
+WAYS: dict[str, Callable[..., Answer]] = {
+    "Cria": together,
+    "generate, one after another": one_after_another,
+    "generate, a thread each": a_thread_each,
 }
 
 
@@ -96,7 +95,7 @@ def questions(count: int) -> list[str]:
 
 def measure(way: str, folder: Path, users: int, most: int) -> dict:
     """Seconds to the first text of each user, and tokens a second of all users."""
-    answer, loaded = WAYS[way][0], load(folder)
+    answer, loaded = WAYS[way], load(folder)
     for _ in answer(loaded, "Hello", 4, 0):  # the first call plans kernels
         pass
     first, tokens, barrier = [0.0] * users, [0] * users, threading.Barrier(users + 1)
@@ -169,7 +168,7 @@ def table(rows: list[dict]) -> str:
 
 def in_process(way: str, users: int) -> dict:
     command = [sys.executable, __file__, *sys.argv[1:], "--row", way, str(users)]
-    environment = {**os.environ, **ALLOCATOR, **WAYS[way][1]}
+    environment = {**os.environ, **ALLOCATOR}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.strip().splitlines()[-1])
 
@@ -189,7 +188,7 @@ def main() -> None:
     rows = []
     for users in given.users:
         for way in WAYS:
-            if users > 1 or "a thread" not in way:  # alone, a thread each is one after another
+            if users > 1 or WAYS[way] is not a_thread_each:  # alone, it is the same as one after another
                 rows.append(in_process(way, users))
                 print(json.dumps(rows[-1]), flush=True)
     print(json.dumps(equality(folder, min(10, max(given.users)), given.tokens)), flush=True)
