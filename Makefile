@@ -12,10 +12,10 @@ export MALLOC_MMAP_THRESHOLD_ := 67108864
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 
-.PHONY: help setup cluster demo run ui chat test arithmetics lint lineage why verify results inbox follow retract promote rollback diff plan
+.PHONY: help setup cluster demo run ui chat bench-chat test arithmetics lint lineage why verify results inbox follow retract promote rollback diff plan
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/.ready: requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
@@ -44,6 +44,9 @@ chat: setup ## the chat alone
 	@store="$(STORE)" && kept="$$store/releases/$(SCALE)/current/bundle" && \
 	  if [ -d "$$kept" ]; then bundle="$$kept"; else bundle="$$store/$(SCALE)/bundle"; fi && \
 	  $(RUN) -m release.demo --bundle "$$bundle" --port "$${CRIA_CHAT_PORT:-7860}"
+
+bench-chat: setup ## speed of the chat with 1, 10 and 50 users, beside plain generate; MODEL=…: a folder, else SCALE's release
+	@$(RUN) benchmarks/chat.py $(if $(MODEL),$(MODEL),"$(STORE)/$(SCALE)/bundle")
 
 test: setup ## the tests
 	@$(RUN) -m orchestration.fetch

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import gradio as gr
 
+from modeling.core.continuous_batching import LineFullError
 from modeling.core.sampling import PromptTooLongError
 from release import chat, theme
+from release.loaded_models import Models
 
 SHOW_EVERY = 0.05  # seconds between two updates of the page: a small model generates faster than a page can redraw
 
@@ -44,7 +46,23 @@ def progress_line(answer: chat.Answer, seconds: float) -> str:
     return theme.state_line(" · ".join(parts + warnings), "warn" if warnings else "", spoken=answer.ended is not None)
 
 
-def respond(models: chat.Models, text: str, turns: list[dict], name: str | None, system: str,
+def waiting(answer: chat.Answer) -> str:
+    """Returns what a person who waits for the next token is told."""
+    if answer.tokens:
+        return "The next word takes a while …"
+    if answer.waits.number == 0:
+        return "Reading …"
+    when = "" if answer.waits.seconds is None else f", about {max(1, round(answer.waits.seconds))} s"
+    return f"Others are being answered. Your place in line: {answer.waits.number}{when}."
+
+
+def waiting_for_memory(ahead: int) -> str:
+    """Returns what a person is told whose version does not fit beside those that answer now."""
+    behind = f" Before you in line: {ahead}." if ahead else ""
+    return f"Other versions are answering and take the memory.{behind} This one is loaded when they are done."
+
+
+def respond(models: Models, text: str, turns: list[dict], name: str | None, system: str,
             temperature: float, top_p: float, max_new_tokens: float) -> Iterator[tuple]:  # fmt: skip
     """One turn of the dialogue: yields (messages shown, dialogue kept, text box, state line, text with no answer yet).
 
@@ -55,6 +73,9 @@ def respond(models: chat.Models, text: str, turns: list[dict], name: str | None,
 
     def refused(told: str, kind: str = "fail") -> tuple:
         return view(turns), turns, text, theme.state_line(told, kind), ""
+
+    def waits(told: str) -> tuple:
+        return gr.skip(), gr.skip(), gr.skip(), theme.state_line(told, spoken=False), gr.skip()
 
     if not text.strip():
         yield refused("Write something first.", "warn")
@@ -71,19 +92,27 @@ def respond(models: chat.Models, text: str, turns: list[dict], name: str | None,
         asked = [*turns, {"role": "user", "content": text}]
         yield view(asked), turns, "", theme.state_line(f"Reading with {version.title} …"), text
         settings = chat.Settings(temperature, top_p, int(max_new_tokens))
-        (loaded,) = models.get(name)
         messages = [{"role": "system", "content": system}] if system else []
         messages += [{"role": turn["role"], "content": turn["content"]} for turn in asked]
         begun = shown = time.monotonic()
-        for answer in chat.stream(loaded, messages, settings):
-            now = time.monotonic()
-            if answer.ended is None and answer.tokens > 1 and now - shown < SHOW_EVERY:
-                continue
-            shown = now
-            made = {"content": answer.text, "by": version.title, "version_content": version.content,
-                    "tokens": answer.tokens, "seconds": round(now - begun, 3)}  # fmt: skip
-            kept = [*asked, {"role": "assistant", **made}]
-            yield view(kept, 2 * answer.dropped_turns), kept, gr.skip(), progress_line(answer, now - begun), ""
+        with models.lease(name) as lease:
+            while not lease.ready(chat.PATIENCE_S):
+                yield waits(waiting_for_memory(lease.ahead))
+            for answer in chat.stream(*lease.loaded, messages, settings):
+                now = time.monotonic()
+                if answer.waits:
+                    begun = begun if answer.tokens else now
+                    yield waits(waiting(answer))
+                    continue
+                if answer.ended is None and answer.tokens > 1 and now - shown < SHOW_EVERY:
+                    continue
+                shown = now
+                made = {"content": answer.text, "by": version.title, "version_content": version.content,
+                        "tokens": answer.tokens, "seconds": round(now - begun, 3)}  # fmt: skip
+                kept = [*asked, {"role": "assistant", **made}]
+                yield view(kept, 2 * answer.dropped_turns), kept, gr.skip(), progress_line(answer, now - begun), ""
+    except LineFullError as error:
+        yield refused(f"Too many people are asking: {error}. Send the message again in a while.", "warn")
     except PromptTooLongError:
         told = f"Too long: {version.title} reads {version.context} tokens, prompt and answer together."
         yield refused(f"{told} Shorten the {'system prompt' if len(system) > len(text) else 'message'}.")

@@ -11,10 +11,11 @@ import gradio as gr
 
 from data_cleaning.markdown import literal
 from modeling.rlhf.ratings.store import RatingsError, Store
-from release import chat, page_scripts, theme, vote_results
+from release import page_scripts, theme, vote_results
 from release.bundle import Bundle
 from release.comparing import VERDICTS, Comparison, compare
 from release.http_guard import USER
+from release.loaded_models import Models
 
 EXPLAINED = (
     "Two versions answer the same message, in random order and without names. Say which answer is better; the names "
@@ -51,10 +52,10 @@ def rater_name(kept: object) -> str:
     return kept if isinstance(kept, str) and RATER.fullmatch(kept) else uuid.uuid4().hex
 
 
-def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown, gr.Dropdown]:
+def build(models: Models, answering: dict, at_once: dict) -> tuple[gr.Dropdown, gr.Dropdown]:
     """Adds the tab's elements to the page. Returns the two menus, which the page keeps up to date.
 
-    `alone`: settings of events that generate, one at a time; `at_once`: of those that do not wait for them.
+    `answering`: settings of events that generate; `at_once`: of those that do not wait for them.
     """
     shuffle = random.SystemRandom()
     opened = models.gallery.now()
@@ -124,7 +125,7 @@ def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown,
 
     ballot_parts = [ballot, undo, verdict, unsafe_a, unsafe_b, why]
     gr.on([box.submit, go.click], begins, None, ballot_parts, api_name="ballot", **at_once).then(
-        answers, [box, first, second], [made, *panels, state, ballot], api_name="compare", **alone
+        answers, [box, first, second], [made, *panels, state, ballot], api_name="compare", **answering
     )
     cast.click(
         voting, [made, rater, verdict, unsafe_a, unsafe_b, why], [state, rater, voted, made, ballot, undo, *panels],
@@ -136,7 +137,7 @@ def build(models: chat.Models, alone: dict, at_once: dict) -> tuple[gr.Dropdown,
     return first, second
 
 
-def build_results(models: chat.Models, tab: gr.Tab, at_once: dict) -> None:
+def build_results(models: Models, tab: gr.Tab, at_once: dict) -> None:
     """Adds the elements of the tab "Results" to the page. The votes are read whenever the tab is selected."""
     with gr.Row(elem_classes="paper"):
         gr.Markdown("What people preferred in “Compare”, without knowing which version answered.")

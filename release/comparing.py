@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from modeling.core.continuous_batching import LineFullError
 from modeling.core.sampling import PromptTooLongError
 from modeling.rlhf.labels import BETTER, NEGLIGIBLE, SIGNIFICANT, SLIGHT
 from modeling.rlhf.ratings.store import Vote
 from release import chat
-from release.answering import SHOW_EVERY
+from release.answering import SHOW_EVERY, waiting, waiting_for_memory
 from release.bundle import Version
+from release.loaded_models import Loaded, Models
 
 SIDES = ("a", "b")
 # What a person can say, in the order of the page: (side, degree) by label.
@@ -55,9 +57,9 @@ class Comparison:
 
 
 def compare(
-    models: chat.Models, text: str, first: str, second: str, shuffle: random.Random
+    models: Models, text: str, first: str, second: str, shuffle: random.Random
 ) -> Iterator[tuple[Comparison, str]]:
-    """Yields (comparison so far, state line), the last with `ended`. Both answers grow token by token in turn.
+    """Yields (comparison so far, state line), the last with `ended`. Both answers grow token by token together.
 
     Each version answers at its own best temperature. Raises ValueError with a line for the person if there is nothing to
     compare, and what loading and running a model raise.
@@ -82,15 +84,34 @@ def compare(
     now = Comparison(bundle.scale, messages, versions, sampling)
     yield now, "Reading with both versions …"
     try:
-        loaded = models.get(*names)
-        streams = dict(enumerate(chat.stream(one, messages, how) for one, how in zip(loaded, settings, strict=True)))
-        texts, tokens, begun = ["", ""], 0, time.monotonic()
-        shown = begun
+        with models.lease(*names) as lease:
+            while not lease.ready(chat.PATIENCE_S):
+                yield now, waiting_for_memory(lease.ahead)
+            yield from _together(now, lease.loaded, settings)
+    except PromptTooLongError:
+        raise ValueError(f"Too long: these versions read {min(v.context for v in versions)} tokens.") from None
+    except LineFullError as error:
+        raise ValueError(f"Too many people are asking: {error}. Compare again in a while.") from None
+
+
+def _together(
+    now: Comparison, loaded: Sequence[Loaded], settings: Sequence[chat.Settings]
+) -> Iterator[tuple[Comparison, str]]:
+    """Yields (comparison so far, state line) while both sides are generated, the last with `ended`."""
+    streams = {
+        place: chat.stream(one, list(now.messages), how)
+        for place, (one, how) in enumerate(zip(loaded, settings, strict=True))
+    }
+    texts, tokens, begun = ["", ""], 0, time.monotonic()
+    shown = begun
+    try:
         while streams:
             for place, stream in list(streams.items()):
                 answer = next(stream, None)
                 if answer is None:
                     del streams[place]
+                elif answer.waits:
+                    yield now, waiting(answer)
                 else:
                     texts[place], tokens = answer.text, tokens + 1
             at = time.monotonic()
@@ -98,6 +119,7 @@ def compare(
                 shown = at
                 now = replace(now, answers=tuple(texts))
                 yield now, f"{tokens} tokens · {tokens / max(at - begun, 1e-6):.0f} tokens/s"
-    except PromptTooLongError:
-        raise ValueError(f"Too long: these versions read {min(v.context for v in versions)} tokens.") from None
+    finally:
+        for stream in streams.values():
+            stream.close()
     yield replace(now, answers=tuple(texts), ended=True), "Which answer is better?"

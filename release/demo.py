@@ -23,6 +23,7 @@ from release import corpus_routes, openai_api, page, theme
 from release.bundle import BundleError
 from release.gallery import Gallery
 from release.http_guard import LOOPBACK, Guard
+from release.loaded_models import Models, memory_bound
 from release.users import FILE, HEADER, Users, UsersError
 
 
@@ -31,11 +32,11 @@ def server(gallery: Gallery, host: str, port: int, users: Users | None = None) -
 
     `Blocks.launch` is not used: it may check through a proxy whether it is up, and it accepts no ASGI wrapper.
     """
-    app = FastAPI(openapi_url=None)
-    openai_api.add_routes(app, gallery)
+    app, models = FastAPI(openapi_url=None), Models(gallery)
+    openai_api.add_routes(app, models)
     corpus_routes.add_routes(app, gallery)  # before the page, which is mounted on every path that is left
     gr.mount_gradio_app(
-        app, page.build(gallery), "/", server_name=host, server_port=port, footer_links=[],
+        app, page.build(models), "/", server_name=host, server_port=port, footer_links=[],
         run_history=False, theme=theme.theme(), css=theme.CSS, head=theme.head(), ssr_mode=False, show_error=True,
     )  # fmt: skip
     return uvicorn.Server(
@@ -76,12 +77,13 @@ def main(arguments: list[str] | None = None) -> int:
     gallery = Gallery(given.bundle, given.store, tuple(given.versions))
     try:
         opened, users = gallery.now(), Users.from_environment()
+        memory_bound()
         if given.host not in LOOPBACK and users is None:
             raise UsersError(
                 f"--host {given.host} lets other machines in: name the users in {FILE} (python -m release.users NAME), "
                 f"or the header of your proxy in {HEADER}"
             )
-    except (BundleError, ValueError) as error:  # ValueError: of the users and their paths
+    except (BundleError, ValueError) as error:  # ValueError: of the settings
         print(f"error: {error}", file=sys.stderr)
         return 1
     if not is_free(given.host, given.port):

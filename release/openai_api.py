@@ -1,8 +1,9 @@
 """An OpenAI-compatible API on the chat's server: POST /v1/chat/completions, GET /v1/models and GET /v1/models/NAME.
 
-Every version that the gallery offers is a model. One request generates at a time, up to WAITING others wait in line, and
-generation stops when its client disconnects. Fields that would change the meaning of a request but are not supported are
-refused; other unknown fields are ignored. There are no API keys: an Authorization header is ignored.
+Every version that the gallery offers is a model. Requests are answered together with those of the page and wait in the
+same line; while that is full, the status is 503 with Retry-After. Generation stops when the client disconnects. Fields
+that would change the meaning of a request but are not supported are refused; other unknown fields are ignored. There are
+no API keys: an Authorization header is ignored.
 """
 
 import json
@@ -20,13 +21,14 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from modeling.core import dialog
+from modeling.core.continuous_batching import LINE, MOST_ROWS, LineFullError
 from release import chat
 from release.bundle import Bundle, BundleError, Version
-from release.gallery import Gallery
 from release.http_guard import COMPLETIONS, MODELS, error_body
+from release.loaded_models import Models
 
-WAITING = 16  # requests in line before one is refused
 RETRY_AFTER_S = 5
+SPARE_THREADS = 16  # for requests that are refused because the line is full
 STALLED_S = 30.0  # a client that reads nothing for so long loses its turn
 LISTED = BeforeValidator(lambda stop: [] if stop is None else [stop] if isinstance(stop, str) else stop)
 # Fields that are not supported, each with the values that ask for nothing.
@@ -42,8 +44,8 @@ class Refused(Exception):
 
     def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
-        kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
-        headers = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else None
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
         self.response = JSONResponse(error_body(message, kind, param, code), status, headers)
 
 
@@ -141,8 +143,9 @@ class Events:
 class Completions:
     """The ASGI app of POST /v1/chat/completions."""
 
-    def __init__(self, gallery: Gallery) -> None:
-        self.models, self.turn = chat.Models(gallery), anyio.Lock()
+    def __init__(self, models: Models) -> None:
+        self.models = models
+        self.threads = anyio.CapacityLimiter(MOST_ROWS + LINE + SPARE_THREADS)  # an answer holds one, in line too
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await Request(scope, receive).body()
@@ -171,63 +174,74 @@ class Completions:
         try:
             bundle = await run_in_threadpool(self.models.gallery.now)
             version = chosen(bundle, asked.model)
-            if self.turn.statistics().tasks_waiting >= WAITING:
-                raise Refused(429, f"{WAITING} requests wait already: try again later.", None, "rate_limit_exceeded")
-            async with self.turn:
-                steps = await run_in_threadpool(self.begin, asked, version, asked.settings(bundle, version))
-                return await write(steps, asked, version, events)
+            steps = self.steps(asked, version, asked.settings(bundle, version))
+            try:
+                return await self.write(steps, asked, version, events)
+            finally:
+                steps.close()
+        except LineFullError as error:
+            raise Refused(503, f"Try again later: {error}.", None, "overloaded") from error
         except (ValueError, RuntimeError, OSError, LookupError) as error:  # loading and running a model raise these
             told = next(iter(str(error).strip().splitlines()), "")
             status = 503 if isinstance(error, BundleError) else 500
             raise Refused(status, f"No answer: {type(error).__name__}: {told}") from error
 
-    def begin(self, asked: Asked, version: Version, settings: chat.Settings) -> Iterator[chat.Answer]:
-        """Returns the answer to come. Unlike the page it drops no early turns: raises Refused if they do not all fit."""
-        (loaded,) = self.models.get(version.name)
-        messages = [message.model_dump() for message in asked.messages]
-        try:
-            size = len(dialog.encode_prompt(loaded.tokenizer, messages))
-        except ValueError as error:
-            raise Refused(400, f"messages: {error}", "messages", "invalid_value") from None
-        limit = chat.prompt_limit(version.context, settings.max_new_tokens)
-        if size > limit:
-            told = f"The messages take {size} tokens; of the {version.context} that {version.name} reads, {limit} are free."
-            raise Refused(400, f"{told} Shorten them or lower max_tokens.", "messages", "context_length_exceeded")
-        return chat.stream(loaded, messages, settings)
+    def steps(self, asked: Asked, version: Version, settings: chat.Settings) -> Iterator[chat.Answer | None]:
+        """Yields the answer as it grows, and None while it waits for the memory of its model.
+
+        Unlike the page it drops no early turns: raises Refused if they do not all fit.
+        """
+        with self.models.lease(version.name) as lease:
+            while not lease.ready(chat.PATIENCE_S):
+                yield None
+            (loaded,) = lease.loaded
+            messages = [message.model_dump() for message in asked.messages]
+            try:
+                size = len(dialog.encode_prompt(loaded.tokenizer, messages))
+            except ValueError as error:
+                raise Refused(400, f"messages: {error}", "messages", "invalid_value") from None
+            if size > (limit := chat.prompt_limit(version.context, settings.max_new_tokens)):
+                told = f"The messages take {size} tokens; of the {version.context} that {version.name} reads, {limit} are free."
+                raise Refused(400, f"{told} Shorten them or lower max_tokens.", "messages", "context_length_exceeded")
+            yield from chat.stream(loaded, messages, settings)
+
+    async def write(
+        self, steps: Iterator[chat.Answer | None], asked: Asked, version: Version, events: Events
+    ) -> JSONResponse | None:
+        """Generates the answer. Returns the completion, or None if the client asked for events, which are then written."""
+        head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion.chunk" if asked.stream else "chat.completion",
+                "created": int(time.time()), "model": version.name, "system_fingerprint": version.content[:12]}  # fmt: skip
+        counted = (asked.stream_options or {}).get("include_usage") is True
+
+        async def chunk(delta: dict, finish: str | None = None) -> None:
+            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+            await events.write(head | {"choices": [choice]} | ({"usage": None} if counted else {}))
+
+        sent, finish = 0, None
+        while finish is None:
+            answer = await anyio.to_thread.run_sync(next, steps, limiter=self.threads)
+            if answer is None or answer.waits:
+                continue
+            text, finish = visible(answer.text, answer.ended, asked.stop)
+            if asked.stream and (len(text) > sent or not events.begun):
+                await chunk(({} if events.begun else {"role": "assistant"}) | {"content": text[sent:]})
+                sent = len(text)
+        usage = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.tokens,
+                 "total_tokens": answer.prompt_tokens + answer.tokens}  # fmt: skip
+        if not asked.stream:
+            message = {"role": "assistant", "content": text, "refusal": None}
+            choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+            return JSONResponse(head | {"choices": [choice], "usage": usage})
+        await chunk({}, finish)
+        if counted:
+            await events.write(head | {"choices": [], "usage": usage})
+        await events.write(None)
+        return None
 
 
-async def write(steps: Iterator[chat.Answer], asked: Asked, version: Version, events: Events) -> JSONResponse | None:
-    """Generates the answer. Returns the completion, or None if the client asked for events, which are then written."""
-    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion.chunk" if asked.stream else "chat.completion",
-            "created": int(time.time()), "model": version.name, "system_fingerprint": version.content[:12]}  # fmt: skip
-    counted = (asked.stream_options or {}).get("include_usage") is True
-
-    async def chunk(delta: dict, finish: str | None = None) -> None:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        await events.write(head | {"choices": [choice]} | ({"usage": None} if counted else {}))
-
-    sent, finish = 0, None
-    while finish is None:
-        answer = await run_in_threadpool(next, steps)
-        text, finish = visible(answer.text, answer.ended, asked.stop)
-        if asked.stream and (len(text) > sent or not events.begun):
-            await chunk(({} if events.begun else {"role": "assistant"}) | {"content": text[sent:]})
-            sent = len(text)
-    usage = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.tokens,
-             "total_tokens": answer.prompt_tokens + answer.tokens}  # fmt: skip
-    if not asked.stream:
-        message = {"role": "assistant", "content": text, "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
-        return JSONResponse(head | {"choices": [choice], "usage": usage})
-    await chunk({}, finish)
-    if counted:
-        await events.write(head | {"choices": [], "usage": usage})
-    await events.write(None)
-    return None
-
-
-def add_routes(app: FastAPI, gallery: Gallery) -> None:
-    """Adds the routes of the API to the app. Its models are apart from the page's: both may answer at once."""
+def add_routes(app: FastAPI, models: Models) -> None:
+    """Adds the routes of the API to the app."""
+    gallery = models.gallery
 
     async def described(request: Request) -> JSONResponse:
         """One model, or all of them."""
@@ -245,4 +259,4 @@ def add_routes(app: FastAPI, gallery: Gallery) -> None:
 
     app.router.add_route(MODELS, described, ["GET"])
     app.router.add_route(MODELS + "/{name}", described, ["GET"])
-    app.router.add_route(COMPLETIONS, Completions(gallery), ["POST"])
+    app.router.add_route(COMPLETIONS, Completions(models), ["POST"])

@@ -6,15 +6,17 @@ import gradio as gr
 
 from data_cleaning.markdown import literal
 from modeling.core import system_prompts
+from modeling.core.continuous_batching import LINE, MOST_ROWS
 from release import answer_details, chat, compare_tab, history, history_controls, page_scripts, theme
 from release.answering import respond, view
 from release.bundle import Bundle
 from release.examples import FOLLOW_UP, SYSTEM_PROMPTS
-from release.gallery import Gallery
 from release.history_controls import Talk, keep_when
+from release.loaded_models import Models
 
 LOOK_AGAIN_S = 3.0
-WAITING = 16  # requests in the queue before the page reports that it is busy
+ANSWERS = MOST_ROWS + LINE  # each holds a thread, in line too; all may be asked for at one moment
+SPARE_THREADS = 16  # for what is quick
 PLACEHOLDER = "### Say something\nPick an example or write below. Enter sends, Shift+Enter starts a new line."
 CAUTION = (
     "A research model: it makes things up, and its safety was measured only as the model card says. Check answers."
@@ -82,10 +84,10 @@ def system_prompt(bundle: Bundle, name: str | None, length: float, label: str, t
     return gr.skip(), theme.state_line(told, "warn")
 
 
-def build(gallery: Gallery) -> gr.Blocks:
-    """Returns the page. It generates one answer at a time: two would only slow each other down."""
-    models = chat.Models(gallery)
-    alone = {"concurrency_limit": 1, "concurrency_id": "answer", "trigger_mode": "once", "show_progress": "hidden"}
+def build(models: Models) -> gr.Blocks:
+    """Returns the page. People are answered together; the line in which they may have to wait is that of the models."""
+    gallery = models.gallery
+    answering = {"concurrency_limit": None, "trigger_mode": "once", "show_progress": "hidden"}
     at_once = {"queue": False, "show_progress": "hidden"}
     opened = gallery.now()
     first = opened.offered[0].name if opened.offered else None
@@ -205,7 +207,7 @@ def build(gallery: Gallery) -> gr.Blocks:
                     top_p = gr.Slider(0.05, 1, opened.sampling.top_p, step=0.05, label="Top-p")
                     length = gr.Slider(1, step=1, label="Longest answer", info="in tokens", **length_slider(opened))
         with gr.Tab("Compare"):
-            first_menu, second_menu = compare_tab.build(models, alone, at_once)
+            first_menu, second_menu = compare_tab.build(models, answering, at_once)
         with gr.Tab("Results") as results:
             compare_tab.build_results(models, results, at_once)
         with gr.Tab("Model card"):
@@ -223,9 +225,9 @@ def build(gallery: Gallery) -> gr.Blocks:
         )
         waits = {"fn": wait, "outputs": [state, send, stop], "api_name": "wait", **at_once}
         asked = gr.on([box.submit, send.click], **waits).then(
-            answer, [box, turns, *settings], shown, api_name="chat", **alone
+            answer, [box, turns, *settings], shown, api_name="chat", **answering
         )
-        retried = messages.retry(**waits).then(again, [turns, *settings], shown, api_name="again", **alone)
+        retried = messages.retry(**waits).then(again, [turns, *settings], shown, api_name="again", **answering)
         end = {"inputs": [turns, pending, box], "outputs": [messages, state, *idle]}
         for writing in (asked, retried):  # `then` would not run after a failure; gradio shows the failure itself
             done = writing.success(ready, [pending, box], idle, api_name="ready", **at_once)
@@ -263,5 +265,6 @@ def build(gallery: Gallery) -> gr.Blocks:
         restored = history_controls.restore_at_load(page, gallery, talk, at_once)
         restored.then(**looks, api_visibility="private")  # after it: the first look keeps the version of a dialogue
         page.load(None, js=page_scripts.ANNOUNCE)
-    page.queue(max_size=WAITING, default_concurrency_limit=4)
+    page.max_threads = ANSWERS + SPARE_THREADS
+    page.queue(max_size=ANSWERS, default_concurrency_limit=4)
     return page

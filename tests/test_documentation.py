@@ -62,8 +62,8 @@ def test_the_tree_is_that_of_the_checkout():
 
 
 def test_every_command_is_there_and_each_one_is_explained():
-    targets = set(re.findall(r"^([a-z]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
-    named = {name for page in PAGES for name in re.findall(r"(?:^|`)make ([a-z]+)", text_of(page), re.MULTILINE)}
+    targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
+    named = {name for page in PAGES for name in re.findall(r"(?:^|`)make ([a-z-]+)", text_of(page), re.MULTILINE)}
     assert named <= targets, f"make has no {named - targets}"
     assert targets - named <= {"setup"}, f"no page says what make {targets - named} is for"
 

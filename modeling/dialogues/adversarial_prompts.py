@@ -157,7 +157,9 @@ def report(owned: Sequence[OwnedPrompt], figures: dict, out: Path) -> None:
     parts = (splits.DEMONSTRATIONS, splits.RL, splits.TEST)
     counts = collections.Counter((one.request.topic, one.part) for one in owned)
     sizes = collections.Counter(one.group for one in owned)
-    topics = sorted({topic for topic, _ in counts}, key=lambda topic: (-sum(counts[topic, part] for part in parts), topic))
+    topics = sorted(
+        {topic for topic, _ in counts}, key=lambda topic: (-sum(counts[topic, part] for part in parts), topic)
+    )
     lines = [
         f"{figures['left_to_the_judge']} prompts are left out because they are like an objective reserved for the judge, "
         f"{figures['left_out_of_the_test']} because they would be tests like a training prompt.",

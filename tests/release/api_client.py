@@ -4,6 +4,7 @@ import json
 import time
 
 from release import chat
+from release.loaded_models import load
 
 HELLO = [{"role": "user", "content": "What is a llama?"}]
 GREEDY = {"messages": HELLO, "temperature": 0, "max_tokens": 20}
@@ -39,12 +40,12 @@ def streamed_text(chunks) -> str:
 
 
 def expected(opened, name="chat_model", messages=HELLO, how=LIKEWISE):
-    return list(chat.stream(chat.load(opened.version(name).path), messages, how))[-1]
+    return list(chat.stream(load(opened.version(name).path), messages, how))[-1]
 
 
 def insist(api, **fields):
     """As a client does that is told to try again later."""
-    while (response := ask(api, **fields)).status_code == 429:
+    while (response := ask(api, **fields)).status_code == 503:
         time.sleep(0.05)
     return response
 

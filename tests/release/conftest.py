@@ -5,13 +5,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 from gradio_client import Client
 
-from release import answering, demo, export
+from modeling.core.continuous_batching import ThreadedScheduler
+from release import answering, demo, export, loaded_models
 from release.gallery import Gallery
 from tests.conftest import MemoryLog
 from tests.release import toy_store
@@ -60,6 +62,45 @@ def served(gallery: Gallery, every_token: bool = True) -> Iterator[str]:
     server.should_exit = True
     thread.join(timeout=20)
     answering.SHOW_EVERY = show_every
+
+
+@pytest.fixture
+def few_rows(monkeypatch) -> tuple[int, int]:
+    """(rows, places in line) of the servers that are started in this test."""
+    rows, line = 2, 3
+    monkeypatch.setattr(loaded_models, "ThreadedScheduler", partial(ThreadedScheduler, rows, line))
+    return rows, line
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """(schedulers that were asked for a turn, go): none is taken before `go` is set."""
+    asked, go, turn = [], threading.Event(), ThreadedScheduler.turn
+
+    def waits(scheduler):
+        asked.append(scheduler)
+        assert go.wait(30)
+        return turn(scheduler)
+
+    monkeypatch.setattr(ThreadedScheduler, "turn", waits)
+    yield asked, go
+    go.set()
+
+
+@pytest.fixture
+def paused(monkeypatch):
+    """(schedulers after their first turn, go): they take the next turn when `go` is set."""
+    turned, go, turn = [], threading.Event(), ThreadedScheduler.turn
+
+    def pauses(scheduler):
+        going = turn(scheduler)
+        turned.append(scheduler)
+        assert go.wait(30)
+        return going
+
+    monkeypatch.setattr(ThreadedScheduler, "turn", pauses)
+    yield turned, go
+    go.set()
 
 
 @pytest.fixture(scope="module")

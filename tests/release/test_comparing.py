@@ -9,6 +9,7 @@ from modeling.rlhf.ratings.store import Store
 from release import chat
 from release.comparing import VERDICTS, compare
 from release.gallery import Gallery
+from release.loaded_models import Models, load
 from tests.release.conftest import served
 from tests.shown import Shown
 
@@ -22,7 +23,7 @@ def votes(ratings_address) -> Store:
 
 @pytest.fixture(scope="module")
 def models(bundle):
-    return chat.Models(Gallery(bundle))
+    return Models(Gallery(bundle))
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_both_answers_grow_together_and_are_those_of_the_versions_alone(models, 
     last = shown[-1][0]
     assert last.ended and not any(now.ended for now, _ in shown[:-1]) and "better" in shown[-1][1]
     for version, answer, how in zip(last.versions, last.answers, last.sampling.values(), strict=True):
-        loaded = chat.load(opened.version(version.name).path)
+        loaded = load(opened.version(version.name).path)
         alone = list(chat.stream(loaded, QUESTION, chat.Settings(**how)))[-1]
         assert answer == alone.text
         assert how["temperature"] == opened.temperature(version.name)

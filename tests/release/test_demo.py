@@ -7,7 +7,7 @@ import urllib.request
 from gradio_client import Client
 
 from modeling.core import system_prompts
-from release import answering, chat, demo, theme
+from release import answering, chat, demo, loaded_models, theme
 from release import bundle as bundles
 from release.gallery import Gallery
 from tests.conftest import ROOT
@@ -40,7 +40,7 @@ def context_used(state_line):
 
 
 def expected(opened, name, messages):
-    return list(chat.stream(chat.load(opened.version(name).path), messages, chat.Settings(0, 1, 20)))[-1]
+    return list(chat.stream(loaded_models.load(opened.version(name).path), messages, chat.Settings(0, 1, 20)))[-1]
 
 
 def test_an_answer_arrives_in_pieces(client, opened):
@@ -147,7 +147,7 @@ def test_nothing_to_send_is_said(client):
 def test_a_version_that_cannot_be_read_gives_a_clear_line_and_keeps_the_text(bundle, tmp_path):
     shutil.copytree(bundle, tmp_path / "bundle")
     (tmp_path / "bundle" / "model.safetensors").write_bytes(b"not safetensors")
-    models = chat.Models(Gallery(tmp_path / "bundle"))
+    models = loaded_models.Models(Gallery(tmp_path / "bundle"))
     last = list(answering.respond(models, "hello", [], "chat_model", "", 0, 1, 5))[-1]
     assert last[0] == last[1] == []
     assert last[2] == "hello"
@@ -168,33 +168,35 @@ def test_a_release_made_anew_answers_with_its_own_weights(bundle, tmp_path):
         return list(answering.respond(models, "hello", [], "chat_model", "", 0, 1, 20))[-1][1][-1]["content"]
 
     released(0)
-    models = chat.Models(Gallery(tmp_path / "bundle"))
+    models = loaded_models.Models(Gallery(tmp_path / "bundle"))
     before = answer()
     released(9)
     asked = [{"role": "user", "content": "hello"}]
-    alone = list(chat.stream(chat.load(tmp_path / "bundle"), asked, chat.Settings(0, 1, 20)))[-1].text
+    alone = list(chat.stream(loaded_models.load(tmp_path / "bundle"), asked, chat.Settings(0, 1, 20)))[-1].text
     assert answer() == alone != before
 
 
 def test_a_version_replaced_while_it_is_read_gives_no_answer(bundle, tmp_path, monkeypatch):
     shutil.copytree(bundle, tmp_path / "bundle")
-    load = chat.load
+    load = loaded_models.load
 
-    def replaced(path):
+    def replaced(path, *arguments):
         listed = tmp_path / "bundle" / bundles.VERSIONS
         content = bundles.read(tmp_path / "bundle").version("chat_model").content
         listed.write_text(listed.read_text().replace(content, "0" * len(content)))
-        return load(path)
+        return load(path, *arguments)
 
-    monkeypatch.setattr(chat, "load", replaced)
-    last = list(answering.respond(chat.Models(Gallery(tmp_path / "bundle")), "hello", [], "chat_model", "", 0, 1, 5))[
-        -1
-    ]
+    monkeypatch.setattr(loaded_models, "load", replaced)
+    last = list(
+        answering.respond(loaded_models.Models(Gallery(tmp_path / "bundle")), "hello", [], "chat_model", "", 0, 1, 5)
+    )[-1]
     assert last[2] == "hello" and "made anew while it was being read" in last[3]
 
 
 def test_settings_out_of_bounds_are_refused_with_a_line(opened):
-    last = list(answering.respond(chat.Models(Gallery(opened.root)), "hello", [], "chat_model", "", 9.0, 1, 5))[-1]
+    last = list(
+        answering.respond(loaded_models.Models(Gallery(opened.root)), "hello", [], "chat_model", "", 9.0, 1, 5)
+    )[-1]
     assert "temperature is 9.0" in last[3]
 
 

@@ -2,11 +2,15 @@
 
 import threading
 
+import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from release import chat
+from release.gallery import Gallery
+from tests.release.api_client import wait_for
+from tests.release.conftest import served
 from tests.release.test_demo import texts
 
 
@@ -60,15 +64,61 @@ def test_an_answer_that_fails_in_an_unforeseen_way_gives_the_text_back(client, m
     assert (messages, box) == ([], "What is a llama?") and "Stopped" in state
 
 
-def test_who_waits_in_line_is_told_so(url, client, held):
-    reading, go = held
-    first = ask(client, "What is a llama?")
-    assert reading.wait(30)
-    second = Client(url, verbose=False)
-    assert "Waiting for its turn" in second.predict(api_name="/wait")  # what Send does before it gets in line
-    waiting = ask(second, "What is a cria?")
-    go.set()
-    assert texts(waiting.result(timeout=60)[0]) and texts(first.result(timeout=60)[0])
+def test_who_waits_in_line_is_told_the_place_and_the_line_moves(bundle, few_rows, paused):
+    rows, line = few_rows
+    turned, go = paused
+    with served(Gallery(bundle)) as url:
+        clients = [Client(url, verbose=False) for _ in range(rows + line)]
+        assert "Waiting for its turn" in clients[0].predict(api_name="/wait")  # what Send does before it gets in line
+        jobs = [ask(client, "What is a llama?") for client in clients[:rows]]
+        wait_for(lambda: turned)
+        jobs += [ask(client, "What is a cria?") for client in clients[rows:]]
+        wait_for(lambda: f"Your place in line: {line}" in "".join(lines(jobs)))
+        full = ask(Client(url, verbose=False), "And I?")
+        full.result(timeout=60)
+        assert "Too many people are asking" in lines([full])[-1] and full.outputs()[-1][1] == "And I?"
+        go.set()
+        answered = [job.result(timeout=60) for job in jobs]
+        assert all(len(texts(output[0])) == 2 for output in answered)
+
+
+def lines(jobs) -> list[str]:
+    """All state lines that the jobs were shown until now."""
+    return [line for job in jobs for output in job.outputs() if isinstance(line := output[2], str)]
+
+
+def test_people_who_ask_at_once_get_the_answers_that_they_get_alone(url, client):
+    alone = texts(ask(client, "What is a llama?").result(timeout=60)[0])
+    jobs = [ask(Client(url, verbose=False), "What is a llama?") for _ in range(6)]
+    assert [texts(job.result(timeout=60)[0]) for job in jobs] == [alone] * 6
+
+
+@pytest.mark.parametrize("leaves", ["stopped", "closed"])
+def test_who_leaves_frees_the_row(bundle, paused, leaves):
+    turned, go = paused
+    with served(Gallery(bundle)) as url:
+        if leaves == "stopped":
+            job = Client(url, verbose=False).submit("Hi", "chat_model", "", 0, 1, 60, api_name="/chat")
+            wait_for(lambda: turned)
+            job.cancel()
+        else:
+            ask_and_close(url, lambda: bool(turned))
+        (request,) = turned[0].requests()
+        wait_for(lambda: request.gone)
+        go.set()
+        wait_for(lambda: turned[0].busy() == (0, 0))
+        assert request.made == 2, "the answer went on"
+
+
+def ask_and_close(url, met) -> None:
+    """As a browser whose tab is closed once `met`."""
+    events = Client(url, verbose=False).config["dependencies"]
+    (event,) = (event["id"] for event in events if event["api_name"] == "chat")
+    asked = {"data": ["Hi", None, "chat_model", "", 0, 1, 60], "fn_index": event, "session_hash": "closing"}
+    with httpx.Client(base_url=url, timeout=30) as browser:
+        assert browser.post("/gradio_api/queue/join", json=asked).status_code == 200
+        with browser.stream("GET", "/gradio_api/queue/data", params={"session_hash": "closing"}):
+            wait_for(met)
 
 
 def test_sending_waits_answers_and_is_ready_in_that_order(client):

@@ -1,9 +1,7 @@
-"""The API's requests wait in line, and end with their clients."""
+"""The API's requests are answered together, wait in line, and end with their clients."""
 
 import itertools
 import json
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import anyio
@@ -12,53 +10,26 @@ import pytest
 
 from release import chat, openai_api
 from release.gallery import Gallery
-from tests.release.api_client import (
-    GREEDY,
-    HELLO,
-    ask,
-    events,
-    insist,
-    told,
-    wait_for,
-)
+from release.loaded_models import Models
+from tests.release.api_client import GREEDY, HELLO, ask, events, insist, text_of, told, wait_for
 from tests.release.conftest import served
 
 
-@pytest.fixture
-def slowed(monkeypatch):
-    """(tokens, go): tokens made so far of all answers. An answer goes on after its first token once `go` is set."""
-    tokens, go, stream, running = [], threading.Event(), chat.stream, threading.Lock()
-
-    def slow(*arguments):
-        assert running.acquire(blocking=False), "two answers at once"
-        try:
-            for answer in stream(*arguments):
-                tokens.append(answer)
-                yield answer
-                assert go.wait(15)
-                time.sleep(0.02)
-        finally:
-            running.release()
-
-    monkeypatch.setattr(chat, "stream", slow)
-    yield tokens, go
-    go.set()
-
-
-def test_requests_wait_in_line_and_one_too_many_is_refused(bundle, slowed):
-    tokens, go = slowed
+def test_requests_wait_in_line_and_one_too_many_is_refused(bundle, few_rows, held):
+    rows, line = few_rows
+    asked, go = held
     fields = GREEDY | {"max_tokens": 2}
     with (
         served(Gallery(bundle)) as address,
         httpx.Client(base_url=address, timeout=60) as api,
         httpx.Client(base_url=address, timeout=0.5) as hasty,
-        ThreadPoolExecutor(openai_api.WAITING + 1) as pool,
+        ThreadPoolExecutor(rows + line) as pool,
     ):
         first = pool.submit(ask, api, **fields)
-        wait_for(lambda: tokens)
+        wait_for(lambda: asked)
         with pytest.raises(httpx.ReadTimeout):
             ask(hasty, **fields)  # waits, and leaves the line
-        others = [pool.submit(insist, api, **fields, stream=bool(n % 2)) for n in range(openai_api.WAITING)]
+        others = [pool.submit(insist, api, **fields, stream=bool(n % 2)) for n in range(rows + line - 1)]
 
         def refused():
             try:
@@ -66,37 +37,46 @@ def test_requests_wait_in_line_and_one_too_many_is_refused(bundle, slowed):
             except httpx.ReadTimeout:  # not all of the others are in line yet
                 return None
 
-        wait_for(lambda: refused() == (429, None, "rate_limit_exceeded"))
+        wait_for(lambda: refused() == (503, None, "overloaded"))
         assert int(ask(hasty, **fields).headers["retry-after"]) > 0
         go.set()
         assert {waiting.result(timeout=60).status_code for waiting in (first, *others)} == {200}
-        assert len(tokens) == 2 * (openai_api.WAITING + 1), "who left the line got no answer"
+        assert ask(api, **fields).status_code == 200, "the line moves on"
+
+
+def test_many_requests_at_once_get_the_answers_that_they_get_alone(api):
+    asked = [
+        {"messages": HELLO, "max_tokens": 12, "seed": seed, "temperature": (0, 0.5, 1)[seed % 3], "stream": False}
+        for seed in range(12)
+    ]
+    alone = [text_of(ask(api, **fields)) for fields in asked]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        together = list(pool.map(lambda fields: text_of(ask(api, **fields)), asked))
+    assert together == alone
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_leaves_ends_its_answer(url, api, slowed, stream):
-    tokens, go = slowed
+def test_a_client_that_leaves_frees_its_row(bundle, paused, stream):
+    turned, go = paused
     fields = {"messages": HELLO, "temperature": 0, "max_tokens": 60, "stream": stream}
-    leaving = httpx.Client(base_url=url, timeout=60 if stream else 1)
-    if stream:
-        with leaving.stream("POST", "/v1/chat/completions", json=fields) as response:
-            lines = response.iter_lines()
-            assert next(lines).startswith("data: ")
-            go.set()
-            wait_for(lambda: len(tokens) > 3)
-    else:
-        with pytest.raises(httpx.ReadTimeout):
-            ask(leaving, **fields)
+    with served(Gallery(bundle)) as url, httpx.Client(base_url=url, timeout=1) as leaving:
+        if stream:
+            with leaving.stream("POST", "/v1/chat/completions", json=fields) as response:
+                assert next(response.iter_lines()).startswith("data: ")
+                wait_for(lambda: turned)
+        else:
+            with pytest.raises(httpx.ReadTimeout):
+                ask(leaving, **fields)
+        (request,) = turned[0].requests()
+        wait_for(lambda: request.gone)
         go.set()
-    leaving.close()
-    left = len(tokens)
-    assert ask(api, **GREEDY | {"max_tokens": 1}).status_code == 200
-    assert len(tokens) <= left + 4, "the answer went on without its client"
+        wait_for(lambda: turned[0].busy() == (0, 0))
+        assert request.made == 2, "the answer went on without its client"
 
 
 def test_a_client_that_reads_nothing_loses_its_turn(bundle, monkeypatch):
     monkeypatch.setattr(openai_api, "STALLED_S", 0.2)
-    completions, sent = openai_api.Completions(Gallery(bundle)), []
+    completions, sent = openai_api.Completions(Models(Gallery(bundle))), []
     body = json.dumps(GREEDY | {"stream": True}).encode()
 
     async def ask_and_read(most: int) -> None:

@@ -12,7 +12,7 @@ from modeling.evaluation import benchmarks
 from modeling.finetuning import sft
 from modeling.rlhf.ppo import networks, rollout
 from modeling.rlhf.ppo import stage as ppo
-from release import chat, export
+from release import chat, export, loaded_models
 from tests.modeling import toy_chat, toy_rlhf
 
 WILD = SamplingRecipe(temperature=2.0, top_p=1.0, max_new_tokens=12, seed=3)
@@ -46,7 +46,7 @@ def test_generation_draws_tokens_only(padded, temperature, top_p):
 
 
 def test_the_chat_draws_tokens_only(padded, monkeypatch):
-    loaded, tokens, sample = chat.load(padded), [], nucleus.sample_tokens
+    loaded, tokens, sample = loaded_models.load(padded), [], nucleus.sample_tokens
 
     def watched(*arguments):
         tokens.append(sample(*arguments))
