@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from data_cleaning.markdown import literal
 from data_cleaning.snapshots import snapshot_order
 from modeling.core import reporting
+from modeling.core.carbon import KG_CO2E_PER_KWH, PUE
 from modeling.rlhf.labels import PEOPLE
 from release import corpus_pages, figures, licenses, lineage, section
-from release.carbon import KG_CO2E_PER_KWH, PUE
 from release.lineage import Artifact, Lineage
 
 SIMULATED = "simulated"
