@@ -29,15 +29,21 @@ def weak(aucs: dict[str, float | None], axis: str | None) -> str:
 
 def helpfulness(artifact: Artifact) -> Section:
     """Figure 11, x: a row per version and control, both raters against Base, SFT and the version before."""
-    return _wins(artifact, "helpfulness", "helpfulness", "Helpfulness: win rates")
+    how = (
+        "A tie counts half, 95 % bootstrap intervals over prompts; an interval without 50 is a significant difference. "
+        "Both sides answer at their own best temperature. The policies were optimized for the reward models; the "
+        "independent judge took no part in training."
+    )
+    return _wins(artifact, "helpfulness", "helpfulness", "Helpfulness: win rates", how)
 
 
 def harmlessness(artifact: Artifact) -> Section:
     """Figure 11, y: the less violating answer wins."""
-    return _wins(artifact, "safety", "violation", "Harmlessness on adversarial prompts: win rates")
+    title = "Harmlessness on adversarial prompts: win rates"
+    return _wins(artifact, "safety", "violation", title, "Read as the table above.")
 
 
-def _wins(artifact: Artifact, axis: str, judged: str, title: str) -> Section:
+def _wins(artifact: Artifact, axis: str, judged: str, title: str, how: str) -> Section:
     rows = [row for row in metric(artifact, "rows") if row["axis"] == axis]
     found = {(row["version"], row["against"], row["judge"]): row for row in rows}
     names = list(dict.fromkeys(row["version"] for row in rows))
@@ -60,11 +66,7 @@ def _wins(artifact: Artifact, axis: str, judged: str, title: str) -> Section:
         for one in metric(artifact, "beaten")
         if one["axis"] == axis
     ]
-    note = (
-        f"{_asked(all_prompts, few)} A tie counts half, 95 % bootstrap intervals over prompts; an interval without 50 is "
-        "a significant difference. Both sides answer at their own best temperature. The policies were optimized for the "
-        f"reward models; the independent judge took no part in training. {_controls(beaten)}{_weak_note(mark[JUDGE])}"
-    )
+    note = f"{_asked(all_prompts, few)} {how} {_controls(beaten)}{_weak_note(mark[JUDGE])}"
     return Section(title, artifact, head, cells, note.strip())
 
 

@@ -79,7 +79,7 @@ def held(monkeypatch):
 
     def waits(scheduler):
         asked.append(scheduler)
-        assert go.wait(30)
+        assert go.wait(120)
         return turn(scheduler)
 
     monkeypatch.setattr(ThreadedScheduler, "turn", waits)
@@ -95,7 +95,7 @@ def paused(monkeypatch):
     def pauses(scheduler):
         going = turn(scheduler)
         turned.append(scheduler)
-        assert go.wait(30)
+        assert go.wait(120)
         return going
 
     monkeypatch.setattr(ThreadedScheduler, "turn", pauses)

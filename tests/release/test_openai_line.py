@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import anyio
@@ -34,10 +35,11 @@ def test_requests_wait_in_line_and_one_too_many_is_refused(bundle, few_rows, hel
         def refused():
             try:
                 return told(ask(hasty, **fields))
-            except httpx.ReadTimeout:  # not all of the others are in line yet
+            except httpx.ReadTimeout:  # not all of the others are in line yet: leave them a moment to take its place
+                time.sleep(0.3)
                 return None
 
-        wait_for(lambda: refused() == (503, None, "overloaded"))
+        wait_for(lambda: refused() == (503, None, "overloaded"), seconds=60)
         assert int(ask(hasty, **fields).headers["retry-after"]) > 0
         go.set()
         assert {waiting.result(timeout=60).status_code for waiting in (first, *others)} == {200}
