@@ -35,7 +35,7 @@ def rlhf_round(n: int, earlier: tuple[Round, ...], ghost: dict[str, Stage]) -> R
     preferences = stage(
         "preferences", "preferences", lambda r: r.preferences, "3.2.1",
         "Answers of two model variants in pairs, with the annotator's preference, degree and safety labels.",
-        chat=chat, other=other, prompts=prompts,
+        chat=chat, other=other, base=base_model, prompts=prompts,
     )  # fmt: skip
     pairs = {"ratings": ratings, "preferences_0": open_preferences}
     pairs |= {f"preferences_{i + 1}": r.preferences for i, r in enumerate(earlier)} | {f"preferences_{n}": preferences}

@@ -1,9 +1,12 @@
 """On-policy preference pairs of a round (paper 3.2.1, A.3.1): two variants answer, an annotator picks one.
 
 One answer always comes from the latest model, so that reward models stay on its distribution. The other comes from an
-earlier variant, so that the pairs also compare versions (3.4.1). The recipe has two temperatures; a hash of the prompt
-assigns them to the models. The annotator says which answer is better, by how much, and whether each is safe. Pairs
-whose chosen answer is unsafe and whose rejected answer is safe are left out, as in the paper.
+earlier variant, so that the pairs also compare versions (3.4.1). For a share of the adversarial prompts it comes from
+the base model: two chat models that decline nearly every attack make hardly a pair with an unsafe answer, and safety
+models learn from these. The recipe has two temperatures; a hash of the prompt assigns them to the models.
+
+The annotator says which answer is better, by how much, and whether each is safe. Pairs whose chosen answer is unsafe
+and whose rejected answer is safe are left out, as in the paper.
 
 People are no program that a stage can ask. If they are the annotator, the pairs are their votes (ratings/), which both
 reward models of every round read, and the round has none of its own.
@@ -41,7 +44,7 @@ class Shown:
     """An answer shown to the annotator, and where it came from."""
 
     text: str
-    role: str  # chat (the latest model) | other
+    role: str  # chat (the latest model) | other | base
     temperature: float
 
     @property
@@ -52,11 +55,12 @@ class Shown:
 # Reasons to leave a pair out. The stage fails if the annotator judges fewer than half of the pairs.
 IDENTICAL, TIED, CHOSEN_UNSAFE, UNJUDGED = "identical", "tied", "chosen_unsafe", "unjudged"
 MOST_UNJUDGED = 0.5
+BASE = "base"
 LABEL_CHUNK = 32  # pairs between two saves: a judge behind a network takes seconds for each
 
 
 def run(config: PreferencesRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write pairs.parquet and examples.md. Inputs: chat (current model), other (earlier variant), prompts.
+    """Write pairs.parquet and examples.md. Inputs: chat (current model), other (earlier variant), base, prompts.
 
     Returns counts and the shares of `summary`. Raises ValueError if no prompt fits in the context or the annotator
     judges fewer than half of the pairs.
@@ -111,22 +115,31 @@ def write(out: Path, pairs: list[dict], dropped: Counter, prompts: int, too_long
 def show(
     config: PreferencesRecipe, inputs: dict[str, Path], prompts: list[dict], scratch: Path, log
 ) -> list[dict[str, Shown]]:
-    """Two answers to each prompt: "a" from the latest model, "b" from the other one."""
+    """Two answers to each prompt: "a" from the latest model, "b" from the other one or from the base model."""
     shown: list[dict[str, Shown]] = [{} for _ in prompts]
     halves = ([], [])  # places of prompts where the latest model uses sampling_a, and where it uses sampling_b
     for place, prompt in enumerate(prompts):
         halves[hashing.unit_hash("preference temperature", prompt["id"]) < 0.5].append(place)
-    for side, role in (("a", "chat"), ("b", "other")):
+    for side, roles in (("a", ("chat",)), ("b", ("other", BASE))):
         recipes = (config.sampling_a, config.sampling_b) if side == "a" else (config.sampling_b, config.sampling_a)
-        for number, (places, recipe) in enumerate(zip(halves, recipes, strict=True)):
-            texts = [prompts[place]["messages"] for place in places]
-            purpose = f"preferences {config.round} {side}{number}"
-            rows = resumable_generation.answer_all(
-                inputs[role], texts, recipe, 1, purpose, scratch / f"answers_{side}{number}", log
-            )
-            for place, row in zip(places, rows, strict=True):
-                shown[place][side] = Shown(row[0].text, role, recipe.temperature)
+        for number, (half, recipe) in enumerate(zip(halves, recipes, strict=True)):
+            for role in roles:
+                places = [place for place in half if side == "a" or other_variant(prompts[place], config) == role]
+                name = f"{side}{number}{role if role == BASE else ''}"
+                texts = [prompts[place]["messages"] for place in places]
+                purpose = f"preferences {config.round} {name}"
+                rows = resumable_generation.answer_all(
+                    inputs[role], texts, recipe, 1, purpose, scratch / f"answers_{name}", log
+                )
+                for place, row in zip(places, rows, strict=True):
+                    shown[place][side] = Shown(row[0].text, role, recipe.temperature)
     return shown
+
+
+def other_variant(prompt: dict, config: PreferencesRecipe) -> str:
+    """The role of the model whose answer to this prompt is set beside the latest model's."""
+    from_base = prompt["kind"] == "safety" and hashing.unit_hash("base variant", prompt["id"]) < config.base_share
+    return BASE if from_base else "other"
 
 
 def drop_reason(verdict: dict) -> str | None:

@@ -13,6 +13,7 @@ class PreferencesRecipe:
     annotator: str  # simulated | judge:MODEL | people
     prompts: int
     safety_share: float  # share of the prompts that are adversarial
+    base_share: float  # share of these where the base model is the other variant; the paper: 0
     test_share: float
     sampling_a: SamplingRecipe
     sampling_b: SamplingRecipe

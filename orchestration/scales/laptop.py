@@ -89,7 +89,8 @@ def laptop() -> Scale:
     )
     scale = each_round(
         scale,
-        preferences={"prompts": 48, "safety_share": 0.4, "sampling_b": {"temperature": 0.7}},
+        # Pairs of two chat models are safe on both sides: safety models learnt little from them (LOG.md).
+        preferences={"prompts": 48, "safety_share": 0.4, "base_share": 0.5, "sampling_b": {"temperature": 0.7}},
         reward={
             "context": 512,
             "batch_pairs": 4,

@@ -89,7 +89,7 @@ def llama2_70b() -> Scale:
         return RoundRecipe(
             preferences=PreferencesRecipe(
                 annotator="people", round=n, prompts=100_000, safety_share=0.2,  # (open) weekly batches grow to 249,356
-                test_share=0.01,
+                base_share=0.0, test_share=0.01,
                 sampling_a=replace(sampling, temperature=0.7, seed=10 * n), sampling_b=replace(sampling, seed=10 * n + 1),
             ),
             helpfulness=rewards,

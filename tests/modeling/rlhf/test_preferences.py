@@ -18,6 +18,7 @@ RECIPE = PreferencesRecipe(
     annotator="simulated",
     prompts=30,
     safety_share=0.4,
+    base_share=0.5,
     test_share=0.3,
     sampling_a=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=12, seed=3),
     sampling_b=SamplingRecipe(temperature=0.7, top_p=1.0, max_new_tokens=12, seed=3),
@@ -27,7 +28,7 @@ RECIPE = PreferencesRecipe(
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     world = toy_rlhf.build(tmp_path_factory.mktemp("world"), prompts=60)
-    return {"chat": world["policy"], "other": world["policy"], "prompts": world["prompts"]}
+    return {"chat": world["policy"], "other": world["policy"], "base": world["policy"], "prompts": world["prompts"]}
 
 
 def test_pairs_hold_what_the_contract_says(inputs, tmp_path, log):
@@ -47,9 +48,17 @@ def test_pairs_hold_what_the_contract_says(inputs, tmp_path, log):
         assert row["chosen_safe"] or not row["rejected_safe"]
         assert (row["annotator"], row["round"], row["id"]) == ("simulated", 1, f"v1:{row['prompt_id']}")
         assert row["messages"][-1]["role"] == "user"
-    # Both models answer at both temperatures, one at each for a prompt.
-    origins = [tuple(sorted((row["chosen_from"], row["rejected_from"]))) for row in rows]
-    assert set(origins) == {("chat T=1", "other T=0.7"), ("chat T=0.7", "other T=1")}
+    # Two models answer each prompt at the two temperatures. Beside some adversarial prompts the second is the base model.
+    origins = {kind: set() for kind in ("ordinary", "safety")}
+    for row in rows:
+        pair = tuple(sorted((row["chosen_from"], row["rejected_from"])))
+        origins["safety" if row["kind"] == "safety" else "ordinary"].add(pair)
+    beside_other = {("chat T=1", "other T=0.7"), ("chat T=0.7", "other T=1")}
+    assert origins["ordinary"] == beside_other
+    roles = {pair[0].split()[0] for pair in origins["safety"]} | {pair[1].split()[0] for pair in origins["safety"]}
+    assert roles == {"base", "chat", "other"} and all(
+        any("chat" in side for side in pair) for pair in origins["safety"]
+    )
     assert {row["split"] for row in rows} == {"train", "test"}
     shares = [value for name, value in metrics.items() if name.startswith("share_")]
     assert len(shares) == 4 and sum(shares) == pytest.approx(1, abs=1e-3)
@@ -62,25 +71,28 @@ def test_resumes_after_a_kill_with_the_same_bytes(inputs, tmp_path, log, monkeyp
     whole.mkdir()
     parts.mkdir()
     monkeypatch.setattr(resumable_generation, "CHUNK_ANSWERS", 8)
-    preferences.run(RECIPE, inputs, whole, log)
 
     class KilledError(Exception):
         pass
 
-    original, calls = sampling.generate, []
+    original, calls, dies_at = sampling.generate, [], []
 
-    def dies(*args, **kwargs):
+    def counted(*args, **kwargs):
         calls.append(1)
-        if len(calls) == 6:  # four chunks of one variant, then in the middle of the other
+        if len(calls) in dies_at:
             raise KilledError
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(sampling, "generate", dies)
+    monkeypatch.setattr(sampling, "generate", counted)
+    preferences.run(RECIPE, inputs, whole, log)
+    chunks = len(calls)
+    calls.clear()
+    dies_at.append(6)  # four chunks of one variant, then in the middle of the other
     with pytest.raises(KilledError):
         preferences.run(RECIPE, inputs, parts, log)
     assert not (parts / "pairs.parquet").exists()
     preferences.run(RECIPE, inputs, parts, log)
-    assert len(calls) == 6 + 3  # five chunks were there
+    assert len(calls) == 6 + chunks - 5  # five chunks were there
     assert (whole / "pairs.parquet").read_bytes() == (parts / "pairs.parquet").read_bytes()
 
 
