@@ -13,7 +13,8 @@ def _corpus(key, module, recipe, paper, description, **inputs) -> Stage:
 
 def _dedup(settings) -> DedupRecipe:
     """The thresholds with the order of sources: the most factual, then those with a licence, then the others."""
-    ranks = {s.name: 0 if s.factual else 1 if s.license else 2 for s in settings.using("corpus")}
+    corpus = (source for source in settings.sources if source.use == "corpus")
+    ranks = {source.name: 0 if source.factual else 1 if source.license else 2 for source in corpus}
     return replace(settings.corpus.dedup, ranks=tuple(sorted(ranks.items())))
 
 

@@ -136,9 +136,10 @@ def test_a_faulty_worker_shows_its_last_lines_and_the_same_command_continues(
 
 def test_one_of_several_workers_hangs_and_none_is_left(log, monkeypatch):
     monkeypatch.setenv("CRIA_HEARTBEAT_MINUTES", "0.2")
+    before = set(psutil.Process().children(recursive=True))  # the database of other tests, for example
     with pytest.raises(WorkerKilledError, match="the worker hung"):
         follow("toy", under_torchrun("time.sleep(600)"), log)
-    assert not psutil.Process().children(recursive=True)
+    assert set(psutil.Process().children(recursive=True)) <= before
 
 
 def test_a_worker_that_trains_without_a_word_is_alive(tmp_path, log, monkeypatch):

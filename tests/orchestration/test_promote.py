@@ -8,17 +8,18 @@ from orchestration import alerts, automation, promote
 from orchestration.definitions import defs
 from orchestration.store import artifact
 from release import promotion
-from tests.release.test_promotion import scored
+from tests.release.test_promotion import measured, scored
 
 
 def finished(content: str, **shares) -> None:
     """A bundle and its evaluation in the store, as far as promotion reads them."""
-    for key in ("bundle", "scored_answers", "fitted_judge"):
+    for key in ("bundle", "scored_answers", "bits_per_byte", "fitted_judge"):
         folder = artifact(key, "tiny")
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "RECORD.json", {"content": content if key == "bundle" else key, "fingerprint": content})
     (artifact("bundle", "tiny") / "config.json").write_text("{}")
     scored(artifact("scored_answers", "tiny") / promotion.SCORED, **shares)
+    measured(artifact("bits_per_byte", "tiny") / promotion.DOCUMENTS)
 
 
 def command(monkeypatch, *words) -> int:

@@ -98,9 +98,8 @@ def test_the_safety_models_training_pairs_hold_them(dialogues, adversarial, tmp_
 
     monkeypatch.setattr(reward_model, "fit", fit)
     monkeypatch.setattr(pairs, "read_pairs", lambda inputs: [])
-    recipe = type(
-        "Recipe", (), {"kind": "safety", "own_share": 0.9, "recent_pairs": 0, "contrast_share": 0.0, "seed": 1}
-    )()
+    fields = {"kind": "safety", "own_share": 0.9, "recent_pairs": 0, "batch_pairs": 1, "contrast_share": 0.0, "seed": 1}
+    recipe = type("Recipe", (), fields)()
     with pytest.raises(InterruptedError):
         reward_model.run(
             recipe,
