@@ -26,6 +26,7 @@ from assets.gates import GATES
 from orchestration.console import duration
 from orchestration.store import CHECKOUT
 
+TESTS = ("pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")  # as in `make test`
 # These variables make oneDNN and ATen compute as on an older processor. A newer one than the machine's has no effect.
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 ARITHMETICS = {
@@ -65,7 +66,7 @@ def tried(name: str, folder: Path, scale: str, only: str | None, mark: str | Non
         graph = passes(["orchestration.run", scale], environment | own)
     if only != "graph":
         ready = {"CRIA_TEST_STORE": str(folder)} if graph and scale == "tiny" else {}
-        suite = passes(["pytest", *(["-m", mark] if mark else [])], environment | ready)
+        suite = passes([*TESTS, *(["-m", mark] if mark else [])], environment | ready)
     return Outcome(graph, suite, time.monotonic() - started, verdicts(folder / "store"))
 
 
