@@ -5,6 +5,8 @@ SCALE ?= laptop
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Of the tests: one more than cores, as some wait for others, and at most four.
+PROCESSES = $$(cores=$$(nproc); echo $$((cores < 4 ? cores + 1 : 4)))
 STORE = $$($(RUN) -c 'from orchestration.store import store; print(store())')
 
 # glibc's allocator, set before a process starts: CPU training runs about five times faster (orchestration/launchers.py).
@@ -50,7 +52,7 @@ bench-chat: setup ## speed of the chat with 1, 10 and 50 users, beside plain gen
 
 test: setup ## the tests
 	@$(RUN) -m orchestration.fetch
-	@$(RUN) -m pytest -n logical --maxprocesses 4 --dist loadfile
+	@$(RUN) -m pytest -n $(PROCESSES) --dist loadfile
 
 arithmetics: setup ## the tests and the graph at scale tiny as other processors would compute them; ARGS="--help": one, or a part
 	@$(RUN) -m orchestration.fetch
