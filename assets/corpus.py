@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from data_cleaning.recipes import DedupRecipe, ReportRecipe, SourcesRecipe
+from data_cleaning.recipes import DedupRecipe, ReportRecipe, Source, SourcesRecipe
 from data_cleaning.retractions import keys_of, listed
 from orchestration.stage import SNAPSHOT, Stage
 
@@ -11,10 +11,14 @@ def _corpus(key, module, recipe, paper, description, **inputs) -> Stage:
     return Stage(key, f"data_cleaning.{module}", "corpus", SNAPSHOT, recipe, paper, description, tuple(inputs.items()))
 
 
+def _listed(settings) -> list[Source]:
+    """The snapshot's corpus sources as the table lists them; `using` would look for their files too."""
+    return [source for source in settings.sources if source.use == "corpus"]
+
+
 def _dedup(settings) -> DedupRecipe:
     """The thresholds with the order of sources: the most factual, then those with a licence, then the others."""
-    corpus = (source for source in settings.sources if source.use == "corpus")
-    ranks = {source.name: 0 if source.factual else 1 if source.license else 2 for source in corpus}
+    ranks = {source.name: 0 if source.factual else 1 if source.license else 2 for source in _listed(settings)}
     return replace(settings.corpus.dedup, ranks=tuple(sorted(ranks.items())))
 
 
@@ -23,7 +27,7 @@ def _report(settings) -> ReportRecipe:
 
     Raises RetractionError if the list of retractions is unusable.
     """
-    licenses = tuple((source.name, source.license) for source in settings.sources if source.use == "corpus")
+    licenses = tuple((source.name, source.license) for source in _listed(settings))
     return replace(settings.corpus.report, licenses=licenses, retractions=keys_of(listed()))
 
 

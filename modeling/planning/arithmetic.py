@@ -2,11 +2,8 @@
 
 from dataclasses import replace
 
-import torch
-from transformers import LlamaForCausalLM
-
 from modeling.core.recipes import ModelRecipe
-from modeling.pretraining.model import llama_config, matmul_flops_per_token
+from modeling.pretraining.model import matmul_flops_per_token, on_meta
 
 # Parts in the order of the forward pass, by what the name of a weight holds.
 PARTS = {
@@ -23,10 +20,8 @@ def parameters(recipe: ModelRecipe) -> dict[str, int]:
 
     A tied output matrix counts as the input embedding.
     """
-    with torch.device("meta"):
-        model = LlamaForCausalLM(llama_config(recipe))
     found = dict.fromkeys(PARTS, 0)
-    for name, weight in model.named_parameters():
+    for name, weight in on_meta(recipe).named_parameters():
         part = next(part for part, marks in PARTS.items() if any(mark in name for mark in marks))
         found[part] += weight.numel()
     return found

@@ -72,9 +72,13 @@ def shape(config: LlamaConfig, context: int) -> ModelRecipe:
 
 def count_parameters_on_meta(recipe: ModelRecipe) -> int:
     """The number of parameters of the recipe's model, tied ones once. Allocates no memory for them."""
+    return sum(weight.numel() for weight in on_meta(recipe).parameters())
+
+
+def on_meta(recipe: ModelRecipe) -> LlamaForCausalLM:
+    """The recipe's model without memory for its weights."""
     with torch.device("meta"):
-        model = LlamaForCausalLM(llama_config(recipe))
-    return sum(weight.numel() for weight in model.parameters())
+        return LlamaForCausalLM(llama_config(recipe))
 
 
 def matmul_flops_per_token(recipe: ModelRecipe) -> float:

@@ -13,6 +13,7 @@ reward models of every round read, and the round has none of its own.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -21,6 +22,7 @@ import pyarrow as pa
 
 from data_cleaning.markdown import literal
 from modeling.core import dialogue_tables, hashing, reporting, resumable_generation
+from modeling.core.recipes import SamplingRecipe
 from modeling.rlhf import annotator as annotators
 from modeling.rlhf.labels import DEGREES, PEOPLE, Annotator, TiedError, UnjudgedError
 from modeling.rlhf.recipes import PreferencesRecipe
@@ -117,23 +119,31 @@ def show(
 ) -> list[dict[str, Shown]]:
     """Two answers to each prompt: "a" from the latest model, "b" from the other one or from the base model."""
     shown: list[dict[str, Shown]] = [{} for _ in prompts]
-    halves = ([], [])  # places of prompts where the latest model uses sampling_a, and where it uses sampling_b
+    for name, side, role, recipe, places in _draws(config, prompts):
+        texts = [prompts[place]["messages"] for place in places]
+        purpose = f"preferences {config.round} {name}"
+        rows = resumable_generation.answer_all(
+            inputs[role], texts, recipe, 1, purpose, scratch / f"answers_{name}", log
+        )
+        for place, row in zip(places, rows, strict=True):
+            shown[place][side] = Shown(row[0].text, role, recipe.temperature)
+    return shown
+
+
+def _draws(config: PreferencesRecipe, prompts: list[dict]) -> Iterator[tuple[str, str, str, SamplingRecipe, list[int]]]:
+    """What is sampled together: (name, side, role, recipe, places of the prompts).
+
+    A hash of the prompt halves them: the latest model answers one half by sampling_a, the other one by sampling_b.
+    """
+    halves = ([], [])
     for place, prompt in enumerate(prompts):
         halves[hashing.unit_hash("preference temperature", prompt["id"]) < 0.5].append(place)
-    for side, roles in (("a", ("chat",)), ("b", ("other", BASE))):
-        recipes = (config.sampling_a, config.sampling_b) if side == "a" else (config.sampling_b, config.sampling_a)
+    for side, recipes in (("a", (config.sampling_a, config.sampling_b)), ("b", (config.sampling_b, config.sampling_a))):
         for number, (half, recipe) in enumerate(zip(halves, recipes, strict=True)):
-            for role in roles:
-                places = [place for place in half if side == "a" or other_variant(prompts[place], config) == role]
+            roles = {place: "chat" if side == "a" else other_variant(prompts[place], config) for place in half}
+            for role in ("chat",) if side == "a" else ("other", BASE):
                 name = f"{side}{number}{role if role == BASE else ''}"
-                texts = [prompts[place]["messages"] for place in places]
-                purpose = f"preferences {config.round} {name}"
-                rows = resumable_generation.answer_all(
-                    inputs[role], texts, recipe, 1, purpose, scratch / f"answers_{name}", log
-                )
-                for place, row in zip(places, rows, strict=True):
-                    shown[place][side] = Shown(row[0].text, role, recipe.temperature)
-    return shown
+                yield name, side, role, recipe, [place for place in half if roles[place] == role]
 
 
 def other_variant(prompt: dict, config: PreferencesRecipe) -> str:
