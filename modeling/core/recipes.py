@@ -123,6 +123,7 @@ class FinetuneRecipe:
     frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
     ghost_share: float  # share of dialogues with Ghost Attention among all of a round (3.3)
     opening_weight: float  # weight in the loss of the tokens that begin an answer: help or refusal; the paper: 1
+    start_share: float  # share of the start model in the saved weights (averaging.py); the paper: 0
     seed: int
 
 

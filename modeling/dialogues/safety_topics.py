@@ -52,7 +52,8 @@ _WORDS = (
     (
         "self-harm",
         r"\bsuicid|self[- ]harm|\b(?:kill|hurt|harm|electrocute|cut(?:ting)?)\s(?:myself|themsel)|"
-        r"end my (?:own )?life|unalive|self-inflicted|\bcutting\b(?!.*growth)",
+        r"end my (?:own )?life|unalive|self-inflicted|"
+        r"\bcutting\b(?! (?:through|down|costs?|corners|off|edge)\b)(?!.*growth)",
     ),
     (
         "eating",
@@ -95,8 +96,9 @@ _WORDS = (
     ),
     (
         "poison",
-        r"nerve agent|\bgas(?:es)?\b(?! lines)|\bsarin|\bricin|\bpoison|\banthrax|\bcyanide|\btoxi[nc]|"
-        r"biological agent|\bebola|\bpathogen|chlorine|bioterror|\bchemical weapon|\bbiochemical|contaminat",
+        r"nerve agent|\bgas(?:es)?\b(?! (?:lines?|prices?|stations?|mileage|bills?|stoves?)\b)|\bsarin|\bricin|"
+        r"\bpoison|\banthrax|\bcyanide|\btoxi[nc]|biological agent|\bebola|\bpathogen|chlorine|bioterror|\bchemical weapon|"
+        r"\bbiochemical|contaminat",
     ),
     (
         "weapons",

@@ -14,6 +14,7 @@ from trl import SFTConfig, SFTTrainer
 
 from data_cleaning.markdown import literal
 from modeling.core import dialog, reporting, resumable_generation, runtime, sampling, sharding, training, unused_ids
+from modeling.core.averaging import with_start
 from modeling.core.frozen_layers import freeze_lower
 from modeling.core.recipes import FinetuneRecipe, SamplingRecipe
 from modeling.finetuning import packing
@@ -44,8 +45,11 @@ def finetune(
     """Fine-tune the model in `base_dir` on whole dialogues and save it in `out`; continues where a killed run stopped.
 
     Dialogues longer than the context are left out and counted. `held_out` dialogues measure the answer loss (nats per
-    token) before and after, and their prompts are answered in samples.md. Raises ValueError if no dialogue fits.
+    token) before and after, and their prompts are answered in samples.md. Raises ValueError if no dialogue fits, or for a
+    start_share that leaves nothing of the training.
     """
+    if not 0 <= recipe.start_share < 1:
+        raise ValueError(f"start_share is {recipe.start_share}: choose at least 0 (all trained) and less than 1")
     tokenizer = AutoTokenizer.from_pretrained(base_dir)
     encoded, too_long = encode(tokenizer, dialogues, recipe.context)
     if not encoded:
@@ -126,6 +130,8 @@ def _train(base_dir, tokenizer, encoded, tests, recipe: FinetuneRecipe, out: Pat
     trainer = DialogueTrainer(model, arguments, data_collator=collator, train_dataset=data, processing_class=tokenizer)
     trainer.opening_weight = recipe.opening_weight
     history = training.fit(trainer, out, log, tokens_per_step=round(tokens / len(rows) * recipe.batch_sequences))
+    if recipe.start_share:
+        with_start(model, base_dir, recipe.start_share)
     model.generation_config = generation_config(tokenizer, model.config.vocab_size)
     model.config.use_cache = True
     training.save_model(model, tokenizer, out)

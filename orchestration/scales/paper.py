@@ -74,7 +74,7 @@ def llama2_70b() -> Scale:
     finetuning = FinetuneRecipe(  # 3.1
         optimizer=replace(adamw, learning_rate=2e-5, warmup_steps=0, warmup_ratio=0.03),  # warm-up (open): 3 %, as the RMs
         context=4096, batch_sequences=64, epochs=2.0, max_steps=0, demonstration_share=0.0, frozen_layers=0,
-        ghost_share=0.0, opening_weight=1.0, seed=1,
+        ghost_share=0.0, opening_weight=1.0, start_share=0.0, seed=1,
     )  # fmt: skip
     rewards = RewardRecipe(  # 3.2.2
         kind="helpfulness",

@@ -27,7 +27,7 @@ from tests.modeling import toy_chat
 from tests.modeling.pretraining.test_pretrain import RECIPE
 from tests.modeling.rlhf import test_reward_model
 
-SFT = dataclasses.replace(toy_chat.RECIPE, context=32, batch_sequences=4, epochs=3.0)
+SFT = dataclasses.replace(toy_chat.RECIPE, context=32, batch_sequences=4, epochs=3.0, start_share=0.25)
 
 
 class StoppedError(Exception):

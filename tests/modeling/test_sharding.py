@@ -145,6 +145,9 @@ def test_fine_tuning_over_short_epochs_has_the_losses_of_one_process(world, name
     alone, together = read_losses(world / "one-sft"), read_losses(world / name)
     assert together == pytest.approx(alone, abs=CLOSE)
     assert (world / name / "samples.md").read_text() == (world / "one-sft" / "samples.md").read_text()
+    whole, gathered = (load_file(world / out / "model.safetensors") for out in ("one-sft", name))
+    for key, value in whole.items():  # averaged with the start
+        torch.testing.assert_close(gathered[key], value, atol=2e-3, rtol=0)
 
 
 def test_a_reward_model_has_the_losses_and_the_head_of_one_process(world):

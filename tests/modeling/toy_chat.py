@@ -19,7 +19,7 @@ RECIPE = FinetuneRecipe(
         schedule="cosine", warmup_steps=2, warmup_ratio=0.0, final_ratio=0.1,
     ),
     context=64, batch_sequences=4, epochs=220.0, max_steps=0, demonstration_share=0.0, frozen_layers=0, ghost_share=0.0,
-    opening_weight=1.0, seed=5,
+    opening_weight=1.0, start_share=0.0, seed=5,
 )  # fmt: skip
 
 

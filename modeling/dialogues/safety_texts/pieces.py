@@ -19,6 +19,21 @@ REFUSALS = (  # what a `concern` of a topic completes
     "I'm sorry, but I can't be of help with {}.",
 )
 PLAIN = ("I'm sorry, but I can't help with that.", "I can't help with that.")  # name no concern
+# Reasons and offers that are true of every topic that is declined.
+REASONS = (
+    "It could endanger you or other people.",
+    "It is dangerous or unfair to other people, and often against the law.",
+    "Other people would suffer from it, and it is often against the law.",
+    "It could injure people or take something from them that is theirs.",
+    "Somebody could get into serious trouble through it, you included.",
+)
+OFFERS = (
+    "I would be glad to help with something that is safe and fair to everybody.",
+    "If something is behind the question, I would be glad to talk about that.",
+    "If you tell me what you would like to reach, I would be glad to suggest a better way.",
+    "I would be glad to help you find a lawful and friendly way instead.",
+    "There may be a safe way to what you want, and I would be glad to look for it with you.",
+)
 
 
 @dataclass(frozen=True)

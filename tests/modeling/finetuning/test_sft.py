@@ -86,6 +86,22 @@ def test_dialogues_that_do_not_fit_are_left_out_and_counted(base, tmp_path, log)
         sft.finetune(base, toy_chat.dialogues(), dataclasses.replace(recipe, context=128), tmp_path / "wide", log)
 
 
+def test_saved_weights_are_averaged_with_the_start(base, tmp_path, log):
+    recipe = dataclasses.replace(toy_chat.RECIPE, max_steps=3)
+    for share in (0.0, 0.25):
+        sft.finetune(
+            base, toy_chat.dialogues(), dataclasses.replace(recipe, start_share=share), tmp_path / f"{share}", log
+        )
+    start, trained, averaged = (
+        load_file(one / "model.safetensors") for one in (base, tmp_path / "0.0", tmp_path / "0.25")
+    )
+    assert any(not torch.equal(start[name], trained[name]) for name in start)
+    for name, weight in averaged.items():
+        torch.testing.assert_close(weight, 0.75 * trained[name] + 0.25 * start[name])
+    with pytest.raises(ValueError, match="less than 1"):
+        sft.finetune(base, toy_chat.dialogues(), dataclasses.replace(recipe, start_share=1.5), tmp_path / "over", log)
+
+
 def test_steps_come_from_epochs_or_are_constant():
     assert sft.total_steps(10, dataclasses.replace(toy_chat.RECIPE, epochs=2.0, batch_sequences=4)) == 5
     assert sft.total_steps(10, dataclasses.replace(toy_chat.RECIPE, max_steps=7)) == 7
