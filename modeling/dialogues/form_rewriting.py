@@ -13,7 +13,7 @@ from modeling.dialogues.form_rules import BULLET, NUMBERED, WORD, sentences
 # Words that begin a sentence with a capital letter only because they begin it.
 _COMMON = frozenset(
     ["the", "a", "an", "it", "its", "it's", "this", "that", "these", "those", "there", "they", "he", "she", "we", "you",
-     "your", "in", "on", "at", "for", "if", "when", "as", "yes", "no", "here", "some", "one", "to", "while"]
+     "your", "in", "on", "at", "for", "if", "when", "as", "yes", "no", "here", "some", "one", "to", "while", "sure"]
 )  # fmt: skip
 
 

@@ -51,8 +51,9 @@ _APOLOGY = re.compile(
     r"|as (?:an?|your) (?:[\w-]+ ){0,3}(?:AI|chatbot|assistant|model)\b)",
     re.IGNORECASE,
 )
-# Shares of the own answers to requests that stand alone, once more after a refused request, or with a constraint.
-AGAIN_AFTER_REFUSAL, AGAIN_CONSTRAINED = 0.3, 0.6
+AGAIN_AFTER_REFUSAL = 0.3  # share of the own answers to requests that stand alone, once more after a refused request
+# Times that such an answer stands with a constraint: the same request in several forms shows what the constraint does.
+AGAIN_CONSTRAINED = 2
 SAFETY = "safety"  # how the categories of safety demonstrations begin
 SHOWN = 12
 
@@ -132,35 +133,39 @@ def again_after_refusal(own: Sequence[dict], refused: Sequence[list[dict]]) -> l
     """
     return [
         row | {"id": f"{row['id']} again", "messages": [*multi_turn.as_context(before), *row["messages"]]}
-        for row in _alone(own, AGAIN_AFTER_REFUSAL if refused else 0.0, "again after a refusal")
+        for row in _alone(own)
+        if refused and splits.unit(row["id"], "again after a refusal") < AGAIN_AFTER_REFUSAL
         for before in [splits.pick(refused, row["id"], "refused before")]
     ]
 
 
 def again_constrained(own: Sequence[dict]) -> list[dict]:
-    """For a share of the brief requests that stand alone the same request with a constraint on the answer's form.
+    """The brief requests that stand alone once more, with up to AGAIN_CONSTRAINED constraints on the answer's form.
 
     The answer is the same, as a rule rewrites it to obey. Where no rule can there is no such dialogue.
     """
     made = []
-    for row in _alone(own, AGAIN_CONSTRAINED, "again constrained"):
+    for row in _alone(own):
         question, answer = (message["content"] for message in row["messages"])
         if not everyday_prompts.suits_a_constraint(question):
             continue
-        asked, constraint = verifiable.constrained(question, f"{row['id']} again", splits.DEMONSTRATIONS)
-        changed = form_rewriting.rewritten([constraint], answer, ended=True)
-        if changed and verifiable.obeyed(constraint, changed):
+        seen = set()
+        for number in range(AGAIN_CONSTRAINED):
+            asked, constraint = verifiable.constrained(question, f"{row['id']} again {number}", splits.DEMONSTRATIONS)
+            changed = form_rewriting.rewritten([constraint], answer, ended=True)
+            if constraint in seen or not changed or not verifiable.obeyed(constraint, changed):
+                continue
+            seen.add(constraint)
             turns = [
                 message | {"content": text} for message, text in zip(row["messages"], (asked, changed), strict=True)
             ]
-            made.append(row | {"id": f"{row['id']} constrained", "messages": turns})
+            made.append(row | {"id": f"{row['id']} constrained {number}", "messages": turns})
     return made
 
 
-def _alone(own: Sequence[dict], share: float, purpose: str) -> list[dict]:
-    """A share of the answers to requests, not demonstrations' prompts, that stand alone."""
-    mine = [row for row in own if len(row["messages"]) == 2 and row["source"] == SOURCE]
-    return [row for row in mine if splits.unit(row["id"], purpose) < share]
+def _alone(own: Sequence[dict]) -> list[dict]:
+    """The answers to requests, not demonstrations' prompts, that stand alone."""
+    return [row for row in own if len(row["messages"]) == 2 and row["source"] == SOURCE]
 
 
 def choose(rows: list[dict], count: int) -> list[dict]:

@@ -59,10 +59,11 @@ def test_good_answers_of_a_checkpoint_stand_beside_the_written_ones(inputs, tmp_
     monkeypatch.setattr(sft_dialogues, "best_answer", lambda question, answers: (answers[0].text, ""))
     figures = run(RECIPE, inputs, tmp_path, log)
     too_long = figures["without_room_in_the_context"]  # the toy's context holds few of the requests
-    assert figures["own"] == 4 + 3 - too_long and too_long <= 3
+    again = figures["own_again_constrained"]
+    assert figures["own"] == 4 + 3 - too_long + again and too_long <= 3
     rows = read(tmp_path / "train.parquet")
     own = [one for one in rows if one["id"].startswith("own:") and one["source"] != SOURCE]
-    assert len(rows) == 7 + 4 + 3 - too_long and len(own) == 4
+    assert len(rows) == 7 + figures["own"] and len(own) == 4
     written = {one["id"]: one for one in read(inputs["demonstrations"] / "train.parquet")}
     for one in own:
         parent = written[one["id"].removeprefix("own:")]
@@ -95,19 +96,22 @@ def test_some_answers_stand_once_more_after_a_refused_request(inputs):
     assert sft_dialogues.again_after_refusal(own, []) == []
 
 
-def test_some_answers_stand_once_more_with_a_constraint_that_they_obey():
+def test_brief_answers_stand_again_with_constraints_that_they_obey():
     answer = "Bread is baked, sliced and eaten. It is made of flour and water. People like it."
     messages = [{"role": "user", "content": "What is bread?"}, {"role": "assistant", "content": answer}]
     own = [row(1, "own answer") | {"id": f"own:{n}", "source": SOURCE, "messages": messages} for n in range(200)]
     made = sft_dialogues.again_constrained(own)
-    assert 40 < len(made) < 120  # no rule translates, or makes five points of three sentences
+    assert 200 < len(made) < 350  # of 400: no rule translates, or makes five points of three sentences
     asked = collections.Counter(one["messages"][0]["content"] for one in made)
     assert len(asked) > 10 and all("What is bread?" in text for text in asked)
     words = set(answer_rules.words(answer))
     for one in made:
         said = one["messages"][1]["content"]
-        assert said != answer or "comma" not in one["messages"][0]["content"]
-        assert len(words & set(answer_rules.words(said))) >= 3 and one["id"].endswith(" constrained")
+        assert len(words & set(answer_rules.words(said))) >= 3 and " constrained " in one["id"]
+    assert len({one["id"] for one in made}) == len(
+        {(one["id"].split()[0], one["messages"][0]["content"]) for one in made}
+    )
+    assert sum(one["messages"][1]["content"] != answer for one in made) > len(made) / 2
     long = [one | {"messages": [messages[0] | {"content": "word " * 30}, messages[1]]} for one in own]
     assert sft_dialogues.again_constrained(long) == []
 
