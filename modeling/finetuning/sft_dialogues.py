@@ -54,6 +54,7 @@ _APOLOGY = re.compile(
 AGAIN_AFTER_REFUSAL = 0.3  # share of the own answers to requests that stand alone, once more after a refused request
 # Times that such an answer stands with a constraint: the same request in several forms shows what the constraint does.
 AGAIN_CONSTRAINED = 2
+IN_A_SYSTEM_MESSAGE = 0.25  # share of these constraints
 SAFETY = "safety"  # how the categories of safety demonstrations begin
 SHOWN = 12
 
@@ -142,7 +143,8 @@ def again_after_refusal(own: Sequence[dict], refused: Sequence[list[dict]]) -> l
 def again_constrained(own: Sequence[dict]) -> list[dict]:
     """The brief requests that stand alone once more, with up to AGAIN_CONSTRAINED constraints on the answer's form.
 
-    The answer is the same, as a rule rewrites it to obey. Where no rule can there is no such dialogue.
+    The answer is the same, as a rule rewrites it to obey. Where no rule can there is no such dialogue. A share of the
+    constraints stands in a system message.
     """
     made = []
     for row in _alone(own):
@@ -151,15 +153,17 @@ def again_constrained(own: Sequence[dict]) -> list[dict]:
             continue
         seen = set()
         for number in range(AGAIN_CONSTRAINED):
-            asked, constraint = verifiable.constrained(question, f"{row['id']} again {number}", splits.DEMONSTRATIONS)
+            key = f"{row['id']} again {number}"
+            asked, constraint = verifiable.constrained(question, key, splits.DEMONSTRATIONS)
             changed = form_rewriting.rewritten([constraint], answer, ended=True)
             if constraint in seen or not changed or not verifiable.obeyed(constraint, changed):
                 continue
             seen.add(constraint)
-            turns = [
-                message | {"content": text} for message, text in zip(row["messages"], (asked, changed), strict=True)
-            ]
-            made.append(row | {"id": f"{row['id']} constrained {number}", "messages": turns})
+            before: list[dict] = []
+            if splits.unit(key, "in a system message") < IN_A_SYSTEM_MESSAGE:
+                before, asked = [{"role": "system", "content": verifiable.system_text(constraint)}], question
+            messages = [*before, {"role": "user", "content": asked}, {"role": "assistant", "content": changed}]
+            made.append(row | {"id": f"{row['id']} constrained {number}", "messages": messages})
     return made
 
 

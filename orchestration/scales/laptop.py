@@ -58,10 +58,10 @@ def laptop() -> Scale:
                     fault_penalty=2.0,
                     optimizer=replace(big.ppo.optimizer, learning_rate=8e-5)),
         # The checkpoint's French is none. Told to be a person or to enjoy a hobby, it answers beside the question.
-        ghost=replace(big.ghost, dialogues=40, turns=3, samples=2, unchecked_share=0.05, kinds=forms,
+        ghost=replace(big.ghost, dialogues=80, turns=3, samples=1, unchecked_share=0.05, kinds=forms,
                       sampling=replace(big.ghost.sampling, temperature=0.5)),
         ghost_evaluation=replace(
-            ghost_evaluation(big, 48, ((4, 12), (6, 4)), control_dialogues=4),
+            ghost_evaluation(big, 48, ((4, 20), (6, 4)), control_dialogues=4),
             kinds=tuple(kind for kind in forms if kind != "words_below"),  # 48 tokens stay below 50 words by themselves
         ),
         distillation=replace(big.distillation, prompts=40, preprompts=EXPLICIT_PREPROMPTS, templates=EXPLICIT_TEMPLATES,

@@ -1,6 +1,5 @@
 """The dialogues of SFT: written demonstrations, and good own answers of a checkpoint beside them."""
 
-import collections
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,16 +101,15 @@ def test_brief_answers_stand_again_with_constraints_that_they_obey():
     own = [row(1, "own answer") | {"id": f"own:{n}", "source": SOURCE, "messages": messages} for n in range(200)]
     made = sft_dialogues.again_constrained(own)
     assert 200 < len(made) < 350  # of 400: no rule translates, or makes five points of three sentences
-    asked = collections.Counter(one["messages"][0]["content"] for one in made)
-    assert len(asked) > 10 and all("What is bread?" in text for text in asked)
+    asked = {" ".join(message["content"] for message in one["messages"][:-1]) for one in made}
+    assert len(asked) > 40 and all("What is bread?" in text for text in asked)
     words = set(answer_rules.words(answer))
     for one in made:
-        said = one["messages"][1]["content"]
+        said = one["messages"][-1]["content"]
         assert len(words & set(answer_rules.words(said))) >= 3 and " constrained " in one["id"]
-    assert len({one["id"] for one in made}) == len(
-        {(one["id"].split()[0], one["messages"][0]["content"]) for one in made}
-    )
-    assert sum(one["messages"][1]["content"] != answer for one in made) > len(made) / 2
+    assert len({one["id"] for one in made}) == len(made)
+    assert sum(one["messages"][-1]["content"] != answer for one in made) > len(made) / 2
+    assert 0.1 < sum(one["messages"][0]["role"] == "system" for one in made) / len(made) < 0.4
     long = [one | {"messages": [messages[0] | {"content": "word " * 30}, messages[1]]} for one in own]
     assert sft_dialogues.again_constrained(long) == []
 
