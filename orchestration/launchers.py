@@ -46,6 +46,7 @@ TRAINERS = {
     "modeling.finetuning.sft",
     "modeling.rlhf.reward_model",
     "modeling.rlhf.policy",
+    "modeling.rlhf.ppo.stage",
     "modeling.safety.chat_model",
 }
 BY_SCALE = {"gpu": "subprocess", "7b": "torchrun", "13b": "torchrun", "34b": "torchrun", "70b": "torchrun"}

@@ -1,10 +1,12 @@
-"""Ends a training run whose numbers are no longer finite, names the first bad step and leaves no broken checkpoint.
+"""Ends a training run whose numbers are no longer finite or whose loss went up for good, and names the bad step.
 
-A gradient that is not finite makes every weight it reaches NaN, and no later step repairs that. The checks do not wait
-for the device at every step: their results are read when the trainer logs, because it waits then anyway.
+A gradient that is not finite makes every weight it reaches NaN, and no later step repairs that, so no checkpoint is
+written with such weights. The checks do not wait for the device at every step: their results are read when the trainer
+logs, because it waits then anyway. One high loss is no divergence: training recovers from most spikes.
 """
 
 import math
+import statistics
 from collections.abc import Iterable
 
 import torch
@@ -13,9 +15,12 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
+SPIKE_LOGS = 10  # logged losses whose median is compared
+SPIKE_NATS = 1.0
+
 
 class DivergedError(ValueError):
-    """The loss, gradients or weights are not finite. A retry does not help: change the recipe or the data."""
+    """A training that cannot end well. A retry does not help: change the recipe or the data."""
 
     def __init__(self, what: str, number: int, total: int, unit: str = "step") -> None:
         super().__init__(
@@ -31,10 +36,11 @@ def weights_finite(model: nn.Module) -> bool:
 
 
 class Watch(TrainerCallback):
-    """Raises DivergedError at the first logging step after the loss or a gradient was not finite.
+    """Raises DivergedError at the first logging step after the loss or a gradient was not finite, or if the loss rose.
 
-    It also raises DivergedError if weights are not finite, before they are saved as a checkpoint or as the result, and
-    ValueError if the training starts from such weights.
+    The loss rose if its median over SPIKE_LOGS logged values is SPIKE_NATS above that of SPIKE_LOGS earlier ones. The
+    watch also raises DivergedError if weights are not finite, before they are saved as a checkpoint or as the result,
+    and ValueError if the training starts from such weights.
     """
 
     def __init__(self) -> None:
@@ -62,6 +68,9 @@ class Watch(TrainerCallback):
         for name in ("loss", "grad_norm"):
             if not math.isfinite(logs.get(name, 0.0)):
                 raise DivergedError(f"{name} is {logs[name]}", state.global_step, state.max_steps)
+        rise = risen([entry["loss"] for entry in state.log_history if "loss" in entry])
+        if rise:
+            raise DivergedError(f"the loss rose and stays up: {rise}", state.global_step, state.max_steps)
 
     def on_train_end(self, args, state, control, model=None, **kwargs) -> None:
         self._check_gradients(state)
@@ -70,6 +79,16 @@ class Watch(TrainerCallback):
     def _check_gradients(self, state) -> None:
         if self.first is not None and (first := _highest(self.first)):
             raise DivergedError("gradients are not finite from this step on", first, state.max_steps)
+
+
+def risen(losses: list[float]) -> str:
+    """How the last SPIKE_LOGS of the logged losses lie above the lowest run of earlier ones; "" if they do not."""
+    ends = range(len(losses) - SPIKE_LOGS, SPIKE_LOGS - 1, -SPIKE_LOGS)
+    earlier = [statistics.median(losses[end - SPIKE_LOGS : end]) for end in ends]
+    if not earlier:
+        return ""
+    before, after = min(earlier), statistics.median(losses[-SPIKE_LOGS:])
+    return f"{before:.2f} before, {after:.2f} now (medians)" if after > before + SPIKE_NATS else ""
 
 
 def _check_weights(model: nn.Module, state) -> None:

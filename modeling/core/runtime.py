@@ -54,9 +54,14 @@ def distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and processes() > 1
 
 
+def rank() -> int:
+    """The number of this process among those that train together, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def main_process() -> bool:
     """Whether this is the process that writes the common files."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return rank() == 0
 
 
 def join() -> None:

@@ -6,6 +6,7 @@ rows are batched (up to the rounding of a differently shaped matrix product).
 """
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -131,11 +132,14 @@ def generate_ids(
     samples: int = 1,
     seed: int | None = None,
     log=None,
+    only: Sequence[int] | None = None,
 ) -> list[list[list[int]]]:
     """`samples` answers as token ids to each prompt of token ids.
 
     An answer ends with the closing token unless max_new_tokens cut it off. Temperature 0 is greedy. `seed` replaces the
-    recipe's (a round or an iteration has its own). Raises PromptTooLongError if a prompt leaves no room for an answer.
+    recipe's (a round or an iteration has its own). Processes that share the work name the places of their prompts in
+    `only`: the others get no answers, and a prompt's random numbers depend on its place alone. Raises
+    PromptTooLongError if a prompt leaves no room for an answer.
     """
     if not prompts:
         return []
@@ -145,13 +149,14 @@ def generate_ids(
     if longest > limit:
         raise PromptTooLongError(f"a prompt has {longest} tokens, {limit} are free: use fit_prompt first")
     closing = dialog.closing_token_id(tokenizer)
+    places = list(range(len(prompts)) if only is None else only)
     if _is_vllm(model):
-        return _generate_vllm(model, tokenizer, prompts, recipe, samples, seed, closing)
+        return _generate_vllm(model, tokenizer, prompts, places, recipe, samples, seed, closing)
 
     shape = (len(prompts), samples, recipe.max_new_tokens, 2)
     uniforms = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
     answers: list[list[list[int]]] = [[] for _ in prompts]
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    order = sorted(places, key=lambda index: len(prompts[index]))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else closing
     training = model.training
     model.eval()
@@ -159,7 +164,7 @@ def generate_ids(
 
     def progressed(batch_answers: float) -> None:
         if log is not None:
-            log.progress(done + int(batch_answers), len(prompts) * samples, unit="answer")
+            log.progress(done + int(batch_answers), len(places) * samples, unit="answer")
 
     for batch in batches([len(prompts[index]) for index in order], recipe.max_new_tokens, samples, _budget(model)):
         chosen = [order[position] for position in batch]
@@ -202,7 +207,7 @@ def _is_vllm(model) -> bool:
     return hasattr(model, "llm_engine")
 
 
-def _generate_vllm(engine, tokenizer, prompts, recipe, samples, seed, closing) -> list[list[list[int]]]:
+def _generate_vllm(engine, tokenizer, prompts, places, recipe, samples, seed, closing) -> list[list[list[int]]]:
     from vllm import SamplingParams
 
     # A request each answer, with a seed of its own: vLLM seeds sample j of one request with its seed + j, so that seeds of
@@ -217,9 +222,12 @@ def _generate_vllm(engine, tokenizer, prompts, recipe, samples, seed, closing) -
             allowed_token_ids=sorted(tokenizer.get_vocab().values()) if padded else None,
             seed=mix(seed, place, sample),
         )
-        for place in range(len(prompts))
+        for place in places
         for sample in range(samples)
     ]
-    requests = [{"prompt_token_ids": ids} for ids in prompts for _ in range(samples)]
-    answers = [list(result.outputs[0].token_ids) for result in engine.generate(requests, params)]
-    return [answers[begin : begin + samples] for begin in range(0, len(answers), samples)]
+    requests = [{"prompt_token_ids": prompts[place]} for place in places for _ in range(samples)]
+    drawn = [list(result.outputs[0].token_ids) for result in engine.generate(requests, params)]
+    answers: list[list[list[int]]] = [[] for _ in prompts]
+    for number, place in enumerate(places):
+        answers[place] = drawn[number * samples : (number + 1) * samples]
+    return answers

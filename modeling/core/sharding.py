@@ -12,6 +12,7 @@ models only, never on several GPUs.
 """
 
 import json
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import distribute_tensor
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import AutoConfig, GenerationConfig, PreTrainedConfig, PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
@@ -37,11 +38,14 @@ FILE_SIZE = "50GB"  # save_pretrained's, so one process and several write the sa
 Read = Callable[[str], Tensor]  # the name of a weight → the whole weight
 
 
-def load(auto: Any, folder: Path, seed: int = 0, compiled: bool = False, **settings: Any) -> PreTrainedModel:
+def load(
+    auto: Any, folder: Path, seed: int = 0, compiled: bool = False, gathered: torch.dtype | None = None, **settings: Any
+) -> PreTrainedModel:
     """The model of a Hugging Face directory in float32: whole if this process trains alone, else its share.
 
     `auto` is a class of transformers with from_pretrained and from_config; `settings` change the configuration. The
-    scalar head of a reward model, which the directory of a chat model lacks, is random from `seed`.
+    scalar head of a reward model, which the directory of a chat model lacks, is random from `seed`. `gathered`: see
+    `shard`.
     """
     if processes() == 1:
         return auto.from_pretrained(folder, dtype=torch.float32, **settings)
@@ -51,7 +55,7 @@ def load(auto: Any, folder: Path, seed: int = 0, compiled: bool = False, **setti
         stored = Stored(folder)
         return lambda name: stored(name) if name in stored.files or name != HEAD else new_head(config, seed)
 
-    model = build(lambda: auto.from_config(config, dtype=torch.float32), weights, compiled)
+    model = build(lambda: auto.from_config(config, dtype=torch.float32), weights, compiled, gathered)
     if (folder / "generation_config.json").exists():
         model.generation_config = GenerationConfig.from_pretrained(folder)
     return model
@@ -64,16 +68,19 @@ def new_head(config: PreTrainedConfig, seed: int) -> Tensor:
 
 
 def build(
-    skeleton: Callable[[], PreTrainedModel], weights: Callable[[], Any], compiled: bool = False
+    skeleton: Callable[[], PreTrainedModel],
+    weights: Callable[[], Any],
+    compiled: bool = False,
+    gathered: torch.dtype | None = None,
 ) -> PreTrainedModel:
     """This process's share of the Llama that `skeleton` constructs. `weights` gives a Read; only rank 0 calls it.
 
-    Every process must call it. `compiled` compiles each decoder layer.
+    Every process must call it. `compiled` compiles each decoder layer. `gathered`: see `shard`.
     """
     join()
     with torch.device("meta"):
         model = skeleton()
-    shard(model, compiled)
+    shard(model, compiled, gathered)
     model.to_empty(device=device())
     for name, module in list(model.named_modules()):
         if isinstance(module, LlamaRotaryEmbedding):  # its buffers are in no file
@@ -83,15 +90,16 @@ def build(
     return model
 
 
-def shard(model: PreTrainedModel, compiled: bool = False) -> None:
+def shard(model: nn.Module, compiled: bool = False, gathered: torch.dtype | None = None) -> None:
     """Splits each weight among all processes of the group along its first dimension.
 
     A unit is gathered for its computation and freed after it: a decoder layer each, and embeddings, last norm and head
-    together, so tied weights stay in one unit.
+    together, so tied weights stay in one unit. Weights are gathered in the dtype `gathered`, by default in bfloat16
+    where its products are fast.
     """
-    policy = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16 if bfloat16_products(device()) else None, reduce_dtype=torch.float32
-    )
+    if gathered is None and bfloat16_products(device()):
+        gathered = torch.bfloat16
+    policy = MixedPrecisionPolicy(param_dtype=gathered, reduce_dtype=torch.float32)
     mesh = init_device_mesh(device().type, (dist.get_world_size(),))
     for layer in model.base_model.layers:
         if compiled:
@@ -169,3 +177,32 @@ class Stored:
 def is_sharded(model: nn.Module) -> bool:
     """Whether processes share the model: then all of them must compute with it, and only its whole forward pass works."""
     return isinstance(model, FSDPModule)
+
+
+def whole(weight: Tensor) -> Tensor:
+    """The whole of a tensor of which this process may hold a share. Every process must call it."""
+    return weight.full_tensor() if isinstance(weight, DTensor) else weight
+
+
+def share_of(whole_tensor: Tensor, like: Tensor) -> Tensor:
+    """This process's share of a whole tensor, split as `like` is; the tensor itself if `like` is whole."""
+    if not isinstance(like, DTensor):
+        return whole_tensor
+    return distribute_tensor(whole_tensor.to(device()), like.device_mesh, like.placements, src_data_rank=None)
+
+
+def computed(model: nn.Module, function: Callable[..., Any], *arguments: Any) -> Any:
+    """function(model, *arguments), with the weights outside the decoder layers gathered if processes share the model.
+
+    For computations that are not the model's forward pass, such as its head on chosen positions. Every process must
+    call it equally often, with a backward pass after all of these calls or after none.
+    """
+    if not is_sharded(model):
+        return function(model, *arguments)
+    if not hasattr(model, "_computed"):
+        model._computed = types.MethodType(lambda self, what, *given: what(self, *given), model)
+        register_fsdp_forward_method(model, "_computed")
+    result = model._computed(function, *arguments)
+    if not torch.is_grad_enabled():
+        model.reshard()  # else the gathered weights stay until a backward pass, beside updated shares
+    return result

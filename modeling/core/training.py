@@ -150,7 +150,8 @@ def fit(
     Returns the history [{step, loss, grad_norm, learning_rate, …}] and writes it to out/loss.jsonl and
     out/plots/loss.png (main process only). `tokens_per_step` is the global batch, for tokens/s. Checkpoints are written
     every minute (less often if they would cost over 3 % of the time) or every `checkpoint_steps` steps. Raises
-    DivergedError soon after the loss, a gradient or a weight is not finite; no checkpoint has such weights.
+    DivergedError soon after the loss, a gradient or a weight is not finite, and if the loss rises for good; no checkpoint
+    has weights that are not finite.
     """
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Progress(log, tokens_per_step))

@@ -65,14 +65,15 @@ def training_memory(recipe: ModelRecipe, devices: int, sequences: int, recompute
     return max(at_the_loss, in_a_layer, key=lambda memory: memory.total)
 
 
-def ppo_bytes(count: int, critic: bool) -> float:
-    """Returns the bytes of PPO's models of `count` parameters each, without activations and caches.
+def ppo_bytes(count: int, critic: bool, devices: int = 1) -> float:
+    """Returns the bytes of PPO's models of `count` parameters each on one of `devices`, without activations and caches.
 
-    The policy and the critic learn (float32 weights, gradients, two moments); the reference is float32; the copy of the
-    policy that answers and two reward models are bfloat16 (modeling/rlhf/ppo/networks.py).
+    The policy and the critic learn (float32 weights, gradients, two moments); the reference is float32. Devices share
+    these. Each holds whole, in bfloat16, the copy of the policy that answers and two reward models
+    (modeling/rlhf/ppo/networks.py).
     """
-    learning, reading = 4 * FLOAT32, 3 * BFLOAT16
-    return count * (learning * (2 if critic else 1) + FLOAT32 + reading)
+    shared, whole = 4 * FLOAT32 * (2 if critic else 1) + FLOAT32, 3 * BFLOAT16
+    return count * (shared / devices + whole)
 
 
 def layer_activations(recipe: ModelRecipe, tokens: int) -> float:

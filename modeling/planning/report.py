@@ -12,6 +12,7 @@ from modeling.planning.plan import PRETRAINING, Plan
 from modeling.planning.published import tonnes_co2e
 from modeling.planning.work import Work, total
 
+PPO_DEVICES = (8, 64)  # of a node, and of eight
 COST_HEAD = ("GPU hours", "days", "$", "t CO2e")
 
 
@@ -95,7 +96,7 @@ def memory(plan: Plan) -> str:
 
 def generation(plan: Plan) -> str:
     """The replica that draws answers for rejection sampling, and what PPO's models take."""
-    one, ppo = rejection_replica(plan), plan.recipe.alignment.ppo
+    one, critic = rejection_replica(plan), plan.recipe.alignment.ppo.baseline == "critic"
     rows = [
         ("devices of a replica", one.devices),
         ("weights in bfloat16", f"{BFLOAT16 * plan.count / 1e9:.1f} GB"),
@@ -103,7 +104,8 @@ def generation(plan: Plan) -> str:
         ("their keys and values", f"{one.cache / 1e9:.1f} GB"),
         ("a step, one token of each answer", f"{1000 * one.step_seconds:.1f} ms"),
         ("answer tokens a second of a device", f"{one.tokens_per_second:,.0f}"),
-        ("weights, gradients and moments of PPO's models", f"{ppo_bytes(plan.count, ppo.baseline == 'critic') / 1e9:,.0f} GB"),
+        *((f"weights, gradients and moments of PPO's models on one of {devices} devices",
+           f"{ppo_bytes(plan.count, critic, devices) / 1e9:,.0f} GB") for devices in PPO_DEVICES),
     ]  # fmt: skip
     return table(("generation", plan.recipe.scale), rows)
 

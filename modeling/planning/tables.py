@@ -132,13 +132,15 @@ def generation(plans: dict[str, Plan]) -> str:
     rows = []
     for name, plan in plans.items():
         one = report.rejection_replica(plan)
-        ppo = ppo_bytes(plan.count, plan.recipe.alignment.ppo.baseline == "critic")
+        critic = plan.recipe.alignment.ppo.baseline == "critic"
+        ppo = [f"{ppo_bytes(plan.count, critic, devices) / 1e9:,.0f}" for devices in report.PPO_DEVICES]
         rows.append((
             f"`{name}`", one.devices, f"{BFLOAT16 * plan.count / 1e9:.1f}", f"{one.cache / 1e9:.1f}", f"{one.rows:,}",
-            f"{one.tokens_per_second:,.0f}", f"{ppo / 1e9:,.0f}",
+            f"{one.tokens_per_second:,.0f}", *ppo,
         ))  # fmt: skip
     head = ("Scale", "Devices of a replica", "Weights, GB", "Keys and values, GB", "Answers at once",
-            "Answer tokens a second of a device", "PPO's six models with gradients and moments, GB")  # fmt: skip
+            "Answer tokens a second of a device",
+            *(f"PPO's models on one of {count}, GB" for count in report.PPO_DEVICES))  # fmt: skip
     return table(head, rows)
 
 

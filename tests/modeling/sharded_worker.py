@@ -22,8 +22,9 @@ from modeling.finetuning import sft
 from modeling.pretraining import pretrain
 from modeling.pretraining.model import build, llama_config
 from modeling.rlhf import reward_model
+from modeling.rlhf.ppo import stage
 from tests.conftest import MemoryLog
-from tests.modeling import toy_chat
+from tests.modeling import toy_chat, toy_rlhf
 from tests.modeling.pretraining.test_pretrain import RECIPE
 from tests.modeling.rlhf import test_reward_model
 
@@ -118,10 +119,26 @@ def reduction(out: Path) -> None:
         out.write_text(json.dumps({"types": sorted({str(one.dtype) for one in gradients}), "finer": finer}))
 
 
+def ppo(out: Path, inputs: Path, stop: int | None = None, **changes) -> None:
+    """PPO on a toy world; all processes stop right after iteration `stop`."""
+
+    class StoppingLog(MemoryLog):
+        def progress(self, done: int, total: int, unit: str = "step", **figures: float) -> None:
+            if done == stop:
+                raise StoppedError
+
+    folders = {path.name: path for path in inputs.iterdir()}
+    try:
+        stage.run(toy_rlhf.recipe(**changes), folders, out, StoppingLog())
+    except StoppedError:
+        assert stop is not None
+
+
 JOBS = {
     "pretraining": pretraining,
     "fine_tuning": fine_tuning,
     "reward": reward,
+    "ppo": ppo,
     "memory": memory,
     "reduction": reduction,
 }
@@ -131,7 +148,9 @@ def main() -> None:
     in_float32()
     for job in json.loads(Path(sys.argv[1]).read_text()):
         settings = {
-            key: Path(value) if isinstance(value, str) else value for key, value in job.items() if key != "name"
+            key: Path(value) if isinstance(value, str) and "/" in value else value
+            for key, value in job.items()
+            if key != "name"
         }
         JOBS[job["name"]](**settings)
         if dist.is_initialized():

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from modeling.core import runtime
 from modeling.rlhf.ppo import losses
 from modeling.rlhf.ppo.networks import critic_values, load_critic
 from modeling.rlhf.ppo.rollout import Batch
@@ -25,7 +26,7 @@ class Baseline(Protocol):
     learners: dict[str, Learner]  # networks of the baseline by name: they are stepped, checked, saved and restored
 
     def values(self, batches: list[Batch], rewards_BT: Tensor) -> Tensor:
-        """values_BT: the expected return before each token of an iteration's responses, 0 on padding."""
+        """values_BT: the expected return before each token of the batches' responses, 0 elsewhere."""
         ...
 
     def backward(self, batch: Batch, values_BT: Tensor, returns_BT: Tensor, tokens: int) -> dict[str, float]:
@@ -49,7 +50,8 @@ class Critic:
     def backward(self, batch: Batch, values_BT: Tensor, returns_BT: Tensor, tokens: int) -> dict[str, float]:
         error_BT = losses.value_loss(critic_values(self.network, batch), values_BT, returns_BT, self.recipe.value_clip)
         value_loss = losses.masked_sum(error_BT, batch.mask_BT) / tokens
-        (self.recipe.value_coefficient * value_loss).backward()
+        # Gradients are averaged over the processes, but `tokens` counts those of all of them.
+        (self.recipe.value_coefficient * value_loss * runtime.processes()).backward()
         return {"value_loss": float(value_loss.detach())}
 
 

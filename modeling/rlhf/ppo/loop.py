@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modeling.core import hashing, json_text, sampling, training
+from modeling.core import hashing, json_text, ranks, runtime, sampling, sharding, training
 from modeling.core.divergence import DivergedError, weights_finite
 from modeling.rlhf import scoring
 from modeling.rlhf.ppo import evaluation, losses
 from modeling.rlhf.ppo import rollout as ppo_rollout
 from modeling.rlhf.ppo import state as ppo_state
 from modeling.rlhf.ppo.baselines import Baseline
-from modeling.rlhf.ppo.networks import Reward, cast_copy, policy_logprobs, policy_logprobs_and_entropy
+from modeling.rlhf.ppo.networks import Reward, policy_logprobs, policy_logprobs_and_entropy
 from modeling.rlhf.ppo.rollout import Batch, Prompt, Response
 from modeling.rlhf.ppo.state import Learner, Progress
 from modeling.rlhf.recipes import PpoRecipe
@@ -30,8 +30,8 @@ CHECKPOINT_SECONDS = 60.0  # between evaluations; each evaluation writes one any
 class Experience:
     """The rollouts of one iteration and the tensors that the update needs, from the old policy and baseline.
 
-    B rows; float32, but mask_BT is bool. `pieces`: the micro-batches of each mini-batch. Rollout and update use the
-    same ones, so ratios begin at exactly 1.
+    B rows; float32, but mask_BT is bool. `pieces`: this process's micro-batches of each mini-batch. Rollout and update
+    use the same ones, so ratios begin at exactly 1. Every process has all the rest.
     """
 
     prompts: list[Prompt]
@@ -52,6 +52,7 @@ class Loop:
     tokenizer: Any
     policy: Learner
     baseline: Baseline
+    actor: nn.Module  # samples; the policy's weights are copied to it if it is another network
     reference: nn.Module
     reward: Reward
     prompts: list[Prompt]
@@ -62,10 +63,6 @@ class Loop:
     def __post_init__(self) -> None:
         self.where = next(self.policy.model.parameters()).device
         self.learners = {"policy": self.policy, **self.baseline.learners}
-        self.actor = self.policy.model
-        dtype = sampling.generation_dtype(self.where, self.policy.model.num_parameters())
-        if dtype != torch.float32:
-            self.actor = cast_copy(self.policy.model, dtype)
         longest = (
             max(len(prompt.ids) for prompt in (*self.prompts, *self.heldout)) + self.recipe.sampling.max_new_tokens
         )
@@ -103,7 +100,7 @@ class Loop:
                 if progress.best == progress.iteration:
                     ppo_state.save_best(checkpoints, progress.best, self.policy.model)
             progress.history.append(json_text.without_nan({"iteration": progress.iteration, **figures}))
-            if evaluated or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if evaluated or ranks.any_of(time.monotonic() - saved > CHECKPOINT_SECONDS):
                 ppo_state.save(checkpoints, progress, self.learners)
                 saved = time.monotonic()
             tokens = int(experience.mask_BT.sum())
@@ -138,13 +135,14 @@ class Loop:
         for batch in batches:
             logp_BT[batch.place()], entropy_BT[batch.place()] = policy_logprobs_and_entropy(self.policy.model, batch)
             reference_BT[batch.place()] = policy_logprobs(self.reference, batch)
+        logp_BT, reference_BT, entropy_BT = map(ranks.summed, (logp_BT, reference_BT, entropy_BT))
         kl_BT = losses.kl_k1(logp_BT, reference_BT)
         ended_B = torch.tensor([response.ended for response in responses])
         faulty_B = ppo_rollout.faulty(prompts, responses)
         whitened_B = scoring.whiten(scores.combined_B)
         whitened_B -= recipe.truncation_penalty * (~ended_B) + recipe.fault_penalty * faulty_B
         rewards_BT = losses.token_rewards(whitened_B.to(self.where), kl_BT, mask_BT, recipe.beta)
-        values_BT = self.baseline.values(batches, rewards_BT)
+        values_BT = ranks.summed(self.baseline.values(batches, rewards_BT))
         advantages_BT, returns_BT = losses.gae(rewards_BT, values_BT, mask_BT, recipe.gamma, recipe.gae_lambda)
         experience = Experience(
             prompts,
@@ -176,18 +174,18 @@ class Loop:
 
         If not `policy_moves`, the baseline alone learns.
         """
-        e, totals = experience, Counter()
+        e, own, norms = experience, Counter(), Counter()
         learners = self.learners if policy_moves else self.baseline.learners
-        for batches in e.pieces:
-            tokens = sum(int(batch.mask_BT.sum()) for batch in batches)
-            for batch in batches:
+        for mini, mask_BT in zip(e.pieces, e.mask_BT.split(self.recipe.mini_batch), strict=True):
+            tokens = int(mask_BT.sum())  # of all processes
+            for batch in mini:
                 place = batch.place()
                 if policy_moves:
-                    totals.update(self.policy_backward(batch, e.logp_BT[place], e.advantages_BT[place], tokens))
-                totals.update(self.baseline.backward(batch, e.values_BT[place], e.returns_BT[place], tokens))
+                    own.update(self.policy_backward(batch, e.logp_BT[place], e.advantages_BT[place], tokens))
+                own.update(self.baseline.backward(batch, e.values_BT[place], e.returns_BT[place], tokens))
             for name, learner in learners.items():
-                totals[f"{name}_gradient_norm"] += learner.step(self.recipe.optimizer.gradient_clip)
-        return {name: total / len(e.pieces) for name, total in totals.items()}
+                norms[f"{name}_gradient_norm"] += learner.step(self.recipe.optimizer.gradient_clip)
+        return {name: total / len(e.pieces) for name, total in (ranks.summed_figures(own) | norms).items()}
 
     def policy_backward(
         self, batch: Batch, old_logp_BT: Tensor, advantages_BT: Tensor, tokens: int
@@ -196,7 +194,8 @@ class Loop:
         logp_BT = policy_logprobs(self.policy.model, batch)
         loss_BT, clipped_BT = losses.policy_loss(logp_BT, old_logp_BT, advantages_BT, batch.mask_BT, self.recipe.clip)
         loss = losses.masked_sum(loss_BT, batch.mask_BT) / tokens
-        loss.backward()
+        # Gradients are averaged over the processes, but `tokens` counts those of all of them.
+        (loss * runtime.processes()).backward()
         return {"policy_loss": float(loss.detach()), "clip_fraction": int(clipped_BT.sum()) / tokens}
 
     def check_weights(self, iteration: int, figures: dict[str, float]) -> None:
@@ -221,11 +220,12 @@ class Loop:
         asked = ppo_rollout.repeat(self.heldout, recipe.evaluation_samples)
         responses = self.respond(self.heldout, hashing.mix(recipe.seed, "heldout"), recipe.evaluation_samples)
         scores = self.reward(asked, responses)
-        kl = 0.0
-        for batch in self.micro_batches(asked, responses, range(len(responses))):
-            logp_BT = policy_logprobs(self.policy.model, batch)
-            reference_BT = policy_logprobs(self.reference, batch)
-            kl += float(losses.masked_sum(losses.kl_k1(logp_BT, reference_BT), batch.mask_BT)) / len(responses)
+        repeated = -len(responses) % runtime.processes()  # so many rows twice: all processes get equally many
+        kl_B = torch.zeros(len(responses) + repeated, device=self.where)
+        for batch in self.micro_batches(asked + asked[:repeated], responses + responses[:repeated], range(len(kl_B))):
+            kl_BT = losses.kl_k1(policy_logprobs(self.policy.model, batch), policy_logprobs(self.reference, batch))
+            kl_B[batch.rows] = torch.where(batch.mask_BT, kl_BT, 0.0).sum(1)
+        kl = float(ranks.summed(kl_B)[: len(responses)].mean())
         texts = [response.text for response in responses]
         return evaluation.judge(
             progress,
@@ -249,13 +249,14 @@ class Loop:
         if self.actor is not self.policy.model:
             with torch.no_grad():
                 for ours, theirs in zip(self.actor.parameters(), self.policy.model.parameters(), strict=True):
-                    ours.copy_(theirs)
+                    ours.copy_(sharding.whole(theirs))
         responses = ppo_rollout.respond(self.actor, self.tokenizer, prompts, self.recipe.sampling, seed, samples)
         sampling.free_memory()
         return responses
 
     def micro_batches(self, prompts: list[Prompt], responses: list[Response], rows: range) -> Iterator[Batch]:
-        """`rows` in pieces that fit in memory, rows of like lengths together."""
+        """This process's part of `rows` in pieces that fit in memory, rows of like lengths together."""
         lengths = [len(p.ids) + len(r.ids) for p, r in zip(prompts, responses, strict=True)]
-        for group in ppo_rollout.like_lengths(lengths, rows, self.micro_batch):
+        groups = ppo_rollout.shared(lengths, rows, self.micro_batch, runtime.processes())
+        for group in groups[runtime.rank()]:
             yield ppo_rollout.pack(group, prompts, responses, self.where)

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from modeling.core import dialog, runtime
+from modeling.core import dialog, ranks, runtime, sampling, sharding, unused_ids
 from modeling.core.frozen_layers import freeze_lower
 from modeling.rlhf import scoring
 from modeling.rlhf.ppo import losses
@@ -27,7 +27,7 @@ class Critic(nn.Module):
 
     def __init__(self, backbone: nn.Module, width: int) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.base_model = backbone  # transformers' name for it, by which the layers are found
         self.head = nn.Linear(width, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -50,12 +50,42 @@ def load_float32(cls, folder: Path, where: torch.device):
 def load_critic(folder: Path, where: torch.device, frozen: int) -> Critic:
     """A critic that starts from a reward model's weights; its lowest `frozen` layers do not learn."""
     model = load_float32(AutoModelForSequenceClassification, folder, where)
+    critic = Critic(model.base_model, model.config.hidden_size).to(where).eval()
+    if runtime.processes() > 1:
+        sharding.shard(critic, gathered=torch.float32)
     freeze_lower(model, frozen)
-    return Critic(model.base_model, model.config.hidden_size).to(where).eval()
+    return critic
 
 
-def reference_of(policy: nn.Module) -> nn.Module:
-    """A copy of the policy that stays as it is now. The two share the weights that do not learn."""
+def load_policy(folder: Path, tokenizer, where: torch.device) -> nn.Module:
+    """The policy in float32, or this process's share of it. Its distribution gives no token to unused ids.
+
+    A share is gathered in float32: bfloat16 logits would be too coarse (`_over_logits`).
+    """
+    policy = sharding.load(AutoModelForCausalLM, folder, gathered=torch.float32)
+    if not sharding.is_sharded(policy):
+        policy = policy.to(where)
+    unused_ids.bar(policy, tokenizer)
+    return policy.eval()
+
+
+def actor_of(policy: nn.Module, folder: Path, tokenizer, where: torch.device) -> nn.Module:
+    """The network that samples: whole on each device, in the dtype of generation. May be the policy itself.
+
+    Decoding with shares would gather all weights for each token (the paper found it 20 times slower: 3.4.1).
+    """
+    dtype = sampling.generation_dtype(where, policy.num_parameters())
+    if sharding.is_sharded(policy):
+        actor = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(where)
+        unused_ids.bar(actor, tokenizer)
+        return actor.eval().requires_grad_(False)
+    return policy if dtype == torch.float32 else cast_copy(policy, dtype)
+
+
+def reference_of(policy: nn.Module, folder: Path, tokenizer, where: torch.device) -> nn.Module:
+    """The policy as it is now, which stays so. A whole one shares the weights that do not learn with the policy."""
+    if sharding.is_sharded(policy):
+        return load_policy(folder, tokenizer, where).requires_grad_(False)
     shared = {id(parameter): parameter for parameter in policy.parameters() if not parameter.requires_grad}
     return copy.deepcopy(policy, shared).requires_grad_(False)
 
@@ -67,7 +97,10 @@ def cast_copy(policy: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 
 def reward_function(inputs: dict[str, Path], tokenizer, threshold: float) -> Reward:
-    """A function that scores responses with both reward models and combines them by the paper's piecewise rule."""
+    """A function that scores responses with both reward models and combines them by the paper's piecewise rule.
+
+    Processes that train together share the responses, and all get all scores. Each holds both reward models whole.
+    """
     helpfulness_model, _ = scoring.load(inputs["helpfulness_reward_model"])
     safety_model, _ = scoring.load(inputs["safety_reward_model"])
     limit = min(model.config.max_position_embeddings for model in (helpfulness_model, safety_model))
@@ -77,9 +110,10 @@ def reward_function(inputs: dict[str, Path], tokenizer, threshold: float) -> Rew
             dialog.with_answer(prompt.messages, response.text)
             for prompt, response in zip(prompts, responses, strict=True)
         ]
-        rows = [scoring.encode(tokenizer, messages, limit)[0] for messages in dialogs]
-        helpfulness = torch.tensor(scoring.score_ids(helpfulness_model, rows))
-        safety = torch.tensor(scoring.score_ids(safety_model, rows))
+        places = ranks.mine(len(dialogs))
+        rows = [scoring.encode(tokenizer, dialogs[place], limit)[0] for place in places]
+        helpfulness = ranks.merged(scoring.score_ids(helpfulness_model, rows), places, len(dialogs))
+        safety = ranks.merged(scoring.score_ids(safety_model, rows), places, len(dialogs))
         combined = scoring.piecewise(
             scoring.sigmoid(safety), scoring.sigmoid(helpfulness), [prompt.safety for prompt in prompts], threshold
         )
@@ -102,7 +136,7 @@ def policy_logits(policy: nn.Module, batch: Batch) -> Tensor:
 
 def policy_logprobs(policy: nn.Module, batch: Batch) -> Tensor:
     """logp_BT of the response tokens, 0 elsewhere."""
-    return batch.spread(_over_logits(policy, batch, losses.token_logprobs))
+    return batch.spread(sharding.computed(policy, _over_logits, batch, losses.token_logprobs))
 
 
 def policy_logprobs_and_entropy(policy: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -111,7 +145,7 @@ def policy_logprobs_and_entropy(policy: nn.Module, batch: Batch) -> tuple[Tensor
     def both(logits_CV: Tensor, tokens_C: Tensor) -> Tensor:
         return torch.stack([losses.token_logprobs(logits_CV, tokens_C), losses.token_entropy(logits_CV)], -1)
 
-    logp_N, entropy_N = _over_logits(policy, batch, both).unbind(-1)
+    logp_N, entropy_N = sharding.computed(policy, _over_logits, batch, both).unbind(-1)
     return batch.spread(logp_N), batch.spread(entropy_N)
 
 
@@ -133,4 +167,8 @@ def _over_logits(policy: nn.Module, batch: Batch, function: Callable[[Tensor, Te
 
 def critic_values(critic: Critic, batch: Batch) -> Tensor:
     """values_BT, 0 outside the response."""
-    return batch.spread(critic.head(hidden_states(critic.backbone, batch)).squeeze(-1))
+    return batch.spread(sharding.computed(critic, _values, batch))
+
+
+def _values(critic: Critic, batch: Batch) -> Tensor:
+    return critic.head(hidden_states(critic.base_model, batch)).squeeze(-1)

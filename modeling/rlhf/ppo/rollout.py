@@ -1,12 +1,13 @@
 """Rollouts of PPO: prompts in a reproducible order, responses of the current policy, and their tensors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from modeling.core import dialog, hashing, resumable_generation, sampling
+from modeling.core import dialog, hashing, ranks, resumable_generation, sampling
 from modeling.rlhf.faults import fault
 from modeling.rlhf.ppo import losses
 
@@ -90,10 +91,16 @@ def draw(prompts: list[Prompt], iteration: int, count: int, seed: int) -> list[P
 
 
 def respond(model, tokenizer, prompts: list[Prompt], recipe, seed: int, samples: int = 1) -> list[Response]:
-    """`samples` responses of the current policy to each prompt, those to one prompt in a row."""
+    """`samples` responses of the current policy to each prompt, those to one prompt in a row.
+
+    Processes that train together share the prompts, and all get all responses.
+    """
     closing = dialog.closing_token_id(tokenizer)
-    answers = sampling.generate_ids(model, tokenizer, [prompt.ids for prompt in prompts], recipe, samples, seed)
-    return [Response(ids, dialog.decode_answer(tokenizer, ids), closing in ids) for drawn in answers for ids in drawn]
+    asked = [prompt.ids for prompt in prompts]
+    places = ranks.mine(len(prompts))
+    answers = sampling.generate_ids(model, tokenizer, asked, recipe, samples, seed, only=places)
+    drawn = ranks.merged_ids([ids for row in answers for ids in (row or [[]] * samples)])
+    return [Response(ids, dialog.decode_answer(tokenizer, ids), closing in ids) for ids in drawn]
 
 
 def faulty(prompts: list[Prompt], responses: list[Response]) -> Tensor:
@@ -123,7 +130,25 @@ def pack(rows: list[int], prompts: list[Prompt], responses: list[Response], wher
     )
 
 
-def like_lengths(lengths: list[int], rows: range, most: int) -> list[list[int]]:
+def shared(lengths: list[int], rows: Sequence[int], most: int, processes: int) -> list[list[list[int]]]:
+    """For each process its part of `rows` in groups of `like_lengths`, as many groups as every other process has.
+
+    Where processes share a model they compute together, so one with fewer groups splits its largest ones. Raises
+    ValueError if the rows cannot be divided.
+    """
+    if len(rows) % processes:
+        raise ValueError(f"{len(rows)} rows cannot be divided among {processes} processes: choose a multiple")
+    parts = [like_lengths(lengths, rows[place::processes], most) for place in range(processes)]
+    count = max(len(groups) for groups in parts)
+    for groups in parts:
+        while len(groups) < count:
+            largest = max(range(len(groups)), key=lambda place: len(groups[place]))
+            half = len(groups[largest]) // 2
+            groups[largest : largest + 1] = [groups[largest][:half], groups[largest][half:]]
+    return parts
+
+
+def like_lengths(lengths: list[int], rows: Sequence[int], most: int) -> list[list[int]]:
     """`rows` in groups of at most `most` with similar lengths: much padding costs more than another forward pass."""
     groups: list[list[int]] = []
     for row in sorted(rows, key=lambda row: lengths[row]):

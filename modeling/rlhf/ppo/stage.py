@@ -1,4 +1,4 @@
-"""PPO on top of the rejection-sampled policy (paper 3.2.3), one process and one device.
+"""PPO on top of the rejection-sampled policy (paper 3.2.3), by one process or several.
 
     maximise E[R(g | p)],  R(g | p) = WHITEN(LOGIT(R_c(g | p))) - beta KL(pi || pi_0)
 
@@ -16,22 +16,25 @@ The paper leaves these choices open:
   iterations. The stage releases the weights with the highest objective that no veto keeps back (evaluation.py). These
   may be the weights it began with.
 - The embeddings and the lowest `frozen_layers` layers may stay as they are, which saves time and memory.
+
+Several processes share the prompts, the micro-batches, and by FSDP2 the weights of policy, reference and critic. Each
+holds the network that samples and both reward models whole, in bfloat16 on a GPU. Seeds belong to prompts and sums to
+the whole mini-batch, so several processes take the steps of one, up to rounding.
 """
 
-import os
 import time
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
-from modeling.core import runtime, sampling, training, unused_ids
+from modeling.core import runtime, sampling, training
 from modeling.core.frozen_layers import freeze_lower
 from modeling.rlhf.ppo import baselines, rollout
 from modeling.rlhf.ppo import report as ppo_report
 from modeling.rlhf.ppo import state as ppo_state
 from modeling.rlhf.ppo.loop import Loop
-from modeling.rlhf.ppo.networks import load_float32, reference_of, reward_function
+from modeling.rlhf.ppo.networks import actor_of, load_policy, reference_of, reward_function
 from modeling.rlhf.recipes import PpoRecipe
 
 
@@ -50,7 +53,8 @@ def run(config: PpoRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict
     policy = loop.policy.model
     ppo_state.load_best(checkpoints, progress, policy)
     training.save_model(policy, loop.tokenizer, out)
-    ppo_report.write(out, progress, loop.heldout, config)
+    if runtime.main_process():
+        ppo_report.write(out, progress, loop.heldout, config)
     return {
         **ppo_report.summary(progress, config),
         "training_prompts": len(loop.prompts),
@@ -63,14 +67,12 @@ def run(config: PpoRecipe, inputs: dict[str, Path], out: Path, log: Any) -> dict
 def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
     """Load and check everything that a run needs. Raises ValueError for a recipe or inputs that cannot work."""
     check_recipe(recipe)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ValueError("PPO runs on one device: launch this stage as a single process")
+    runtime.join()
     where = runtime.device()
     tokenizer = AutoTokenizer.from_pretrained(inputs["policy"])
     check_tokenizers(tokenizer, [inputs["helpfulness_reward_model"], inputs["safety_reward_model"]])
-    policy = load_float32(AutoModelForCausalLM, inputs["policy"], where)
+    policy = load_policy(inputs["policy"], tokenizer, where)
     freeze_lower(policy, recipe.frozen_layers)
-    unused_ids.bar(policy, tokenizer)  # in rollouts and in log-probabilities of both policy and reference
     limit = policy.config.max_position_embeddings - recipe.sampling.max_new_tokens
     prompts, too_long = rollout.load_prompts(inputs["prompts"], "rl", tokenizer, limit)
     heldout, also_too_long = rollout.load_prompts(inputs["prompts"], "validation", tokenizer, limit)
@@ -84,7 +86,8 @@ def make_loop(recipe: PpoRecipe, inputs: dict[str, Path], log: Any) -> Loop:
         tokenizer=tokenizer,
         policy=ppo_state.learner(policy, recipe.optimizer),
         baseline=baselines.make(recipe, inputs["helpfulness_reward_model"], where),
-        reference=reference_of(policy),
+        actor=actor_of(policy, inputs["policy"], tokenizer, where),
+        reference=reference_of(policy, inputs["policy"], tokenizer, where),
         reward=reward_function(inputs, tokenizer, recipe.safety_threshold),
         prompts=prompts,
         heldout=heldout,
@@ -99,6 +102,8 @@ def check_recipe(recipe: PpoRecipe) -> None:
     """Raise ValueError for settings under which PPO would not compute what it claims."""
     if recipe.sampling.temperature != 1.0 or recipe.sampling.top_p != 1.0:
         raise ValueError("rollouts need temperature 1 and top_p 1: otherwise the KL estimate is biased")
+    if recipe.mini_batch % runtime.processes():
+        raise ValueError(f"mini_batch {recipe.mini_batch} is no multiple of the {runtime.processes()} processes")
     if recipe.batch % recipe.mini_batch:
         raise ValueError(f"batch {recipe.batch} must be a multiple of mini_batch {recipe.mini_batch}")
     if recipe.samples < 1 or recipe.batch % recipe.samples:

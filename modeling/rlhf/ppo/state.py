@@ -8,6 +8,8 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from data_cleaning.files import replacing
-from modeling.core import json_text
+from modeling.core import json_text, ranks, runtime, sharding
 from modeling.core.recipes import OptimizerRecipe
 
 
@@ -46,7 +48,7 @@ class Learner:
 
     def step(self, gradient_clip: float) -> float:
         """Clip gradients, update, clear gradients. Returns the norm before clipping; skips the update if not finite."""
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip))
+        norm = float(sharding.whole(nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip)))
         if math.isfinite(norm):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -72,8 +74,20 @@ def learner(model: nn.Module, recipe: OptimizerRecipe) -> Learner:
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The parameters that learn by name, on the CPU; a tied parameter appears once."""
-    return {name: parameter.detach().cpu().contiguous() for name, parameter in learning(model).items()}
+    """The parameters that learn by name, whole, on the CPU; a tied parameter appears once.
+
+    Of processes that share a model all must call it. Only the main one gets them: no other has to hold a whole model.
+    """
+    return _whole(learning(model).items())
+
+
+def _whole(tensors: Iterable[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    found = {}
+    for name, tensor in tensors:
+        gathered = sharding.whole(tensor.detach())
+        if runtime.main_process():
+            found[name] = gathered.cpu().contiguous()
+    return found
 
 
 def learning(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -88,14 +102,21 @@ def set_weights(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
     if parameters.keys() != saved.keys():
         raise ValueError(f"the checkpoint is of another model: {sorted(parameters.keys() ^ saved.keys())[:4]} differ")
     for name, parameter in parameters.items():
-        parameter.copy_(saved[name])
+        parameter.copy_(sharding.share_of(saved[name], parameter))
 
 
 def save_best(folder: Path, iteration: int, model: nn.Module) -> None:
     """Save the weights of an iteration beside the checkpoints, for release."""
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(_best(folder, iteration)) as part:
-        save_file(weights(model), part)
+    with replacing(_best(folder, iteration)) if runtime.main_process() else nullcontext() as part:
+        _write(weights(model), part)
+    ranks.wait()
+
+
+def _write(tensors: dict[str, torch.Tensor], path: Path | None) -> None:
+    """The main process alone has the tensors, and writes them."""
+    if runtime.main_process():
+        save_file(tensors, path)
 
 
 def load_best(folder: Path, progress: Progress, model: nn.Module) -> None:
@@ -104,13 +125,23 @@ def load_best(folder: Path, progress: Progress, model: nn.Module) -> None:
 
 
 def save(folder: Path, progress: Progress, learners: dict[str, Learner]) -> None:
-    """Write a checkpoint of this iteration, then delete older ones and weights that are no longer the best."""
+    """Write a checkpoint of this iteration, then delete older ones and weights that are no longer the best.
+
+    Any number of processes can continue from it. Every process must call it, and the main one writes.
+    """
     partial = folder / "partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    if runtime.main_process():
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
     for name, part in learners.items():
-        save_file(weights(part.model), partial / f"{name}.safetensors")
-        save_file(_moments(part.optimizer), partial / f"{name}_optimizer.safetensors")
+        _write(weights(part.model), partial / f"{name}.safetensors")
+        _write(_moments(part.optimizer), partial / f"{name}_optimizer.safetensors")
+    if runtime.main_process():
+        _complete(folder, partial, progress)
+    ranks.wait()
+
+
+def _complete(folder: Path, partial: Path, progress: Progress) -> None:
     (partial / "progress.json").write_text(json_text.dumps(asdict(progress)))
     target = folder / f"iteration-{progress.iteration:06d}"
     shutil.rmtree(target, ignore_errors=True)
@@ -140,12 +171,14 @@ def _best(folder: Path, iteration: int) -> Path:
 
 def _moments(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     state = optimizer.state_dict()["state"]
-    return {f"{index}.{key}": value.cpu().contiguous() for index, slot in state.items() for key, value in slot.items()}
+    return _whole((f"{index}.{key}", value) for index, slot in state.items() for key, value in slot.items())
 
 
 def _set_moments(optimizer: torch.optim.Optimizer, saved: dict[str, torch.Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in saved.items():
         index, key = name.split(".")
-        state.setdefault(int(index), {})[key] = value
+        weight = parameters[int(index)]
+        state.setdefault(int(index), {})[key] = sharding.share_of(value, weight) if value.dim() else value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -11,7 +11,7 @@ from torch.distributed.fsdp import fully_shard
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from modeling.core import training
-from modeling.core.divergence import DivergedError, Watch, weights_finite
+from modeling.core.divergence import DivergedError, Watch, risen, weights_finite
 from modeling.pretraining.model import build
 from tests.modeling.core.test_training import MODEL, OPTIMIZER, Rows
 
@@ -93,6 +93,31 @@ def test_a_learning_rate_far_too_high_is_found_and_named(tmp_path, log):
     with pytest.raises(DivergedError, match=r"at step [1-4] of 200: .*Lower the learning rate"):
         train(tmp_path, log, optimizer=absurd)
     assert checkpoints(tmp_path) == []
+
+
+class Ruin(TrainerCallback):
+    """Puts noise on the weights before each step from `first` on: the loss is high, but a number."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+
+    def on_step_begin(self, args, state, control, model=None, **kwargs) -> None:
+        if state.global_step + 1 >= self.first:
+            with torch.no_grad():
+                model.lm_head.weight.add_(torch.randn_like(model.lm_head.weight))
+
+
+def test_a_loss_that_rises_and_stays_up_ends_the_training(tmp_path, log):
+    with pytest.raises(DivergedError, match=r"at step 1[0-4]\d of 200: the loss rose and stays up: .* before, .* now"):
+        train(tmp_path, log, Ruin(101))
+
+
+def test_one_high_loss_or_a_small_rise_is_no_divergence():
+    falling = [6.0 - 0.02 * step for step in range(200)]
+    assert not risen(falling) and not risen(falling[:19])
+    assert not risen([*falling, 9.0, 9.0, 9.0]) and not risen([*falling, *[falling[-1] + 0.9] * 20])
+    assert risen([*falling, *[falling[-1] + 1.3] * 10]) == "2.11 before, 3.32 now (medians)"
+    assert risen([*falling[::-1]])
 
 
 def test_a_training_does_not_begin_from_a_broken_model(tmp_path, log):

@@ -48,6 +48,7 @@ def test_llama_7b_trains_on_eight_devices_of_80_gb():
 
 def test_ppo_holds_six_models():
     """Policy and critic learn, the reference is float32, the copy that answers and two reward models are bfloat16."""
+    assert ppo_bytes(10, critic=True, devices=4) == 10 * ((16 + 16 + 4) / 4 + 2 + 2 + 2)
     assert ppo_bytes(10, critic=True) == 10 * (16 + 16 + 4 + 2 + 2 + 2) and ppo_bytes(10, critic=False) == 10 * 26
 
 

@@ -136,12 +136,6 @@ def test_a_harmful_run_releases_the_policy_it_began_with(inputs, tmp_path, log):
     assert all(torch.equal(began[name], released[name]) for name in began)
 
 
-def test_several_processes_are_refused(inputs, log, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="single process"):
-        ppo.make_loop(toy_rlhf.recipe(), inputs, log)
-
-
 @pytest.mark.parametrize("micro_batch", ["16", "4"])
 def test_ratio_is_exactly_one_on_the_first_mini_batch(inputs, log, monkeypatch, micro_batch):
     monkeypatch.setenv("CRIA_MICRO_BATCH", micro_batch)
