@@ -42,10 +42,15 @@ run: setup ## the whole graph at SCALE, no serving
 ui: setup ## the Dagster UI alone: launch the jobs from the browser
 	@$(RUN) -m orchestration.serve --ui
 
+# The folder of SCALE's release: the current one, else the newest run's.
+BUNDLE = $$(store="$(STORE)"; kept="$$store/releases/$(SCALE)/current/bundle"; \
+  if [ -d "$$kept" ]; then echo "$$kept"; else echo "$$store/$(SCALE)/bundle"; fi)
+
 chat: setup ## the chat alone
-	@store="$(STORE)" && kept="$$store/releases/$(SCALE)/current/bundle" && \
-	  if [ -d "$$kept" ]; then bundle="$$kept"; else bundle="$$store/$(SCALE)/bundle"; fi && \
-	  $(RUN) -m release.demo --bundle "$$bundle" --port "$${CRIA_CHAT_PORT:-7860}"
+	@$(RUN) -m release.demo --bundle "$(BUNDLE)" --port "$${CRIA_CHAT_PORT:-7860}"
+
+gguf: setup ## SCALE's release as the file cria-SCALE.gguf for llama.cpp and Ollama; ARGS="--help"
+	@$(RUN) -m release.gguf_export --bundle "$(BUNDLE)" --out cria-$(SCALE).gguf $(ARGS)
 
 bench-chat: setup ## speed of the chat with 1, 10 and 50 users, beside plain generate; MODEL=…: a folder, else SCALE's release
 	@$(RUN) benchmarks/chat.py $(if $(MODEL),$(MODEL),"$(STORE)/$(SCALE)/bundle")

@@ -52,11 +52,8 @@ def test_every_link_leads_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_the_tree_is_that_of_the_checkout():
-    parent, named = "", set()
-    for indent, name in re.findall(r"^( *)(\w+)/", section("How it is built").split("```")[1], re.MULTILINE):
-        parent = parent if indent else name
-        named.add(f"{parent}/{name}" if indent else name)
+def test_the_folders_are_those_of_the_checkout():
+    named = set(re.findall(r"^\| `([\w/]+)/` \|", section("How it is built"), re.MULTILINE))
     wings = {f"{package}/{path.parent.name}" for package in WINGED for path in (ROOT / package).glob("*/__init__.py")}
     assert named == {*CODE, "tests"} | wings
 
