@@ -13,7 +13,7 @@ from data_cleaning.recipes import (
     QualityRecipe,
     ReportRecipe,
 )
-from modeling.core.recipes import AdversarialRecipe
+from modeling.core.recipes import AdversarialRecipe, ContaminationTestRecipe
 
 # Lines of web pages that are no text (C4).
 NOTICES = (
@@ -64,6 +64,11 @@ def corpus() -> CorpusRecipe:
 def adversarial() -> AdversarialRecipe:
     """The split of the adversarial prompts, the same for all scales."""
     return AdversarialRecipe(least_cosine=0.7, least_shared_words=0.6, largest_group=80)
+
+
+def contamination_test() -> ContaminationTestRecipe:
+    """The paper's numbers (A.6)."""
+    return ContaminationTestRecipe(exact_tokens=10, skip_budget=4, least_lengths=(10, 20, 30, 40, 50), least_z=2.0)
 
 
 def profiles() -> tuple[QualityProfile, ...]:

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from data_cleaning.contamination.skipgrams import NgramIndex, index_ngrams
-from data_cleaning.files import replacing
 from data_cleaning.filters.words import Words, normalised, split_words, word_hashes
 from data_cleaning.json_lines import read_rows
 from data_cleaning.reading.normalise import remove_invisible
@@ -67,15 +66,6 @@ class SampleIndex(NgramIndex):
     names: np.ndarray  # str, "benchmark:number" [S]
     benchmarks: np.ndarray  # str [S]
     background: np.ndarray  # number of passage words in each sample [S]
-
-    def save(self, path: Path) -> None:
-        with replacing(path) as part, part.open("wb") as file:
-            np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
-
-
-def load_index(path: Path) -> SampleIndex:
-    with np.load(path, allow_pickle=False) as file:
-        return SampleIndex(**dict(file))
 
 
 def index_samples(samples: list[Sample], n: int) -> SampleIndex:

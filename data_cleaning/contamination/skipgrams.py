@@ -8,12 +8,14 @@ candidates, and a comparison of the positions confirms them. Positions are words
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 
+from data_cleaning.files import replacing
 from data_cleaning.filters.words import ngram_hashes, ngram_starts
 
 CLEAN, DIRTY = 0.2, 0.8  # a sample is clean below the first and dirty from the second on (A.6)
@@ -57,6 +59,15 @@ class NgramIndex:
         high = np.searchsorted(self.keys, hashes[likely], "right")
         found = high > low
         return likely[found], low[found], high[found]
+
+    def save(self, path: Path) -> None:
+        with replacing(path) as part, part.open("wb") as file:
+            np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        with np.load(path, allow_pickle=False) as file:
+            return cls(**dict(file))
 
 
 def index_ngrams(values: np.ndarray, offsets: np.ndarray, n: int) -> NgramIndex:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_cleaning.contamination.benchmark_samples import SampleIndex, index_samples, load_index, read_samples
+from data_cleaning.contamination.benchmark_samples import SampleIndex, index_samples, read_samples
 from data_cleaning.contamination.skipgrams import CLEAN, DIRTY, covered, find_spans, sequence_shares
 from data_cleaning.documents import add_up, shard_paths, split_shard, write_shard
 from data_cleaning.files import write_json
@@ -95,7 +95,7 @@ def verdicts(
 
 @functools.lru_cache(maxsize=1)
 def _cached_index(path: Path) -> SampleIndex:
-    return load_index(path)
+    return SampleIndex.load(path)
 
 
 def sample_shares(index: SampleIndex, spans: pa.Table) -> dict[int, np.ndarray]:
