@@ -3,9 +3,10 @@
 from assets.corpus import benchmarks, dialogues
 from assets.corpus import embedder as judge
 from assets.finetuning import prompts, ratings, sft_model
-from assets.pretraining import base_model, initial_model, mixture
+from assets.pretraining import base_model, initial_model, mixture, tokenizer, tokens
 from assets.rlhf import ppo_policy, rounds, v5
 from assets.safety import chat_model
+from orchestration import thresholds
 from orchestration.stage import SCALE, Stage
 
 
@@ -28,6 +29,12 @@ benchmark_scores = _evaluation(
     "benchmark_scores", "modeling.evaluation.benchmarks", "2.3",
     "Academic benchmarks from local files through lm-eval, compared with chance.",
     initial_model=initial_model, base_model=base_model, chat_model=chat_model, benchmarks=benchmarks,
+)  # fmt: skip
+benchmark_contamination = _evaluation(
+    "benchmark_contamination", "modeling.evaluation.benchmark_contamination", "A.6, Table 51",
+    "Benchmark questions whose tokens the training tokens contain too, and whether that raised a score.",
+    recipe=lambda s: thresholds.contamination_test(),
+    tokens=tokens, tokenizer=tokenizer, benchmark_scores=benchmark_scores,
 )  # fmt: skip
 fitted_judge = _evaluation(
     "fitted_judge", "modeling.evaluation.judge.stage", "3.4",
@@ -78,6 +85,6 @@ reward_report = _evaluation(
 )  # fmt: skip
 
 STAGES = [
-    bits_per_byte, benchmark_scores, fitted_judge, temperature_curve, generations, scored_answers, win_rates,
-    answer_rates, ghost_attention, reward_report,
+    bits_per_byte, benchmark_scores, benchmark_contamination, fitted_judge, temperature_curve, generations,
+    scored_answers, win_rates, answer_rates, ghost_attention, reward_report,
 ]  # fmt: skip

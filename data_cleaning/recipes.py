@@ -127,7 +127,8 @@ class ContaminationRecipe:
     """When a document's span matches a benchmark sample (paper A.6, on words: the corpus precedes the tokenizer)."""
 
     ngram_words: int  # the shortest span that counts; paper A.6: longer than 10
-    max_contaminated: float  # a document with this share of a sample's words is dropped
+    max_question: float  # a document with this share of the words of a sample's question, options and answer is dropped
+    max_passage: float  # so is one with this share of the words of a sample's passage
     skip_budget: int  # mismatched words allowed in a span after its first `ngram_words` - 1 (paper A.6: 4)
 
 

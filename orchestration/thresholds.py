@@ -13,7 +13,7 @@ from data_cleaning.recipes import (
     QualityRecipe,
     ReportRecipe,
 )
-from modeling.core.recipes import AdversarialRecipe
+from modeling.core.recipes import AdversarialRecipe, ContaminationTestRecipe
 
 # Lines of web pages that are no text (C4).
 NOTICES = (
@@ -33,7 +33,8 @@ def corpus() -> CorpusRecipe:
     quality = QualityRecipe(profiles=profiles())
     # assets/corpus.py adds the ranks of a snapshot's sources.
     dedup = DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=0.7, notices=NOTICES, ranks=(), seed=0)
-    contamination = ContaminationRecipe(ngram_words=11, max_contaminated=0.2, skip_budget=4)  # A.6
+    # A.6; the paper removes nothing. Half of a question: a dozen words that many questions begin with are fewer.
+    contamination = ContaminationRecipe(ngram_words=11, max_question=0.5, max_passage=0.2, skip_budget=4)
     return CorpusRecipe(
         extract=ExtractRecipe(
             max_document_bytes=10_000_000,
@@ -63,6 +64,11 @@ def corpus() -> CorpusRecipe:
 def adversarial() -> AdversarialRecipe:
     """The split of the adversarial prompts, the same for all scales."""
     return AdversarialRecipe(least_cosine=0.7, least_shared_words=0.6, largest_group=80)
+
+
+def contamination_test() -> ContaminationTestRecipe:
+    """The paper's numbers (A.6)."""
+    return ContaminationTestRecipe(exact_tokens=10, skip_budget=4, least_lengths=(10, 20, 30, 40, 50), least_z=2.0)
 
 
 def profiles() -> tuple[QualityProfile, ...]:

@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 
 from data_cleaning.report.units import duration
 from modeling.core.statistics import wilson_interval
-from release import answer_tables
+from modeling.evaluation.benchmark_tasks import MODELS
+from release import answer_tables, contamination_tables
 from release.lineage import Artifact, Lineage
 from release.section import Section, interval, metric
 
@@ -30,9 +31,8 @@ def bits_per_byte(artifact: Artifact) -> Section:
 
 def benchmarks(artifact: Artifact) -> Section:
     """A small version of Table 20: the checkpoint if there is one, the pretrained and the final model against chance."""
-    names = {"initial_model": "Checkpoint", "base_model": "Pretrained", "chat_model": "Chat"}
     found = metric(artifact, "rows")
-    models = {role: name for role, name in names.items() if f"{role}_accuracy" in found[0]}
+    models = {role: name for role, name in MODELS.items() if f"{role}_accuracy" in found[0]}
     rows = []
     for row in found:
         cells = []
@@ -104,6 +104,7 @@ def ghost_attention(artifact: Artifact) -> Section:
 READERS: tuple[tuple[str, Callable[[Artifact], Section]], ...] = (
     ("bits_per_byte", bits_per_byte),
     ("benchmark_scores", benchmarks),
+    *contamination_tables.READERS,
     ("reward_report", reward_accuracy),
     ("rejection_samples", best_of_n),
     *answer_tables.READERS,

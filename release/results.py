@@ -14,8 +14,8 @@ from modeling.core import reporting
 from release import figures, lineage, section
 from release.summary import HEAD, summary
 
-EVALUATIONS = ("bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "answer_rates",
-               "ghost_attention")  # fmt: skip
+EVALUATIONS = ("bits_per_byte", "benchmark_scores", "benchmark_contamination", "reward_report", "win_rates",
+               "temperature_curve", "answer_rates", "ghost_attention")  # fmt: skip
 
 
 class MarkerError(ValueError):

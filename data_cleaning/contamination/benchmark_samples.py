@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from data_cleaning.files import replacing
-from data_cleaning.filters.words import Words, ngram_hashes, ngram_starts, normalised, split_words, word_hashes
+from data_cleaning.contamination.skipgrams import NgramIndex, index_ngrams
+from data_cleaning.filters.words import Words, normalised, split_words, word_hashes
 from data_cleaning.json_lines import read_rows
 from data_cleaning.reading.normalise import remove_invisible
 
@@ -61,62 +60,24 @@ def read_samples(folder: Path) -> Iterator[Sample]:
 
 
 @dataclass(frozen=True)
-class SampleIndex:
-    """Word hashes of S samples, and their n-gram hashes in ascending order for binary search."""
+class SampleIndex(NgramIndex):
+    """The n-grams of S samples' words, and what the samples are."""
 
     names: np.ndarray  # str, "benchmark:number" [S]
     benchmarks: np.ndarray  # str [S]
     background: np.ndarray  # number of passage words in each sample [S]
-    hashes: np.ndarray  # uint64 [words]
-    offsets: np.ndarray  # int64 [S + 1]
-    keys: np.ndarray  # n-gram hashes, ascending uint64 [n-grams]
-    places: np.ndarray  # where in `hashes` each n-gram begins [n-grams]
-
-    @property
-    def counts(self) -> np.ndarray:
-        return np.diff(self.offsets)
-
-    @cached_property
-    def _seen(self) -> np.ndarray:
-        """True for each value of the low bits that some key has: a cheap test that rejects most other hashes."""
-        table = np.zeros(1 << max(16 * len(self.keys), 2).bit_length(), bool)
-        table[self.keys & np.uint64(len(table) - 1)] = True
-        return table
-
-    def search(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns the indices of the hashes that are keys, and for each its range (low, high) in `places`."""
-        likely = np.flatnonzero(self._seen[hashes & np.uint64(len(self._seen) - 1)])
-        low = np.searchsorted(self.keys, hashes[likely], "left")
-        high = np.searchsorted(self.keys, hashes[likely], "right")
-        found = high > low
-        return likely[found], low[found], high[found]
-
-    def save(self, path: Path) -> None:
-        with replacing(path) as part, part.open("wb") as file:
-            np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
-
-
-def load_index(path: Path) -> SampleIndex:
-    with np.load(path, allow_pickle=False) as file:
-        return SampleIndex(**dict(file))
 
 
 def index_samples(samples: list[Sample], n: int) -> SampleIndex:
     """Indexes every word n-gram; a sample shorter than n words has none and never matches."""
     words = _words(sample.text for sample in samples)
     background = _words(sample.background for sample in samples)
-    hashes = word_hashes(words)
-    places = np.flatnonzero(ngram_starts(words.offsets, n))
-    keys = ngram_hashes(hashes, n)[places]
-    order = np.argsort(keys, kind="stable")
+    index = index_ngrams(word_hashes(words), words.offsets, n)
     return SampleIndex(
+        **vars(index),
         names=np.array([f"{sample.benchmark}:{sample.number}" for sample in samples], dtype=np.str_),
         benchmarks=np.array([sample.benchmark for sample in samples], dtype=np.str_),
         background=background.counts,
-        hashes=hashes,
-        offsets=words.offsets,
-        keys=keys[order],
-        places=places[order],
     )
 
 

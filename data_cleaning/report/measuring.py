@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data_cleaning.contamination.stage import PASSAGE, QUESTION, part_shares
 from data_cleaning.documents import shard_paths
 from data_cleaning.filters.words import flat, split_words
 from data_cleaning.recipes import ReportRecipe
@@ -122,27 +123,30 @@ def read_final(
     found = {"size": size, "toxicity": toxic}
     found["demographics"] = demographics.count(table["text"])
     given = quotable(table, retracted)
-    values = overlaps(artifact, shard.name, given["id"].to_pylist())
-    (threshold,) = thresholds.of_reason(config, "contaminated", "")
-    return found | {"closest": plain(thresholds.closest_values(given, values, threshold, config.samples_per_side))}
+    close = []
+    for reason, values in overlaps(artifact, shard.name, given["id"].to_pylist()).items():
+        (threshold,) = thresholds.of_reason(config, reason, "")
+        close += thresholds.closest_values(given, values, threshold, config.samples_per_side)
+    return found | {"closest": plain(close)}
 
 
-def overlaps(artifact: Path, name: str, ids: list[str]) -> np.ndarray:
-    """Returns the largest share of a benchmark sample's words that each kept document of a shard holds; NaN: none."""
-    values = np.full(len(ids), np.nan)
+def overlaps(artifact: Path, name: str, ids: list[str]) -> dict[str, np.ndarray]:
+    """Returns reason → the largest share of a benchmark sample's part that each kept document of a shard holds; NaN: none."""
+    values = {reason: np.full(len(ids), np.nan) for reason in (QUESTION, PASSAGE)}
     spans = pq.read_table(artifact / "spans" / name, filters=[("dropped", "==", False)]).to_pylist()
     if not spans:
         return values
-    words = pq.read_table(artifact / "samples.parquet", columns=["words"])["words"].to_pylist()  # a span names its row
-    covered: dict[tuple[str, int], set[int]] = {}
+    samples = pq.read_table(artifact / "samples.parquet", columns=["words", "passage_words"])  # a span names its row
+    words, passages = (samples[column].to_pylist() for column in ("words", "passage_words"))
+    pairs: dict[tuple[str, int], list[tuple[int, int]]] = {}
     for span in spans:
-        places = covered.setdefault((span["id"], span["sample"]), set())
-        places.update(range(span["start"], span["start"] + span["length"]))
+        pairs.setdefault((span["id"], span["sample"]), []).append((span["start"], span["length"]))
     rows = {identifier: row for row, identifier in enumerate(ids)}
-    for (identifier, sample), places in covered.items():
+    for (identifier, sample), found in pairs.items():
         row = rows.get(identifier)
         if row is not None:
-            values[row] = np.fmax(values[row], len(places) / words[sample])
+            for reason, share in part_shares(found, passages[sample], words[sample]).items():
+                values[reason][row] = np.fmax(values[reason][row], share or np.nan)
     return values
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from data_cleaning.contamination.stage import limits
 from data_cleaning.filters.quality import PART_CHARACTERS, RULES
 from data_cleaning.filters.text_measures import Measures
 from data_cleaning.recipes import QualityProfile, ReportRecipe
@@ -57,7 +58,7 @@ def of_reason(recipe: ReportRecipe, reason: str, profile: str) -> list[Threshold
     shared = {
         "unsure_language": (LEAST, recipe.language.threshold),
         "near_duplicate": (BELOW, recipe.dedup.min_jaccard),
-        "contaminated": (BELOW, recipe.contamination.max_contaminated),
+        **{reason: (BELOW, limit) for reason, limit in limits(recipe.contamination).items()},
     }
     if reason in shared:
         return [Threshold(reason, "", *shared[reason])]

@@ -182,3 +182,13 @@ class EvaluationRecipe:
     bits_per_byte_documents: int
     bootstrap: int
     seed: int
+
+
+@dataclass(frozen=True)
+class ContaminationTestRecipe:
+    """When a benchmark question is contaminated, and when that is said to have raised a score (paper A.6)."""
+
+    exact_tokens: int  # equal tokens that begin a span; a span is longer
+    skip_budget: int  # tokens of a span that may differ after them
+    least_lengths: tuple[int, ...]  # least tokens of a span; the analysis is made for each
+    least_z: float  # |Z| of all four subsets must be greater

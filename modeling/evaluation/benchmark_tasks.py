@@ -35,6 +35,8 @@ class Benchmark:
 
 
 LONG_CONTEXT = 2048
+DELIMITER = " "  # between a prompt and its answer
+MODELS = {"initial_model": "Checkpoint", "base_model": "Pretrained", "chat_model": "Chat"}  # who is asked: role → name
 
 
 def choices_of(row: dict) -> tuple[list[str], int] | None:
@@ -162,6 +164,12 @@ def divide(docs: Sequence[dict], limit: int, shots: int) -> tuple[list[dict], li
     return list(docs[: min(limit or others, others)]), list(docs[others:])
 
 
+def verbalised(doc: dict) -> str:
+    """Returns a question as a model reads it, with its right answer: the first one if several are accepted."""
+    answer = doc["choices"][doc["gold"]] if "choices" in doc else doc["answers"][0]
+    return f"{doc['prompt']}{DELIMITER}{answer}"
+
+
 def chance(benchmark: Benchmark, docs: Sequence[dict]) -> float:
     """Accuracy of a random guess; 0 for free-text answers."""
     if benchmark.metric == "exact_match":
@@ -188,7 +196,7 @@ def write_task(benchmark: Benchmark, docs: Sequence[dict], solved: Sequence[dict
         "fewshot_config": {"sampler": "first_n"},
         "num_fewshot": len(solved),
         "doc_to_text": "{{prompt}}",
-        "target_delimiter": " ",
+        "target_delimiter": DELIMITER,
         "metadata": {"version": 1},
     }
     if benchmark.metric == "exact_match":

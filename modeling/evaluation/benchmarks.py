@@ -9,9 +9,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from data_cleaning.documents import write_shard
 from modeling.core import reporting, resumable_generation, runtime, unused_ids
 from modeling.core.recipes import EvaluationRecipe
 from modeling.core.statistics import wilson_interval
@@ -22,6 +24,7 @@ from modeling.evaluation.benchmark_tasks import (
     divide,
     named,
     read_docs,
+    verbalised,
     write_task,
 )
 from modeling.evaluation.versions import checkpoint
@@ -30,7 +33,11 @@ BATCH = 16
 
 
 def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write benchmarks.json and report.md. Inputs: initial_model (or none), base_model, chat_model, benchmarks."""
+    """Write benchmarks.json, questions.parquet and report.md.
+
+    Inputs: initial_model (or none), base_model, chat_model, benchmarks. `questions.parquet` has a row per question:
+    benchmark, number, text (as verbalised), and `<role>_score` of each model, 0 or 1.
+    """
     asked, models = named(config.benchmarks), model_folders(inputs)
     scratch = out / "_scratch"
     shutil.rmtree(scratch / "tasks", ignore_errors=True)
@@ -46,7 +53,7 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
             scratch / f"{name}.json", lambda folder=folder: evaluate(load(folder), scratch / "tasks", asked)
         )
         log.progress(number, len(models), unit="model", **{row["benchmark"]: row["accuracy"] for row in results[name]})
-    rows = []
+    rows, questions = [], []
     for benchmark in asked:
         of_benchmark = {name: next(r for r in results[name] if r["benchmark"] == benchmark.name) for name in models}
         rows.append(
@@ -62,7 +69,12 @@ def run(config: EvaluationRecipe, inputs: dict[str, Path], out: Path, log) -> di
                 **{f"{name}_accuracy": row["accuracy"] for name, row in of_benchmark.items()},
             }
         )
+        scores = {f"{name}_score": row["scores"] for name, row in of_benchmark.items()}
+        for number, doc in enumerate(docs[benchmark.name]):
+            known = {"benchmark": benchmark.name, "number": number, "text": verbalised(doc)}
+            questions.append(known | {name: score[number] for name, score in scores.items()})
     reporting.write_json(out / "benchmarks.json", rows)
+    write_shard(pa.Table.from_pylist(questions), out / "questions.parquet")
     reporting.write_text(out / "report.md", report(rows, list(models)))
     figures = {f"{row['benchmark']}_{name}": row[f"{name}_accuracy"] for row in rows for name in models}
     return {**figures, "questions": sum(row["questions"] for row in rows), "rows": rows}
@@ -106,7 +118,7 @@ def load(folder: Path):
 
 
 def evaluate(lm, tasks: Path, benchmarks: Sequence[Benchmark]) -> list[dict]:
-    """Returns one row per benchmark with its accuracy, from lm-eval's per-question scores."""
+    """Returns one row per benchmark: its accuracy and lm-eval's score of each question, in the order of the task's file."""
     # lm-eval looks up metrics and data on a hub unless it is set to offline mode.
     os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = os.environ["HF_EVALUATE_OFFLINE"] = "1"
     import lm_eval.evaluator
@@ -119,8 +131,13 @@ def evaluate(lm, tasks: Path, benchmarks: Sequence[Benchmark]) -> list[dict]:
 
 
 def _row(benchmark: Benchmark, samples: Sequence[dict]) -> dict:
-    right = [float(sample[benchmark.metric]) for sample in samples]
-    return {"benchmark": benchmark.name, "accuracy": sum(right) / len(right), "questions": len(right)}
+    scores = [float(sample[benchmark.metric]) for sample in sorted(samples, key=lambda sample: sample["doc_id"])]
+    return {
+        "benchmark": benchmark.name,
+        "accuracy": sum(scores) / len(scores),
+        "questions": len(scores),
+        "scores": scores,
+    }
 
 
 def report(rows: Sequence[dict], models: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -32,13 +33,34 @@ def test_every_number_is_that_of_its_record(store):
     text = results.render(store.root, "tiny")["results"]
     # 900 bytes at 1.91 and 100 at 1.5.
     assert cells(text.split("**Benchmarks")[0], "**all**")[1] == "**1.869**"
-    assert cells(text, "boolq")[1:] == ["100", "0", "50.0 %", "49.0 % (39–59)", "55.0 % (45–64)", "**65.0 % (55–74)**"]
+    scores = cells(between_titles(text, "Benchmarks"), "boolq")
+    assert scores[1:] == ["100", "0", "50.0 %", "49.0 % (39–59)", "55.0 % (45–64)", "**65.0 % (55–74)**"]
     assert "Below every compressor on 1 of 2 sources" in text
     curve = lineage.read(store.folder("rlhf_v1/rejection_samples", "tiny")).record["metrics"]["best_of_n"]
     assert cells(text, "max")[1:] == [f"{curve[n - 1]['max']:.3f}" for n in (1, 2, 4, 6)]
     assert cells(text, "safety model on safety pairs")[-1].count("%") == 1
     for name in ("bits_per_byte", "reward_report", "win_rates", "temperature_curve", "answer_rates"):
         assert lineage.read(store.folder(name, "tiny")).record["fingerprint"][:12] in text
+
+
+def test_contamination_stands_with_the_scores_that_it_raised(store):
+    text = results.render(store.root, "tiny")["results"]
+    every, raised = between_titles(text, "Contamination of the benchmarks"), between_titles(text, "Scores that contam")
+    assert cells(every, "boolq")[1:] == ["100", "0.25 %", "3", "1", "0", "none"]
+    assert cells(every, "piqa")[-1] == "Pretrained (L = 40)"
+    assert "the 123,456 training tokens" in " ".join(every.split()) and "no score" not in every
+    rows = [line.split(" | ") for line in raised.splitlines() if line.startswith("| piqa")]
+    assert [row[3] for row in rows] == ["Clean", "Not clean", "Not dirty", "Dirty"]
+    assert rows[3][4:] == ["95.0 %", "40", "75.0 %", "50.0 %", "3.16 |"]
+
+
+def test_without_evidence_of_contamination_a_line_says_so(store):
+    artifact = lineage.read(store.folder("benchmark_contamination", "tiny"))
+    metrics = artifact.record["metrics"]
+    none = {"rows": [], "overview": metrics["overview"][:1]}
+    clean = replace(artifact, record=artifact.record | {"metrics": metrics | none})
+    (only,) = figures.sections({"benchmark_contamination": clean})
+    assert only.rows[0][-1] == "none" and "For no score and no L are all four subsets significant." in only.note
 
 
 def test_win_rates_stand_under_their_rater_and_baseline(store):

@@ -57,3 +57,24 @@ def benchmark_metrics() -> dict:
     for name, accuracy in (("initial_model", 0.49), ("base_model", 0.55), ("chat_model", 0.65)):
         row |= {f"{name}_accuracy": accuracy}
     return {"questions": 100, "rows": [row]}
+
+
+def contamination_metrics() -> dict:
+    """One benchmark without evidence, and one whose score of the pretrained model is raised."""
+    clean = {"benchmark": "boolq", "questions": 100, "contaminated_tokens_percent": 0.25, "contaminated": 3,
+             "not_clean": 1, "dirty": 0, "affected": {}}  # fmt: skip
+    raised = clean | {
+        "benchmark": "piqa",
+        "contaminated": 60,
+        "not_clean": 50,
+        "dirty": 40,
+        "affected": {"base_model": 40},
+    }
+    shown = {"Clean": (50, 0.0, 0.3, -2.83), "Not clean": (50, 0.9, 0.7, 2.83),
+             "Not dirty": (60, 0.05, 0.35, -2.32), "Dirty": (40, 0.95, 0.75, 3.16)}  # fmt: skip
+    rows = [
+        {"benchmark": "piqa", "least_length": 40, "model": "base_model", "subset": subset, "questions": count,
+         "contamination": share, "score": score, "expected": 0.5, "z": z}
+        for subset, (count, share, score, z) in shown.items()
+    ]  # fmt: skip
+    return {"training_tokens": 123_456, "overview": [clean, raised], "rows": rows}

@@ -38,8 +38,8 @@ QUESTIONS = [
 ]
 CONTEXT = 128
 EVALUATIONS = (
-    "bits_per_byte", "benchmark_scores", "reward_report", "win_rates", "temperature_curve", "answer_rates",
-    "ghost_attention",
+    "bits_per_byte", "benchmark_scores", "benchmark_contamination", "reward_report", "win_rates", "temperature_curve",
+    "answer_rates", "ghost_attention",
 )  # fmt: skip
 RECIPE = ReleaseRecipe(licenses=(), allow_unlicensed=(), max_version_bytes=10_000_000)
 SAMPLING = SamplingRecipe(temperature=0.3, top_p=0.9, max_new_tokens=24, seed=1)
@@ -202,6 +202,7 @@ def evaluated(root: Path, scale: str = "tiny", models: dict[str, Path] | None = 
         "bits_per_byte": toy_metrics.bits_per_byte_metrics(),
         "reward_report": reward_report_files(root / scale / "reward_report"),
         "benchmark_scores": toy_metrics.benchmark_metrics(),
+        "benchmark_contamination": toy_metrics.contamination_metrics(),
         "win_rates": stage_metrics(win_rates, root / scale / "win_rates"),
         "temperature_curve": temperature_files(root / scale / "temperature_curve"),
         "answer_rates": stage_metrics(answer_rates, root / scale / "answer_rates"),

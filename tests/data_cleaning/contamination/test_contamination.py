@@ -1,7 +1,6 @@
-"""Spans against a literal search, planted samples, and the reports."""
+"""Spans of words, planted samples, verdicts, and the reports."""
 
 import json
-import random
 import shutil
 
 import numpy as np
@@ -11,13 +10,15 @@ import pytest
 
 from data_cleaning.contamination import stage as contamination
 from data_cleaning.contamination.benchmark_samples import Sample, index_samples, read_samples, verbalise
+from data_cleaning.contamination.skipgrams import find_spans
 from data_cleaning.documents import read_documents
-from data_cleaning.filters.words import normalised, split_words
+from data_cleaning.filters.words import normalised, split_words, word_hashes
 from data_cleaning.recipes import ContaminationRecipe, SourcesRecipe
 from data_cleaning.sources import fetch
+from orchestration.thresholds import corpus
 from tests.data_cleaning.samples import LINE_SEPARATORS, artifact, contents, manual, table
 
-RECIPE = ContaminationRecipe(ngram_words=11, max_contaminated=0.5, skip_budget=4)
+RECIPE = ContaminationRecipe(ngram_words=11, max_question=0.5, max_passage=0.5, skip_budget=4)
 SCIENCE = {
     "question": "Which of these would a geologist use to measure the strength of an earthquake near the coast of Chile far away?",
     "options": "A. a barometer\nB. a seismograph\nC. a thermometer",
@@ -43,7 +44,8 @@ def benchmarks(tmp_path):
 def spans_of(document: str, sample: str, recipe: ContaminationRecipe = RECIPE) -> list[tuple[int, int]]:
     index = index_samples([Sample("b", 0, "", sample)], recipe.ngram_words - 1)
     words = split_words(normalised(pa.array([document])))
-    return sorted((span.start, span.length) for span in contamination.find_spans(words, index, recipe))
+    found = find_spans(word_hashes(words), words.offsets, index, recipe.ngram_words - 1, recipe.skip_budget)
+    return sorted(zip(found.start.tolist(), found.length.tolist(), strict=True))
 
 
 def words(count: int, start: int = 0) -> str:
@@ -77,39 +79,6 @@ def changed(text: str, *places: int) -> str:
 )
 def test_spans(document, expected):
     assert spans_of(document, words(30)) == expected
-
-
-def literal_cover(document: list[str], sample: list[str], exact: int, skips: int) -> set[int]:
-    """Sample words inside a span, tried from every pair of starts."""
-    inside: set[int] = set()
-    for i in range(len(document)):
-        for j in range(len(sample)):
-            last = differing = 0
-            for k in range(min(len(document) - i, len(sample) - j)):
-                if document[i + k] == sample[j + k]:
-                    last = k + 1
-                elif k < exact:
-                    last = 0
-                    break
-                elif (differing := differing + 1) > skips:
-                    break
-            if last > exact:
-                inside.update(range(j, j + last))
-    return inside
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_spans_are_those_of_a_literal_search(seed):
-    """Few different words, so that spans overlap; what lies on one diagonal inside another span adds no word there."""
-    rng = random.Random(seed)
-    recipe = ContaminationRecipe(ngram_words=4, max_contaminated=0.5, skip_budget=2)
-    document = [rng.choice("abcd") for _ in range(60)]
-    sample = document[10:25] + [rng.choice("abcd") for _ in range(15)]
-    found: set[int] = set()
-    for start, length in spans_of(" ".join(document), " ".join(sample), recipe):
-        found.update(range(start, start + length))
-    literal = literal_cover(document, sample, 3, 2)
-    assert found <= literal and len(found) >= 0.9 * len(literal) > 0
 
 
 def test_verbalised_samples():
@@ -154,16 +123,19 @@ def test_contaminated_documents_go_with_share_and_sample(benchmarks, tmp_path, l
     assert read_documents(out)["id"].to_pylist() == ["a:0", "a:2", "b:1"]
     dropped = {row["id"]: row for row in read_documents(out, "dropped").to_pylist()}
     assert {key: (row["reason"], row["detail"]) for key, row in dropped.items()} == {
-        "a:1": ("contaminated", "science:0"),
-        "b:0": ("contaminated", "reading:0"),
+        "a:1": ("contaminated_question", "science:0"),
+        "b:0": ("contaminated_passage", "reading:0"),
     }
     sample_words = len(normalised(pa.array(["\n".join(verbalise(SCIENCE))]))[0].as_py().split())
     assert sample_words == 27
     assert dropped["a:1"]["value"] == pytest.approx(26 / 27)  # all but the last: four of 26 differ
-    assert figures["dropped_contaminated"] == 2
+    assert dropped["b:0"]["value"] == 1.0
+    assert (figures["dropped_contaminated_question"], figures["dropped_contaminated_passage"]) == (1, 1)
     assert (figures["contaminated_samples_before"], figures["contaminated_samples_after"]) == (2, 1)
     report = json.loads((out / "contamination.json").read_text())["benchmarks"]
-    assert report["open"]["too_short_to_match"] == 1 and report["open"]["before"]["contaminated_samples"] == 0
+    short = {name: (of["too_short_to_match"], of["question_too_short_to_match"]) for name, of in report.items()}
+    assert short == {"open": (1, 1), "reading": (0, 1), "science": (0, 0)}
+    assert report["open"]["before"]["contaminated_samples"] == 0
     assert (
         report["reading"]["after"]["contaminated_words_percent"] == 0 and report["reading"]["beyond_the_passage"] == 0
     )
@@ -174,6 +146,47 @@ def test_contaminated_documents_go_with_share_and_sample(benchmarks, tmp_path, l
     samples = {row["benchmark"]: row for row in pq.read_table(out / "samples.parquet").to_pylist()}
     assert samples["science"]["share_11"] == pytest.approx(12 / sample_words) and samples["science"]["share_20"] == 0
     assert samples["reading"]["share_before"] > 0.6 and samples["reading"]["share_11"] == 0
+
+
+def judged(tmp_path, log, row: dict, *texts: str) -> list[tuple[str, float] | None]:
+    """The verdict on each text with one sample and the limits of the corpus: (reason, share), or None if it is kept."""
+    raw = tmp_path / "one" / "raw" / "exam"
+    raw.mkdir(parents=True)
+    (raw / "test.jsonl").write_text(json.dumps(row))
+    parent, out = artifact(tmp_path / "deduplicated", one=table(list(texts))), tmp_path / "out"
+    contamination.run(corpus().contamination, {"deduplicated": parent, "benchmarks": tmp_path / "one"}, out, log)
+    gone = {one["id"]: (one["reason"], one["value"]) for one in read_documents(out, "dropped").to_pylist()}
+    return [gone.get(f"manual:{place}") for place in range(len(texts))]
+
+
+def test_a_question_is_judged_apart_from_a_long_passage(tmp_path, log):
+    passage, question = words(142), words(24, 500)
+    row = {"passage": passage, "question": question, "answer": words(4, 600)}
+    both = f"{question} {words(4, 600)}"
+    texts = [
+        f"{words(80, 2000)} {both} {words(80, 3000)}",  # 28 of 170 words, but all of question and answer
+        f"{words(80, 2000)} {passage}",
+        f"{words(20, 2000)} {words(28)} {words(20, 3000)}",  # 28 words of the passage
+        f"{words(20, 2000)} {words(29)} {words(20, 3000)}",
+        f"{passage} {both}",
+    ]
+    assert judged(tmp_path, log, row, *texts) == [
+        ("contaminated_question", 1.0),
+        ("contaminated_passage", 1.0),
+        None,
+        ("contaminated_passage", pytest.approx(29 / 142)),
+        ("contaminated_question", 1.0),
+    ]
+
+
+def test_the_first_words_of_a_question_remove_no_document(tmp_path, log):
+    row = {"question": words(21), "options": "A. one\nB. two\nC. three\nD. four", "answer": "A. one"}
+    stem = f"{words(150, 2000)} {words(12)} {words(150, 3000)}"
+    assert judged(tmp_path, log, row, stem, stem.replace(words(12), words(13)), words(21)) == [
+        None,
+        ("contaminated_question", pytest.approx(13 / 25)),
+        ("contaminated_question", pytest.approx(21 / 25)),
+    ]
 
 
 def test_a_sample_that_begins_in_the_title_is_found(benchmarks, tmp_path, log):

@@ -143,5 +143,5 @@ def test_no_document_keeps_both_copies_an_address_or_a_benchmark_question(tmp_pa
     asked = question.replace("an", "a\u00adn")  # a benchmark file may hold some as well
     sample.write_text(json.dumps({"question": asked, "answer": "The llama"}))
     inputs = {"deduplicated": labelled, "benchmarks": tmp_path / "benchmarks"}
-    contamination.run(ContaminationRecipe(10, 0.5, 4), inputs, tmp_path / "contamination", log)
+    contamination.run(ContaminationRecipe(10, 0.5, 0.5, 4), inputs, tmp_path / "contamination", log)
     assert not any("Andes" in text for text in read_documents(tmp_path / "contamination")["text"].to_pylist())

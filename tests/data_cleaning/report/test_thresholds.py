@@ -98,7 +98,7 @@ def test_a_value_at_the_limit_is_on_the_side_on_which_its_rule_puts_it():
     ]  # fmt: skip
 
 
-def test_an_overlap_is_the_share_of_the_sample_that_a_document_covers(tmp_path):
+def test_an_overlap_is_the_share_of_the_part_that_a_document_covers(tmp_path):
     (tmp_path / "spans").mkdir()
     spans = [("m:0", 0, 0, 11, False), ("m:0", 0, 5, 11, False), ("m:0", 1, 0, 12, False),
              ("m:1", 0, 0, 90, True)]  # fmt: skip
@@ -106,9 +106,11 @@ def test_an_overlap_is_the_share_of_the_sample_that_a_document_covers(tmp_path):
     pq.write_table(
         pa.table(columns, names=["id", "sample", "start", "length", "dropped"]), tmp_path / "spans" / "s.parquet"
     )
-    pq.write_table(pa.table({"words": [100, 200]}), tmp_path / "samples.parquet")
-    values = measuring.overlaps(tmp_path, "s.parquet", ["m:0", "m:1"])
-    assert values[0] == pytest.approx(0.16) and np.isnan(values[1])
+    pq.write_table(pa.table({"words": [100, 200], "passage_words": [0, 10]}), tmp_path / "samples.parquet")
+    found = measuring.overlaps(tmp_path, "s.parquet", ["m:0", "m:1"])
+    wanted = {"contaminated_question": 0.16, "contaminated_passage": 1.0}
+    assert {reason: values[0] for reason, values in found.items()} == pytest.approx(wanted)
+    assert all(np.isnan(values[1]) for values in found.values())
 
 
 def test_a_profile_that_is_gone_has_no_threshold():

@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from lm_eval.api.model import LM
@@ -91,6 +92,28 @@ def test_a_model_that_is_right_scores_all_and_one_that_is_wrong_none(folder, tmp
     assert {row["benchmark"]: row["accuracy"] for row in right} == {b.name: 1.0 for b in BENCHMARKS}
     assert {row["benchmark"]: row["accuracy"] for row in wrong} == {b.name: 0.0 for b in BENCHMARKS}
     assert all(row["questions"] == 6 for row in right)
+
+
+def test_each_score_belongs_to_its_question(folder, tmp_path):
+    """A model that is right on every second question of the file alone."""
+    docs = prepare(folder, tmp_path / "tasks")
+    knows = {name: [doc for place, doc in enumerate(of) if place % 2] for name, of in docs.items()}
+
+    class Half(Oracle):
+        def loglikelihood(self, requests, **_):
+            prompts = {prompt for prompt, _ in self.right}
+            return [
+                (0.0, True) if (r.args in self.right) == (r.args[0] in prompts) else (-100.0 * len(r.args[1]), False)
+                for r in requests
+            ]
+
+        def generate_until(self, requests, **_):
+            return [self.texts.get(request.args[0], "no idea") for request in requests]
+
+    choices = [b for b in BENCHMARKS if b.metric == "exact_match" or b.name == "boolq"]
+    for row in benchmarks.evaluate(Half(knows, honest=True), tmp_path / "tasks", choices):
+        assert row["scores"][1::2] == [1.0] * 3, row["benchmark"]
+        assert row["benchmark"] == "boolq" or row["scores"][::2] == [0.0] * 3
 
 
 def test_rows_become_questions(folder):
@@ -214,6 +237,13 @@ def test_a_real_model_that_knows_the_answers_scores_above_one_that_does_not(fold
     report = (out / "report.md").read_text()
     assert "| piqa | 6 | 0 | acc_norm | 50.0 |" in report and "**100.0 (61–100)**" in report  # Wilson, six of six
     assert [r["benchmark"] for r in json.loads((out / "benchmarks.json").read_text())] == list(RECIPE.benchmarks)
+    questions = pq.read_table(out / "questions.parquet").to_pylist()
+    for name in RECIPE.benchmarks:
+        of = [question for question in questions if question["benchmark"] == name]
+        assert [question["number"] for question in of] == list(range(6))
+        assert [question["text"] for question in of] == [benchmark_tasks.verbalised(doc) for doc in docs[name]]
+        for role in inputs.keys() - {"benchmarks"}:
+            assert sum(question[f"{role}_score"] for question in of) == pytest.approx(6 * metrics[f"{name}_{role}"])
     kept = (out / "_scratch" / "chat_model.json").stat().st_mtime_ns
     assert benchmarks.run(RECIPE, inputs, out, log) == metrics  # finished models are not scored again
     assert (out / "_scratch" / "chat_model.json").stat().st_mtime_ns == kept
