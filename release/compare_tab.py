@@ -11,7 +11,7 @@ import gradio as gr
 
 from data_cleaning.markdown import literal
 from modeling.rlhf.ratings.store import RatingsError, Store
-from release import page_scripts, theme, vote_results
+from release import page_scripts, second_opinions, theme, vote_results
 from release.bundle import Bundle
 from release.comparing import VERDICTS, Comparison, compare
 from release.http_guard import USER
@@ -20,9 +20,11 @@ from release.loaded_models import Models
 EXPLAINED = (
     "Two versions answer the same message, in random order and without names. Say which answer is better; the names "
     "appear after your vote. **Votes are stored** on this server, with both answers and a random name of your browser, or the "
-    "name with which you logged in. The next training learns from them. “Results” shows everyone your reason and the "
-    "beginning of that name. Do not write personal data."
+    "name with which you logged in. The next training learns from them. Now and then you see what another person asked, and "
+    "others see what you asked, without a name. “Results” shows everyone your reason and the beginning of your name. Do not "
+    "write personal data."
 )
+ANOTHER = "Another person asked this. Which answer is better? “Compare” then answers your message."
 RATER = re.compile(page_scripts.RATER)
 HIDDEN = '<div class="by">Answer {}</div>'
 
@@ -45,6 +47,12 @@ def titles(made: Comparison) -> tuple[str, str]:
     """The names of the two sides, for after the vote."""
     a, b = made.versions
     return f"A: {a.title}", f"B: {b.title}"
+
+
+def asked(now: Comparison) -> str:
+    """The dialogue of a comparison that another person began, as HTML; "" for one's own, which is in the text box."""
+    said = "".join(theme.plain(message["content"]) for message in now.messages)
+    return f'<div class="answer">{said}</div>' if now.of else ""
 
 
 def rater_name(kept: object) -> str:
@@ -75,6 +83,7 @@ def build(models: Models, answering: dict, at_once: dict) -> tuple[gr.Dropdown, 
                          lines=1, max_lines=6, scale=8, elem_id="both")  # fmt: skip
         go = gr.Button("Compare", variant="primary", scale=1, min_width=110, elem_id="compare")
     state = gr.HTML(theme.state_line(""), padding=False)
+    question = gr.HTML("", padding=False, elem_id="asked")
     with gr.Row(equal_height=True):
         panels = [gr.HTML(panel("", side), elem_classes="answer", elem_id=f"answer-{side}") for side in "AB"]
     with gr.Column(visible=False) as ballot:
@@ -86,18 +95,31 @@ def build(models: Models, answering: dict, at_once: dict) -> tuple[gr.Dropdown, 
         cast = gr.Button("Vote", variant="primary", elem_id="vote")
     undo = gr.Button("Withdraw this vote", visible=False, size="sm", elem_id="withdraw")
     made, voted, rater = gr.State(None), gr.State(""), gr.BrowserState("", storage_key="cria-rater", secret="cria")
+    due = gr.State(False)  # whether the person's own message is the next to be answered
 
     def begins():
         return gr.Column(visible=False), gr.Button(visible=False), None, False, False, ""
 
-    def answers(text, one, other):
+    def another(text, who, own, request):
+        """A comparison of another person in the place of one's own, sometimes, but not twice running."""
+        if own or not text.strip():
+            return None
         try:
-            for now, line in compare(models, text, one, other, shuffle):
+            return second_opinions.drawn(Store.here(), models.gallery.now(), request.headers.get(USER) or who, shuffle)
+        except RatingsError:  # the person can still compare, and the vote says what is wrong
+            return None
+
+    def answers(text, who, one, other, own, request: gr.Request):
+        try:
+            found = another(text, who, own, request)
+            steps = [(found, ANOTHER)] if found else compare(models, text, one, other, shuffle)
+            for now, line in steps:
                 shown = [panel(text, side) for text, side in zip(now.answers, "AB", strict=True)]
-                yield now, *shown, theme.state_line(line), gr.Column(visible=now.ended)
+                yield now, asked(now), *shown, theme.state_line(line), gr.Column(visible=now.ended), bool(now.of)
         except (ValueError, RuntimeError, OSError, LookupError) as error:  # loading and running a model raise these
             told = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-            yield None, *(panel("", side) for side in "AB"), theme.state_line(told, "warn"), gr.Column(visible=False)
+            empty = (panel("", side) for side in "AB")
+            yield None, "", *empty, theme.state_line(told, "warn"), gr.Column(visible=False), own
 
     def voting(now, who, says, bad_a, bad_b, reason, request: gr.Request):
         skipped = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
@@ -125,8 +147,9 @@ def build(models: Models, answering: dict, at_once: dict) -> tuple[gr.Dropdown, 
 
     ballot_parts = [ballot, undo, verdict, unsafe_a, unsafe_b, why]
     gr.on([box.submit, go.click], begins, None, ballot_parts, api_name="ballot", **at_once).then(
-        answers, [box, first, second], [made, *panels, state, ballot], api_name="compare", **answering
-    )
+        answers, [box, rater, first, second, due], [made, question, *panels, state, ballot, due],
+        js=page_scripts.READ_RATER, api_name="compare", **answering,
+    )  # fmt: skip
     cast.click(
         voting, [made, rater, verdict, unsafe_a, unsafe_b, why], [state, rater, voted, made, ballot, undo, *panels],
         js=page_scripts.READ_RATER, api_name="vote", **at_once,

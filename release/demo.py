@@ -19,7 +19,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from release import corpus_routes, openai_api, page, theme
+from release import corpus_routes, openai_api, page, second_opinions, theme
 from release.bundle import BundleError
 from release.gallery import Gallery
 from release.http_guard import LOOPBACK, Guard
@@ -78,6 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         opened, users = gallery.now(), Users.from_environment()
         memory_bound()
+        second_opinions.share()
         if given.host not in LOOPBACK and users is None:
             raise UsersError(
                 f"--host {given.host} lets other machines in: name the users in {FILE} (python -m release.users NAME), "

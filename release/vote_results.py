@@ -148,7 +148,7 @@ def agreement(votes: Sequence[dict]) -> str:
     shared = [key for key, counts_K in graded.items() if counts_K.sum() > 1]
     title = "## Agreement between raters\n\n"
     if not shared:
-        return f"{title}Undefined: no pair of answers was judged by two raters. Each comparison generates new answers."
+        return f"{title}Undefined: no pair of answers was judged by two raters."
     counts_NK, agree_KK = np.array(list(graded.values())), ordinal_weights(GRADES)
     low, high = 0.0, 0.0
     if len({prompt for prompt, *_ in shared}) > 1:

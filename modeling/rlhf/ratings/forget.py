@@ -1,4 +1,4 @@
-"""Deletes all votes of a rater: `python -m modeling.rlhf.ratings.forget NAME`.
+"""Deletes all votes of a rater, and opinions of others on what the rater asked: `python -m modeling.rlhf.ratings.forget NAME`.
 
 The next run learns from them no more, where their batch is still complete without them. Artifacts that were made before
 hold the texts of the votes, without the rater's name.
@@ -15,11 +15,11 @@ def main(arguments: list[str]) -> int:
               file=sys.stderr)  # fmt: skip
         return 2
     try:
-        gone = Store.here().forget(arguments[0])
+        gone, others = Store.here().forget(arguments[0])
     except RatingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{gone} votes of {arguments[0]} are deleted")
+    print(f"{gone} votes of {arguments[0]} are deleted, and {others} votes of others on what {arguments[0]} asked")
     return 0
 
 

@@ -4,12 +4,16 @@ CRIA_RATINGS names it as an SQLAlchemy address. The default is the file `ratings
 write-ahead log. Servers on several machines share a PostgreSQL. On both, a vote that was acknowledged is on disk. A vote
 is never changed. Its rater can withdraw it, and `python -m modeling.rlhf.ratings.forget NAME` deletes all votes of a
 rater.
+
+A vote begins a comparison, or gives another opinion on one. Votes from before revision 0002 belong to none: their raters
+were not told that others may see what they asked.
 """
 
 import datetime
 import fcntl
 import json
 import os
+import random
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +33,8 @@ FILE = "ratings.sqlite"
 WAIT_S = 30  # for another server that is writing, or for a database that does not answer
 WAITS = {"pysqlite": "timeout", "psycopg": "connect_timeout", "psycopg2": "connect_timeout"}  # the setting, by driver
 WRITING = 0x43726961  # PostgreSQL's advisory lock of those who write votes
+MOST_OPINIONS = 3  # raters of a comparison, as in the paper (3.4.2)
+DRAWN_FROM = 50  # comparisons with the fewest opinions, the oldest first
 NUL = "\x00"  # PostgreSQL keeps no text with this character, which a model can generate
 
 VOTES = sa.Table(  # as the newest revision makes it (schema.py)
@@ -48,6 +54,7 @@ VOTES = sa.Table(  # as the newest revision makes it (schema.py)
     sa.Column("safe_b", sa.Boolean, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("withdrawn", sa.String(32)),
+    sa.Column("comparison", sa.String(32)),  # the id of the vote that began it
 )
 
 
@@ -74,6 +81,7 @@ class Vote:
     safe_a: bool
     safe_b: bool
     reason: str = ""
+    comparison: str = ""  # the id of the vote on whose comparison this is another opinion; "": it begins one
 
     def __post_init__(self) -> None:
         if self.preferred not in ("a", "b") or self.degree not in DEGREES:
@@ -94,9 +102,14 @@ class Store:
         return cls(os.environ.get(ADDRESS) or f"sqlite:///{paths.store() / FILE}")
 
     def add(self, vote: Vote) -> str:
-        """Write a vote and return its id, once it is on disk. Raises RatingsError if it is not."""
+        """Write a vote and return its id, once it is on disk.
+
+        Raises RatingsError if it is not, or if the vote that began its comparison no longer counts.
+        """
+        identifier = uuid.uuid4().hex
         row = vars(vote) | {
-            "id": uuid.uuid4().hex,
+            "id": identifier,
+            "comparison": vote.comparison or identifier,
             "time": _now(),
             "messages": json_text.dumps(list(vote.messages), ensure_ascii=False),
             "sampling": json_text.dumps(vote.sampling),
@@ -104,7 +117,33 @@ class Store:
         row = {name: value.replace(NUL, "\ufffd") if isinstance(value, str) else value for name, value in row.items()}
         with self._connection(make=True) as connection:
             connection.execute(VOTES.insert().values(row))
-        return row["id"]
+            # After the insert, which locks the database: nobody can withdraw or forget the first vote in between.
+            began = sa.select(VOTES.c.id).where((VOTES.c.id == row["comparison"]) & _counts(vote.scale))
+            if connection.execute(began).first() is None:
+                raise RatingsError("the vote that began this comparison was withdrawn meanwhile")
+        return identifier
+
+    def second_opinion(self, scale: str, rater: str, shuffle: random.Random) -> dict | None:
+        """The first vote of a comparison that other raters judged and this one did not, or None.
+
+        Comparisons with the fewest opinions come first; none gets more than MOST_OPINIONS.
+        """
+        said = (
+            sa.select(VOTES.c.comparison, sa.func.count().label("opinions"))
+            .where(_counts(scale))
+            .group_by(VOTES.c.comparison)
+            .having(sa.func.count() < MOST_OPINIONS)
+            .subquery()
+        )
+        judged = sa.select(VOTES.c.comparison).where((VOTES.c.rater == rater) & VOTES.c.comparison.is_not(None))
+        differ = sa.func.trim(VOTES.c.answer_a) != sa.func.trim(VOTES.c.answer_b)
+        others = sa.select(VOTES.c.id).join(said, said.c.comparison == VOTES.c.id)
+        others = others.where(_counts(scale) & differ & VOTES.c.id.not_in(judged))
+        found = self._read(others.order_by(said.c.opinions, VOTES.c.number).limit(DRAWN_FROM))
+        if not found:
+            return None
+        rows = self._read(sa.select(VOTES).where(VOTES.c.id == shuffle.choice(found)["id"]))
+        return _parsed(rows[0]) if rows else None  # none if it was forgotten meanwhile
 
     def withdraw(self, identifier: str, rater: str) -> bool:
         """Withdraw a vote of this rater. Returns whether there was one that counted."""
@@ -112,25 +151,31 @@ class Store:
         with self._connection(make=True) as connection:
             return connection.execute(VOTES.update().where(mine).values(withdrawn=_now())).rowcount == 1
 
-    def forget(self, rater: str) -> int:
-        """Delete all votes of a rater from the database. Returns their number."""
-        if not self._read(sa.select(VOTES.c.id).where(VOTES.c.rater == rater)):
-            return 0
-        with self._connection() as connection:
+    def forget(self, rater: str) -> tuple[int, int]:
+        """Delete all votes of a rater from the database, and the opinions of others on what this rater asked.
+
+        Returns the numbers of both.
+        """
+        mine = VOTES.c.rater == rater
+        if not self._read(sa.select(VOTES.c.id).where(mine)):
+            return 0, 0
+        with self._connection(make=True) as connection:
             lite = connection.dialect.name == "sqlite"
             if lite:
                 connection.exec_driver_sql("PRAGMA secure_delete=ON")  # overwrites the pages too
-            gone = connection.execute(VOTES.delete().where(VOTES.c.rater == rater)).rowcount
+            asked = VOTES.c.comparison.in_(sa.select(VOTES.c.id).where(mine))
+            others = connection.execute(VOTES.delete().where(asked & ~mine)).rowcount
+            gone = connection.execute(VOTES.delete().where(mine)).rowcount
             connection.commit()
             if lite:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-            return gone
+            return gone, others
 
     def counted(self, scale: str, first: int = 0) -> list[dict]:
         """The votes on a scale's versions that are not withdrawn, in the order of voting: all, or the `first` ones."""
         asked = sa.select(VOTES).where(_counts(scale)).order_by(VOTES.c.number)
         rows = self._read(asked.limit(first) if first else asked)
-        return [row | {"messages": json.loads(row["messages"])} for row in rows]
+        return [_parsed(row) for row in rows]
 
     def count(self, scale: str) -> int:
         """The number of votes on a scale's versions that are not withdrawn."""
@@ -223,6 +268,10 @@ def _install(url: sa.URL, error: ModuleNotFoundError) -> str:
 
 def _counts(scale: str) -> sa.ColumnElement[bool]:
     return (VOTES.c.scale == scale) & VOTES.c.withdrawn.is_(None)
+
+
+def _parsed(row: dict) -> dict:
+    return row | {name: json.loads(row[name]) for name in ("messages", "sampling")}
 
 
 def digest(votes: Sequence[dict]) -> str:
