@@ -11,7 +11,7 @@ import gradio as gr
 
 from data_cleaning.markdown import literal
 from modeling.rlhf.ratings.store import RatingsError, Store
-from release import page_scripts, second_opinions, theme, vote_results
+from release import answer_details, page_scripts, second_opinions, theme, vote_disagreements, vote_results
 from release.bundle import Bundle
 from release.comparing import VERDICTS, Comparison, compare
 from release.http_guard import USER
@@ -21,8 +21,8 @@ EXPLAINED = (
     "Two versions answer the same message, in random order and without names. Say which answer is better; the names "
     "appear after your vote. **Votes are stored** on this server, with both answers and a random name of your browser, or the "
     "name with which you logged in. The next training learns from them. Now and then you see what another person asked, and "
-    "others see what you asked, without a name. “Results” shows everyone your reason and the beginning of your name. Do not "
-    "write personal data."
+    "others see what you asked, without a name. “Results” shows everyone your reason, the beginning of your name, and, where "
+    "a reward model disagrees, the message with both answers. Do not write personal data."
 )
 ANOTHER = "Another person asked this. Which answer is better? “Compare” then answers your message."
 RATER = re.compile(page_scripts.RATER)
@@ -161,11 +161,16 @@ def build(models: Models, answering: dict, at_once: dict) -> tuple[gr.Dropdown, 
 
 
 def build_results(models: Models, tab: gr.Tab, at_once: dict) -> None:
-    """Adds the elements of the tab "Results" to the page. The votes are read whenever the tab is selected."""
+    """Adds the elements of the tab "Results" to the page. The votes are read whenever the tab is selected.
+
+    The reward models are asked only on a click.
+    """
     with gr.Row(elem_classes="paper"):
         gr.Markdown("What people preferred in “Compare”, without knowing which version answered.")
         again = gr.Button("Refresh", size="sm", scale=0, min_width=110, elem_id="again")
     table = gr.Markdown("", elem_classes="paper", latex_delimiters=[], elem_id="standings")
+    compared = gr.Button("Where reward models disagree", size="sm", scale=0, elem_id="disagree")
+    apart = gr.HTML("", padding=False, elem_id="disagreements")
 
     def counted():
         bundle = models.gallery.now()
@@ -175,4 +180,19 @@ def build_results(models: Models, tab: gr.Tab, at_once: dict) -> None:
         except RatingsError as error:
             return literal(str(error))
 
+    def disagreements():
+        found, bundle = answer_details.last_reward_models(models.gallery.folder), models.gallery.now()
+        if found is None:
+            return theme.state_line(answer_details.NONE)
+        try:
+            rows = vote_disagreements.to_score(Store.here().counted(bundle.scale))
+            return vote_disagreements.listed(rows, vote_disagreements.probabilities(found, rows), found.round)
+        except RatingsError as error:
+            return theme.state_line(str(error), "fail")
+        except answer_details.NO_SCORE as error:
+            return theme.state_line(answer_details.FAILED.format(found.round, type(error).__name__), "warn")
+
+    compared.click(
+        disagreements, None, apart, api_name="disagreements", trigger_mode="once", **answer_details.ONE_AT_A_TIME
+    )
     gr.on([tab.select, again.click], counted, None, table, api_name="standings", **at_once)
