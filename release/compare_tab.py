@@ -4,8 +4,6 @@ The votes become preferences (modeling/rlhf/ratings).
 """
 
 import random
-import re
-import uuid
 
 import gradio as gr
 
@@ -16,6 +14,7 @@ from release.bundle import Bundle
 from release.comparing import VERDICTS, Comparison, compare
 from release.http_guard import USER
 from release.loaded_models import Models
+from release.raters import rater_name
 
 EXPLAINED = (
     "Two versions answer the same message, in random order and without names. Say which answer is better; the names "
@@ -25,7 +24,6 @@ EXPLAINED = (
     "a reward model disagrees, the message with both answers. Do not write personal data."
 )
 ANOTHER = "Another person asked this. Which answer is better? “Compare” then answers your message."
-RATER = re.compile(page_scripts.RATER)
 HIDDEN = '<div class="by">Answer {}</div>'
 
 
@@ -55,15 +53,11 @@ def asked(now: Comparison) -> str:
     return f'<div class="answer">{said}</div>' if now.of else ""
 
 
-def rater_name(kept: object) -> str:
-    """Returns the random name that a browser keeps; a new one if it keeps none, or anything but such a name."""
-    return kept if isinstance(kept, str) and RATER.fullmatch(kept) else uuid.uuid4().hex
-
-
-def build(models: Models, answering: dict, at_once: dict) -> tuple[gr.Dropdown, gr.Dropdown]:
+def build(models: Models, rater: gr.BrowserState, answering: dict, at_once: dict) -> tuple[gr.Dropdown, gr.Dropdown]:
     """Adds the tab's elements to the page. Returns the two menus, which the page keeps up to date.
 
-    `answering`: settings of events that generate; `at_once`: of those that do not wait for them.
+    `rater`: the random name of the browser; `answering`: settings of events that generate; `at_once`: of those that do
+    not wait for them.
     """
     shuffle = random.SystemRandom()
     opened = models.gallery.now()
@@ -94,7 +88,7 @@ def build(models: Models, answering: dict, at_once: dict) -> tuple[gr.Dropdown, 
         why = gr.Textbox(label="Why (optional)", lines=1, max_lines=3)
         cast = gr.Button("Vote", variant="primary", elem_id="vote")
     undo = gr.Button("Withdraw this vote", visible=False, size="sm", elem_id="withdraw")
-    made, voted, rater = gr.State(None), gr.State(""), gr.BrowserState("", storage_key="cria-rater", secret="cria")
+    made, voted = gr.State(None), gr.State("")
     due = gr.State(False)  # whether the person's own message is the next to be answered
 
     def begins():

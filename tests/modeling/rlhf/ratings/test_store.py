@@ -14,7 +14,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from modeling.rlhf.ratings import forget, schema
-from modeling.rlhf.ratings.store import VOTES, RatingsError, Store, Vote, digest
+from modeling.rlhf.ratings.database import METADATA, RatingsError
+from modeling.rlhf.ratings.store import Store, Vote, digest
 
 SHUFFLE = random.Random(0)
 
@@ -199,11 +200,11 @@ def engine_of(store: Store) -> sa.Engine:
     return sa.create_engine(store.address, poolclass=sa.NullPool)
 
 
-def test_the_revisions_make_the_table_that_the_code_uses(store):
+def test_the_revisions_make_the_tables_that_the_code_uses(store):
     store.add(vote())
     with engine_of(store).connect() as connection:
         made = MigrationContext.configure(connection)
-        assert compare_metadata(made, VOTES.metadata) == [] and schema.is_current(connection)
+        assert compare_metadata(made, METADATA) == [] and schema.is_current(connection)
 
 
 def test_a_database_from_before_revisions_keeps_its_votes(store):
@@ -211,6 +212,7 @@ def test_a_database_from_before_revisions_keeps_its_votes(store):
     with engine_of(store).begin() as connection:
         connection.exec_driver_sql("DROP TABLE alembic_version")
         connection.exec_driver_sql("ALTER TABLE votes DROP COLUMN comparison")
+        connection.exec_driver_sql("DROP TABLE shared_dialogues")
     assert [row["id"] for row in store.counted("tiny")] == [first]
     assert store.second_opinion("tiny", "r2", SHUFFLE) is None, "its rater was not told that others would see it"
     second = store.add(vote(2))
