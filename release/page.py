@@ -48,8 +48,15 @@ def describe(bundle: Bundle, name: str | None) -> str:
     version = bundle.version(name)
     return (
         f'<div class="about">{html.escape(version.about)} Context: {version.context} tokens.<br>'
-        f"<code>{html.escape(version.artifact)}</code> content <code>{html.escape(version.content[:12])}</code></div>"
+        f"<code>{html.escape(version.artifact)}</code> content <code>{html.escape(version.content[:12])}</code>"
+        f"{all_versions(bundle)}</div>"
     )
+
+
+def all_versions(bundle: Bundle) -> str:
+    """Returns one line on each version of the menu, collapsed."""
+    lines = (f"<li><b>{html.escape(one.title)}</b>: {html.escape(one.about)}</li>" for one in bundle.offered)
+    return f"<details><summary>What each version is</summary><ul>{''.join(lines)}</ul></details>"
 
 
 def run_line(bundle: Bundle, making: str | None) -> str:
