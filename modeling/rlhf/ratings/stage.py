@@ -59,11 +59,7 @@ def pairs_of(votes: Sequence[dict], test_share: float) -> tuple[list[dict], coll
     """(rows of pairs.parquet, reason → number of votes left out, rater → probability of being right)."""
     left_out: collections.Counter = collections.Counter()
     opinions = last_words(votes, left_out)
-    said = [
-        {rater: prefers_first(vote) for rater, vote in mine.items() if vote["degree"] != NEGLIGIBLE}
-        for mine in opinions.values()
-    ]
-    raters = {vote["rater"]: reliability.PRIOR for vote in votes} | reliability.accuracies(said)
+    raters = accuracies(opinions)
     rows = []
     for pair, mine in sorted(opinions.items()):
         counted = {rater: vote for rater, vote in mine.items() if raters[rater] >= reliability.LEAST}
@@ -80,13 +76,22 @@ def pairs_of(votes: Sequence[dict], test_share: float) -> tuple[list[dict], coll
     return rows, left_out, raters
 
 
+def accuracies(opinions: Mapping[str, Mapping[str, dict]]) -> dict[str, float]:
+    """Rater → probability of being right, from `last_words`. Votes of raters who were unsure tell nothing of them."""
+    said = [
+        {rater: prefers_first(vote) for rater, vote in mine.items() if vote["degree"] != NEGLIGIBLE}
+        for mine in opinions.values()
+    ]
+    return {rater: reliability.PRIOR for mine in opinions.values() for rater in mine} | reliability.accuracies(said)
+
+
 def pairs_shared(votes: Sequence[dict]) -> int:
     """The number of pairs that several raters judged."""
     return sum(len(mine) > 1 for mine in last_words(votes, collections.Counter()).values())
 
 
 def last_words(votes: Sequence[dict], left_out: collections.Counter) -> dict[str, dict[str, dict]]:
-    """Pair → rater → the rater's last vote on it. Counts the others in `left_out`."""
+    """Pair → rater → the rater's last vote on it. Counts the others in `left_out`, by reason."""
     opinions: dict[str, dict[str, dict]] = {}
     for vote in votes:
         if vote["answer_a"].strip() == vote["answer_b"].strip():

@@ -85,7 +85,7 @@ def test_votes_of_a_rater_who_is_hardly_better_than_chance_are_left_out(store, t
 
     for number in range(60):
         store.add(said(number, "r1", True))
-        store.add(said(number, "r2", number % 10 > 0))
+        store.add(said(number, "r2", number % 10 != 5))
         store.add(said(number, "careless", number % 2 > 0, degree=3))
     for number in range(60, 80):
         store.add(said(number, "careless", True))
@@ -94,11 +94,11 @@ def test_votes_of_a_rater_who_is_hardly_better_than_chance_are_left_out(store, t
         store.add(said(number, "r1", True))
         store.add(said(number, "r2", True))
     rows, metrics = made(store, tmp_path, log)
-    assert {row["chosen"] for row in rows} == {"A camel."} and len(rows) == 70
+    assert {row["chosen"] for row in rows} == {"A camel."} and len(rows) == 54 + 10
     assert metrics["raters_left_out"] == 1 and metrics["least_rater_accuracy"] < 0.6
-    assert metrics["left_out_unreliable_rater"] == 80 and metrics["left_out_contested"] == 6 + 10
+    assert metrics["left_out_unreliable_rater"] == 80 and metrics["left_out_contested"] == 2 * 6 + 10
     assert metrics["pairs_shared"] == 70
-    assert {row["degree"] for row in rows} <= {0, 1, 2} and not any("careless" in str(row) for row in [*rows, metrics])
+    assert {row["degree"] for row in rows} == {2} and not any("careless" in str(row) for row in [*rows, metrics])
 
 
 def test_personal_data_is_replaced(store, tmp_path, log):
