@@ -78,22 +78,18 @@ def connect(placed: Sharing, talk: Talk, rater: gr.BrowserState, at_once: dict) 
     """`rater`: the random name of the browser; `at_once`: settings of events that do not wait."""
 
     def shared(turns, who, left_out, name, system, request: gr.Request):
+        if not turns:
+            return "", gr.skip(), gr.skip(), theme.state_line("There is nothing to share yet.", "warn")
         who = rater_name(who)
         owner = request.headers.get(USER) or who
-        if not turns:
-            return "", who, gr.skip(), theme.state_line("There is nothing to share yet.", "warn")
         copy, _ = history.saved(Dialogue(name or "", system or "", turns, left_out))
         try:
             identifier = SharedDialogues.here().add(owner, copy, days())
             links = menu(owner)
         except RatingsError as error:
             return "", who, gr.skip(), theme.state_line(f"Not shared: {error}", "fail")
-        return (
-            shared_page.PATH + identifier,
-            who,
-            links,
-            theme.state_line("The dialogue is shared: the link is in “Share”."),
-        )
+        told = theme.state_line("The dialogue is shared: the link is in “Share”.")
+        return shared_page.PATH + identifier, who, links, told
 
     def withdrawn(identifier, who, request: gr.Request):
         owner = request.headers.get(USER) or who
