@@ -22,6 +22,10 @@ from modeling.rlhf.pairs import KINDS
 from release import page_scripts, theme
 from release.gallery import Gallery
 
+NONE = "No reward model is at hand: a release holds none, and the store of this chat has no finished round."
+FAILED = "The reward models of round {} gave no score ({}): try again."
+NO_SCORE = (ValueError, RuntimeError, OSError, SafetensorError)  # a run may replace the reward models at any time
+ONE_AT_A_TIME = {"concurrency_limit": 1, "concurrency_id": "details"}  # settings of the events that load them
 NOTE = "They are what RLHF was trained for, no person's judgement; they read the dialogue without its system prompt."
 
 
@@ -54,11 +58,11 @@ class Scorer:
         """Returns a sentence on the answer that ends a dialogue: the scores as probabilities, or why there are none."""
         found = last_reward_models(self.gallery.folder)
         if found is None:
-            return "No reward model is at hand: a release holds none, and the store of this chat has no finished round."
+            return NONE
         try:
             scores = self._scores(found, messages)
-        except (ValueError, RuntimeError, OSError, SafetensorError) as error:  # a run may replace them at any time
-            return f"The reward models of round {found.round} gave no score ({type(error).__name__}): try again."
+        except NO_SCORE as error:
+            return FAILED.format(found.round, type(error).__name__)
         said = " · ".join(f"{kind} {score:.2f}" for kind, score in zip(KINDS, scores, strict=True))
         return f"Reward models of round {found.round}, from 0 to 1: {said}. {NOTE}"
 
@@ -124,8 +128,8 @@ def connect(
         return describe(scorer, turns), gr.Button(visible=bool(turns))
 
     ask.click(
-        told, turns, [details, lineage], api_name="details", concurrency_limit=1, concurrency_id="details",
-        trigger_mode="once", show_progress="hidden",
+        told, turns, [details, lineage], api_name="details", trigger_mode="once", show_progress="hidden",
+        **ONE_AT_A_TIME,
     )  # fmt: skip
     gr.on(
         list(changes), lambda: ("", gr.Button(visible=False)), None, [details, lineage], queue=False,

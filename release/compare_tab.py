@@ -4,26 +4,26 @@ The votes become preferences (modeling/rlhf/ratings).
 """
 
 import random
-import re
-import uuid
 
 import gradio as gr
 
 from data_cleaning.markdown import literal
 from modeling.rlhf.ratings.store import RatingsError, Store
-from release import page_scripts, theme, vote_results
+from release import answer_details, page_scripts, second_opinions, theme, vote_disagreements, vote_results
 from release.bundle import Bundle
 from release.comparing import VERDICTS, Comparison, compare
 from release.http_guard import USER
 from release.loaded_models import Models
+from release.raters import rater_name
 
 EXPLAINED = (
     "Two versions answer the same message, in random order and without names. Say which answer is better; the names "
     "appear after your vote. **Votes are stored** on this server, with both answers and a random name of your browser, or the "
-    "name with which you logged in. The next training learns from them. “Results” shows everyone your reason and the "
-    "beginning of that name. Do not write personal data."
+    "name with which you logged in. The next training learns from them. Now and then you see what another person asked, and "
+    "others see what you asked, without a name. “Results” shows everyone your reason, the beginning of your name, and, where "
+    "a reward model disagrees, the message with both answers. Do not write personal data."
 )
-RATER = re.compile(page_scripts.RATER)
+ANOTHER = "Another person asked this. Which answer is better? “Compare” then answers your message."
 HIDDEN = '<div class="by">Answer {}</div>'
 
 
@@ -47,15 +47,17 @@ def titles(made: Comparison) -> tuple[str, str]:
     return f"A: {a.title}", f"B: {b.title}"
 
 
-def rater_name(kept: object) -> str:
-    """Returns the random name that a browser keeps; a new one if it keeps none, or anything but such a name."""
-    return kept if isinstance(kept, str) and RATER.fullmatch(kept) else uuid.uuid4().hex
+def asked(now: Comparison) -> str:
+    """The dialogue of a comparison that another person began, as HTML; "" for one's own, which is in the text box."""
+    said = "".join(theme.plain(message["content"]) for message in now.messages)
+    return f'<div class="answer">{said}</div>' if now.of else ""
 
 
-def build(models: Models, answering: dict, at_once: dict) -> tuple[gr.Dropdown, gr.Dropdown]:
+def build(models: Models, rater: gr.BrowserState, answering: dict, at_once: dict) -> tuple[gr.Dropdown, gr.Dropdown]:
     """Adds the tab's elements to the page. Returns the two menus, which the page keeps up to date.
 
-    `answering`: settings of events that generate; `at_once`: of those that do not wait for them.
+    `rater`: the random name of the browser; `answering`: settings of events that generate; `at_once`: of those that do
+    not wait for them.
     """
     shuffle = random.SystemRandom()
     opened = models.gallery.now()
@@ -75,6 +77,7 @@ def build(models: Models, answering: dict, at_once: dict) -> tuple[gr.Dropdown, 
                          lines=1, max_lines=6, scale=8, elem_id="both")  # fmt: skip
         go = gr.Button("Compare", variant="primary", scale=1, min_width=110, elem_id="compare")
     state = gr.HTML(theme.state_line(""), padding=False)
+    question = gr.HTML("", padding=False, elem_id="asked")
     with gr.Row(equal_height=True):
         panels = [gr.HTML(panel("", side), elem_classes="answer", elem_id=f"answer-{side}") for side in "AB"]
     with gr.Column(visible=False) as ballot:
@@ -85,19 +88,32 @@ def build(models: Models, answering: dict, at_once: dict) -> tuple[gr.Dropdown, 
         why = gr.Textbox(label="Why (optional)", lines=1, max_lines=3)
         cast = gr.Button("Vote", variant="primary", elem_id="vote")
     undo = gr.Button("Withdraw this vote", visible=False, size="sm", elem_id="withdraw")
-    made, voted, rater = gr.State(None), gr.State(""), gr.BrowserState("", storage_key="cria-rater", secret="cria")
+    made, voted = gr.State(None), gr.State("")
+    due = gr.State(False)  # whether the person's own message is the next to be answered
 
     def begins():
         return gr.Column(visible=False), gr.Button(visible=False), None, False, False, ""
 
-    def answers(text, one, other):
+    def another(text, who, own, request):
+        """A comparison of another person in the place of one's own, sometimes, but not twice running."""
+        if own or not text.strip():
+            return None
         try:
-            for now, line in compare(models, text, one, other, shuffle):
+            return second_opinions.drawn(Store.here(), models.gallery.now(), request.headers.get(USER) or who, shuffle)
+        except RatingsError:  # the person can still compare, and the vote says what is wrong
+            return None
+
+    def answers(text, who, one, other, own, request: gr.Request):
+        try:
+            found = another(text, who, own, request)
+            steps = [(found, ANOTHER)] if found else compare(models, text, one, other, shuffle)
+            for now, line in steps:
                 shown = [panel(text, side) for text, side in zip(now.answers, "AB", strict=True)]
-                yield now, *shown, theme.state_line(line), gr.Column(visible=now.ended)
+                yield now, asked(now), *shown, theme.state_line(line), gr.Column(visible=now.ended), bool(now.of)
         except (ValueError, RuntimeError, OSError, LookupError) as error:  # loading and running a model raise these
             told = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-            yield None, *(panel("", side) for side in "AB"), theme.state_line(told, "warn"), gr.Column(visible=False)
+            empty = (panel("", side) for side in "AB")
+            yield None, "", *empty, theme.state_line(told, "warn"), gr.Column(visible=False), own
 
     def voting(now, who, says, bad_a, bad_b, reason, request: gr.Request):
         skipped = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
@@ -125,8 +141,9 @@ def build(models: Models, answering: dict, at_once: dict) -> tuple[gr.Dropdown, 
 
     ballot_parts = [ballot, undo, verdict, unsafe_a, unsafe_b, why]
     gr.on([box.submit, go.click], begins, None, ballot_parts, api_name="ballot", **at_once).then(
-        answers, [box, first, second], [made, *panels, state, ballot], api_name="compare", **answering
-    )
+        answers, [box, rater, first, second, due], [made, question, *panels, state, ballot, due],
+        js=page_scripts.READ_RATER, api_name="compare", **answering,
+    )  # fmt: skip
     cast.click(
         voting, [made, rater, verdict, unsafe_a, unsafe_b, why], [state, rater, voted, made, ballot, undo, *panels],
         js=page_scripts.READ_RATER, api_name="vote", **at_once,
@@ -138,11 +155,16 @@ def build(models: Models, answering: dict, at_once: dict) -> tuple[gr.Dropdown, 
 
 
 def build_results(models: Models, tab: gr.Tab, at_once: dict) -> None:
-    """Adds the elements of the tab "Results" to the page. The votes are read whenever the tab is selected."""
+    """Adds the elements of the tab "Results" to the page. The votes are read whenever the tab is selected.
+
+    The reward models are asked only on a click.
+    """
     with gr.Row(elem_classes="paper"):
         gr.Markdown("What people preferred in “Compare”, without knowing which version answered.")
         again = gr.Button("Refresh", size="sm", scale=0, min_width=110, elem_id="again")
     table = gr.Markdown("", elem_classes="paper", latex_delimiters=[], elem_id="standings")
+    compared = gr.Button("Where reward models disagree", size="sm", scale=0, elem_id="disagree")
+    apart = gr.HTML("", padding=False, elem_id="disagreements")
 
     def counted():
         bundle = models.gallery.now()
@@ -152,4 +174,19 @@ def build_results(models: Models, tab: gr.Tab, at_once: dict) -> None:
         except RatingsError as error:
             return literal(str(error))
 
+    def disagreements():
+        found, bundle = answer_details.last_reward_models(models.gallery.folder), models.gallery.now()
+        if found is None:
+            return theme.state_line(answer_details.NONE)
+        try:
+            rows = vote_disagreements.to_score(Store.here().counted(bundle.scale))
+            return vote_disagreements.listed(rows, vote_disagreements.probabilities(found, rows), found.round)
+        except RatingsError as error:
+            return theme.state_line(str(error), "fail")
+        except answer_details.NO_SCORE as error:
+            return theme.state_line(answer_details.FAILED.format(found.round, type(error).__name__), "warn")
+
+    compared.click(
+        disagreements, None, apart, api_name="disagreements", trigger_mode="once", **answer_details.ONE_AT_A_TIME
+    )
     gr.on([tab.select, again.click], counted, None, table, api_name="standings", **at_once)

@@ -11,7 +11,6 @@ from modeling.rlhf.labels import BETTER, NEGLIGIBLE, SIGNIFICANT, SLIGHT
 from modeling.rlhf.ratings.store import Vote
 from release import chat
 from release.answering import SHOW_EVERY, waiting, waiting_for_memory
-from release.bundle import Version
 from release.loaded_models import Loaded, Models
 
 SIDES = ("a", "b")
@@ -30,15 +29,25 @@ MOST_REASON = 2000  # characters
 
 
 @dataclass(frozen=True)
+class Named:
+    """A version that answered."""
+
+    name: str
+    title: str
+    content: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Two answers to one message, as far as they are generated. The sides are shuffled."""
 
     scale: str
     messages: Sequence[dict]
-    versions: tuple[Version, Version]
+    versions: tuple[Named, Named]
     sampling: dict  # by side
     answers: tuple[str, str] = ("", "")
     ended: bool = False
+    of: str = ""  # the id of the vote that began it; "": this one does (release/second_opinions.py)
 
     def vote(self, rater: str, verdict: str, unsafe_a: bool, unsafe_b: bool, reason: str) -> Vote:
         """What the person said. Raises ValueError if there is no verdict, or the answers are not complete."""
@@ -52,7 +61,7 @@ class Comparison:
             rater=rater, scale=self.scale, messages=self.messages, answer_a=self.answers[0], answer_b=self.answers[1],
             version_a=a.name, version_b=b.name, content_a=a.content, content_b=b.content, sampling=self.sampling,
             preferred=preferred, degree=degree, safe_a=not unsafe_a, safe_b=not unsafe_b,
-            reason=reason.strip()[:MOST_REASON],
+            reason=reason.strip()[:MOST_REASON], comparison=self.of,
         )  # fmt: skip
 
 
@@ -81,7 +90,7 @@ def compare(
     ]
     messages = [{"role": "user", "content": text}]
     sampling = {side: vars(one) for side, one in zip(SIDES, settings, strict=True)}
-    now = Comparison(bundle.scale, messages, versions, sampling)
+    now = Comparison(bundle.scale, messages, tuple(Named(v.name, v.title, v.content) for v in versions), sampling)
     yield now, "Reading with both versions …"
     try:
         with models.lease(*names) as lease:

@@ -19,7 +19,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from release import corpus_routes, openai_api, page, theme
+from release import corpus_routes, openai_api, page, second_opinions, share_controls, shared_page, theme
 from release.bundle import BundleError
 from release.gallery import Gallery
 from release.http_guard import LOOPBACK, Guard
@@ -34,7 +34,8 @@ def server(gallery: Gallery, host: str, port: int, users: Users | None = None) -
     """
     app, models = FastAPI(openapi_url=None), Models(gallery)
     openai_api.add_routes(app, models)
-    corpus_routes.add_routes(app, gallery)  # before the page, which is mounted on every path that is left
+    corpus_routes.add_routes(app, gallery)
+    shared_page.add_routes(app)  # all before the page, which is mounted on every path that is left
     gr.mount_gradio_app(
         app, page.build(models), "/", server_name=host, server_port=port, footer_links=[],
         run_history=False, theme=theme.theme(), css=theme.CSS, head=theme.head(), ssr_mode=False, show_error=True,
@@ -78,6 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         opened, users = gallery.now(), Users.from_environment()
         memory_bound()
+        second_opinions.share()
+        share_controls.days()
         if given.host not in LOOPBACK and users is None:
             raise UsersError(
                 f"--host {given.host} lets other machines in: name the users in {FILE} (python -m release.users NAME), "

@@ -1,4 +1,4 @@
-"""The dialogue as the browser keeps it between visits, and as a file in Markdown or JSON. The server stores nothing.
+"""The dialogue as the browser keeps it between visits, as a file in Markdown or JSON, and as a person shares it.
 
 A dialogue is a list of turns, question and answer by turns, as release/answering.py makes them.
 """
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from data_cleaning.markdown import literal
+from modeling.rlhf.ratings.shared_dialogues import MOST_BYTES
 from release import chat
 from release.bundle import Version
 
 FORMAT = 1
-MAX_BYTES = 200_000  # of the saved copy, in UTF-8
+MAX_BYTES = MOST_BYTES  # of the saved copy, in UTF-8
 MAX_ANSWER = 50_000  # characters
 NOTHING = "{}"  # after "New dialogue": gradio's BrowserState does not write an empty text over what is there
 TURNS = (  # fields of a question and of an answer, with the largest number of characters
@@ -52,10 +53,11 @@ def encoded(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def read_back(text: object, offered: Collection[str]) -> Dialogue | None:
+def read_back(text: object, offered: Collection[str] | None) -> Dialogue | None:
     """Returns the saved dialogue, or None unless it is one that this page could have written.
 
-    The user, or any script on the same host, may have changed it. `offered`: names of the versions that there are now.
+    The user, or any script on the same host, may have changed it. `offered`: names of the versions that there are now;
+    None: it may have been led with a version that is gone.
     """
     if not is_text(text, MAX_BYTES):
         return None
@@ -70,7 +72,7 @@ def read_back(text: object, offered: Collection[str]) -> Dialogue | None:
         type(found["format"]) is int
         and found["format"] == FORMAT
         and is_text(version, MAX_BYTES)
-        and version in offered
+        and (offered is None or version in offered)
         and is_text(system, chat.MAX_CHARACTERS)
         and type(left_out) is int
         and 0 <= left_out <= MAX_BYTES

@@ -1,7 +1,7 @@
 """The controls of the dialogue on the page: undo, edit, what the browser keeps, and files in Markdown and JSON."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,11 +10,11 @@ from gradio.events import Dependency
 
 from release import history, page_scripts, theme
 from release.answering import view
-from release.bundle import BundleError
+from release.bundle import BundleError, Version
 from release.gallery import Gallery
 from release.history import Dialogue
 
-KEPT = "This browser keeps the dialogue until “New dialogue”. The server writes it nowhere."
+KEPT = "This browser keeps the dialogue until “New dialogue”. The server writes it nowhere unless you share it."
 FILES = (("md", "text/markdown", history.as_markdown), ("json", "application/json", history.as_json))
 
 
@@ -125,6 +125,25 @@ def keep_when(trigger: Callable, talk: Talk, at_once: dict) -> None:
     trigger(keep, held, [talk.saved, talk.line], api_visibility="private", **at_once)
 
 
+def places(talk: Talk) -> list:
+    """The elements that show a dialogue from elsewhere."""
+    return [talk.messages, talk.turns, talk.left_out, talk.choice, talk.system, talk.state, talk.line]
+
+
+def shown(found: Dialogue, versions: Sequence[Version], told: str) -> tuple:
+    """What `places` show of a dialogue. The menu stays as it is if the dialogue's version is not offered."""
+    menu = gr.skip()
+    if any(version.name == found.version for version in versions):
+        menu = gr.Dropdown(choices=[(version.title, version.name) for version in versions], value=found.version)
+    line = kept_line(found.left_out)
+    return view(found.turns), found.turns, found.left_out, menu, found.system, theme.state_line(told), line
+
+
+def unchanged(state: str | None = None) -> tuple:
+    """What `places` show where at most the state line changes."""
+    return *([gr.skip()] * 5), gr.skip() if state is None else state, gr.skip()
+
+
 def restore_at_load(page: gr.Blocks, gallery: Gallery, talk: Talk, at_once: dict) -> Dependency:
     """Shows what the browser kept when the page opens. Returns the event."""
 
@@ -132,17 +151,9 @@ def restore_at_load(page: gr.Blocks, gallery: Gallery, talk: Talk, at_once: dict
         versions = gallery.now().offered
         found = history.read_back(text, [version.name for version in versions])
         if found is None:
-            return [gr.skip()] * 7
+            return unchanged()
         if not found.turns:  # a system prompt alone: the page chooses the version, as for a new dialogue
             return *([gr.skip()] * 4), found.system, gr.skip(), gr.skip()
-        menu = gr.Dropdown(choices=[(version.title, version.name) for version in versions], value=found.version)
-        told = theme.state_line(f"Your last dialogue, {len(found.turns)} messages.")
-        return (
-            view(found.turns), found.turns, found.left_out, menu, found.system, told, kept_line(found.left_out),
-        )  # fmt: skip
+        return shown(found, versions, f"Your last dialogue, {len(found.turns)} messages.")
 
-    return page.load(
-        restore, talk.saved,
-        [talk.messages, talk.turns, talk.left_out, talk.choice, talk.system, talk.state, talk.line],
-        js=page_scripts.READ_SAVED, api_name="restore", **at_once,
-    )  # fmt: skip
+    return page.load(restore, talk.saved, places(talk), js=page_scripts.READ_SAVED, api_name="restore", **at_once)

@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from modeling.rlhf.ratings.shared_dialogues import ID as SHARED_ID
 from release.users import Users, UsersError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -25,6 +26,7 @@ USER = "x-cria-user"  # the header in which the page finds who asks; the guard s
 MODELS, COMPLETIONS = "/v1/models", "/v1/chat/completions"
 READ = re.compile(
     rf"{MODELS}(/[^/]+)?|/|/config/?|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(assets|static|svelte)/.+|/corpus/[^/]+|"
+    rf"/shared/{SHARED_ID}|"
     r"/gradio_api/(info|startup-events|app_id|theme\.css|queue/status|queue/data|heartbeat/[^/]+)/?"
 )
 AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:@/\\\s]+))(?::\d+)?", re.IGNORECASE)  # HOST or HOST:PORT

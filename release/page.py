@@ -7,7 +7,17 @@ import gradio as gr
 from data_cleaning.markdown import literal
 from modeling.core import system_prompts
 from modeling.core.continuous_batching import LINE, MOST_ROWS
-from release import answer_details, chat, compare_tab, history, history_controls, page_scripts, theme
+from release import (
+    answer_details,
+    chat,
+    compare_tab,
+    history,
+    history_controls,
+    page_scripts,
+    raters,
+    share_controls,
+    theme,
+)
 from release.answering import respond, view
 from release.bundle import Bundle
 from release.examples import FOLLOW_UP, SYSTEM_PROMPTS
@@ -38,8 +48,15 @@ def describe(bundle: Bundle, name: str | None) -> str:
     version = bundle.version(name)
     return (
         f'<div class="about">{html.escape(version.about)} Context: {version.context} tokens.<br>'
-        f"<code>{html.escape(version.artifact)}</code> content <code>{html.escape(version.content[:12])}</code></div>"
+        f"<code>{html.escape(version.artifact)}</code> content <code>{html.escape(version.content[:12])}</code>"
+        f"{all_versions(bundle)}</div>"
     )
+
+
+def all_versions(bundle: Bundle) -> str:
+    """Returns one line on each version of the menu, collapsed."""
+    lines = (f"<li><b>{html.escape(one.title)}</b>: {html.escape(one.about)}</li>" for one in bundle.offered)
+    return f"<details><summary>What each version is</summary><ul>{''.join(lines)}</ul></details>"
 
 
 def run_line(bundle: Bundle, making: str | None) -> str:
@@ -165,6 +182,7 @@ def build(models: Models) -> gr.Blocks:
         return changed | {held: look}
 
     with gr.Blocks(title=title(opened), analytics_enabled=False, fill_height=True) as page:
+        rater = raters.browser_state()
         top = gr.HTML(masthead(opened, first), padding=False)
         run = gr.HTML("", padding=False, elem_id="run")
         with gr.Tab("Chat"), gr.Row(equal_height=False):
@@ -206,8 +224,9 @@ def build(models: Models) -> gr.Blocks:
                                             info="0: always the likeliest token", elem_id="temperature")  # fmt: skip
                     top_p = gr.Slider(0.05, 1, opened.sampling.top_p, step=0.05, label="Top-p")
                     length = gr.Slider(1, step=1, label="Longest answer", info="in tokens", **length_slider(opened))
+                sharing = share_controls.build()
         with gr.Tab("Compare"):
-            first_menu, second_menu = compare_tab.build(models, answering, at_once)
+            first_menu, second_menu = compare_tab.build(models, rater, answering, at_once)
         with gr.Tab("Results") as results:
             compare_tab.build_results(models, results, at_once)
         with gr.Tab("Model card"):
@@ -237,6 +256,7 @@ def build(models: Models) -> gr.Blocks:
         halted = stop.click(stopped, **end, cancels=[asked, retried], api_name="stop")
         keep_when(halted.then, talk, at_once)
         halted.then(None, js=page_scripts.FOCUS_IF_LOST)
+        share_controls.connect(sharing, talk, rater, at_once)
         history_controls.connect_buttons(gallery, tools, talk, [asked, retried], at_once)
         begins = [box.submit, send.click, messages.retry, clear.click, *(button.click for button in tools[:2])]
         answer_details.connect(asking, details, gallery, turns, begins)
@@ -263,7 +283,8 @@ def build(models: Models) -> gr.Blocks:
         }  # fmt: skip
         gr.Timer(LOOK_AGAIN_S).tick(**looks, api_name="refresh")  # first: the other would take this name from it
         restored = history_controls.restore_at_load(page, gallery, talk, at_once)
-        restored.then(**looks, api_visibility="private")  # after it: the first look keeps the version of a dialogue
+        taken_up = share_controls.take_up(restored, gallery, talk, at_once)
+        taken_up.then(**looks, api_visibility="private")  # after it: the first look keeps the version of a dialogue
         page.load(None, js=page_scripts.ANNOUNCE)
     page.max_threads = ANSWERS + SPARE_THREADS
     page.queue(max_size=ANSWERS, default_concurrency_limit=4)

@@ -1,16 +1,27 @@
 """The scripts of the page, each a JavaScript function that an event of gradio calls in the browser."""
 
+from modeling.rlhf.ratings.shared_dialogues import ID
 from release.history import MAX_BYTES
 
 # Whatever lies in the browser's store: anything but a text of the size that the page writes is not sent at all.
 READ_SAVED = f"(saved) => [typeof saved === 'string' && saved.length <= {MAX_BYTES} ? saved : '']"
 
-# The random name of a browser (release/compare_tab.py), the second input of those who use it: anything else is not sent.
+# The random name of a browser (release/raters.py), the second input of those who use it: anything else is not sent.
 RATER = "[0-9a-f]{32}"
 READ_RATER = f"""(first, kept, ...rest) => {{
   const valid = typeof kept === 'string' && /^{RATER}$/.test(kept);
   return [first, valid ? kept : '', ...rest];
 }}"""
+
+# The id in the address with which a shared dialogue is taken up. The address loses it, so that a reload takes up nothing.
+READ_LINK = f"""() => {{
+  const id = new URLSearchParams(location.search).get('continue') ?? '';
+  if (id) history.replaceState(null, '', location.pathname);
+  return [/^{ID}$/.test(id) ? id : ''];
+}}"""
+
+# A path of this server as the whole address under which the person has opened the page.
+WHOLE_ADDRESS = "(path) => [path ? location.origin + path : '']"
 
 # Offers {name, type, text} (JSON) as a download. The text is data of a Blob and never becomes part of the page.
 DOWNLOAD = """(parcel) => {

@@ -18,6 +18,7 @@ from modeling.core.statistics import wilson_interval
 from modeling.core.version_names import BASE
 from modeling.rlhf.labels import DEGREES, SIGNIFICANT
 from modeling.rlhf.pairs import asked
+from modeling.rlhf.ratings import reliability, stage
 from modeling.rlhf.ratings.stage import compared, sides
 from release.theme import one_line
 from release.vote_statistics import RESAMPLES, ac2, ordinal_weights, prior, resamples, strengths, wins_of
@@ -148,7 +149,7 @@ def agreement(votes: Sequence[dict]) -> str:
     shared = [key for key, counts_K in graded.items() if counts_K.sum() > 1]
     title = "## Agreement between raters\n\n"
     if not shared:
-        return f"{title}Undefined: no pair of answers was judged by two raters. Each comparison generates new answers."
+        return f"{title}Undefined: no pair of answers was judged by two raters."
     counts_NK, agree_KK = np.array(list(graded.values())), ordinal_weights(GRADES)
     low, high = 0.0, 0.0
     if len({prompt for prompt, *_ in shared}) > 1:
@@ -158,8 +159,17 @@ def agreement(votes: Sequence[dict]) -> str:
     return (
         f"{title}Gwet's AC2 with ordinal weights over the {GRADES} degrees: {ac2(counts_NK, agree_KK):.2f} ({limits}), from "
         f"{counted(len(shared), 'pair')} of answers that two or more raters judged. 1 is perfect, 0 is chance. The paper "
-        "reports 0.37 to 0.55 (3.4.2), with 7 degrees and three raters."
+        f"reports 0.37 to 0.55 (3.4.2), with 7 degrees and three raters.{unreliable(votes)}"
     )
+
+
+def unreliable(votes: Sequence[dict]) -> str:
+    """A sentence on the raters whose votes training leaves out (modeling/rlhf/ratings); "" if there are none."""
+    accuracy = stage.accuracies(stage.last_words(votes, collections.Counter()))
+    number = sum(one < reliability.LEAST for one in accuracy.values())
+    if not number:
+        return ""
+    return f" Training leaves out the votes of {counted(number, 'rater')}, for agreeing with others hardly more than chance."
 
 
 def grade(vote: dict) -> int:

@@ -6,10 +6,11 @@ import pytest
 from gradio_client import Client
 
 from modeling.rlhf.ratings.store import Store
-from release import chat
+from release import chat, second_opinions
 from release.comparing import VERDICTS, compare
 from release.gallery import Gallery
 from release.loaded_models import Models, load
+from tests.modeling.rlhf.ratings.test_store import vote as a_vote
 from tests.release.conftest import served
 from tests.shown import Shown
 
@@ -17,7 +18,8 @@ QUESTION = [{"role": "user", "content": "What is a llama?"}]
 
 
 @pytest.fixture
-def votes(ratings_address) -> Store:
+def votes(ratings_address, monkeypatch) -> Store:
+    monkeypatch.setenv(second_opinions.SHARE, "0")
     return Store.here()
 
 
@@ -78,14 +80,14 @@ def test_a_vote_says_what_the_person_chose(models):
     assert sorted(VERDICTS.values()) == [(side, degree) for side in "ab" for degree in range(4)]
 
 
-def ask(client):
-    job = client.submit("What is a llama?", "chat_model", "sft_model", api_name="/compare")
+def ask(client, text="What is a llama?", rater=""):
+    job = client.submit(text, rater, "chat_model", "sft_model", api_name="/compare")
     job.result(timeout=60)
     return job.outputs()
 
 
-def vote(client, verdict="A is better", unsafe_b=False):
-    return client.predict("", verdict, False, unsafe_b, "because <b>", api_name="/vote")
+def vote(client, verdict="A is better", unsafe_b=False, rater=""):
+    return client.predict(rater, verdict, False, unsafe_b, "because <b>", api_name="/vote")
 
 
 def text_of(value) -> str:
@@ -152,3 +154,48 @@ def test_a_vote_can_be_withdrawn_once(client, votes):
     assert "no vote" in text_of(client.predict("somebody else", api_name="/withdraw"))
     assert "Nobody" not in client.predict(api_name="/standings") and votes.withdraw(row["id"], row["rater"])
     assert "Nobody" in client.predict(api_name="/standings")
+
+
+def test_another_rater_is_shown_the_same_pair_in_new_order_and_nothing_of_the_vote(bundle, votes, monkeypatch):
+    with served(Gallery(bundle)) as url:
+        one, other = Client(url, verbose=False), Client(url, verbose=False)
+        ask(one, rater="1" * 32)
+        vote(one, rater="1" * 32)
+        monkeypatch.setenv(second_opinions.SHARE, "1")
+        (first,) = votes.counted("tiny")
+        shown = " ".join(text_of(value) for value in ask(other, "And a cria?", rater="2" * 32)[-1])
+        assert "Another person asked this" in shown and "What is a llama?" in shown and "because" not in shown
+        assert not any(f": {title}" in shown for title in ("Chat", "SFT")) and "1" * 8 not in shown
+        assert "stored" in text_of(vote(other, "A is better", rater="2" * 32)[0])
+        first, second = votes.counted("tiny")
+        assert second["comparison"] == first["id"] == first["comparison"] and second["rater"] == "2" * 32
+        flipped = "ba" if first["answer_a"] == second["answer_b"] else "ab"
+        for name in ("answer", "version", "content"):
+            assert [first[f"{name}_{side}"] for side in flipped] == [second[f"{name}_{side}"] for side in "ab"]
+        assert [first["sampling"][side] for side in flipped] == [second["sampling"][side] for side in "ab"]
+        assert first["messages"] == second["messages"]
+        # The person's own message comes next, although each click would show another pair if there were one.
+        shown = " ".join(text_of(value) for value in ask(other, "And a cria?", rater="2" * 32)[-1])
+        assert "Another person" not in shown and "Which answer is better?" in shown
+        assert "from 1 pair of answers" in one.predict(api_name="/standings")
+
+
+def test_pairs_for_a_second_opinion_are_shuffled_and_as_many_as_the_share(opened, votes, monkeypatch):
+    votes.add(a_vote(scale=opened.scale, content_a=opened.version("chat_model").content, version_b="gone"))
+    drawn = second_opinions.drawn
+    assert all(drawn(votes, opened, "r2", random.Random(seed)) is None for seed in range(20))
+    monkeypatch.setenv(second_opinions.SHARE, "0.5")
+    found = [drawn(votes, opened, "r2", random.Random(seed)) for seed in range(60)]
+    shown = [one for one in found if one]
+    assert 15 < len(shown) < 45 and {one.answers[0] for one in shown} == {"A camel.", "A bird."}
+    for one in shown:
+        side = one.answers.index("A camel.")
+        assert one.versions[side].title == opened.version("chat_model").title and one.versions[1 - side].title == "gone"
+    assert all(drawn(votes, opened, "r1", random.Random(seed)) is None for seed in range(20))
+
+
+@pytest.mark.parametrize("stated", ["1.5", "-0.1", "often", "nan"])
+def test_a_share_that_is_none_is_an_error_that_names_the_setting(monkeypatch, stated):
+    monkeypatch.setenv(second_opinions.SHARE, stated)
+    with pytest.raises(ValueError, match=second_opinions.SHARE):
+        second_opinions.share()

@@ -134,11 +134,12 @@ def test_every_control_has_a_name(client):
             assert part["props"].get("value")
 
 
-def test_restoring_comes_before_the_first_look(client):
+def test_restoring_and_a_shared_dialogue_come_before_the_first_look(client):
     by_name = {event["api_name"]: event for event in client.config["dependencies"]}
-    restore = by_name["restore"]
+    restore, taken_up = by_name["restore"], by_name["continue"]
     looks = [event for event in client.config["dependencies"] if event["outputs"] == by_name["refresh"]["outputs"]]
-    assert restore["js"] and {event["trigger_after"] for event in looks} == {None, restore["id"]}
+    assert restore["js"] and taken_up["js"] and taken_up["trigger_after"] == restore["id"]
+    assert {event["trigger_after"] for event in looks} == {None, taken_up["id"]}
     assert by_name["refresh"]["trigger_after"] is None, "the public name is that of the look that clients ask for"
 
 

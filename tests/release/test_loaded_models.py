@@ -112,7 +112,7 @@ def test_the_page_and_the_api_share_their_models(bundle, monkeypatch):
         client = Client(url, verbose=False)
         assert ask(api, model="chat_model", **GREEDY).status_code == 200
         say(client, "What is a llama?")
-        client.predict("What is a llama?", "chat_model", "sft_model", api_name="/compare")
+        client.predict("What is a llama?", "", "chat_model", "sft_model", api_name="/compare")
     assert len(loaded) == 2
 
 

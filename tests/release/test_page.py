@@ -1,6 +1,7 @@
 """The page follows a store that is being filled: its menu, its release, the user's choice and the dialogue."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from gradio_client import Client
@@ -8,11 +9,12 @@ from gradio_client import Client
 from data_cleaning.run_notice import announcing
 from release import history
 from release.gallery import Gallery
-from release.page import placeholder, run_line
+from release.page import describe, placeholder, run_line
 from tests.release.conftest import served
 from tests.release.test_demo import say, texts
 from tests.release.test_gallery import LISTED
 from tests.release.test_history import dialogue
+from tests.shown import Shown
 
 SKIPPED = ({"__type__": "update"}, {"props": {"__type__": "update"}, "__type__": "update"})
 
@@ -100,6 +102,16 @@ def test_a_dialogue_from_the_browser_keeps_its_version(live):
     kept = history.saved(dialogue(("What is a llama?", "An animal."), version="Base"))[0]
     client.predict(kept, api_name="/restore")
     assert menu(look(client, "Base")) == (["SFT", "Base"], "Base")
+
+
+def test_each_version_of_the_menu_is_described_in_one_line_of_text(opened):
+    for chosen in opened.offered:
+        shown = Shown(describe(opened, chosen.name))
+        assert chosen.content[:12] in shown.text
+        for version in opened.offered:
+            assert f"{version.title}: {version.about}" in shown.text and version.about
+    hostile = replace(opened, versions=tuple(replace(one, title="<b>", about="<img src=x>") for one in opened.versions))
+    assert Shown(describe(hostile, opened.offered[0].name)).tags == shown.tags
 
 
 def test_a_question_before_any_version_comes_back(live):

@@ -123,7 +123,7 @@ def server(bundle, file, tmp_path, monkeypatch):
 
 
 def test_strangers_see_nothing_and_a_vote_bears_its_users_name(server, bundle):
-    for path in ("/", "/config", "/v1/models", "/gradio_api/info"):
+    for path in ("/", "/config", "/v1/models", "/gradio_api/info", f"/shared/{'x' * 43}"):
         status, headers, body = server.ask("GET", path)
         assert status == 401 and headers["www-authenticate"].startswith("Basic") and len(body) < 300
     assert server.ask("GET", "/v1/models", Authorization=f"Bearer ada:{PASSWORD}")[0] == 200
@@ -133,7 +133,7 @@ def test_strangers_see_nothing_and_a_vote_bears_its_users_name(server, bundle):
     # A client cannot name itself.
     client = Client(f"http://127.0.0.1:{server.port}", verbose=False,
                     headers={"Authorization": basic("ada"), "X-Cria-User": "eve"})  # fmt: skip
-    client.predict("Tell me about the sea.", "chat_model", "sft_model", api_name="/compare")
+    client.predict("Tell me about the sea.", "", "chat_model", "sft_model", api_name="/compare")
     client.predict("", "A is better", False, False, "", api_name="/vote")
     (vote,) = Store.here().counted(Gallery(bundle, None, ()).now().scale)
     assert vote["rater"] == "ada"

@@ -199,6 +199,17 @@ def test_raters_agree_whichever_side_the_answers_stood_on():
     assert "Undefined" in agreement([vote(), vote(prompt="x", rater="r2")])
 
 
+def test_raters_whose_votes_training_leaves_out_are_counted():
+    def said(number, rater, right):
+        best, other = ("Chat", "Base") if right else ("Base", "Chat")
+        return vote(best, other, prompt=str(number), rater=rater)
+
+    careful = [said(number, rater, True) for number in range(60) for rater in ("r1", "r2")]
+    assert "leaves out" not in agreement(careful)
+    careless = [said(number, "r3", number % 2) for number in range(60)]
+    assert "leaves out the votes of 1 rater," in agreement([*careful, *careless])
+
+
 def test_activity_and_unsafe_marks():
     votes = [vote(rater="a" * 32), vote(rater="a" * 32, prompt="x", time="2026-05-02T00:00:00"), vote(rater="b" * 32)]
     shown = standings([*votes, vote(rater="c", prompt="y", safe_b=False)])

@@ -1,39 +1,30 @@
 """The votes of people who compared two answers in the chat (paper 3.2.1), in a database that several servers may share.
 
-CRIA_RATINGS names it as an SQLAlchemy address. The default is the file `ratings.sqlite` in the artifact store, with a
-write-ahead log. Servers on several machines share a PostgreSQL. On both, a vote that was acknowledged is on disk. A vote
-is never changed. Its rater can withdraw it, and `python -m modeling.rlhf.ratings.forget NAME` deletes all votes of a
-rater.
+A vote that was acknowledged is on disk, and it is never changed. Its rater can withdraw it, and
+`python -m modeling.rlhf.ratings.forget NAME` deletes all votes of a rater.
+
+A vote begins a comparison, or gives another opinion on one. Votes from before revision 0002 belong to none: their raters
+were not told that others may see what they asked.
 """
 
-import datetime
-import fcntl
 import json
-import os
+import random
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import sqlalchemy as sa
-from alembic.util import CommandError
 
-from data_cleaning import paths
 from modeling.core import hashing, json_text
 from modeling.rlhf.labels import DEGREES
-from modeling.rlhf.ratings import schema
+from modeling.rlhf.ratings.database import METADATA, Database, RatingsError, clean, now
 
-ADDRESS = "CRIA_RATINGS"
-FILE = "ratings.sqlite"
-WAIT_S = 30  # for another server that is writing, or for a database that does not answer
-WAITS = {"pysqlite": "timeout", "psycopg": "connect_timeout", "psycopg2": "connect_timeout"}  # the setting, by driver
-WRITING = 0x43726961  # PostgreSQL's advisory lock of those who write votes
-NUL = "\x00"  # PostgreSQL keeps no text with this character, which a model can generate
+MOST_OPINIONS = 3  # raters of a comparison, as in the paper (3.4.2)
+DRAWN_FROM = 50  # comparisons with the fewest opinions, the oldest first
 
-VOTES = sa.Table(  # as the newest revision makes it (schema.py)
+VOTES = sa.Table(
     "votes",
-    sa.MetaData(),
+    METADATA,
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("id", sa.String(32), unique=True, nullable=False),
     sa.Column("time", sa.String(32), nullable=False),
@@ -48,11 +39,8 @@ VOTES = sa.Table(  # as the newest revision makes it (schema.py)
     sa.Column("safe_b", sa.Boolean, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("withdrawn", sa.String(32)),
+    sa.Column("comparison", sa.String(32)),  # the id of the vote that began it
 )
-
-
-class RatingsError(ValueError):
-    """The database cannot be read or written."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +62,7 @@ class Vote:
     safe_a: bool
     safe_b: bool
     reason: str = ""
+    comparison: str = ""  # the id of the vote on whose comparison this is another opinion; "": it begins one
 
     def __post_init__(self) -> None:
         if self.preferred not in ("a", "b") or self.degree not in DEGREES:
@@ -83,54 +72,76 @@ class Vote:
 
 
 @dataclass(frozen=True)
-class Store:
-    """The database at an SQLAlchemy address. Its tables are made when the first vote is written."""
-
-    address: str
-
-    @classmethod
-    def here(cls) -> "Store":
-        """The store that CRIA_RATINGS names, else the file in the artifact store."""
-        return cls(os.environ.get(ADDRESS) or f"sqlite:///{paths.store() / FILE}")
+class Store(Database):
+    """The votes in a database."""
 
     def add(self, vote: Vote) -> str:
-        """Write a vote and return its id, once it is on disk. Raises RatingsError if it is not."""
-        row = vars(vote) | {
-            "id": uuid.uuid4().hex,
-            "time": _now(),
+        """Write a vote and return its id, once it is on disk.
+
+        Raises RatingsError if it is not, or if the vote that began its comparison no longer counts.
+        """
+        identifier = uuid.uuid4().hex
+        row = clean(vars(vote)) | {
+            "id": identifier,
+            "comparison": vote.comparison or identifier,
+            "time": now(),
             "messages": json_text.dumps(list(vote.messages), ensure_ascii=False),
             "sampling": json_text.dumps(vote.sampling),
         }
-        row = {name: value.replace(NUL, "\ufffd") if isinstance(value, str) else value for name, value in row.items()}
-        with self._connection(make=True) as connection:
+        with self.connection(make=True) as connection:
             connection.execute(VOTES.insert().values(row))
-        return row["id"]
+            # After the insert, which locks the database: nobody can withdraw or forget the first vote in between.
+            began = sa.select(VOTES.c.id).where((VOTES.c.id == row["comparison"]) & _counts(vote.scale))
+            if connection.execute(began).first() is None:
+                raise RatingsError("the vote that began this comparison was withdrawn meanwhile")
+        return identifier
+
+    def second_opinion(self, scale: str, rater: str, shuffle: random.Random) -> dict | None:
+        """The first vote of a comparison that other raters judged and this one did not, or None.
+
+        Comparisons with the fewest opinions come first; none gets more than MOST_OPINIONS.
+        """
+        said = (
+            sa.select(VOTES.c.comparison, sa.func.count().label("opinions"))
+            .where(_counts(scale))
+            .group_by(VOTES.c.comparison)
+            .having(sa.func.count() < MOST_OPINIONS)
+            .subquery()
+        )
+        judged = sa.select(VOTES.c.comparison).where((VOTES.c.rater == rater) & VOTES.c.comparison.is_not(None))
+        differ = sa.func.trim(VOTES.c.answer_a) != sa.func.trim(VOTES.c.answer_b)
+        others = sa.select(VOTES.c.id).join(said, said.c.comparison == VOTES.c.id)
+        others = others.where(_counts(scale) & differ & VOTES.c.id.not_in(judged))
+        found = self.rows(others.order_by(said.c.opinions, VOTES.c.number).limit(DRAWN_FROM))
+        if not found:
+            return None
+        rows = self.rows(sa.select(VOTES).where(VOTES.c.id == shuffle.choice(found)["id"]))
+        return _parsed(rows[0]) if rows else None  # none if it was forgotten meanwhile
 
     def withdraw(self, identifier: str, rater: str) -> bool:
         """Withdraw a vote of this rater. Returns whether there was one that counted."""
         mine = (VOTES.c.id == identifier) & (VOTES.c.rater == rater) & VOTES.c.withdrawn.is_(None)
-        with self._connection(make=True) as connection:
-            return connection.execute(VOTES.update().where(mine).values(withdrawn=_now())).rowcount == 1
+        with self.connection(make=True) as connection:
+            return connection.execute(VOTES.update().where(mine).values(withdrawn=now())).rowcount == 1
 
-    def forget(self, rater: str) -> int:
-        """Delete all votes of a rater from the database. Returns their number."""
-        if not self._read(sa.select(VOTES.c.id).where(VOTES.c.rater == rater)):
-            return 0
-        with self._connection() as connection:
-            lite = connection.dialect.name == "sqlite"
-            if lite:
-                connection.exec_driver_sql("PRAGMA secure_delete=ON")  # overwrites the pages too
-            gone = connection.execute(VOTES.delete().where(VOTES.c.rater == rater)).rowcount
-            connection.commit()
-            if lite:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-            return gone
+    def forget(self, rater: str) -> tuple[int, int]:
+        """Delete all votes of a rater from the database, and the opinions of others on what this rater asked.
+
+        Returns the numbers of both.
+        """
+        mine = VOTES.c.rater == rater
+        if not self.rows(sa.select(VOTES.c.id).where(mine)):
+            return 0, 0
+        with self.erasing() as connection:
+            asked = VOTES.c.comparison.in_(sa.select(VOTES.c.id).where(mine))
+            others = connection.execute(VOTES.delete().where(asked & ~mine)).rowcount
+            return connection.execute(VOTES.delete().where(mine)).rowcount, others
 
     def counted(self, scale: str, first: int = 0) -> list[dict]:
         """The votes on a scale's versions that are not withdrawn, in the order of voting: all, or the `first` ones."""
         asked = sa.select(VOTES).where(_counts(scale)).order_by(VOTES.c.number)
-        rows = self._read(asked.limit(first) if first else asked)
-        return [row | {"messages": json.loads(row["messages"])} for row in rows]
+        rows = self.rows(asked.limit(first) if first else asked)
+        return [_parsed(row) for row in rows]
 
     def count(self, scale: str) -> int:
         """The number of votes on a scale's versions that are not withdrawn."""
@@ -143,92 +154,17 @@ class Store:
         return whole, digest(votes[:whole])
 
     def _identifiers(self, scale: str) -> list[dict]:
-        return self._read(sa.select(VOTES.c.id).where(_counts(scale)).order_by(VOTES.c.number))
-
-    def _read(self, asked: sa.Select) -> list[dict]:
-        """The rows; none as long as nobody has voted."""
-        url = sa.make_url(self.address)
-        if url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists()):
-            return []
-        with self._connection() as connection:
-            if not sa.inspect(connection).has_table(VOTES.name):
-                return []
-            old = not schema.is_current(connection)
-        with self._connection(make=old) as connection:
-            return [dict(row) for row in connection.execute(asked).mappings()]
-
-    @contextmanager
-    def _connection(self, make: bool = False) -> Iterator[sa.Connection]:
-        """A connection that commits at the end. `make`: with folder and tables, made or brought up to date."""
-        try:
-            url = sa.make_url(self.address)
-            waits = WAITS.get(url.get_driver_name())
-            engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={waits: WAIT_S} if waits else {})
-            lite = engine.dialect.name == "sqlite"
-            if make and lite:
-                _make_file(engine, Path(url.database))
-            with engine.connect() as connection:
-                if lite:
-                    connection.exec_driver_sql("PRAGMA synchronous=FULL")  # a vote survives a cut of power
-                    connection.commit()
-                elif make:
-                    _lock_and_make(connection)
-                yield connection
-                connection.commit()
-        except ModuleNotFoundError as error:
-            raise RatingsError(_install(url, error)) from error
-        except CommandError as error:
-            raise RatingsError(
-                f"the database of {ADDRESS} has the tables of a newer version: update the code"
-            ) from error
-        except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
-            raise RatingsError(f"the ratings of {ADDRESS} cannot be used ({type(error).__name__}): {error}") from error
-
-
-def _make_file(engine: sa.Engine, file: Path) -> None:
-    """Makes the tables of a file, one process at a time: SQLite does not wait where two change the journal's mode."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.with_name(f"{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            if not schema.is_current(connection):
-                schema.upgrade(connection)
-            connection.commit()
-
-
-def _lock_and_make(connection: sa.Connection) -> None:
-    """Makes the tables of a database server, as part of the transaction that writes a vote.
-
-    In PostgreSQL one transaction writes at a time. Votes then become visible in the order of their numbers, so that a
-    complete batch stays the same, and no two servers make the tables at once.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_S}s'")
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(WRITING)))
-        connection.exec_driver_sql("SET LOCAL synchronous_commit = on")  # a vote survives a cut of power
-    if not schema.is_current(connection):
-        schema.upgrade(connection)
-
-
-def _install(url: sa.URL, error: ModuleNotFoundError) -> str:
-    """What to do where the driver of an address is not installed."""
-    if url.get_backend_name() != "postgresql":
-        return f"the ratings of {ADDRESS} need the driver {error.name}, which is not installed"
-    return (
-        f"the ratings of {ADDRESS} need a driver for PostgreSQL: .venv/bin/pip install 'psycopg[binary]', and an address "
-        "that begins with postgresql+psycopg://"
-    )
+        return self.rows(sa.select(VOTES.c.id).where(_counts(scale)).order_by(VOTES.c.number))
 
 
 def _counts(scale: str) -> sa.ColumnElement[bool]:
     return (VOTES.c.scale == scale) & VOTES.c.withdrawn.is_(None)
 
 
+def _parsed(row: dict) -> dict:
+    return row | {name: json.loads(row[name]) for name in ("messages", "sampling")}
+
+
 def digest(votes: Sequence[dict]) -> str:
     """A hash of which votes these are: votes are never changed, so their ids tell."""
     return hashing.digest("\n".join(vote["id"] for vote in votes)).hex() if votes else ""
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from modeling.rlhf.ratings.store import Store
-from release import export
+from release import export, second_opinions
 from release.gallery import Gallery
 from tests.conftest import MemoryLog
 from tests.release import toy_store
@@ -61,6 +61,7 @@ def recited(folder: Path, said: dict[str, list[str]]) -> Path:
 def votes(tmp_path_factory) -> Iterator[Store]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CRIA_RATINGS", f"sqlite:///{tmp_path_factory.mktemp('votes') / 'ratings.sqlite'}")
+        patch.setenv(second_opinions.SHARE, "0")
         yield Store.here()
 
 

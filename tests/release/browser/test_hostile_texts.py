@@ -4,6 +4,7 @@ That no dialog opened, no script ran and no request left is checked at the end o
 """
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -12,6 +13,7 @@ from release import history
 from release.gallery import Gallery
 from tests.release.browser import hostile, kept
 from tests.release.browser.steps import answers, ask, box, compare, loaded_again, questions, tab, vote
+from tests.release.browser.test_sharing import shared
 from tests.release.conftest import served
 
 LAST = f"end of {len(hostile.TEXTS) - 1}"
@@ -55,6 +57,20 @@ def test_in_a_vote_and_in_its_results(page, votes):
     expect(page.locator("#standings")).to_contain_text(f"{len(hostile.TEXTS[::8])} votes of 1 rater")
     page.locator("#standings summary", has_text="reasons").click()
     assert brought(page) == [] and hostile.TEXTS[0] in page.locator("#standings").inner_text()
+
+
+def test_in_a_shared_dialogue(page):
+    ask(page, "\n".join(hostile.TEXTS), LAST)
+    link = shared(page)
+    expect(page.locator("#links input")).to_have_value(re.compile("<script>"))
+    assert [element for part in (*PARTS, "#links") for element in page.evaluate(hostile.BROUGHT, part)
+            if not element.startswith("<input")] == []  # fmt: skip
+    page.goto(link)
+    expect(page.locator("section").last).to_contain_text(LAST)
+    assert page.evaluate(hostile.BROUGHT, "section") == [] and hostile.TEXTS[0] in page.inner_text("section.user")
+    page.get_by_role("link", name="Continue from here").click()
+    expect(answers(page)).to_contain_text(LAST)
+    assert brought(page) == []
 
 
 def test_in_what_the_browser_kept(page):

@@ -5,9 +5,11 @@ import re
 
 from playwright.sync_api import expect
 
+from release import second_opinions
 from release.http_guard import MAX_BODY_BYTES
 from tests.release.browser import kept
-from tests.release.browser.steps import answers, ask, compare, loaded_again, tab, vote
+from tests.release.browser.conftest import visit
+from tests.release.browser.steps import answers, ask, compare, loaded_again, opened, tab, vote
 
 
 def test_a_vote_names_the_versions_counts_and_is_withdrawn(page, votes):
@@ -29,6 +31,28 @@ def test_a_vote_names_the_versions_counts_and_is_withdrawn(page, votes):
     tab(page, "Results")
     expect(page.locator("#standings")).to_contain_text("Nobody has voted yet")
     assert votes.count("tiny") == 0
+
+
+def test_another_person_judges_the_same_answers_without_names_and_then_asks(page, browser, address, votes, monkeypatch):
+    tab(page, "Compare")
+    compare(page, "What is a mare?")
+    vote(page, "A is better", reason="my reason")
+    first = votes.counted("tiny")[-1]
+    monkeypatch.setenv(second_opinions.SHARE, "1")
+    with visit(browser) as other:
+        reading = opened(other, address)
+        tab(reading, "Compare")
+        compare(reading, "My own question")
+        expect(reading.locator("#asked")).to_contain_text("What is a mare?")
+        shown = " ".join(reading.locator(".answer").all_inner_texts())
+        assert "young llama" in shown and "wide and deep" in shown and "Chat" not in shown and "my reason" not in shown
+        vote(reading, "B is better")
+        second = votes.counted("tiny")[-1]
+        assert second["comparison"] == first["id"] and second["rater"] != first["rater"]
+        compare(reading, "My own question")
+        expect(reading.locator("#asked")).to_be_empty()
+        vote(reading, "B is better")
+        assert votes.counted("tiny")[-1]["messages"][0]["content"] == "My own question"
 
 
 def test_a_browser_keeps_its_rater_and_replaces_what_is_no_name(page, votes):

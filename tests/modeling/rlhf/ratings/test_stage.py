@@ -54,7 +54,8 @@ def test_the_last_word_and_the_majority_count_whichever_side_stood_first(store, 
     store.add(vote(rater="r2", degree=1, **swapped))
     store.add(vote(rater="r3", preferred="b"))
     (row,), metrics = made(store, tmp_path, log)
-    assert (row["chosen"], row["degree"], row["chosen_from"]) == ("A camel.", 2, "Chat")
+    assert (row["chosen"], row["chosen_from"]) == ("A camel.", "Chat")
+    assert row["degree"] == 1, "3 and 1 for it, 2 against it"
     assert (metrics["left_out_said_again"], metrics["left_out_contested"], metrics["raters"]) == (1, 1, 3)
     assert metrics["largest_rater_share"] == 0.5
 
@@ -67,6 +68,37 @@ def test_what_cannot_be_learnt_is_left_out_and_counted(store, tmp_path, log):
     rows, metrics = made(store, tmp_path, log)
     assert rows == [] and metrics["votes"] == 4
     assert [metrics[f"left_out_{why}"] for why in ("identical", "contested", "chosen_unsafe")] == [1, 2, 1]
+
+
+def test_a_rater_without_shared_pairs_counts_as_any_other(store, tmp_path, log):
+    for number in range(30):
+        store.add(vote(number, rater=f"r{number % 2}", degree=number % 4))
+    rows, metrics = made(store, tmp_path, log)
+    assert sorted(row["degree"] for row in rows) == sorted(number % 4 for number in range(30))
+    assert metrics["raters_left_out"] == metrics["left_out_unreliable_rater"] == metrics["pairs_shared"] == 0
+    assert metrics["least_rater_accuracy"] == 0.8
+
+
+def test_votes_of_a_rater_who_is_hardly_better_than_chance_are_left_out(store, tmp_path, log):
+    def said(number, rater, right, degree=2):
+        return vote(number, rater=rater, preferred="a" if right else "b", degree=degree, safe_b=True)
+
+    for number in range(60):
+        store.add(said(number, "r1", True))
+        store.add(said(number, "r2", number % 10 != 5))
+        store.add(said(number, "careless", number % 2 > 0, degree=3))
+    for number in range(60, 80):
+        store.add(said(number, "careless", True))
+    for number in range(80, 90):
+        store.add(said(number, "unsure", False, degree=0))
+        store.add(said(number, "r1", True))
+        store.add(said(number, "r2", True))
+    rows, metrics = made(store, tmp_path, log)
+    assert {row["chosen"] for row in rows} == {"A camel."} and len(rows) == 54 + 10
+    assert metrics["raters_left_out"] == 1 and metrics["least_rater_accuracy"] < 0.6
+    assert metrics["left_out_unreliable_rater"] == 80 and metrics["left_out_contested"] == 2 * 6 + 10
+    assert metrics["pairs_shared"] == 70
+    assert {row["degree"] for row in rows} == {2} and not any("careless" in str(row) for row in [*rows, metrics])
 
 
 def test_personal_data_is_replaced(store, tmp_path, log):

@@ -1,6 +1,7 @@
 """The store of votes: what was acknowledged is there, whoever wrote it and however its process ended, in both databases."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,7 +14,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from modeling.rlhf.ratings import forget, schema
-from modeling.rlhf.ratings.store import VOTES, RatingsError, Store, Vote, digest
+from modeling.rlhf.ratings.database import METADATA, RatingsError
+from modeling.rlhf.ratings.store import Store, Vote, digest
+
+SHUFFLE = random.Random(0)
 
 
 def vote(number: int = 0, **changes) -> Vote:
@@ -56,7 +60,7 @@ def test_batches_are_complete_and_a_withdrawal_changes_them(store):
 
 
 def test_a_rater_is_forgotten(store, capsys):
-    assert store.forget("r1") == 0
+    assert store.forget("r1") == (0, 0)
     for number in range(3):
         store.add(vote(number, rater="someone@example.org"))
     kept = store.add(vote(7))
@@ -72,8 +76,47 @@ def test_a_rater_is_forgotten_on_the_disk_too(tmp_path):
     store.add(vote())
     on_disk = lambda: b"".join(each.read_bytes() for each in tmp_path.glob(f"{file.name}*"))  # noqa: E731
     assert b"someone@example.org" in on_disk()
-    assert store.forget("someone@example.org") == 1
+    assert store.forget("someone@example.org") == (1, 0)
     assert b"someone@example.org" not in on_disk() and store.count("tiny") == 1
+
+
+def test_another_rater_judges_a_comparison_once_and_those_with_few_opinions_come_first(store):
+    assert store.second_opinion("tiny", "r2", SHUFFLE) is None
+    first = store.add(vote(1))
+    store.add(vote(2, answer_b=" A camel. "))
+    assert store.second_opinion("tiny", "r1", SHUFFLE) is None and store.second_opinion("laptop", "r2", SHUFFLE) is None
+    shown = store.second_opinion("tiny", "r2", SHUFFLE)
+    assert (shown["id"], shown["messages"], shown["sampling"]) == (first, vote(1).messages, vote().sampling)
+    another = store.add(vote(1, rater="r2", comparison=first))
+    assert [row["comparison"] for row in store.counted("tiny")][::2] == [first, first]
+    assert store.second_opinion("tiny", "r2", SHUFFLE) is None
+    store.withdraw(another, "r2")
+    assert store.second_opinion("tiny", "r2", SHUFFLE) is None, "a rater is not asked again"
+    store.add(vote(1, rater="r3", comparison=first))
+    assert store.second_opinion("tiny", "r4", SHUFFLE)["id"] == first
+    alone = store.add(vote(3))
+    drawn = {store.second_opinion("tiny", "r4", SHUFFLE)["id"] for _ in range(40)}
+    assert drawn == {first, alone}
+    store.add(vote(1, rater="r5", comparison=first))
+    assert store.second_opinion("tiny", "r4", SHUFFLE)["id"] == alone, "three raters are enough"
+
+
+def test_a_comparison_whose_first_vote_is_withdrawn_gets_no_other_opinion(store):
+    first = store.add(vote())
+    store.withdraw(first, "r1")
+    assert store.second_opinion("tiny", "r2", SHUFFLE) is None
+    with pytest.raises(RatingsError, match="withdrawn meanwhile"):
+        store.add(vote(rater="r2", comparison=first))
+    assert store.count("tiny") == 0
+
+
+def test_what_a_forgotten_rater_asked_goes_with_the_opinions_on_it(store):
+    first = store.add(vote(1))
+    mine = store.add(vote(2, rater="r2"))
+    store.add(vote(1, rater="r2", comparison=first))
+    store.add(vote(2, comparison=mine))
+    assert store.forget("r1") == (2, 1)
+    assert [row["id"] for row in store.counted("tiny")] == [mine]
 
 
 @pytest.mark.parametrize("change", [{"preferred": "c"}, {"degree": 4}, {"messages": []},
@@ -157,19 +200,23 @@ def engine_of(store: Store) -> sa.Engine:
     return sa.create_engine(store.address, poolclass=sa.NullPool)
 
 
-def test_the_revisions_make_the_table_that_the_code_uses(store):
+def test_the_revisions_make_the_tables_that_the_code_uses(store):
     store.add(vote())
     with engine_of(store).connect() as connection:
         made = MigrationContext.configure(connection)
-        assert compare_metadata(made, VOTES.metadata) == [] and schema.is_current(connection)
+        assert compare_metadata(made, METADATA) == [] and schema.is_current(connection)
 
 
 def test_a_database_from_before_revisions_keeps_its_votes(store):
     first = store.add(vote(1))
     with engine_of(store).begin() as connection:
         connection.exec_driver_sql("DROP TABLE alembic_version")
+        connection.exec_driver_sql("ALTER TABLE votes DROP COLUMN comparison")
+        connection.exec_driver_sql("DROP TABLE shared_dialogues")
     assert [row["id"] for row in store.counted("tiny")] == [first]
-    assert store.add(vote(2)) and store.count("tiny") == 2
+    assert store.second_opinion("tiny", "r2", SHUFFLE) is None, "its rater was not told that others would see it"
+    second = store.add(vote(2))
+    assert store.count("tiny") == 2 and store.second_opinion("tiny", "r2", SHUFFLE)["id"] == second
     with engine_of(store).connect() as connection:
         assert schema.is_current(connection)
 
