@@ -28,8 +28,7 @@ def ends(recipe: AblationsRecipe) -> list[int]:
 def measure(folder: Path, found: Data, recipe: AblationsRecipe) -> dict[str, float]:
     """Returns held-out bits per byte within the model's own context, and the loss of each part of the longer one.
 
-    Every model reads the parts in one piece, as the paper's 2k model reads long documents. Raises ValueError if no
-    held-out document fills the longer context.
+    Every model reads the longer context in one piece. Raises ValueError if no held-out document fills it.
     """
     model, tokenizer = bits_per_byte.load(folder)
     scored = heldout.figures(model, tokenizer, heldout.texts(found.mixture, recipe.heldout_documents))

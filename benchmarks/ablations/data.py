@@ -116,12 +116,13 @@ def made(
     log.info(f"makes {folder.name}")
     work = folder.with_name(f".{folder.name}-{identity[:16]}")
     work.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    metrics = run(recipe, inputs, work, log)
-    shutil.rmtree(work / SCRATCH, ignore_errors=True)
-    seconds = round(time.monotonic() - began, 3)
-    stated = {"identity": identity, "recipe": records.as_json(recipe), "parents": contents, "git": records.git_state()}
-    write_json(work / MADE, {**stated, "seconds": seconds, "metrics": metrics})
+    if not (work / MADE).is_file():  # otherwise a kill came between the last two lines
+        began = time.monotonic()
+        metrics = run(recipe, inputs, work, log)
+        shutil.rmtree(work / SCRATCH, ignore_errors=True)
+        made_of = {"identity": identity, "recipe": records.as_json(recipe), "parents": contents}
+        seconds = round(time.monotonic() - began, 3)
+        write_json(work / MADE, {**made_of, "git": records.git_state(), "seconds": seconds, "metrics": metrics})
     shutil.rmtree(folder, ignore_errors=True)
     work.rename(folder)
     return identity

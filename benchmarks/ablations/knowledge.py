@@ -17,6 +17,7 @@ from modeling.evaluation.bits_per_byte import score_rows
 from modeling.pretraining.tokenizer import document_tokens
 
 VERBS = ("is", "was", "are", "were")
+BETWEEN = 80  # characters, at most
 LEAST_WORDS = 4  # of a fact
 TELLING_LETTERS = 4  # a word of so many letters that title and fact share would tell the answer
 
@@ -32,7 +33,9 @@ class Question:
 def fact_of(title: str, text: str, words: int) -> tuple[str, str, str] | None:
     """Returns (subject, verb, fact of at most `words` words), or None if the text does not begin with such a fact."""
     name = re.sub(r"\s*\(.*\)$", "", title)
-    found = re.match(rf"((?:The |An? )?{re.escape(name)}) ({'|'.join(VERBS)}) ([^.\n]+)", text) if name else None
+    # Between name and verb stand dates of life, other names, pronunciations.
+    begins = rf"((?:The |An? )?(?i:{re.escape(name)}))\b[^.\n]{{0,{BETWEEN}}}? ({'|'.join(VERBS)}) ([^.\n]+)"
+    found = re.match(begins, text) if name else None
     if found is None:
         return None
     subject, verb, said = found.groups()
