@@ -11,11 +11,11 @@ import os
 import sys
 from pathlib import Path
 
+from benchmarks.ablations.recipe import NAMES, two_cores
 from orchestration.launchers import prepare_environment
 from orchestration.scales import SCALES
 from orchestration.store import CHECKOUT
 
-NAMES = ("attention", "factual", "context", "lengths", "margins", "safety_loss")  # the most important first
 SEEDS = (1, 2, 3)
 PAGE = CHECKOUT / "docs" / "ablations.md"
 
@@ -49,12 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help="default: docs/ablations.md")
     given = parser.parse_args(arguments)
     # Here, because they load torch, which reads the environment.
-    from benchmarks.ablations import job, recipe
+    from benchmarks.ablations import job
     from benchmarks.ablations.data import MissingDataError
     from release.results import MarkerError
 
     try:
-        job.run(recipe.two_cores(), given.scale, given.only, given.seeds, given.page)
+        job.run(two_cores(), given.scale, given.only, given.seeds, given.page)
     except (MissingDataError, MarkerError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -7,6 +7,8 @@ from modeling.rlhf.recipes import RewardRecipe
 from orchestration import scales
 from orchestration.identity import digest
 
+NAMES = ("attention", "factual", "context", "lengths", "margins", "safety_loss")  # the most important first
+
 
 @dataclass(frozen=True)
 class AttentionRecipe:
@@ -53,7 +55,7 @@ class SafetyLossRecipe:
 
 @dataclass(frozen=True)
 class AblationsRecipe:
-    """One field for each ablation; the other fields are common to all."""
+    """One field for each ablation of NAMES; the other fields are common to all."""
 
     tokenizer: TokenizerRecipe
     tokens: TokensRecipe
@@ -68,8 +70,8 @@ class AblationsRecipe:
 
     def basis(self, ablation: str, mixture: str) -> str:
         """Returns the hash of all that the trainings of an ablation share. `mixture`: hash of the store's mixture."""
-        others = {"attention", "factual", "context", "lengths", "margins", "safety_loss"} - {ablation}
-        return digest([{name: value for name, value in asdict(self).items() if name not in others}, mixture])
+        own = {name: value for name, value in asdict(self).items() if name not in NAMES or name == ablation}
+        return digest([own, mixture])
 
 
 def two_cores() -> AblationsRecipe:
