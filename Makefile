@@ -14,7 +14,7 @@ export MALLOC_MMAP_THRESHOLD_ := 67108864
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 
-.PHONY: help setup cluster demo run ui chat bench-chat test arithmetics lint lineage why verify results inbox follow retract promote rollback diff plan
+.PHONY: help setup cluster demo run ui chat bench-chat test arithmetics ablations lint lineage why verify results inbox follow retract promote rollback diff plan
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ test: setup ## the tests
 arithmetics: setup ## the tests and the graph at scale tiny as other processors would compute them; ARGS="--help": one, or a part
 	@$(RUN) -m orchestration.fetch
 	@$(RUN) -m benchmarks.arithmetics $(ARGS)
+
+ablations: setup ## the paper's ablations as small trainings on SCALE's store, into docs/ablations.md; ARGS="--only attention"
+	@$(RUN) -m benchmarks.ablations $(SCALE) $(ARGS)
 
 lint: setup ## style and formatting
 	@$(RUN) -m ruff check .
