@@ -11,16 +11,18 @@ its workers. A and B are virtual environments: `pip install "datatrove[io,proces
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -40,7 +42,7 @@ from orchestration.thresholds import corpus  # noqa: E402
 
 RECORD, PAGE = ROOT / "docs" / "corpus.json", ROOT / "docs" / "corpus.md"
 SIZE = 4000  # characters of a document
-POLL_S = 0.02
+POLL_S = 0.05
 # Step → the role of its parent, and the folder whose documents it reads.
 STEPS = {
     "language": ("documents", "documents"),
@@ -123,19 +125,22 @@ def measure(command: list[str]) -> dict[str, float]:
 def _watch(process: subprocess.Popen, peaks: dict[int, int]) -> None:
     """Notes the peak memory (kB) of the process and of all below it until it ends."""
     while process.poll() is None:
-        waiting = [process.pid]
-        while waiting:
-            number = waiting.pop()
-            try:
-                status = Path(f"/proc/{number}/status").read_text()
-                for task in Path(f"/proc/{number}/task").iterdir():
-                    waiting += map(int, (task / "children").read_text().split())
-            except OSError:  # it has ended
-                continue
-            line = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
-            if line:
-                peaks[number] = max(peaks.get(number, 0), int(line.split()[1]))
+        parents = {number: int(stat.rpartition(")")[2].split()[1]) for number, stat in _of_all_processes("stat")}
+        mine = {process.pid}
+        while more := {number for number, parent in parents.items() if parent in mine} - mine:
+            mine |= more
+        for number, status in _of_all_processes("status", mine):
+            if found := re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE):
+                peaks[number] = max(peaks.get(number, 0), int(found[1]))
         time.sleep(POLL_S)
+
+
+def _of_all_processes(name: str, wanted: set[int] | None = None) -> Iterator[tuple[int, str]]:
+    """Yields (process, contents of this file of /proc); leaves out processes that have ended."""
+    numbers = wanted or (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            yield number, Path(f"/proc/{number}/{name}").read_text()
 
 
 def measure_all(store: Path, count: int, pythons: dict[str, str], log: Callable[[str], None]) -> list[dict]:
