@@ -14,7 +14,7 @@ export MALLOC_MMAP_THRESHOLD_ := 67108864
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 
-.PHONY: help setup cluster demo run ui chat bench-chat test arithmetics ablations lint lineage why verify results inbox follow retract promote rollback diff plan
+.PHONY: help setup cluster demo run ui chat bench-chat bench-corpus gguf test arithmetics ablations lint lineage why verify results inbox follow retract promote rollback diff plan
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ gguf: setup ## SCALE's release as the file cria-SCALE.gguf for llama.cpp and Oll
 
 bench-chat: setup ## speed of the chat with 1, 10 and 50 users, beside plain generate; MODEL=…: a folder, else SCALE's release
 	@$(RUN) benchmarks/chat.py $(if $(MODEL),$(MODEL),"$(STORE)/$(SCALE)/bundle")
+
+bench-corpus: setup ## speed and memory of the corpus steps, on documents made from the store's: docs/corpus.md; ARGS="--documents 10000"
+	@$(RUN) benchmarks/corpus.py "$(STORE)" --write $(ARGS)
 
 test: setup ## the tests
 	@$(RUN) -m orchestration.fetch

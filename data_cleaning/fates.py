@@ -5,7 +5,6 @@ documents move no old one. Near-duplicates of documents of earlier snapshots, an
 What a person retracted is neither trained on nor held out. Near-duplicates that were dropped for its sake stay away.
 """
 
-import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,11 +56,12 @@ def decide(
     parts: Sequence[pa.Table],
     scan: pa.Table,
     by_person: dict[int, str],
+    load: apart.Load,
     log,
 ) -> pa.Table:
     """Returns the fate of each document of the scan, with the `value` and `detail` of those that are dropped.
 
-    by_person: row → detail of each document that a person retracted.
+    by_person: row → detail of each document that a person retracted. load: loads the shingle set of a row.
     """
     ids, sources = scan["id"].to_pylist(), scan["source"].to_pylist()
     counts = [part.num_rows for part in parts]
@@ -73,9 +73,6 @@ def decide(
     values: list[float | None] = [None] * len(ids)
     details = [names[number] if number >= 0 else None for number in np.maximum(superseded, retracted).tolist()]
 
-    starts = np.cumsum([0, *counts]).tolist()
-    shards = [(one.shard, start, count) for one, start, count in zip(deliveries, starts, counts, strict=False)]
-    load = functools.partial(apart.sets_of, shards=shards, words=recipe.dedup.shingle_words)
     width = recipe.dedup.bands * recipe.dedup.rows
     signed = np.concatenate([np.frombuffer(_bytes_of(part["signature"]), np.uint32) for part in parts])
     signed = signed.reshape(-1, width)

@@ -1,6 +1,5 @@
 """Searches the training texts for held-out texts, shard by shard, as a mixture is larger than memory."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +48,8 @@ def near_copies_of_heldout(mixture: Path, recipe: DedupRecipe) -> int:
         values, sets = signed(shard)
         first = len(kept_NP)
 
-        def load(documents: Sequence[int], sets: Shingles = sets, first: int = first) -> apart.Sets:
-            return {one: kept_sets[one] if one < first else sets.of(one - first) for one in documents}
+        def load(document: int, sets: Shingles = sets, first: int = first) -> np.ndarray:
+            return kept_sets[document] if document < first else sets.of(document - first)
 
         others = np.arange(first, first + len(values))
         count += len(apart.copies_of(np.arange(first), others, np.concatenate([kept_NP, values]), load, recipe))

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from data_cleaning.dedup.minhash import shingles, signatures
+from data_cleaning.dedup.sets import SetReader, write_sets
 from data_cleaning.documents import DROPPED_FIELDS, add_up, shard_paths, text_bytes, write_shard
 from data_cleaning.fates import (
     DUPLICATE,
@@ -61,13 +62,14 @@ class SourceShare:
 
 
 def scan_shard(recipe: DedupRecipe, retractions: Sequence[Retraction], snapshot: str, shard: Path, out: Path) -> dict:
-    """Writes a line about each document of a shard to `_scratch/scan/`.
+    """Writes a line about each document of a shard, and its shingles (8 bytes a word), to `_scratch/scan/`.
 
-    It has id, source, bytes, text hash, MinHash signature, and the numbers of the retractions that the document meets.
+    The line has id, source, bytes, text hash, MinHash signature, and the numbers of the retractions that the document meets.
     """
     table = pq.read_table(shard, columns=["id", "source", "text", "meta"])
     texts, size = normalised(table["text"]), recipe.bands * recipe.rows
-    signed = signatures(shingles(texts, recipe.shingle_words), size, recipe.seed)
+    sets = shingles(texts, recipe.shingle_words)
+    signed = signatures(sets, size, recipe.seed)
     columns = {
         "id": table["id"],
         "source": table["source"],
@@ -79,6 +81,7 @@ def scan_shard(recipe: DedupRecipe, retractions: Sequence[Retraction], snapshot:
         "retractions": matching(retractions, table, texts),
     }
     write_shard(pa.table(columns), out / "_scratch" / "scan" / f"{snapshot}-{shard.name}")
+    write_sets(sets, out / "_scratch" / "scan" / f"{snapshot}-{shard.stem}.sets")
     return {"documents_in": table.num_rows}
 
 
@@ -240,7 +243,9 @@ def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     parts = [pq.read_table(out / "_scratch" / "scan" / f"{delivery.name}.parquet") for delivery in deliveries]
     scan = pa.concat_tables(parts)
     by_person = retracted_by_people(retractions, inputs, deliveries, parts, out, log) if retractions else {}
-    decided = decide(config, inputs, names, deliveries, parts, scan, by_person, log)
+    starts = np.cumsum([0, *(part.num_rows for part in parts)])
+    load = SetReader([out / "_scratch" / "scan" / f"{delivery.name}.sets" for delivery in deliveries], starts)
+    decided = decide(config, inputs, names, deliveries, parts, scan, by_person, load, log)
     fates = decided["fate"].to_numpy()
     for folder in ("train", "heldout", "dropped"):
         (out / folder).mkdir(exist_ok=True)

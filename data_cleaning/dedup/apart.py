@@ -1,40 +1,24 @@
 """Near-duplicates in a mixture of several snapshots: across snapshots, and of held-out documents.
 
 Each snapshot is free of near-duplicates by itself (stage.py). Here a document of a later snapshot goes if an earlier one
-holds a near-duplicate, and a training document goes if it is a near-duplicate of a held-out one. Signatures find the
-candidates; only the texts of candidates are read, to verify the Jaccard similarity.
+holds a near-duplicate, and a training document goes if it is a near-duplicate of a held-out one. Candidates share a band
+of their signatures. They are compared within the groups that bands connect (similar.py), so pages of a template cost no
+square of comparisons, and sets are loaded one by one.
 """
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from data_cleaning.dedup.minhash import band_keys, buckets, jaccard, shingles
-from data_cleaning.filters.words import normalised
+from data_cleaning.dedup.clusters import Forest
+from data_cleaning.dedup.minhash import band_keys, buckets
+from data_cleaning.dedup.partitions import runs
+from data_cleaning.dedup.similar import Similar
 from data_cleaning.recipes import DedupRecipe
 
 FINE_ROWS = 4  # signature values per band for held-out documents: finds 99.99 % of the pairs of similarity 0.75
-Sets = dict[int, np.ndarray]  # document → its shingle hashes, ascending
+Load = Callable[[int], np.ndarray]  # document → its shingle hashes, ascending
 Found = dict[int, tuple[int, float]]  # dropped document → (document kept, their Jaccard)
-
-
-def sets_of(documents: Sequence[int], shards: Sequence[tuple[Path, int, int]], words: int) -> Sets:
-    """Returns the shingle sets of documents, which count over all shards; reads one shard at a time.
-
-    shards: (path, number of its first document, number of its documents).
-    """
-    wanted, found = np.unique(np.array(documents, int)), {}
-    for path, first, count in shards:
-        mine = wanted[(wanted >= first) & (wanted < first + count)]
-        if len(mine):
-            texts = pq.read_table(path, columns=["text"])["text"].take(pa.array(mine - first))
-            sets = shingles(normalised(texts), words)
-            found |= {int(document): sets.of(place) for place, document in enumerate(mine)}
-    return found
 
 
 def across_snapshots(
@@ -43,7 +27,7 @@ def across_snapshots(
     sizes: np.ndarray,
     ids: Sequence[str],
     present: np.ndarray,
-    load: Callable[[Sequence[int]], Sets],
+    load: Load,
     recipe: DedupRecipe,
 ) -> Found:
     """Returns the documents that go because an earlier snapshot has a near-duplicate, of the `present` (bool) ones.
@@ -55,50 +39,73 @@ def across_snapshots(
     ranks = np.argsort(np.argsort(np.array(ids, object)[rows], kind="stable"), kind="stable")
     rows = rows[np.lexsort((ranks, -sizes[rows], snapshots[rows]))]
     mine, of = signed[rows], snapshots[rows]
-    pairs = {
-        (first, second)
-        for bucket in buckets(mine, recipe.bands, recipe.rows)
-        if len(np.unique(of[bucket])) > 1
-        for first, second in itertools.combinations(bucket.tolist(), 2)
-        if of[first] != of[second]
-    }
-    sets = load(rows[sorted({place for pair in pairs for place in pair})].tolist()) if pairs else {}
-    alike: dict[int, list[tuple[float, int]]] = {}  # document → its similarities to earlier ones
-    for first, second in sorted(pairs):
-        value = jaccard(sets[int(rows[first])], sets[int(rows[second])])
-        if value >= recipe.min_jaccard:
-            alike.setdefault(second, []).append((value, -first))
+    mixed = (bucket for bucket in buckets(mine, recipe.bands, recipe.rows) if of[bucket[0]] != of[bucket[-1]])
     found: Found = {}
     gone: set[int] = set()
-    for place in sorted(alike):  # in order of preference: what an earlier document is dropped for decides first
-        stays = [one for one in alike[place] if -one[1] not in gone]
-        if stays:
-            value, kept = max(stays)
-            gone.add(place)
-            found[int(rows[place])] = int(rows[-kept]), value
+    for group in _groups(len(rows), mixed):
+        similar = Similar(load, recipe.min_jaccard, rows[group].tolist())
+        for first, last in runs(of[group]):  # one snapshot, the oldest first
+            for place in group[first:last].tolist():
+                # In order of preference: what an earlier document is dropped for decides first.
+                alike = ((value, int(group[at])) for at, value in similar.alike(int(rows[place])))
+                stays = [
+                    (value, -one)
+                    for value, one in alike
+                    if one not in gone and _share_a_band(mine[[one, place]], recipe.rows)
+                ]
+                if stays:
+                    value, kept = max(stays)
+                    gone.add(place)
+                    found[int(rows[place])] = int(rows[-kept]), value
+            for place in group[first:last].tolist():
+                similar.add(int(rows[place]))
     return found
 
 
-def copies_of(
-    kept: np.ndarray, others: np.ndarray, signed: np.ndarray, load: Callable[[Sequence[int]], Sets], recipe: DedupRecipe
-) -> Found:
-    """Returns the `others` that are near-duplicates of one of the `kept` documents (both numbers of documents)."""
-    pairs = sorted(set(_candidates(kept, others, signed)))
-    sets = load([document for pair in pairs for document in pair]) if pairs else {}
+def copies_of(kept: np.ndarray, others: np.ndarray, signed: np.ndarray, load: Load, recipe: DedupRecipe) -> Found:
+    """Returns the `others` that are near-duplicates of one of the `kept` documents (both numbers of documents).
+
+    Of several with the same similarity, the kept document with the smallest number is named.
+    """
+    documents = np.concatenate([np.sort(kept), others])
     found: Found = {}
-    for other, held in pairs:
-        value = jaccard(sets[other], sets[held])
-        if value >= recipe.min_jaccard and value > found.get(other, (0, 0.0))[1]:
-            found[other] = held, value
+    for group in _groups(len(documents), _buckets_of_both(signed, documents, len(kept))):
+        held, candidates = documents[group[group < len(kept)]], documents[group[group >= len(kept)]]
+        similar = Similar(load, recipe.min_jaccard, documents[group].tolist())
+        for document in held.tolist():
+            similar.add(document)
+        for other in candidates.tolist():
+            for at, value in similar.alike(other):
+                document = similar.documents[at]
+                if value > found.get(other, (0, 0.0))[1] and _share_a_band(signed[[document, other]], FINE_ROWS):
+                    found[other] = document, value
     return found
 
 
-def _candidates(kept: np.ndarray, others: np.ndarray, signed: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yields (other, kept) where the signatures are equal in a fine band."""
-    for begin in range(0, signed.shape[1] - FINE_ROWS + 1, FINE_ROWS):
-        keys = [band_keys(signed[rows, begin : begin + FINE_ROWS]) for rows in (kept, others)]
-        places: dict[int, list[int]] = {}
-        for document, key in zip(kept.tolist(), keys[0].tolist(), strict=True):
-            places.setdefault(key, []).append(document)
-        for place in np.flatnonzero(np.isin(keys[1], keys[0])).tolist():
-            yield from ((int(others[place]), document) for document in places[int(keys[1][place])])
+def _buckets_of_both(signed: np.ndarray, documents: np.ndarray, kept: int) -> Iterator[np.ndarray]:
+    """Yields the buckets of the fine bands that hold one of the first `kept` documents and one of the others."""
+    for start in range(0, signed.shape[1] - FINE_ROWS + 1, FINE_ROWS):
+        for bucket in buckets(signed[documents, start : start + FINE_ROWS], 1, FINE_ROWS):
+            if bucket[0] < kept <= bucket[-1]:
+                yield bucket
+
+
+def _share_a_band(signed: np.ndarray, rows: int) -> bool:
+    """Returns whether two signatures, uint32 [2, values], are equal in a band of so many values."""
+    starts = range(0, signed.shape[1] - rows + 1, rows)
+    return any(keys[0] == keys[1] for keys in (band_keys(signed[:, start : start + rows]) for start in starts))
+
+
+def _groups(count: int, found: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yields the groups of places 0 … count - 1 that buckets connect, each ascending."""
+    forest = Forest(count)
+    for bucket in found:
+        root = forest.root(int(bucket[0]))
+        for place in bucket[1:].tolist():
+            other = forest.root(place)
+            root = forest.join(root, other) if other != root else root
+    roots = np.fromiter(map(forest.root, range(count)), np.int64, count)
+    order = np.argsort(roots, kind="stable")
+    for first, last in runs(roots[order]):
+        if last - first > 1:
+            yield order[first:last]

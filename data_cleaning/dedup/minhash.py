@@ -1,11 +1,10 @@
-"""The first three of MinHash's four steps: signatures, buckets, cluster (the fourth, filter, is in stage.py).
+"""MinHash: shingles, signatures, and the keys of their bands.
 
 Two texts are near-duplicates if the Jaccard similarity of their word shingles reaches a threshold. Signatures
 (datasketch) of bands × rows values make a pair of similarity s a candidate with probability 1 - (1 - s^rows)^bands. The
 true Jaccard similarity then verifies each candidate, so the bands affect recall and never cause a false positive.
 """
 
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -97,70 +96,6 @@ def jaccard(first: np.ndarray, second: np.ndarray) -> float:
     """Returns |A ∩ B| / |A ∪ B| of two sets of distinct hashes, at least one of them non-empty."""
     shared = len(np.intersect1d(first, second, assume_unique=True))
     return shared / (len(first) + len(second) - shared)
-
-
-class Pairs:
-    """True Jaccard similarities of documents; caches each similarity and each set."""
-
-    def __init__(self, sets: Shingles) -> None:
-        self.sets = functools.lru_cache(maxsize=4096)(sets.of)
-        self.known: dict[tuple[int, int], float] = {}
-
-    def __call__(self, first: int, second: int) -> float:
-        key = (first, second) if first < second else (second, first)
-        if key not in self.known:
-            self.known[key] = jaccard(self.sets(key[0]), self.sets(key[1]))
-        return self.known[key]
-
-
-def cluster(signed: np.ndarray, similarity: Pairs, bands: int, rows: int, min_jaccard: float) -> list[list[int]]:
-    """Step 3: returns clusters of at least two near-duplicates (union-find over verified candidates), ascending.
-
-    Within a bucket, each document is compared with the first of each group found so far: a bucket of k copies costs
-    k - 1 comparisons instead of k².
-    """
-    parent = list(range(len(signed)))
-
-    def root(document: int) -> int:
-        while parent[document] != document:
-            parent[document] = parent[parent[document]]
-            document = parent[document]
-        return document
-
-    for bucket in buckets(signed, bands, rows):
-        heads: list[int] = []
-        for document in bucket.tolist():
-            for head in heads:
-                if root(head) == root(document):
-                    break
-                if similarity(head, document) >= min_jaccard:
-                    low, high = sorted((root(head), root(document)))
-                    parent[high] = low
-                    break
-            else:
-                heads.append(document)
-    members: dict[int, list[int]] = {}
-    for document in range(len(signed)):
-        members.setdefault(root(document), []).append(document)
-    return [group for group in members.values() if len(group) > 1]
-
-
-def keep_from(cluster: list[int], similarity: Pairs, min_jaccard: float) -> dict[int, tuple[int, float]]:
-    """Returns {dropped document: (document kept, their Jaccard)}; `cluster` is in order of preference.
-
-    The first document stays. Another is dropped only if its similarity to a kept one reaches `min_jaccard`. The far end
-    of a chain (A like B, B like C, A unlike C) therefore stays, and each dropped document has a near-duplicate in the
-    corpus.
-    """
-    kept: list[int] = []
-    gone: dict[int, tuple[int, float]] = {}
-    for document in cluster:
-        best = max(((similarity(other, document), -place) for place, other in enumerate(kept)), default=(0.0, 0))
-        if kept and best[0] >= min_jaccard:
-            gone[document] = (kept[-best[1]], best[0])
-        else:
-            kept.append(document)
-    return gone
 
 
 def candidate_probability(similarity: float, bands: int, rows: int) -> float:

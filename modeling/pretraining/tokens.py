@@ -2,6 +2,7 @@
 
 A document is encoded once, however many epochs it has; special strings in texts stay text. Both passes work shard by
 shard and skip finished files, so a killed run continues. Shards are plain .npy files that training maps into memory.
+The shuffle holds about 60 bytes a document and copy, all in arrays; texts and ids stay on disk.
 """
 
 import json
@@ -31,15 +32,16 @@ def run(config: TokensRecipe, inputs: dict[str, Path], out: Path, log: Any) -> d
     for number, path in enumerate(paths, 1):
         encoded.append(encode_shard(tokenizer, path, out / "_scratch" / "encoded", dtype, config))
         log.progress(number, len(paths), unit="shard")
-    order = shuffled(encoded)
-    lengths = np.array([encoded[shard]["lengths"][row] for shard, row in order], dtype=np.int64)
-    names = write_shards(encoded, order, lengths, config.shard_tokens, out / "train", dtype, log)
+    shards, rows = shuffled(encoded)
+    firsts = np.cumsum([0, *(len(shard["lengths"]) for shard in encoded)])
+    lengths = np.concatenate([shard["lengths"] for shard in encoded])[firsts[shards] + rows]
+    names = write_shards(encoded, shards, rows, lengths, config.shard_tokens, out / "train", dtype, log)
     sources = _by_source(encoded)
     summary = {
         "tokens": int(lengths.sum()),
-        "unique_tokens": int(sum(shard["lengths"][np.array(shard["copies"]) > 0].sum() for shard in encoded)),
-        "documents": len(order),
-        "unique_documents": int(sum(count > 0 for shard in encoded for count in shard["copies"])),
+        "unique_tokens": int(sum(shard["lengths"][shard["copies"] > 0].sum() for shard in encoded)),
+        "documents": len(rows),
+        "unique_documents": int(sum((shard["copies"] > 0).sum() for shard in encoded)),
         "bytes": int(sum(row["bytes"] for row in sources)),
         "dtype": np.dtype(dtype).name,
         "vocab_size": len(tokenizer),
@@ -62,9 +64,10 @@ def training_text(row: dict, config: TokensRecipe) -> str:
 def encode_shard(
     tokenizer: PreTrainedTokenizerBase, path: Path, folder: Path, dtype: type, config: TokensRecipe
 ) -> dict:
-    """Encode one parquet shard once: ids (memory map) and, per document, starts, lengths, copies, keys, source, bytes.
+    """Encode one parquet shard of D documents once. Returns its token ids (memory map) and what the shuffle needs.
 
-    `keys` holds one 8-byte sort key for each copy of a document, `copies` the number of copies.
+    starts, lengths, copies (number of copies): int [D]; keys: sort keys of all copies in the order of documents, uint64
+    [sum of copies]; sources: source → documents, tokens and bytes of all copies.
     """
     ids_path, meta_path = folder / f"{path.stem}.npy", folder / f"{path.stem}.json"
     if not meta_path.exists():
@@ -99,37 +102,37 @@ def encode_shard(
             },
         )
     meta = json.loads(meta_path.read_text())
-    lengths = np.array(meta["lengths"], dtype=np.int64)
-    keys = [
-        [hashing.digest(f"{config.seed}:{copy}:{identifier}") for copy in range(count)]
+    lengths, counts = np.array(meta["lengths"], dtype=np.int64), np.array(meta["copies"], dtype=np.int32)
+    keys = (
+        hashing.number(f"{config.seed}:{copy}:{identifier}")
         for identifier, count in zip(meta["ids"], meta["copies"], strict=True)
-    ]
+        for copy in range(count)
+    )
+    sources: dict[str, np.ndarray] = {}
+    for source, length, count, size in zip(meta["source"], meta["lengths"], meta["copies"], meta["bytes"], strict=True):
+        sources[source] = sources.get(source, np.zeros(3, np.int64)) + (count, length * count, size * count)
     return {
         "ids": np.load(ids_path, mmap_mode="r") if lengths.sum() else np.zeros(0, dtype=dtype),
         "lengths": lengths,
         "starts": np.concatenate([[0], np.cumsum(lengths)[:-1]]) if len(lengths) else lengths,
-        "copies": meta["copies"],
-        "keys": keys,
-        "source": meta["source"],
-        "bytes": meta["bytes"],
+        "copies": counts,
+        "keys": np.fromiter(keys, np.uint64, int(counts.sum())),
+        "sources": sources,
     }
 
 
-def shuffled(encoded: list[dict]) -> list[tuple[int, int]]:
-    """(shard, row) of every copy of every document, in the order of the hashed keys."""
-    order = [
-        (key, shard, row)
-        for shard, contents in enumerate(encoded)
-        for row, keys in enumerate(contents["keys"])
-        for key in keys
-    ]
-    order.sort()
-    return [(shard, row) for _, shard, row in order]
+def shuffled(encoded: list[dict]) -> tuple[np.ndarray, np.ndarray]:
+    """(shards, rows) of every copy of every document, int32 [copies], by key, then by shard and row."""
+    rows = [np.repeat(np.arange(len(one["copies"]), dtype=np.int32), one["copies"]) for one in encoded]
+    shards = np.repeat(np.arange(len(rows), dtype=np.int32), [len(one) for one in rows])
+    order = np.argsort(np.concatenate([one["keys"] for one in encoded]), kind="stable")
+    return shards[order], np.concatenate(rows)[order]
 
 
 def write_shards(
     encoded: list[dict],
-    order: list[tuple[int, int]],
+    shards: np.ndarray,
+    rows: np.ndarray,
     lengths: np.ndarray,
     shard_tokens: int,
     folder: Path,
@@ -142,7 +145,7 @@ def write_shards(
     total = int(ends[-1]) if len(ends) else 0
     count = max(1, -(-total // shard_tokens))
     # Equal shards: otherwise the last could be very short.
-    cuts = [int(np.searchsorted(ends, total * n / count)) for n in range(count)] + [len(order)]
+    cuts = [int(np.searchsorted(ends, total * n / count)) for n in range(count)] + [len(rows)]
     names = []
     for number in range(count):
         name = f"{number:05d}.npy"
@@ -150,10 +153,10 @@ def write_shards(
         path = folder / name
         if path.exists():
             continue
-        rows = order[cuts[number] : cuts[number + 1]]
-        shard = np.empty(int(lengths[cuts[number] : cuts[number + 1]].sum()), dtype=dtype)
+        mine = slice(cuts[number], cuts[number + 1])
+        shard = np.empty(int(lengths[mine].sum()), dtype=dtype)
         place = 0
-        for source, row in rows:
+        for source, row in zip(shards[mine].tolist(), rows[mine].tolist(), strict=True):
             contents = encoded[source]
             begin, length = int(contents["starts"][row]), int(contents["lengths"][row])
             shard[place : place + length] = contents["ids"][begin : begin + length]
@@ -165,15 +168,14 @@ def write_shards(
 
 
 def _by_source(encoded: list[dict]) -> list[dict]:
-    rows: dict[str, dict] = {}
+    sums: dict[str, np.ndarray] = {}
     for shard in encoded:
-        for source, length, count, size in zip(
-            shard["source"], shard["lengths"].tolist(), shard["copies"], shard["bytes"], strict=True
-        ):
-            row = rows.setdefault(source, {"source": source, "documents": 0, "tokens": 0, "bytes": 0})
-            row["documents"] += count
-            row["tokens"] += length * count
-            row["bytes"] += size * count
+        for source, counts in shard["sources"].items():
+            sums[source] = sums.get(source, 0) + counts
+    rows = {
+        source: {"source": source} | dict(zip(("documents", "tokens", "bytes"), counts.tolist(), strict=True))
+        for source, counts in sums.items()
+    }
     total = max(sum(row["tokens"] for row in rows.values()), 1)
     for row in rows.values():
         row["share"] = round(row["tokens"] / total, 4)

@@ -165,7 +165,7 @@ def test_the_far_end_of_a_chain_stays(log):
         np.ones(3),
         ["a", "b", "c"],
         np.ones(3, bool),
-        lambda rows: {r: every[r] for r in rows},
+        every.__getitem__,
         recipe,
     )
     assert {document: kept for document, (kept, _) in found.items()} == {1: 0}
@@ -202,7 +202,7 @@ def test_the_copies_found_are_those_of_all_pairs(log):
         pa.array(held).to_numpy(),
         pa.array(others).to_numpy(),
         signed,
-        lambda rows: {r: all_sets[r] for r in rows},
+        all_sets.__getitem__,
         recipe,
     )
     best = {other: max(jaccard(all_sets[other], all_sets[one]) for one in held) for other in others}

@@ -14,11 +14,13 @@ import pytest
 
 import data_cleaning
 from data_cleaning import ray_shards, shards
+from data_cleaning.dedup import stage as dedup
 from data_cleaning.filters import quality
 from data_cleaning.shards import map_shards
 from orchestration.thresholds import corpus
 from tests.conftest import ROOT
 from tests.data_cleaning import samples
+from tests.data_cleaning.dedup import oracle
 
 # Ray reads these when it is imported; its workers inherit them.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -114,6 +116,18 @@ def test_a_stage_that_loses_a_node_makes_the_same_bytes(on_ray, tmp_path, log, m
     assert [step[:2] for step in log.steps] == [(n, SHARDS) for n in range(1, SHARDS + 1)]
     assert any(line.startswith("1 attempts ended with their worker or node") for line in log.lines)
     assert not (out / ray_shards.ATTEMPTS).exists()
+
+
+def test_deduplication_makes_the_bytes_of_one_process(on_ray, tmp_path, log):
+    """Shards, partitions of keys and groups of clusters are tasks."""
+    texts = [*samples.licences()[:60], *(text[:3000] for text in samples.manual()[:30])]
+    tables = {f"s{n}": samples.table(texts[n::4] + texts[:5], f"m{n}") for n in range(4)}
+    parent, out = samples.artifact(tmp_path / "pii", **tables), tmp_path / "out"
+    out.mkdir()
+    dedup.run(corpus().dedup, {"pii": parent}, out, log)
+    oracle.deduplicate(corpus().dedup, {"pii": parent}, tmp_path / "expected")
+    assert samples.contents(out) == samples.contents(tmp_path / "expected")
+    assert sum("as Ray tasks" in line for line in log.lines) == 5
 
 
 def refuse(broken, shard, out):

@@ -13,9 +13,12 @@ from datasketch import MinHash, MinHashLSH
 
 from data_cleaning.dedup import minhash
 from data_cleaning.dedup import stage as dedup
+from data_cleaning.dedup.clusters import keep_from
+from data_cleaning.dedup.signed import notice_lines, sign_shard
 from data_cleaning.documents import read_documents
 from data_cleaning.filters.words import normalised
 from data_cleaning.recipes import DedupRecipe
+from tests.data_cleaning.dedup.oracle import Pairs
 from tests.data_cleaning.samples import artifact, contents, licences, manual, table
 
 RECIPE = DedupRecipe(shingle_words=5, bands=14, rows=8, min_jaccard=0.8, notices=(), ranks=(), seed=1)
@@ -64,7 +67,7 @@ def near() -> list[str]:
 def test_shingles_have_the_jaccard_of_the_definition(near):
     some = near[::9]
     sets = minhash.shingles(normalised(pa.array(some)), 5)
-    similarity = minhash.Pairs(sets)
+    similarity = Pairs(sets)
     exact = [shingle_set(text) for text in some]
     for a, b in itertools.combinations(range(len(some)), 2):
         assert similarity(a, b) == pytest.approx(true_jaccard(exact[a], exact[b]))
@@ -97,7 +100,7 @@ def test_signatures_are_those_of_datasketch(near):
 def test_signatures_estimate_jaccard(near):
     sets = minhash.shingles(normalised(pa.array(near)), 5)
     signed = minhash.signatures(sets, 112, 3)
-    similarity = minhash.Pairs(sets)
+    similarity = Pairs(sets)
     pairs = [(120 + i, 180 + 8 * i + k) for i in range(60) for k in range(7)]
     errors = [float((signed[a] == signed[b]).mean()) - similarity(a, b) for a, b in pairs]
     assert abs(np.mean(errors)) < 0.02 and np.std(errors) < 0.06  # sqrt(s (1 - s) / 112) is at most 0.047
@@ -175,8 +178,8 @@ def test_a_source_without_a_rank_comes_last(tmp_path, log):
 
 def test_lines_with_a_notice_are_counted_once():
     texts = pa.chunked_array([["Uses cookies, uses cookies.\nText.\nSee: PRIVACY policy (1)", "none", ""]])
-    assert dedup.notice_lines(texts, ("uses cookies", "privacy policy")).tolist() == [2, 0, 0]
-    assert dedup.notice_lines(texts, ()).tolist() == [0, 0, 0]
+    assert notice_lines(texts, ("uses cookies", "privacy policy")).tolist() == [2, 0, 0]
+    assert notice_lines(texts, ()).tolist() == [0, 0, 0]
 
 
 def test_texts_shorter_than_a_shingle(tmp_path, log):
@@ -191,24 +194,32 @@ def test_texts_shorter_than_a_shingle(tmp_path, log):
 def test_far_ends_of_a_chain_both_stay():
     """A like B, B like C, A unlike C: B goes, no text is lost."""
     ring = [np.arange(start, start + 100, dtype=np.uint64) for start in (0, 8, 16)]
-    sets = minhash.Shingles(np.concatenate(ring), np.array([0, 100, 200, 300]))
-    similarity = minhash.Pairs(sets)
-    assert similarity(0, 1) > 0.8 > similarity(0, 2)
-    assert minhash.keep_from([0, 1, 2], similarity, 0.8) == {1: (0, pytest.approx(92 / 108))}
-    assert minhash.keep_from([1, 0, 2], similarity, 0.8) == {
-        0: (1, pytest.approx(92 / 108)),
-        2: (1, pytest.approx(92 / 108)),
-    }
+    assert minhash.jaccard(ring[0], ring[1]) > 0.8 > minhash.jaccard(ring[0], ring[2])
+    same = pytest.approx(92 / 108)
+    assert keep_from([0, 1, 2], ring.__getitem__, 0.8) == ({1: (0, same)}, 2)
+    assert keep_from([1, 0, 2], ring.__getitem__, 0.8) == ({0: (1, same), 2: (1, same)}, 2)
 
 
-def test_many_copies_cost_one_comparison_each(monkeypatch):
-    """A bucket of k near-copies is no k² of work."""
-    texts = normalised(pa.array([" ".join(manual()[3].split()[:200]) + f" number {number}" for number in range(300)]))
-    sets = minhash.shingles(texts, 5)
-    similarity = minhash.Pairs(sets)
-    groups = minhash.cluster(minhash.signatures(sets, 112, 1), similarity, 14, 8, 0.8)
-    assert groups == [list(range(300))]
-    assert len(similarity.known) < 600
+def near_copies(count: int) -> list[str]:
+    return [" ".join(manual()[3].split()[:200]) + f" number {number}" for number in range(count)]
+
+
+def template(count: int) -> list[str]:
+    """Pages that share 300 words and have 100 words of their own: a Jaccard similarity of about 0.6."""
+    shared = " ".join(f"shared{number}" for number in range(300))
+    return [f"{shared} {' '.join(f'own{page}x{number}' for number in range(100))}" for page in range(count)]
+
+
+@pytest.mark.parametrize("texts", [near_copies, template])
+def test_many_alike_documents_cost_no_square_of_comparisons(texts, tmp_path, log):
+    """Near-copies are compared with the first of them. Pages of a template are candidates, but share no rare shingle."""
+    figures = {}
+    for count in (150, 300):
+        parent = artifact(tmp_path / f"pii{count}", one=table(texts(count), "a"))
+        figures[count] = dedup.run(RECIPE, {"pii": parent}, tmp_path / f"out{count}", log)
+    assert figures[300]["documents_out"] == (1 if texts is near_copies else 300)
+    assert figures[300]["pairs_compared"] <= 2.2 * figures[150]["pairs_compared"]
+    assert figures[300]["pairs_compared"] <= (RECIPE.bands + 1) * 300
 
 
 def test_a_new_snapshot_is_compared_with_the_earlier_ones(tmp_path, log):
@@ -227,10 +238,8 @@ def test_stage_continues_to_the_same_bytes_and_keeps_shards(near, tmp_path, log)
     parent = artifact(tmp_path / "pii", one=table(near[:60], "a"), two=table(near[60:120], "b"), three=table([], "c"))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     figures = dedup.run(RECIPE, {"pii": parent}, whole, log)
-    (cut / "_scratch").mkdir(parents=True)
-    dedup.sign_shard(
-        RECIPE, "signatures-pii", parent / "documents" / "two.parquet", cut
-    )  # as if killed after one shard
+    # As if killed after one shard.
+    sign_shard(RECIPE, "signatures-pii", parent / "documents" / "two.parquet", cut)
     assert dedup.run(RECIPE, {"pii": parent}, cut, log) == figures
     assert contents(cut) == contents(whole)
     assert [path.name for path in sorted((whole / "documents").iterdir())] == [

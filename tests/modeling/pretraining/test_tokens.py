@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import AutoTokenizer
 
+from modeling.core import hashing
 from modeling.core.recipes import TokensRecipe
 from modeling.pretraining import tokens as stage
-from modeling.pretraining.tokenizer import train
+from modeling.pretraining.tokenizer import copies, train
 from modeling.pretraining.tokens import run, training_text
 
 CONFIG = TokensRecipe(seed=7, shard_tokens=400, title_share=0.0)
@@ -88,6 +89,19 @@ def test_shards_hold_every_copy_framed_and_shuffled(inputs, tmp_path, log):
     by_source = {row["source"]: row for row in metrics["sources"]}
     assert by_source["wiki"]["documents"] == sum(wiki.values())
     assert sum(row["share"] for row in metrics["sources"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_copies_are_in_the_order_of_their_keys(inputs, tmp_path, log):
+    """Against a sorted list of all copies: (key, shard, row, text)."""
+    run(CONFIG, inputs, tmp_path, log)
+    expected = sorted(
+        (hashing.digest(f"{CONFIG.seed}:{copy}:{row['id']}"), shard, number, row["text"])
+        for shard, path in enumerate(sorted((inputs["mixture"] / "train").glob("*.parquet")))
+        for number, row in enumerate(pq.read_table(path).to_pylist())
+        for copy in range(copies(row["id"], row["epochs"], f"{CONFIG.seed}:"))
+    )
+    tokenizer = AutoTokenizer.from_pretrained(inputs["tokenizer"])
+    assert [tokenizer.decode(ids[1:-1]) for ids in documents(tmp_path)] == [text for *_, text in expected]
 
 
 def test_seed_orders_and_repeats(inputs, tmp_path, log):
