@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 # The table that the next stage reads, by name; an artifact may keep others beside it (what was dropped, what was set apart).
-MAIN = ("documents", "train", "rl", "pairs", "samples", "answers", "accuracy", "prompts", "requests", "scored")
+MAIN = ("documents", "train", "rl", "pairs", "samples", "answers", "accuracy", "prompts", "requests", "scored",
+        "questions")  # fmt: skip
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
