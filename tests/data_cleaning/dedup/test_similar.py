@@ -37,7 +37,7 @@ def test_the_index_finds_what_all_pairs_show(least, monkeypatch):
             assert list(index.alike(document)) == expected
             alike += len(expected)
             index.add(document)
-    assert alike > 30
+    assert alike >= 3  # at least one pair in each pass
 
 
 def test_shared_shingles_are_counted_in_several_passes_as_in_one(monkeypatch):
