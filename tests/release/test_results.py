@@ -236,11 +236,11 @@ def between(page, marker):
 
 
 def test_tables_on_the_page_are_in_the_words_of_today(store):
-    """Titles and heads; the numbers are those of another store. A page without tables has only their place."""
+    """Titles and heads; the numbers are those of another store. The page may lack tables that are newer than its run."""
     texts = results.render(store.root, "tiny")
     shown = between("docs/results.md", "results:laptop")
     titles = re.compile(r"^\*\*([A-Z][^(*]*)", re.MULTILINE)
-    assert set(titles.findall(shown)) in (set(), set(titles.findall(texts["results"])))
+    assert set(titles.findall(shown)) <= set(titles.findall(texts["results"]))
     heads = re.compile(r"^(\|.*)\n\|---", re.MULTILINE)
     here, there = (
         # The recipe's temperatures and sizes, the judge's agreement, the checkpoint and the version with Table 31's system
