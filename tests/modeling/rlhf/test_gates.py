@@ -26,7 +26,7 @@ def taught(inputs, answer, out, log):
     """The policy after it learnt to give one answer to everything."""
     rows = pq.read_table(inputs["prompts"] / "rl.parquet")["messages"].to_pylist()
     dialogues = [[*messages, {"role": "assistant", "content": answer}] for messages in rows]
-    recipe = FinetuneRecipe(toy_rlhf.optimizer(3e-3), 64, 8, 1.0, 40, 0.0, 0, 0.0, 1.0, 0)
+    recipe = FinetuneRecipe(toy_rlhf.optimizer(3e-3), 64, 8, 1.0, 40, 0.0, 0, 0.0, 1.0, 0.0, 0)
     sft.finetune(inputs["policy"], dialogues, recipe, out, log)
     return out
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.trains
 
 SAMPLING = SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=12, seed=0)
 RECIPE = PolicyRecipe(
-    **vars(FinetuneRecipe(toy_rlhf.optimizer(3e-3), 64, 8, 1.0, 40, 0.0, 0, 0.0, 1.0, 0)),
+    **vars(FinetuneRecipe(toy_rlhf.optimizer(3e-3), 64, 8, 1.0, 40, 0.0, 0, 0.0, 1.0, 0.0, 0)),
     start="base",
     selection_prompts=40,
     selection_sampling=SAMPLING,

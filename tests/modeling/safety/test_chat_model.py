@@ -19,7 +19,7 @@ pytestmark = pytest.mark.trains
 
 GREEDY = SamplingRecipe(temperature=0.0, top_p=1.0, max_new_tokens=8, seed=0)
 RECIPE = SelectedRecipe(
-    toy_rlhf.optimizer(3e-3), 64, 4, 1.0, 45, 0.25, 0, 0.0, 1.0, 0, selection_prompts=0, selection_sampling=GREEDY
+    toy_rlhf.optimizer(3e-3), 64, 4, 1.0, 45, 0.25, 0, 0.0, 1.0, 0.0, 0, selection_prompts=0, selection_sampling=GREEDY
 )
 
 

@@ -56,7 +56,7 @@ def recipe():
         templates=(("colours", toy_rlhf.PREPROMPTS[1]),),
         least_gain=0.0,
         least_safety=0.0,
-        finetune=SelectedRecipe(toy_rlhf.optimizer(1e-3), 64, 4, 1.0, 0, 0.5, 0, 0.0, 1.0, 0, 0, SAMPLING),
+        finetune=SelectedRecipe(toy_rlhf.optimizer(1e-3), 64, 4, 1.0, 0, 0.5, 0, 0.0, 1.0, 0.0, 0, 0, SAMPLING),
     )
 
 
