@@ -5,7 +5,8 @@ SCALE ?= laptop
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-# Of the tests: one more than cores, as some wait for others, and at most four.
+# Of the tests: one more than cores, as some wait for others, and at most four. In the order of their names, because
+# else the files with the fewest tests come last, and those of the browser take minutes each.
 PROCESSES = $$(cores=$$(nproc); echo $$((cores < 4 ? cores + 1 : 4)))
 STORE = $$($(RUN) -c 'from orchestration.store import store; print(store())')
 
@@ -60,7 +61,7 @@ bench-corpus: setup ## speed and memory of the corpus steps, on documents made f
 
 test: setup ## the tests
 	@$(RUN) -m orchestration.fetch
-	@$(RUN) -m pytest -n $(PROCESSES) --dist loadfile
+	@$(RUN) -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 arithmetics: setup ## the tests and the graph at scale tiny as other processors would compute them; ARGS="--help": one, or a part
 	@$(RUN) -m orchestration.fetch
