@@ -22,9 +22,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,22 +126,14 @@ def measure(command: list[str]) -> dict[str, float]:
 def _watch(process: subprocess.Popen, peaks: dict[int, int]) -> None:
     """Notes the peak memory (kB) of the process and of all below it until it ends."""
     while process.poll() is None:
-        parents = {number: int(stat.rpartition(")")[2].split()[1]) for number, stat in _of_all_processes("stat")}
-        mine = {process.pid}
-        while more := {number for number, parent in parents.items() if parent in mine} - mine:
-            mine |= more
-        for number, status in _of_all_processes("status", mine):
-            if found := re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE):
-                peaks[number] = max(peaks.get(number, 0), int(found[1]))
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(process.pid)
+            for one in (parent, *parent.children(recursive=True)):
+                with contextlib.suppress(OSError):  # it has ended
+                    status = Path(f"/proc/{one.pid}/status").read_text()  # psutil knows no peak on Linux
+                    if found := re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE):
+                        peaks[one.pid] = max(peaks.get(one.pid, 0), int(found[1]))
         time.sleep(POLL_S)
-
-
-def _of_all_processes(name: str, wanted: set[int] | None = None) -> Iterator[tuple[int, str]]:
-    """Yields (process, contents of this file of /proc); leaves out processes that have ended."""
-    numbers = wanted or (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
-    for number in numbers:
-        with contextlib.suppress(OSError):
-            yield number, Path(f"/proc/{number}/{name}").read_text()
 
 
 def measure_all(store: Path, count: int, pythons: dict[str, str], log: Callable[[str], None]) -> list[dict]:
@@ -161,6 +154,8 @@ def measure_all(store: Path, count: int, pythons: dict[str, str], log: Callable[
 
 def page(record: dict) -> str:
     """Returns docs/corpus.md."""
+    from modeling.core import reporting  # here: the steps whose memory is measured do not need it
+
     lines = ["# Speed and memory of the corpus steps", "", "`make bench-corpus` writes this page.", ""]
     if not record["rows"]:
         return "\n".join([*lines, "Nothing is measured yet.", ""])
@@ -168,16 +163,22 @@ def page(record: dict) -> str:
         f"{record['processor']}, {record['cores']} cores, {record['workers']} workers; documents of {SIZE:,} characters.",
         "`dedup` follows `signatures`; datatrove and text-dedup do both.",
         "",
-        "| Documents made | Step | Documents read | Seconds | Documents/s | Peak of the process, MB | Of a worker, MB |",
-        "|---|---|---|---|---|---|---|",
     ]
-    for row in record["rows"]:
-        rate = row["documents"] / row["seconds"]
-        lines.append(
-            f"| {row['made']:,} | {row['step']} | {row['documents']:,} | {row['seconds']:.1f} | {rate:,.0f} | "
-            f"{row['process_mb']:,} | {row['worker_mb'] or '-'} |"
-        )
-    return "\n".join([*lines, ""])
+    head = (
+        "Documents made",
+        "Step",
+        "Documents read",
+        "Seconds",
+        "Documents/s",
+        "Peak of the process, MB",
+        "Of a worker, MB",
+    )
+    rows = (
+        (f"{row['made']:,}", row["step"], f"{row['documents']:,}", f"{row['seconds']:.1f}",
+         f"{row['documents'] / row['seconds']:,.0f}", f"{row['process_mb']:,}", f"{row['worker_mb'] or '-'}")
+        for row in record["rows"]
+    )  # fmt: skip
+    return "\n".join([*lines, reporting.table(head, rows)])
 
 
 def main() -> None:

@@ -118,8 +118,7 @@ def fill(model: PreTrainedModel, read: Read | None) -> None:
         else:
             whole = torch.empty(weight.shape, dtype=weight.dtype, device=device())
         dist.broadcast(whole, 0)
-        share = distribute_tensor(whole, weight.device_mesh, weight.placements, src_data_rank=None)
-        weight.to_local().copy_(share.to_local())
+        weight.to_local().copy_(share_of(whole, weight).to_local())
 
 
 def save(model: PreTrainedModel, folder: Path, file_size: str = FILE_SIZE) -> None:

@@ -25,7 +25,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from modeling.core import json_text, reporting, resumable_generation, sampling
+from modeling.core import json_text, ranks, reporting, resumable_generation, sampling
 from modeling.core.atomic_folders import filling
 from modeling.core.divergence import Watch
 from modeling.core.heartbeat import Heartbeat
@@ -207,8 +207,7 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: 
             model.save_pretrained(folder)
         if main_process():
             tokenizer.save_pretrained(folder)
-    if distributed():
-        dist.barrier()
+    ranks.wait()
 
 
 def write_history(history: Sequence[dict], out: Path) -> None:
@@ -281,8 +280,7 @@ class Checkpoints(TrainerCallback):
             control.should_save = True
 
     def on_save(self, args, state, control, **kwargs) -> None:
-        if distributed():
-            dist.barrier()
+        ranks.wait()
         if state.is_world_process_zero:
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
         self.saved = time.monotonic()

@@ -5,6 +5,7 @@ import pytest
 
 from modeling.core.recipes import ContaminationTestRecipe
 from modeling.evaluation import contaminated_tokens
+from tests.data_cleaning.contamination.test_skipgrams import literal
 
 SEPARATOR = 99
 
@@ -25,20 +26,11 @@ def shares(config, questions, documents, folder, log, shards=1):
 
 
 def literal_share(config, question, documents, least) -> float:
-    """Every start in every document with every start in the question, token by token."""
     inside = [False] * len(question)
     for document in documents:
-        for i in range(len(document)):
-            for j in range(len(question)):
-                end = differing = 0
-                for k in range(min(len(document) - i, len(question) - j)):
-                    if document[i + k] == question[j + k]:
-                        end = k + 1
-                    elif k < config.exact_tokens or (differing := differing + 1) > config.skip_budget:
-                        end = 0 if k < config.exact_tokens else end
-                        break
-                if end > config.exact_tokens and end >= least:
-                    inside[j : j + end] = [True] * end
+        for (_, start), length in literal(document, question, config.exact_tokens, config.skip_budget).items():
+            if length >= least:
+                inside[start : start + length] = [True] * length
     return sum(inside) / max(len(inside), 1)
 
 
