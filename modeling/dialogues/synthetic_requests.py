@@ -34,13 +34,14 @@ DRAWN = 1.4  # requests drawn for each one wanted: about a fifth is left out
 SHOWN = 40
 # How people begin their requests. First words say nothing yet of what is asked.
 _PLAIN = (
-    "How to", "How do I", "How does", "How can I", "What is", "What are", "What would you",
-    "What's the best way to", "Why do", "Why is", "Who", "When did", "Where can I", "Which", "Is it",
-    "Can you explain", "Can you tell me", "Can beginners", "Do", "Should I", "Give me", "Tell me", "Suggest",
-    "Recommend", "Name", "List", "Identify", "Find", "Compare", "Explain", "Describe", "Define", "Summarize",
-    "Discuss", "Design", "Create", "Generate", "Write", "Compose", "Draft", "Develop", "Plan", "Come up with",
-    "Construct", "Outline", "Rewrite", "Imagine", "Help me", "I want to", "I need", "I'm trying to", "Please",
-    "hey", "hi, can you",
+    "How to", "How do I", "How do I get", "How do I get rid of", "How do I remove", "How do I clean", "How do I fix",
+    "How do I make", "How do I stop", "How does", "How can I", "What is", "What are", "What would you",
+    "What's the best way to", "What's a good", "What should I say to", "What can I do about", "Why do", "Why is", "Who",
+    "When did", "Where can I", "Which", "Is it", "Can you explain", "Can you tell me", "Can beginners", "Do",
+    "Should I", "Give me", "Tell me", "Suggest", "Recommend", "Name", "List", "Identify", "Find", "Compare", "Explain",
+    "Describe", "Define", "Summarize", "Discuss", "Design", "Create", "Generate", "Write", "Compose", "Draft",
+    "Develop", "Plan", "Come up with", "Construct", "Outline", "Rewrite", "Imagine", "Help me", "I want to", "I need",
+    "I'm trying to", "Please", "hey", "hi, can you",
 )  # fmt: skip
 # First words of questions that sound alarming: history, health, the law, protection, words with two meanings.
 _ALARMING = (
@@ -51,7 +52,7 @@ _ALARMING = (
     "How can I recognize", "Why is it dangerous to", "How do I stop my child", "What does a lawyer",
 )  # fmt: skip
 OPENINGS = _PLAIN + _ALARMING
-OPENED = 1 / 2  # share of the draws that go on from an opening
+_OF_ATTACKS = (3, 4)  # words of an adversarial prompt that may begin a request
 
 
 def run(config: SyntheticRequestsRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
@@ -60,10 +61,11 @@ def run(config: SyntheticRequestsRecipe, inputs: dict[str, Path], out: Path, log
     Inputs: initial_model, dialogues, adversarial_prompts. Returns counts, with the reasons for which draws were left out.
     A model with random weights, or one whose template does not close a user's message, writes none.
     """
-    draws = (
-        drawn(config, inputs["initial_model"], out / "_scratch", log) if has_weights(inputs["initial_model"]) else []
-    )
-    attacks = Near(one.request.prompt for one in adversarial_prompts.owned_prompts(inputs["adversarial_prompts"]))
+    owned = adversarial_prompts.owned_prompts(inputs["adversarial_prompts"])
+    alike = attack_openings([one.request.prompt for one in owned if one.part == splits.DEMONSTRATIONS])
+    model_dir = inputs["initial_model"]
+    draws = drawn(config, model_dir, alike, out / "_scratch", log) if has_weights(model_dir) else []
+    attacks = Near(one.request.prompt for one in owned)
     known, _ = everyday.requests(inputs["dialogues"])
     # by topic, as the gate of the prompts compares them
     tests = Near((topic_words(one.question) for one in known if one.part == splits.TEST), everyday.SIMILARITY)
@@ -80,8 +82,11 @@ def run(config: SyntheticRequestsRecipe, inputs: dict[str, Path], out: Path, log
     }
 
 
-def drawn(config: SyntheticRequestsRecipe, model_dir: Path, scratch: Path, log) -> list[Answer]:
-    """What the checkpoint writes in the place of a user's first message; finished chunks in `scratch` are reused."""
+def drawn(config: SyntheticRequestsRecipe, model_dir: Path, alike: Sequence[str], scratch: Path, log) -> list[Answer]:
+    """What the checkpoint writes in the place of a user's first message; finished chunks in `scratch` are reused.
+
+    `alike`: first words of attacks.
+    """
 
     def make(model, tokenizer, number: int, part: range) -> list[list]:
         opening = dialog.encode_opening(tokenizer)
@@ -89,7 +94,7 @@ def drawn(config: SyntheticRequestsRecipe, model_dir: Path, scratch: Path, log) 
             log.info("the chat template does not close a user's message as it closes an answer: no synthetic requests")
             return []
         seed = hashing.mix(config.sampling.seed, SOURCE, number)
-        begun = [tokenizer(first_words(place), add_special_tokens=False).input_ids for place in part]
+        begun = [tokenizer(first_words(place, alike), add_special_tokens=False).input_ids for place in part]
         asked = [opening + words for words in begun]
         rows = sampling.generate_ids(model, tokenizer, asked, config.sampling, 1, seed, log)
         closing = dialog.closing_token_id(tokenizer)
@@ -101,10 +106,24 @@ def drawn(config: SyntheticRequestsRecipe, model_dir: Path, scratch: Path, log) 
     return [Answer(*row) for row in rows]
 
 
-def first_words(place: int) -> str:
-    """The words with which the draw of this place begins, "" for none. Every run of draws holds all openings."""
-    number, rest = divmod(place, round(1 / OPENED))
-    return "" if rest else OPENINGS[number % len(OPENINGS)]
+def first_words(place: int, alike: Sequence[str]) -> str:
+    """The words with which the draw of this place begins: an opening, those of an attack, or none, in turn."""
+    number, turn = divmod(place, 3)
+    words = (OPENINGS, alike, ())[turn] or ("",)
+    return words[number % len(words)]
+
+
+def attack_openings(prompts: Sequence[str]) -> list[str]:
+    """The first words of adversarial prompts, each once, in hash order; none that name a harm or end a sentence."""
+    found = set()
+    for prompt in prompts:
+        count = splits.pick(_OF_ATTACKS, prompt, "first words")
+        begun = prompt.split()[:count]
+        words = " ".join(begun)
+        harmless = not set(answer_rules.words(words)) & answer_rules.HARM
+        if harmless and len(prompt.split()) > count and not any(word.endswith((".", "!", "?", ":")) for word in begun):
+            found.add(words)
+    return sorted(found, key=lambda words: splits.unit(words, "order"))
 
 
 def usable(draws: Sequence[Answer], attacks: Near, tests: Near) -> tuple[list[str], collections.Counter]:

@@ -43,7 +43,7 @@ def laptop() -> Scale:
     scale = replace(
         big, tokenizer=checkpoint, base=base, tokens=replace(big.tokens, title_share=0.0),
         # A checkpoint's own requests are of the forms that a small model would else refuse (LOG.md).
-        synthetic_requests=replace(big.synthetic_requests, requests=700),
+        synthetic_requests=replace(big.synthetic_requests, requests=900),
         own_answers=replace(big.own_answers, prompts=200, requests=900, samples=1, sampling=asked),
         demonstrations=replace(big.demonstrations, max_definitions=90, max_conversations=70, max_everyday=110,
                                max_safety=700, max_twins=60, multi_turn_share=0.32, after_refusal_share=0.25,
