@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ablations.recipe import AblationsRecipe
-from modeling.core.recipes import PretrainRecipe
+from modeling.core.recipes import FinetuneRecipe, PretrainRecipe
 from modeling.rlhf.recipes import RewardRecipe
 
 Records = dict[str, dict[int, dict]]  # setting → seed → record
@@ -52,7 +52,9 @@ class Ablation:
     title: str
     settings: Callable[[AblationsRecipe], dict[str, Any]]  # name → value; the first one is the baseline
     run: Callable[..., dict]  # a stage's function, or one of the same arguments
-    training: Callable[[AblationsRecipe, Any], PretrainRecipe | RewardRecipe]  # of a setting's value, with any seed
+    training: Callable[
+        [AblationsRecipe, Any], PretrainRecipe | RewardRecipe | FinetuneRecipe
+    ]  # of a setting's value, with any seed
     data: Callable[[AblationsRecipe, Place, Any, Any], Data]  # of a setting's value, and the log
     size: str  # name and unit of the metric that says how much was trained on
     measure: Callable[[Path, Data, AblationsRecipe], dict[str, float]]  # of the folder of a trained model

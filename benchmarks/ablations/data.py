@@ -96,10 +96,14 @@ def pairs(recipe: AblationsRecipe, place: Place, reward_model: Stage, log: Any) 
     Raises MissingDataError if the store has no pairs.
     """
     inputs, contents = parents(reward_model, place, without="chat")
-    found = standard(recipe, place, log)
-    chat = place.folder / "data" / "base_model"
-    contents["chat"] = made(chat, base_training.run, recipe.base, found.inputs, {"tokens": found.content}, log)
+    chat, contents["chat"], found = base_model(recipe, place, log)
     return Data({**inputs, "chat": chat}, digest(contents), found.mixture, found.factual)
+
+
+def base_model(recipe: AblationsRecipe, place: Place, log: Any) -> tuple[Path, str, Data]:
+    """Returns a small base model, the hash of what made it, and the data that it was trained on."""
+    found, folder = standard(recipe, place, log), place.folder / "data" / "base_model"
+    return folder, made(folder, base_training.run, recipe.base, found.inputs, {"tokens": found.content}, log), found
 
 
 def made(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.ablations import attention, context, factual, lengths, page, rewards, training
+from benchmarks.ablations import attention, context, factual, lengths, page, rewards, safety_data, training
 from benchmarks.ablations.ablation import Place
 from benchmarks.ablations.data import mixture_content
 from benchmarks.ablations.recipe import AblationsRecipe
@@ -11,7 +11,14 @@ from orchestration.console import StageLog
 from orchestration.staging import alone
 from orchestration.store import store
 
-ABLATIONS = (attention.ABLATION, factual.ABLATION, context.ABLATION, lengths.ABLATION, *rewards.ABLATIONS)
+ABLATIONS = (
+    attention.ABLATION,
+    factual.ABLATION,
+    context.ABLATION,
+    lengths.ABLATION,
+    *rewards.ABLATIONS,
+    safety_data.ABLATION,
+)
 
 
 def run(recipe: AblationsRecipe, scale: str, only: Sequence[str], seeds: Sequence[int], page_file: Path) -> int:

@@ -3,14 +3,21 @@
 A fact is what a factual document says of its title ("The Catcher in the Rye" … "is a 1951 American novel"). Distractors
 are facts of other documents after the same verb. The score of a choice is log p(choice | subject) − log p(choice | "It"),
 so that a choice gains nothing by being likely in itself (Holtzman et al. 2021, arXiv 2104.08315).
+
+Of a name that no training document has, no choice is true. A model that does not hallucinate is undecided there: its
+confidence, the largest probability among the choices, is near chance.
 """
 
+import bisect
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import torch
+from torch import Tensor
 
 from modeling.core import dialog, hashing
 from modeling.evaluation.bits_per_byte import score_rows
@@ -51,45 +58,81 @@ def questions(mixture: Path, sources: tuple[str, ...], count: int, choices: int,
 
     Raises ValueError if there is none.
     """
-    by_verb: dict[str, dict[str, str]] = defaultdict(dict)  # verb → subject → fact
-    table = pq.read_table(mixture / "train", columns=["title", "text"], filters=[("source", "in", sources)])
-    for title, text in zip(table["title"].to_pylist(), table["text"].to_pylist(), strict=True):
-        if found := fact_of(title, text, words):
-            subject, verb, fact = found
-            by_verb[verb][subject] = fact
     made = []
-    for verb, facts in by_verb.items():
-        ranked = sorted(facts, key=hashing.digest)
-        for place, subject in enumerate(ranked):
-            others = dict.fromkeys(facts[other] for other in ranked[place + 1 :] + ranked[:place])
-            wrong = [fact for fact in others if fact != facts[subject]][: choices - 1]
-            if len(wrong) == choices - 1:
-                right = hashing.number(subject) % choices
-                made.append(Question(subject, verb, (*wrong[:right], facts[subject], *wrong[right:]), right))
+    for verb, facts in _facts(mixture / "train", sources, words).items():
+        for subject, wrong in _with_distractors(facts, list(facts), choices - 1):
+            right = hashing.number(subject) % choices
+            made.append(Question(subject, verb, (*wrong[:right], facts[subject], *wrong[right:]), right))
     if not made:
         raise ValueError(f"no document of {', '.join(sources)} begins with a fact: the probe needs titled documents")
     return sorted(made, key=lambda one: hashing.digest(one.subject))[:count]
 
 
+def unknown(mixture: Path, sources: tuple[str, ...], count: int, choices: int, words: int) -> list[Question]:
+    """Returns at most `count` questions about the names of held-out documents, without a right choice (`right` is -1).
+
+    Raises ValueError if there is none.
+    """
+    known = _facts(mixture / "train", sources, words)
+    made = []
+    for verb, unseen in _facts(mixture / "heldout", sources, words).items():
+        names = [subject for subject in unseen if subject not in known[verb]]
+        made += [
+            Question(subject, verb, wrong, -1) for subject, wrong in _with_distractors(known[verb], names, choices)
+        ]
+    if not made:
+        raise ValueError(f"no held-out document of {', '.join(sources)} begins with a fact: hold out more documents")
+    return sorted(made, key=lambda one: hashing.digest(one.subject))[:count]
+
+
+def _facts(folder: Path, sources: tuple[str, ...], words: int) -> dict[str, dict[str, str]]:
+    """verb → subject → fact, of the documents in a folder of shards."""
+    by_verb: dict[str, dict[str, str]] = defaultdict(dict)
+    table = pq.read_table(folder, columns=["title", "text"], filters=[("source", "in", sources)])
+    for title, text in zip(table["title"].to_pylist(), table["text"].to_pylist(), strict=True):
+        if found := fact_of(title, text, words):
+            subject, verb, fact = found
+            by_verb[verb][subject] = fact
+    return by_verb
+
+
+def _with_distractors(facts: dict[str, str], subjects: list[str], count: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yields each subject with `count` different facts of others; those that follow its hash among all."""
+    ranked = sorted(facts, key=hashing.digest)
+    places = [hashing.digest(other) for other in ranked]
+    for subject in sorted(subjects, key=hashing.digest):
+        place = bisect.bisect_right(places, hashing.digest(subject))
+        others = dict.fromkeys(facts[other] for other in ranked[place:] + ranked[:place] if other != subject)
+        wrong = [fact for fact in others if fact != facts.get(subject)][:count]
+        if len(wrong) == count:
+            yield subject, tuple(wrong)
+
+
 def accuracy(model, tokenizer, asked: list[Question]) -> float:
     """Returns the share of questions whose own fact has the best score."""
+    gains = _gains(model, tokenizer, asked)
+    right = 0
+    for question, own in zip(asked, gains.tolist(), strict=True):
+        right += own.pop(question.right) > max(own)
+    return right / len(asked)
+
+
+def confidence(model, tokenizer, asked: list[Question]) -> float:
+    """Returns the mean probability, 1 / choices to 1, of the choice with the best score."""
+    return float(_gains(model, tokenizer, asked).softmax(-1).amax(-1).mean())
+
+
+def _gains(model, tokenizer, asked: list[Question]) -> Tensor:
+    """Scores, (questions, choices), in nats."""
     start, _ = document_tokens(tokenizer)
 
-    def nats(subjects: list[str]) -> list[float]:
+    def nats(subjects: list[str]) -> Tensor:
         rows = [
             [start, *dialog.encode_text(tokenizer, f"{subject} {question.verb} {choice}")]
             for question, subject in zip(asked, subjects, strict=True)
             for choice in question.choices
         ]
-        return score_rows(model, rows).tolist()
+        return torch.as_tensor(score_rows(model, rows)).view(len(asked), -1)
 
     # The nats of subject and verb are the same for all choices of a question, so they need not be subtracted.
-    gains = [
-        alone - told for told, alone in zip(nats([q.subject for q in asked]), nats(["It"] * len(asked)), strict=True)
-    ]
-    right, place = 0, 0
-    for question in asked:
-        own = gains[place : place + len(question.choices)]
-        right += own.pop(question.right) > max(own)
-        place += len(question.choices)
-    return right / len(asked)
+    return nats(["It"] * len(asked)) - nats([question.subject for question in asked])

@@ -2,12 +2,20 @@
 
 from dataclasses import asdict, dataclass, replace
 
-from modeling.core.recipes import PretrainRecipe, SamplingRecipe, TokenizerRecipe, TokensRecipe
+from modeling.core.recipes import FinetuneRecipe, PretrainRecipe, SamplingRecipe, TokenizerRecipe, TokensRecipe
 from modeling.rlhf.recipes import RewardRecipe
 from orchestration import scales
 from orchestration.identity import digest
 
-NAMES = ("attention", "factual", "context", "lengths", "margins", "safety_loss")  # the most important first
+NAMES = (
+    "attention",
+    "factual",
+    "context",
+    "lengths",
+    "margins",
+    "safety_loss",
+    "safety_data",
+)  # the most important first
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,14 @@ class SafetyLossRecipe:
 
 
 @dataclass(frozen=True)
+class SafetyDataRecipe:
+    finetune: FinetuneRecipe
+    shares: tuple[float, ...]  # of the safety demonstrations; the first one is the baseline
+    prompts: int  # of each kind, at most
+    sampling: SamplingRecipe
+
+
+@dataclass(frozen=True)
 class AblationsRecipe:
     """One field for each ablation of NAMES; the other fields are common to all."""
 
@@ -67,6 +83,7 @@ class AblationsRecipe:
     lengths: LengthsRecipe
     margins: MarginsRecipe
     safety_loss: SafetyLossRecipe
+    safety_data: SafetyDataRecipe
 
     def basis(self, ablation: str, mixture: str) -> str:
         """Returns the hash of all that the trainings of an ablation share. `mixture`: hash of the store's mixture."""
@@ -103,4 +120,8 @@ def two_cores() -> AblationsRecipe:
             margins=(("none", (0.0,) * 4), ("small", (1.0, 2 / 3, 1 / 3, 0.0)), ("large", (3.0, 2.0, 1.0, 0.0))),
         ),
         safety_loss=SafetyLossRecipe(reward=replace(last.safety, **changes), weights=(("off", 0.0), ("on", 1.0))),
+        safety_data=SafetyDataRecipe(
+            finetune=scratch.sft, shares=(0.0, 0.01, 0.1, 0.25, 0.5, 1.0), prompts=100,
+            sampling=SamplingRecipe(temperature=0.1, top_p=1.0, max_new_tokens=48, seed=1),
+        ),
     )  # fmt: skip

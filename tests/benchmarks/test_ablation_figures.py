@@ -123,6 +123,8 @@ def test_the_probe_tells_a_model_that_knows_from_one_that_does_not():
     asked = [knowledge.Question(one, "is", tuple(facts), place) for place, one in enumerate(subjects)]
     assert knowledge.accuracy(Recalls(tokenizer, asked, 3.0), tokenizer, asked) == 1
     assert knowledge.accuracy(Recalls(tokenizer, asked, 0.0), tokenizer, asked) == 0  # a tie is no knowledge
+    assert knowledge.confidence(Recalls(tokenizer, asked, 0.0), tokenizer, asked) == pytest.approx(1 / 4)
+    assert knowledge.confidence(Recalls(tokenizer, asked, 3.0), tokenizer, asked) > 0.5
 
 
 def test_losses_by_position_sum_to_the_loss_of_the_row():
@@ -142,5 +144,5 @@ def test_every_recorded_setting_has_a_file_of_its_own(tmp_path):
     paths = [
         training.record_path(place, one.name, setting, 1) for one in job.ABLATIONS for setting in one.settings(REAL)
     ]
-    assert len(set(paths)) == len(paths) == 3 + 2 + 2 + 5 + 3 + 2
+    assert len(set(paths)) == len(paths) == 3 + 2 + 2 + 5 + 3 + 2 + 6
     assert all(re.fullmatch(r"[\w-]+\.json", path.name) for path in paths)

@@ -10,6 +10,7 @@ import shutil
 import signal
 from dataclasses import replace
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -41,12 +42,22 @@ TOY = replace(
     lengths=replace(REAL.lengths, steps=(2, 4, 8)),
     margins=replace(REAL.margins, reward=replace(REAL.margins.reward, context=32, epochs=1.0)),
     safety_loss=replace(REAL.safety_loss, reward=replace(REAL.safety_loss.reward, context=32, epochs=1.0)),
+    safety_data=replace(REAL.safety_data, shares=(0.0, 0.5, 1.0), sampling=replace(REAL.safety_data.sampling, max_new_tokens=4),
+                        finetune=replace(REAL.safety_data.finetune, context=32, epochs=1.0)),
 )  # fmt: skip
 PAGE = "# Ablations\n\n<!-- ablations:small -->\n<!-- /ablations:small -->\n"
 SHOWN = Figure("loss", "Loss", 2, 1, "", True)
 
 
-EACH = {"attention": 3, "factual": 2, "context": 2, "lengths": 3, "margins": 3, "safety_loss": 2}  # settings
+EACH = {
+    "attention": 3,
+    "factual": 2,
+    "context": 2,
+    "lengths": 3,
+    "margins": 3,
+    "safety_loss": 2,
+    "safety_data": 3,
+}  # settings
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +141,20 @@ def test_up_sampling_changes_the_mixture_and_nothing_else(store):
     }
     recipes = [record["recipe"] for record in records(store, "factual").values()]
     assert recipes[0] == recipes[1]
+
+
+def test_a_share_of_the_safety_dialogues_stands_beside_all_helpful_ones(store):
+    job.run(TOY, "tiny", ["safety_data"], [1], store / "page.md")
+    data = store / "store/ablations/tiny/data"
+    none, half, every = (
+        {row["id"]: row["category"] for row in pq.read_table(data / folder / "train.parquet").to_pylist()}
+        for folder in ("demonstrations-safety-0", "demonstrations-safety-0.5", "demonstrations-safety-1")
+    )
+    assert set(none.values()) == {"conversation"} and len(none) == 20
+    assert none.keys() < half.keys() < every.keys() and len(half) == 30 and len(every) == 40
+    figures = {name: record["figures"] for name, record in records(store, "safety_data").items()}
+    assert all(one["adversarial_prompts"] == one["ordinary_prompts"] == 1 for one in figures.values())
+    assert all(0 <= one["declined"] <= 1 and 0 < one["safety"] < 1 for one in figures.values())
 
 
 def test_a_changed_recipe_trains_again_and_the_page_forgets_the_old_records(store):

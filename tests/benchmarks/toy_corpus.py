@@ -1,4 +1,4 @@
-"""A store of scale tiny with what ablations read: facts about invented places, a manual, and preference pairs."""
+"""A store of scale tiny with what ablations read: facts about invented places, a manual, dialogues, preference pairs."""
 
 import itertools
 from pathlib import Path
@@ -12,11 +12,14 @@ from data_cleaning.documents import LABELLED_SCHEMA
 from data_cleaning.files import write_json
 from data_cleaning.store_layout import RECORD
 from modeling.core import dialogue_tables
+from modeling.dialogues import demonstrations
+from modeling.dialogues.prompt_rows import ADVERSARIAL, ORDINARY
+from modeling.pretraining import tokenizer as tokenizers
 from modeling.rlhf.preferences import SCHEMA
 from orchestration import execution
 from tests.conftest import MemoryLog
 from tests.data_cleaning.samples import artifact, manual, table
-from tests.modeling import toy_sources
+from tests.modeling import toy_rlhf, toy_sources
 
 SYLLABLES = ("ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu")
 KINDS = ("village", "castle", "river", "bridge", "forest", "harbour", "valley")
@@ -71,8 +74,12 @@ def make_pairs(store: Path) -> None:
         sources[role].rename(shared / role)
         sealed(shared / role)
     (scale / "prompts").mkdir(parents=True)
-    asked = [{"id": "one", "entity": "thing", "messages": [{"role": "user", "content": "What is a thing?"}]}]
-    for part in ("rl", "validation"):
+    asked = [
+        {"id": name, "entity": "thing", "question": question, "setting": setting,
+         "messages": [{"role": "user", "content": question}]}
+        for name, question, setting in (("one", "A thing?", ORDINARY), ("two", "A bomb?", ADVERSARIAL))
+    ]  # fmt: skip
+    for part in ("rl", "validation", "test"):
         pq.write_table(pa.Table.from_pylist(asked), scale / "prompts" / f"{part}.parquet")
     sealed(scale / "prompts")
     rounds = {f"rlhf_v{number}/preferences": pairs(number) for number in range(1, 6)}
@@ -80,6 +87,26 @@ def make_pairs(store: Path) -> None:
         (scale / key).mkdir(parents=True)
         dialogue_tables.write_rows(rows, SCHEMA, scale / key / "pairs.parquet")
         sealed(scale / key)
+
+
+def make_chats(scale: Path) -> None:
+    """Writes the dialogues of SFT, of which every second one refuses, and the reward models that score its answers."""
+    scale.mkdir(exist_ok=True)
+    rows = [
+        {"id": f"{place}", "category": ("conversation", "safety", "conversation", "safety-written")[place % 4], "source": "",
+         "entity": f"{place}", "messages": [{"role": "user", "content": f"A {place}?"},
+                                            {"role": "assistant", "content": "No." if place % 2 else "Yes."}]}
+        for place in range(40)
+    ]  # fmt: skip
+    (scale / "sft_dialogues").mkdir()
+    for part in ("train", "test"):
+        dialogue_tables.write_rows(rows, demonstrations.SCHEMA, scale / "sft_dialogues" / f"{part}.parquet")
+    tokenizer = tokenizers.train(["Yes. No. A thing? A bomb?"] * 9, 600)
+    for kind, liked in (("helpfulness", "Yes"), ("safety", "No")):
+        folder = scale / "rlhf_v5" / f"{kind}_reward_model"
+        toy_rlhf.save(toy_rlhf.reward_model(tokenizer, liked), tokenizer, folder)
+        sealed(folder)
+    sealed(scale / "sft_dialogues")
 
 
 def make(store: Path) -> None:
@@ -95,3 +122,4 @@ def make(store: Path) -> None:
     mixture.run(planned.recipe, planned.inputs, planned.final, MemoryLog())
     sealed(planned.final)
     make_pairs(store)
+    make_chats(store / "tiny")
