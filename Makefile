@@ -15,7 +15,7 @@ export MALLOC_MMAP_THRESHOLD_ := 67108864
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 
-.PHONY: help setup cluster demo run ui chat bench-chat bench-corpus gguf test arithmetics ablations lint lineage why verify results inbox follow retract promote rollback diff plan
+.PHONY: help setup cluster demo run ui chat bench-chat bench-corpus gguf test arithmetics ablations seeds lint lineage why verify results inbox follow retract promote rollback diff plan
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,9 @@ arithmetics: setup ## the tests and the graph at scale tiny as other processors 
 
 ablations: setup ## the paper's ablations as small trainings on SCALE's store, into docs/ablations.md; ARGS="--only attention"
 	@$(RUN) -m benchmarks.ablations $(SCALE) $(ARGS)
+
+seeds: setup ## SCALE's alignment half at further seeds, hours each, into docs/seeds.md; ARGS="--seeds 0,1"
+	@$(RUN) -m benchmarks.seeds $(SCALE) $(ARGS)
 
 lint: setup ## style and formatting
 	@$(RUN) -m ruff check .

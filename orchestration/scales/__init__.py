@@ -3,6 +3,7 @@
 `python -m orchestration.scales laptop 70b` prints the difference between two scales.
 """
 
+from orchestration.scales import seeds
 from orchestration.scales.laptop import laptop
 from orchestration.scales.paper import llama2_7b, llama2_13b, llama2_34b, llama2_70b
 from orchestration.scales.recipe import Scale, difference
@@ -21,10 +22,13 @@ SCALES = {
 
 
 def scale(name: str) -> Scale:
-    """The recipes of a scale. Raises KeyError, which lists the known scales, for an unknown name."""
+    """The recipes of a scale, with the seeds of CRIA_SEED.
+
+    Raises KeyError, which lists the known scales, for an unknown name, and ValueError for a CRIA_SEED that is no number.
+    """
     if name not in SCALES:
         raise KeyError(f"no scale {name!r}: use one of {', '.join(SCALES)}")
-    return SCALES[name]()
+    return seeds.shifted(SCALES[name](), seeds.number())
 
 
 __all__ = ["SCALES", "Scale", "difference", "scale"]
