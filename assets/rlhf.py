@@ -73,7 +73,7 @@ ghost_dialogues = Stage(
     "rlhf_v3/ghost_dialogues", "modeling.rlhf.ghost_attention", "rlhf_v3", SCALE, lambda s: s.ghost, "3.3, A.3.5",
     "Dialogues that obey the instruction of their first message, from the policy that was told it on every turn.",
     (("policy", rounds[-1].policy), ("helpfulness_reward_model", rounds[-1].helpfulness_reward_model),
-     ("prompts", prompts), ("mixture", mixture)),
+     ("prompts", prompts), ("mixture", mixture), ("demonstrations", sft_dialogues)),
 )  # fmt: skip
 for _n in range(4, 6):
     rounds += (rlhf_round(_n, rounds, {"ghost_dialogues": ghost_dialogues}),)

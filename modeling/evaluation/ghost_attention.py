@@ -21,7 +21,8 @@ from modeling.core.statistics import clustered_interval, wilson_interval
 from modeling.dialogues import instructions, splits
 from modeling.evaluation import attention_picture
 from modeling.evaluation.versions import version_folders
-from modeling.rlhf.ghost_attention import own_questions, with_instruction
+from modeling.rlhf.ghost_attention import own_questions
+from modeling.rlhf.ghost_dialogue import with_instruction
 
 BEFORE, AFTER = "RLHF-v3", "Chat"  # of Ghost Attention, in Figure 10
 TRAINED, NEW, CONTROL = "trained", "new", "none"

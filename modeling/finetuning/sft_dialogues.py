@@ -55,6 +55,7 @@ AGAIN_AFTER_REFUSAL = 0.3  # share of the own answers to requests that stand alo
 # Times that such an answer stands with a constraint: the same request in several forms shows what the constraint does.
 AGAIN_CONSTRAINED = 2
 IN_A_SYSTEM_MESSAGE = 0.25  # share of these constraints
+CONSTRAINED = " constrained"  # in the id of an answer to a request with a constraint
 SAFETY = "safety"  # how the categories of safety demonstrations begin
 SHOWN = 12
 
@@ -85,9 +86,8 @@ def run(config: OwnAnswersRecipe, inputs: dict[str, Path], out: Path, log: Any) 
     texts = [row["question"] for row in unanswered] + [one.question for one in synthetic]
     asked = asked_questions(written, config, texts) if has_weights(inputs["initial_model"]) else []
     own, reasons = own_rows(asked, config, inputs["initial_model"], out / "_scratch", log)
-    constrained = {f"own:{one.id}" for one in asked if one.constraint}
     calm = again_after_refusal(own, refused_requests(written))
-    formed = again_constrained([row for row in own if row["id"] not in constrained])
+    formed = again_constrained([row for row in own if is_plain(row)])
     own += calm + formed
     dialogue_tables.write_rows(sorted([*written, *own], key=lambda row: row["id"]), SCHEMA, out / "train.parquet")
     reporting.write_text(out / "examples.md", examples(own))
@@ -163,13 +163,18 @@ def again_constrained(own: Sequence[dict]) -> list[dict]:
             if splits.unit(key, "in a system message") < IN_A_SYSTEM_MESSAGE:
                 before, asked = [{"role": "system", "content": verifiable.system_text(constraint)}], question
             messages = [*before, {"role": "user", "content": asked}, {"role": "assistant", "content": changed}]
-            made.append(row | {"id": f"{row['id']} constrained {number}", "messages": messages})
+            made.append(row | {"id": f"{row['id']}{CONSTRAINED} {number}", "messages": messages})
     return made
 
 
 def _alone(own: Sequence[dict]) -> list[dict]:
     """The answers to requests, not demonstrations' prompts, that stand alone."""
     return [row for row in own if len(row["messages"]) == 2 and row["source"] == SOURCE]
+
+
+def is_plain(row: dict) -> bool:
+    """Whether a row is a checkpoint's own answer to a request that stands alone and has no constraint."""
+    return row["category"] == OWN and bool(_alone([row])) and CONSTRAINED not in row["id"]
 
 
 def choose(rows: list[dict], count: int) -> list[dict]:
@@ -200,9 +205,8 @@ def own_rows(
             reasons[reason] += 1
             continue
         messages = dialog.with_answer(multi_turn.as_context(one.messages), best)
-        own.append(
-            {"id": f"own:{one.id}", "messages": messages, "category": OWN, "source": one.source, "entity": one.entity}
-        )
+        name = f"own:{one.id}{CONSTRAINED if one.constraint else ''}"
+        own.append({"id": name, "messages": messages, "category": OWN, "source": one.source, "entity": one.entity})
     return own, reasons
 
 

@@ -9,12 +9,12 @@ Of several answers to a turn, the most helpful one by the reward model is kept a
 by the rules. A small model often obeys with none of them. A rule then rewrites its own answers: whole sentences of a
 longer answer, lower case, a word put before or after it, sentences as bullet points. This departs from the paper; a
 column and the metrics say which answers are rewritten. Nothing checks whether an answer suits a public figure or a
-hobby.
+hobby. More dialogues are composed of single answers (composed_dialogues.py).
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,8 +23,9 @@ from transformers import AutoConfig, AutoTokenizer
 
 from modeling.core import dialog, dialogue_tables, hashing, reporting, resumable_generation
 from modeling.core.sampling import Answer
-from modeling.dialogues import answer_rules, form_rewriting, instructions, multi_turn, questions, splits
-from modeling.rlhf import scoring
+from modeling.dialogues import answer_rules, form_rewriting, instructions, questions, splits
+from modeling.rlhf import composed_dialogues, scoring
+from modeling.rlhf.ghost_dialogue import Ghost, on_every_turn, plain_dialogue, samples
 from modeling.rlhf.recipes import GhostRecipe
 
 SCHEMA = pa.schema(
@@ -36,21 +37,8 @@ SCHEMA = pa.schema(
         ("rewritten", pa.bool_()),  # whether a rule rewrote the last answer
     ]
 )
-KIND = "ghost attention"  # tells these rows from the samples of other prompts
 SHOWN = 8
 MOST_REPEATED = 0.4  # share of an answer's word trigrams that earlier answers of the dialogue hold
-
-
-@dataclass(frozen=True)
-class Ghost:
-    """A dialogue in the making."""
-
-    id: str
-    constraints: tuple[str, ...]
-    questions: tuple[str, ...]
-    answers: tuple[str, ...] = ()
-    rewritten: tuple[bool, ...] = ()
-    ended: str = ""  # why it has fewer answers than questions
 
 
 class Option(NamedTuple):
@@ -59,8 +47,8 @@ class Option(NamedTuple):
 
 
 def run(config: GhostRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write samples.parquet and examples.md. Inputs: policy, helpfulness_reward_model, prompts, and mixture
-    (its people are the public figures).
+    """Write samples.parquet and examples.md. Inputs: policy, helpfulness_reward_model, prompts, mixture (its people are
+    the public figures), and demonstrations (their own answers make the composed dialogues).
 
     Returns counts, the share of answers that obey as drawn by turn, and why dialogues ended early. There may be no
     sample at all.
@@ -72,12 +60,15 @@ def run(config: GhostRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
         ghosts, drawn = answer_turn(ghosts, turn, config, inputs, out / "_scratch" / str(turn), log)
         if drawn:
             by_turn.append({"turn": turn + 1, "answers": len(drawn), "obeyed": round(sum(drawn) / len(drawn), 4)})
-    rows = [row for ghost in ghosts for row in samples(ghost, config)]
+    answered = composed_dialogues.read_answers(inputs["demonstrations"] / "train.parquet")
+    composed = composed_dialogues.compose(answered, config)
+    rows = [row for ghost in (*ghosts, *composed) for row in samples(ghost, config)]
     dialogue_tables.write_rows(rows, SCHEMA, out / "samples.parquet")
     reporting.write_text(out / "examples.md", examples(rows))
     kept = [done for ghost in ghosts for done in ghost.rewritten]
     return {
         "dialogues": len(ghosts),
+        "composed": len(composed),
         "dialogues_kept": len({row["dialogue"] for row in rows}),
         "samples": len(rows),
         "obeyed_as_drawn": by_turn,
@@ -186,55 +177,6 @@ def with_answer(ghost: Ghost, best: dict[str, Option | None], turn: int) -> Ghos
     if found is None:
         return replace(ghost, ended=f"no new answer {turn + 1} obeys")
     return replace(ghost, answers=(*ghost.answers, found.text), rewritten=(*ghost.rewritten, found.rewritten))
-
-
-def on_every_turn(ghost: Ghost) -> list[dict]:
-    """The prompt of the next turn, with the instruction before every question."""
-    said = instructions.text(ghost.constraints)
-    messages: list[dict] = []
-    for question, answer in zip(ghost.questions, ghost.answers, strict=False):
-        messages += multi_turn.exchange(f"{said}\n{question}", answer)
-    return [*messages, {"role": "user", "content": f"{said}\n{ghost.questions[len(ghost.answers)]}"}]
-
-
-def plain_dialogue(ghost: Ghost, answer: str) -> list[dict]:
-    """The dialogue with this answer to its next question, without the instruction; earlier answers carry no loss."""
-    earlier = zip(ghost.questions, ghost.answers, strict=False)
-    before = [message for pair in earlier for message in multi_turn.exchange(*pair)]
-    return dialog.with_answer([*before, {"role": "user", "content": ghost.questions[len(ghost.answers)]}], answer)
-
-
-def samples(ghost: Ghost, config: GhostRecipe) -> list[dict]:
-    """A row for each length of the dialogue from one turn on; the loss is on the last answer alone.
-
-    Hashes of the id decide whether the instruction is short and whether it is a system message.
-    """
-    rows = []
-    for turns in range(1, len(ghost.answers) + 1):
-        key = f"{ghost.id}:{turns}"
-        said = instructions.text(ghost.constraints, hashing.unit_hash("short", key) < config.short_share)
-        system = hashing.unit_hash("system", key) < config.system_share
-        before = replace(ghost, answers=ghost.answers[: turns - 1])
-        rows.append(
-            {
-                "id": key,
-                "kind": KIND,
-                "dialogue": ghost.id,
-                "messages": with_instruction(plain_dialogue(before, ghost.answers[turns - 1]), said, system),
-                "constraints": list(ghost.constraints),
-                "instruction": said,
-                "rewritten": ghost.rewritten[turns - 1],
-            }
-        )
-    return rows
-
-
-def with_instruction(messages: Sequence[dict], said: str, system: bool) -> list[dict]:
-    """The dialogue with the instruction in its first message alone: a system message, or before the first question."""
-    if system:
-        return [{"role": "system", "content": said}, *messages]
-    first, *others = messages
-    return [first | {"content": f"{said}\n{first['content']}"}, *others]
 
 
 def examples(rows: Sequence[dict]) -> str:

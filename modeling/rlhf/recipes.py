@@ -73,6 +73,7 @@ class GhostRecipe:
     """Dialogues for Ghost Attention (paper 3.3): the instruction of the first message holds on every turn."""
 
     dialogues: int
+    composed: int  # more dialogues, put together from a checkpoint's own answers; the paper: 0
     turns: int  # most user turns; a hash draws two or more
     samples: int  # answers drawn a turn; the first that obeys is kept
     sampling: SamplingRecipe

@@ -58,12 +58,10 @@ def laptop() -> Scale:
                     fault_penalty=2.0,
                     optimizer=replace(big.ppo.optimizer, learning_rate=8e-5)),
         # The checkpoint's French is none. Told to be a person or to enjoy a hobby, it answers beside the question.
-        ghost=replace(big.ghost, dialogues=80, turns=3, samples=1, unchecked_share=0.05, kinds=forms,
+        ghost=replace(big.ghost, dialogues=80, composed=200, turns=4, samples=1, unchecked_share=0.05, kinds=forms,
                       sampling=replace(big.ghost.sampling, temperature=0.5)),
-        ghost_evaluation=replace(
-            ghost_evaluation(big, 48, ((4, 20), (6, 4)), control_dialogues=4),
-            kinds=tuple(kind for kind in forms if kind != "words_below"),  # 48 tokens stay below 50 words by themselves
-        ),
+        # As many tokens as training's answers have: in fewer, an answer cannot end as the instruction asks.
+        ghost_evaluation=replace(ghost_evaluation(big, 80, ((4, 20), (6, 4)), control_dialogues=4), kinds=forms),
         distillation=replace(big.distillation, prompts=40, preprompts=EXPLICIT_PREPROMPTS, templates=EXPLICIT_TEMPLATES,
                              least_safety=0.5),
         # Base, SFT and Chat answer all test prompts, the versions between them the same quarter.
@@ -84,7 +82,7 @@ def laptop() -> Scale:
             scale.distillation,
             finetune=changed(
                 scale.distillation.finetune,
-                {"max_steps": 12, "demonstration_share": 0.7, "optimizer": {"learning_rate": 1e-4}},
+                {"max_steps": 12, "demonstration_share": 0.7, "ghost_share": 0.3, "optimizer": {"learning_rate": 1e-4}},
             ),
         ),
     )
@@ -112,6 +110,9 @@ def laptop() -> Scale:
         # So few steps from the base model make no chat model: each policy goes on from the one before.
         policy={"start": "before", "max_steps": 32, "optimizer": {"learning_rate": 2e-4}},
     )
-    scale = answers(selecting(scale, 24, temperature=0.1), 80)
+    # An instruction lasts only after many examples (LOG.md): V4 learns it, V5 and Chat keep it.
+    lasting = {4: {"max_steps": 96, "ghost_share": 0.5}, 5: {"ghost_share": 0.3}}
+    rounds = (replace(r, policy=changed(r.policy, lasting.get(n, {}))) for n, r in enumerate(scale.rounds, 1))
+    scale = answers(selecting(replace(scale, rounds=tuple(rounds)), 24, temperature=0.1), 80)
     longer = replace(scale.own_answers.sampling, max_new_tokens=96)
     return replace(scale, own_answers=replace(scale.own_answers, sampling=longer))

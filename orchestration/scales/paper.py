@@ -140,7 +140,7 @@ def llama2_70b() -> Scale:
         ratings=RatingsRecipe(batch=100_000, test_share=0.1, scale="", votes=0, digest=""),  # 1,418,091 in 14 batches (Table 26)
         rounds=tuple(round_(n) for n in range(1, ROUNDS + 1)),
         ghost=GhostRecipe(  # 3.3; (open) all but short_share: half of the instructions are shortened
-            dialogues=10_000, turns=4, samples=4, sampling=replace(sampling, seed=65),
+            dialogues=10_000, composed=0, turns=4, samples=4, sampling=replace(sampling, seed=65),
             kinds=(*CONSTRAINTS, "words_below"),
             unchecked_share=0.5, combined_share=0.3, short_share=0.5, system_share=0.5, seed=65,
         ),

@@ -12,8 +12,11 @@ import pyarrow.parquet as pq
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
-from modeling.core import dialog
+from modeling.core import dialog, dialogue_tables
 from modeling.core.recipes import OptimizerRecipe, SamplingRecipe
+from modeling.dialogues import demonstrations
+from modeling.dialogues.own_requests import SOURCE
+from modeling.finetuning.sft_dialogues import CONSTRAINED, OWN
 from modeling.pretraining import tokenizer as tokenizers
 from modeling.rlhf.recipes import PpoRecipe
 
@@ -49,6 +52,18 @@ def build(folder: Path, prompts: int = 60, validation: int = 6) -> dict[str, Pat
     for part, taken in (("rl", rows[:prompts]), ("validation", rows[prompts:])):
         pq.write_table(pa.Table.from_pylist(taken), inputs["prompts"] / f"{part}.parquet")
     return inputs
+
+
+def save_own_answers(folder: Path, count: int = 30) -> None:
+    """Write the dialogues of SFT: a checkpoint's own answers in two sentences, some to a request with a constraint."""
+    folder.mkdir()
+    rows = [
+        {"id": f"own:{place}{CONSTRAINED if place % 10 == 9 else ''}", "category": OWN, "source": SOURCE, "entity": f"{place}",
+         "messages": [{"role": "user", "content": f"What is thing {place}?"},
+                      {"role": "assistant", "content": f"It is thing {place}. Nobody has seen it."}]}
+        for place in range(count)
+    ]  # fmt: skip
+    dialogue_tables.write_rows(rows, demonstrations.SCHEMA, folder / "train.parquet")
 
 
 def question(rng: random.Random) -> str:

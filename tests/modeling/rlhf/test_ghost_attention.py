@@ -11,15 +11,16 @@ from modeling.core import dialog, resumable_generation, sampling
 from modeling.core.recipes import SamplingRecipe
 from modeling.core.sampling import Answer
 from modeling.dialogues import instructions
-from modeling.rlhf import gates, ghost_attention, scoring
-from modeling.rlhf.ghost_attention import Ghost, Option
+from modeling.rlhf import gates, ghost_attention, ghost_dialogue, scoring
+from modeling.rlhf.ghost_attention import Option
+from modeling.rlhf.ghost_dialogue import Ghost
 from modeling.rlhf.recipes import GhostRecipe
 from tests.modeling import toy_rlhf
 
 pytestmark = pytest.mark.trains
 
 RECIPE = GhostRecipe(
-    dialogues=10, turns=3, samples=3, sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=12, seed=5),
+    dialogues=10, composed=0, turns=3, samples=3, sampling=SamplingRecipe(temperature=1.0, top_p=1.0, max_new_tokens=12, seed=5),
     kinds=("lower_case", "ends_with", "begins_with"), unchecked_share=0.2, combined_share=0.3, short_share=0.5,
     system_share=0.5, seed=7,
 )  # fmt: skip
@@ -38,7 +39,8 @@ def inputs(tmp_path_factory):
     rows = [{"title": name, "text": text.format(name), "meta": json.dumps({"topic": "People"}), "source": "wiki"}
             for name in (f"Emperor {number}" for number in range(12))]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), folder / "mixture/train/0.parquet")
-    return {**world, "mixture": folder / "mixture"}
+    toy_rlhf.save_own_answers(folder / "demonstrations")
+    return {**world, "mixture": folder / "mixture", "demonstrations": folder / "demonstrations"}
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +165,7 @@ def test_a_dialogue_ends_where_no_answer_obeys_or_fits(inputs, tmp_path, log, mo
     ghost = Ghost("g", (LOWER,), ("Which colours do you see now?", "And here?"))
     monkeypatch.setattr(resumable_generation, "answer_all", lambda *a: [[Answer("", True)] for _ in a[1]])
     (after,), _ = ghost_attention.answer_turn([ghost], 0, RECIPE, inputs, tmp_path / "a", log)
-    assert after.ended == "no new answer 1 obeys" and ghost_attention.samples(after, RECIPE) == []
+    assert after.ended == "no new answer 1 obeys" and ghost_dialogue.samples(after, RECIPE) == []
     long = replace(ghost, questions=("Which colours? " * 200, "b?"))
     (after,), _ = ghost_attention.answer_turn([long], 0, RECIPE, inputs, tmp_path / "b", log)
     assert after.ended == "no room for answer 1"
