@@ -32,9 +32,13 @@ def view(turns: list[dict], unread: int = 0) -> list[dict]:
 
 def progress_line(answer: chat.Answer, seconds: float) -> str:
     """Returns the state line: tokens, speed, context used, turns left out, and why the answer was cut."""
+    if answer.ended == chat.WITHHELD:
+        return theme.state_line(str(answer.verdict).capitalize(), "warn")
     used = answer.prompt_tokens + answer.tokens
     parts = [f"{answer.tokens} tokens", f"{answer.tokens / max(seconds, 1e-6):.0f} tokens/s",
              f"context {used} of {answer.context}"]  # fmt: skip
+    if answer.held:
+        parts.append("the guard reads the whole answer first")
     warnings = []
     if answer.dropped_turns:
         which = "turn was" if answer.dropped_turns == 1 else f"{answer.dropped_turns} turns were"
@@ -98,7 +102,8 @@ def respond(models: Models, text: str, turns: list[dict], name: str | None, syst
         with models.lease(name) as lease:
             while not lease.ready(chat.PATIENCE_S):
                 yield waits(waiting_for_memory(lease.ahead))
-            for answer in chat.stream(*lease.loaded, messages, settings):
+            answers = chat.stream(*lease.loaded, messages, settings)
+            for answer in chat.guarded(lease.judge, version, messages, answers):
                 now = time.monotonic()
                 if answer.waits:
                     begun = begun if answer.tokens else now
@@ -107,8 +112,13 @@ def respond(models: Models, text: str, turns: list[dict], name: str | None, syst
                 if answer.ended is None and answer.tokens > 1 and now - shown < SHOW_EVERY:
                     continue
                 shown = now
+                if answer.held:
+                    yield gr.skip(), gr.skip(), gr.skip(), progress_line(answer, now - begun), gr.skip()
+                    continue
                 made = {"content": answer.text, "by": version.title, "version_content": version.content,
                         "tokens": answer.tokens, "seconds": round(now - begun, 3)}  # fmt: skip
+                if answer.verdict:
+                    made["guard"] = str(answer.verdict)
                 kept = [*asked, {"role": "assistant", **made}]
                 yield view(kept, 2 * answer.dropped_turns), kept, gr.skip(), progress_line(answer, now - begun), ""
     except LineFullError as error:

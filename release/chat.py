@@ -1,18 +1,21 @@
-"""Streams the answers of a released version token by token.
+"""Streams the answers of a released version token by token; with a guard (release/guard.py), whole.
 
 Answers to several people are generated together (modeling/core/continuous_batching.py). An answer's row is free as soon
 as the caller stops reading, and the caller gets its errors.
 """
 
+import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from transformers import AutoTokenizer
 
 from modeling.core import dialog, sampling
 from modeling.core.continuous_batching import Place
+from release import guard
 from release.bundle import Version
+from release.guard import Judge, Verdict
 from release.loaded_models import Loaded
 
 MAX_TEMPERATURE = 2.0
@@ -20,6 +23,7 @@ ANSWER_TOKENS = 256  # an evaluation may allow fewer to save time; a reader want
 MAX_CHARACTERS = 20_000  # limit of a message or system prompt, checked before tokenization
 ROOM_FOR_ANSWER = 4  # at least 1/4 of the context stays free for the answer, however long the dialogue
 PATIENCE_S = 0.5  # how often a reader that waits looks whether the answer is still wanted
+WITHHELD = "withheld"  # how an answer ended that the guard did not let through
 UNFINISHED_CHARACTER = "\ufffd"  # stands for a character whose bytes are incomplete
 
 
@@ -48,8 +52,10 @@ class Answer:
     prompt_tokens: int
     context: int
     dropped_turns: int  # earliest question-answer pairs of the dialogue, left out because they did not fit
-    ended: str | None  # None until the end; then "closed" by the model or cut by "length" or "context"
+    ended: str | None  # None until the end; then "closed" by the model, cut by "length" or "context", or WITHHELD
     waits: Place | None = None  # there is no new token: how long the request has to wait
+    held: bool = False  # the text is held back until the guard has judged it
+    verdict: Verdict | None = None  # of the guard, on what it judged last
 
 
 def read_prompt(loaded: Loaded, messages: list[dict], max_new_tokens: int) -> tuple[list[int], int]:
@@ -112,3 +118,27 @@ def stream(loaded: Loaded, messages: list[dict], settings: Settings) -> Iterator
                 return
     finally:
         loaded.scheduler.cancel(request)
+
+
+def guarded(judge: Judge | None, version: Version, messages: list[dict], answers: Iterator[Answer]) -> Iterator[Answer]:
+    """Yields a version's answers to a dialogue: with a judge, no text before the last, and its line for what it withholds.
+
+    Nothing is generated for a message that is withheld.
+    """
+    if judge is None:
+        yield from answers
+        return
+    verdict = judge.message(messages)
+    if verdict.withholds:
+        last = Answer("", 0, 0, version.context, 0, None)
+    else:
+        with contextlib.closing(answers):  # frees its row before the judgement
+            for last in answers:
+                if last.ended:
+                    break
+                yield replace(last, text="", held=True)
+        verdict = judge.answer(messages, last.text)
+    if verdict.withholds:
+        guard.log(verdict, version.name)
+        last = replace(last, text=verdict.line, ended=WITHHELD)
+    yield replace(last, verdict=verdict)

@@ -11,10 +11,11 @@ from data_cleaning.markdown import literal
 from modeling.rlhf.ratings.store import RatingsError, Store
 from release import answer_details, page_scripts, second_opinions, theme, vote_disagreements, vote_results
 from release.bundle import Bundle
-from release.comparing import VERDICTS, Comparison, compare
+from release.comparing import VERDICTS, Comparison, compare, passes
 from release.http_guard import USER
 from release.loaded_models import Models
 from release.raters import rater_name
+from release.reward_models import last_reward_models
 
 EXPLAINED = (
     "Two versions answer the same message, in random order and without names. Say which answer is better; the names "
@@ -99,7 +100,9 @@ def build(models: Models, rater: gr.BrowserState, answering: dict, at_once: dict
         if own or not text.strip():
             return None
         try:
-            return second_opinions.drawn(Store.here(), models.gallery.now(), request.headers.get(USER) or who, shuffle)
+            who = request.headers.get(USER) or who
+            found = second_opinions.drawn(Store.here(), models.gallery.now(), who, shuffle)
+            return found if found and passes(models, found) else None
         except RatingsError:  # the person can still compare, and the vote says what is wrong
             return None
 
@@ -109,7 +112,8 @@ def build(models: Models, rater: gr.BrowserState, answering: dict, at_once: dict
             steps = [(found, ANOTHER)] if found else compare(models, text, one, other, shuffle)
             for now, line in steps:
                 shown = [panel(text, side) for text, side in zip(now.answers, "AB", strict=True)]
-                yield now, asked(now), *shown, theme.state_line(line), gr.Column(visible=now.ended), bool(now.of)
+                ballot = gr.Column(visible=now.ended and not now.withheld)
+                yield now, asked(now), *shown, theme.state_line(line), ballot, bool(now.of)
         except (ValueError, RuntimeError, OSError, LookupError) as error:  # loading and running a model raise these
             told = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
             empty = (panel("", side) for side in "AB")
@@ -175,7 +179,7 @@ def build_results(models: Models, tab: gr.Tab, at_once: dict) -> None:
             return literal(str(error))
 
     def disagreements():
-        found, bundle = answer_details.last_reward_models(models.gallery.folder), models.gallery.now()
+        found, bundle = last_reward_models(models.gallery.folder), models.gallery.now()
         if found is None:
             return theme.state_line(answer_details.NONE)
         try:

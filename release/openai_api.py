@@ -4,12 +4,17 @@ Every version that the gallery offers is a model. Requests are answered together
 same line; while that is full, the status is 503 with Retry-After. Generation stops when the client disconnects. Fields
 that would change the meaning of a request but are not supported are refused; other unknown fields are ignored. There are
 no API keys: an Authorization header is ignored.
+
+With a guard (release/guard.py), an answer comes in one piece, its choice says what the guard said ("guard"), and one that
+it withholds ends with the reason "content_filter".
 """
 
+import contextlib
 import json
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import anyio
@@ -122,6 +127,18 @@ def visible(text: str, ended: str | None, stops: Sequence[str]) -> tuple[str, st
     return text[: len(text) - held], None
 
 
+def until_stop(answers: Iterator[chat.Answer], stops: Sequence[str]) -> Iterator[chat.Answer]:
+    """Yields the answers with the text to show; `ended` becomes the finish reason, and a stop string ends them."""
+    with contextlib.closing(answers):
+        for answer in answers:
+            if not answer.waits:
+                text, ended = visible(answer.text, answer.ended, stops)
+                answer = replace(answer, text=text, ended=ended)
+            yield answer
+            if answer.ended:
+                return
+
+
 class Events:
     """Writes the server-sent events of one answer, None as the last. Calls `leave` if the client has stopped reading."""
 
@@ -203,7 +220,8 @@ class Completions:
             if size > (limit := chat.prompt_limit(version.context, settings.max_new_tokens)):
                 told = f"The messages take {size} tokens; of the {version.context} that {version.name} reads, {limit} are free."
                 raise Refused(400, f"{told} Shorten them or lower max_tokens.", "messages", "context_length_exceeded")
-            yield from chat.stream(loaded, messages, settings)
+            answers = until_stop(chat.stream(loaded, messages, settings), asked.stop)
+            yield from chat.guarded(lease.judge, version, messages, answers)
 
     async def write(
         self, steps: Iterator[chat.Answer | None], asked: Asked, version: Version, events: Events
@@ -213,8 +231,8 @@ class Completions:
                 "created": int(time.time()), "model": version.name, "system_fingerprint": version.content[:12]}  # fmt: skip
         counted = (asked.stream_options or {}).get("include_usage") is True
 
-        async def chunk(delta: dict, finish: str | None = None) -> None:
-            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        async def chunk(delta: dict, finish: str | None = None, said: dict | None = None) -> None:
+            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish} | (said or {})
             await events.write(head | {"choices": [choice]} | ({"usage": None} if counted else {}))
 
         sent, finish = 0, None
@@ -222,17 +240,18 @@ class Completions:
             answer = await anyio.to_thread.run_sync(next, steps, limiter=self.threads)
             if answer is None or answer.waits:
                 continue
-            text, finish = visible(answer.text, answer.ended, asked.stop)
+            text, finish = answer.text, "content_filter" if answer.ended == chat.WITHHELD else answer.ended
             if asked.stream and (len(text) > sent or not events.begun):
                 await chunk(({} if events.begun else {"role": "assistant"}) | {"content": text[sent:]})
                 sent = len(text)
+        said = {"guard": answer.verdict.as_json()} if answer.verdict else {}
         usage = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.tokens,
                  "total_tokens": answer.prompt_tokens + answer.tokens}  # fmt: skip
         if not asked.stream:
             message = {"role": "assistant", "content": text, "refusal": None}
-            choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+            choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish} | said
             return JSONResponse(head | {"choices": [choice], "usage": usage})
-        await chunk({}, finish)
+        await chunk({}, finish, said)
         if counted:
             await events.write(head | {"choices": [], "usage": usage})
         await events.write(None)

@@ -9,7 +9,7 @@ from gradio_client import Client
 from data_cleaning.run_notice import announcing
 from release import history
 from release.gallery import Gallery
-from release.page import describe, placeholder, run_line
+from release.page_texts import describe, placeholder, run_line
 from tests.release.conftest import served
 from tests.release.test_demo import say, texts
 from tests.release.test_gallery import LISTED
