@@ -9,6 +9,7 @@ import gradio as gr
 from modeling.core.continuous_batching import LineFullError
 from modeling.core.sampling import PromptTooLongError
 from release import chat, theme
+from release.fair_share import OwnShareError
 from release.loaded_models import Models
 
 SHOW_EVERY = 0.05  # seconds between two updates of the page: a small model generates faster than a page can redraw
@@ -67,8 +68,10 @@ def waiting_for_memory(ahead: int) -> str:
 
 
 def respond(models: Models, text: str, turns: list[dict], name: str | None, system: str,
-            temperature: float, top_p: float, max_new_tokens: float) -> Iterator[tuple]:  # fmt: skip
+            temperature: float, top_p: float, max_new_tokens: float, user: str = "") -> Iterator[tuple]:  # fmt: skip
     """One turn of the dialogue: yields (messages shown, dialogue kept, text box, state line, text with no answer yet).
+
+    `user`: the name of the login, if there is one.
 
     The text box is cleared once and then left alone, so that a user can write the next message during the answer. The
     text returns to the box if there is no answer.
@@ -87,6 +90,9 @@ def respond(models: Models, text: str, turns: list[dict], name: str | None, syst
     if not name:
         yield refused("No version is made yet.", "warn")
         return
+    if len(turns) >= chat.MAX_MESSAGES:
+        yield refused(f"This dialogue has {len(turns)} messages: save it and begin a new one.", "warn")
+        return
     for what, written in (("message", text), ("system prompt", system)):
         if len(written) > chat.MAX_CHARACTERS:
             yield refused(f"That {what} has {len(written):,} characters; the limit is {chat.MAX_CHARACTERS:,}.")
@@ -99,7 +105,7 @@ def respond(models: Models, text: str, turns: list[dict], name: str | None, syst
         messages = [{"role": "system", "content": system}] if system else []
         messages += [{"role": turn["role"], "content": turn["content"]} for turn in asked]
         begun = shown = time.monotonic()
-        with models.lease(name) as lease:
+        with models.shares.one_more(user), models.lease(name) as lease:
             while not lease.ready(chat.PATIENCE_S):
                 yield waits(waiting_for_memory(lease.ahead))
             answers = chat.stream(*lease.loaded, messages, settings)
@@ -121,6 +127,8 @@ def respond(models: Models, text: str, turns: list[dict], name: str | None, syst
                     made["guard"] = str(answer.verdict)
                 kept = [*asked, {"role": "assistant", **made}]
                 yield view(kept, 2 * answer.dropped_turns), kept, gr.skip(), progress_line(answer, now - begun), ""
+    except OwnShareError as error:
+        yield refused(f"Not sent: {error}.", "warn")
     except LineFullError as error:
         yield refused(f"Too many people are asking: {error}. Send the message again in a while.", "warn")
     except PromptTooLongError:

@@ -21,6 +21,7 @@ from release.loaded_models import Loaded
 MAX_TEMPERATURE = 2.0
 ANSWER_TOKENS = 256  # an evaluation may allow fewer to save time; a reader wants the end of a sentence
 MAX_CHARACTERS = 20_000  # limit of a message or system prompt, checked before tokenization
+MAX_MESSAGES = 400  # of a dialogue on the page, which shows all of them again with each word
 ROOM_FOR_ANSWER = 4  # at least 1/4 of the context stays free for the answer, however long the dialogue
 PATIENCE_S = 0.5  # how often a reader that waits looks whether the answer is still wanted
 WITHHELD = "withheld"  # how an answer ended that the guard did not let through
@@ -65,8 +66,33 @@ def read_prompt(loaded: Loaded, messages: list[dict], max_new_tokens: int) -> tu
     sampling.PromptTooLongError if the last message alone does not fit, ValueError if roles do not alternate.
     """
     limit = prompt_limit(sampling.context_length(loaded.model), max_new_tokens)
-    fitted = sampling.fit_prompt(loaded.tokenizer, messages, limit)
-    return fitted.ids, fitted.dropped_turns
+    shorter, dropped = latest(loaded.tokenizer, messages, limit)
+    fitted = sampling.fit_prompt(loaded.tokenizer, shorter, limit)
+    return fitted.ids, dropped + fitted.dropped_turns
+
+
+def latest(tokenizer, messages: list[dict], limit: int) -> tuple[list[dict], int]:
+    """Returns (the system prompt and the latest turns that fit, or the last one, how many earlier pairs are left out).
+
+    Encodes about twice as much as fits, however long the dialogue is.
+    """
+    turns = [message for message in messages if message["role"] != "system"]
+    before, pairs = messages[: len(messages) - len(turns)], len(turns) // 2
+
+    def with_pairs(number: int) -> list[dict]:
+        return [*before, *turns[len(turns) - 1 - 2 * number :]]
+
+    def fits(number: int) -> bool:
+        return len(dialog.encode_prompt(tokenizer, with_pairs(number))) <= limit
+
+    kept, beyond = 0, 1
+    while beyond <= pairs and fits(beyond):
+        kept, beyond = beyond, 2 * beyond
+    beyond = min(beyond, pairs + 1)
+    while beyond - kept > 1:
+        middle = (kept + beyond) // 2
+        kept, beyond = (middle, beyond) if fits(middle) else (kept, middle)
+    return (with_pairs(kept), pairs - kept) if len(turns) % 2 else (messages, 0)
 
 
 def prompt_limit(context: int, max_new_tokens: int) -> int:

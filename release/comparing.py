@@ -70,12 +70,12 @@ class Comparison:
 
 
 def compare(
-    models: Models, text: str, first: str, second: str, shuffle: random.Random
+    models: Models, text: str, first: str, second: str, shuffle: random.Random, user: str = ""
 ) -> Iterator[tuple[Comparison, str]]:
     """Yields (comparison so far, state line), the last with `ended`. Both answers grow token by token together.
 
-    Each version answers at its own best temperature. Raises ValueError with a line for the person if there is nothing to
-    compare, and what loading and running a model raise.
+    `user`: the name of the login, if there is one. Each version answers at its own best temperature. Raises ValueError
+    with a line for the person if there is nothing to compare, and what loading and running a model raise.
     """
     if not text.strip():
         raise ValueError("Write something first.")
@@ -97,7 +97,7 @@ def compare(
     now = Comparison(bundle.scale, messages, tuple(Named(v.name, v.title, v.content) for v in versions), sampling)
     yield now, "Reading with both versions …"
     try:
-        with models.lease(*names) as lease:
+        with models.shares.one_more(user), models.lease(*names) as lease:
             while not lease.ready(chat.PATIENCE_S):
                 yield now, waiting_for_memory(lease.ahead)
             yield from _together(now, lease, settings)

@@ -22,6 +22,7 @@ from modeling.core import runtime, sampling
 from modeling.core.continuous_batching import Scheduler, ThreadedScheduler
 from release import guard
 from release.bundle import BundleError
+from release.fair_share import Shares
 from release.gallery import Gallery
 
 MEMORY = "CRIA_CHAT_MEMORY"  # GB
@@ -56,6 +57,7 @@ class Models:
         self.gallery, self.threshold = gallery, guard.threshold()
         self.bound = memory_bound() if bound is None else bound
         self.scheduler = ThreadedScheduler()
+        self.shares = Shares()
         self._changed = threading.Condition()
         self._entries: dict[Key, Entry] = {}  # the least recently used first
         self._waiting: list[Lease] = []

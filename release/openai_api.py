@@ -29,7 +29,8 @@ from modeling.core import dialog
 from modeling.core.continuous_batching import LINE, MOST_ROWS, LineFullError
 from release import chat
 from release.bundle import Bundle, BundleError, Version
-from release.http_guard import COMPLETIONS, MODELS, error_body
+from release.fair_share import OwnShareError
+from release.http_guard import COMPLETIONS, MODELS, error_body, user_of
 from release.loaded_models import Models
 
 RETRY_AFTER_S = 5
@@ -50,7 +51,7 @@ class Refused(Exception):
     def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         kind = "server_error" if status >= 500 else "invalid_request_error"
-        headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else None
         self.response = JSONResponse(error_body(message, kind, param, code), status, headers)
 
 
@@ -165,7 +166,8 @@ class Completions:
         self.threads = anyio.CapacityLimiter(MOST_ROWS + LINE + SPARE_THREADS)  # an answer holds one, in line too
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await Request(scope, receive).body()
+        request = Request(scope, receive)
+        body, user = await request.body(), user_of(request.headers)
 
         async def leave_with_client() -> None:
             await receive()  # after the body there is only the disconnect
@@ -175,7 +177,7 @@ class Completions:
             tasks.start_soon(leave_with_client)
             events = Events(send, tasks.cancel_scope.cancel)
             try:
-                response = await self.answer(body, events)
+                response = await self.answer(body, events, user)
             except Refused as refused:
                 response = refused.response
             if response and events.begun:
@@ -185,17 +187,19 @@ class Completions:
                 await response(scope, receive, send)
             tasks.cancel_scope.cancel()
 
-    async def answer(self, body: bytes, events: Events) -> JSONResponse | None:
+    async def answer(self, body: bytes, events: Events, user: str) -> JSONResponse | None:
         """Returns the completion, or None once it is written as events. Raises Refused."""
         asked = read(body)
         try:
             bundle = await run_in_threadpool(self.models.gallery.now)
             version = chosen(bundle, asked.model)
-            steps = self.steps(asked, version, asked.settings(bundle, version))
+            steps = self.steps(asked, version, asked.settings(bundle, version), user)
             try:
                 return await self.write(steps, asked, version, events)
             finally:
                 steps.close()
+        except OwnShareError as error:
+            raise Refused(429, f"Not answered: {error}.", None, "rate_limit_exceeded") from error
         except LineFullError as error:
             raise Refused(503, f"Try again later: {error}.", None, "overloaded") from error
         except (ValueError, RuntimeError, OSError, LookupError) as error:  # loading and running a model raise these
@@ -203,12 +207,12 @@ class Completions:
             status = 503 if isinstance(error, BundleError) else 500
             raise Refused(status, f"No answer: {type(error).__name__}: {told}") from error
 
-    def steps(self, asked: Asked, version: Version, settings: chat.Settings) -> Iterator[chat.Answer | None]:
+    def steps(self, asked: Asked, version: Version, settings: chat.Settings, user: str) -> Iterator[chat.Answer | None]:
         """Yields the answer as it grows, and None while it waits for the memory of its model.
 
         Unlike the page it drops no early turns: raises Refused if they do not all fit.
         """
-        with self.models.lease(version.name) as lease:
+        with self.models.shares.one_more(user), self.models.lease(version.name) as lease:
             while not lease.ready(chat.PATIENCE_S):
                 yield None
             (loaded,) = lease.loaded

@@ -20,10 +20,12 @@ from release.answering import respond, view
 from release.bundle import Bundle
 from release.examples import FOLLOW_UP, SYSTEM_PROMPTS
 from release.history_controls import Talk, keep_when
+from release.http_guard import user_of
 from release.loaded_models import Models
 
 LOOK_AGAIN_S = 3.0
 ANSWERS = MOST_ROWS + LINE  # each holds a thread, in line too; all may be asked for at one moment
+MOST_SESSIONS = 1000  # pages whose dialogues the server holds; the browser keeps that of a page that is dropped
 SPARE_THREADS = 16  # for what is quick
 CAUTION = (
     "A research model: it makes things up, and its safety was measured only as the model card says. Check answers."
@@ -58,14 +60,16 @@ def build(models: Models) -> gr.Blocks:
     def wait():
         return theme.state_line("Waiting for its turn …"), gr.Button(visible=False), gr.Button(visible=True)
 
-    def answer(text, turns, name, system, temperature, top_p, max_new_tokens):
-        yield from respond(models, text, turns, name, system, temperature, top_p, max_new_tokens)
+    def answer(text, turns, name, system, temperature, top_p, max_new_tokens, request: gr.Request):
+        user = user_of(request.headers)
+        yield from respond(models, text, turns, name, system, temperature, top_p, max_new_tokens, user)
 
-    def again(turns, name, system, temperature, top_p, max_new_tokens):
+    def again(turns, name, system, temperature, top_p, max_new_tokens, request: gr.Request):
         last = max((place for place, turn in enumerate(turns) if turn["role"] == "user"), default=None)
         if last is not None:
             question = turns[last]["content"]
-            yield from respond(models, question, turns[:last], name, system, temperature, top_p, max_new_tokens)
+            user = user_of(request.headers)
+            yield from respond(models, question, turns[:last], name, system, temperature, top_p, max_new_tokens, user)
 
     def ready(pending, written):
         """Returns a message without an answer to the text box, before any text written there since."""
@@ -210,7 +214,7 @@ def build(models: Models) -> gr.Blocks:
         begins = [box.submit, send.click, messages.retry, clear.click, *(button.click for button in tools[:2])]
         answer_details.connect(asking, details, gallery, turns, begins)
         emptied = [*shown, send, stop, saved, left_out, line]
-        gr.on([clear.click, messages.clear], cleared, None, emptied, cancels=[asked, retried], api_name="clear")
+        clear.click(cleared, None, emptied, cancels=[asked, retried], api_name="clear")
         messages.example_select(picked, None, box, api_visibility="private")
         filled = [preset.click(default_prompt, [choice, length], [system, state], api_name="preset", **at_once)]
         for button, text in presets.items():
@@ -235,6 +239,7 @@ def build(models: Models) -> gr.Blocks:
         taken_up = share_controls.take_up(restored, gallery, talk, at_once)
         taken_up.then(**looks, api_visibility="private")  # after it: the first look keeps the version of a dialogue
         page.load(None, js=page_scripts.ANNOUNCE)
+    page.state_session_capacity = MOST_SESSIONS
     page.max_threads = ANSWERS + SPARE_THREADS
     page.queue(max_size=ANSWERS, default_concurrency_limit=4)
     return page

@@ -3,12 +3,16 @@
 import shutil
 from dataclasses import replace
 
+import gradio as gr
 import pytest
+from fastapi import FastAPI
 from gradio_client import Client
 
 from data_cleaning.run_notice import announcing
-from release import history
+from release import history, page
+from release.answering import respond
 from release.gallery import Gallery
+from release.loaded_models import Models
 from release.page_texts import describe, placeholder, run_line
 from tests.release.conftest import served
 from tests.release.test_demo import say, texts
@@ -142,3 +146,15 @@ def test_the_line_on_the_run_says_what_is_made_and_when_nothing_is(live, bundle)
         assert "sft_model" in placeholder(gallery.now(), gallery.making()).replace("\\", "")
     assert "no run is making it" in run_line(gallery.now(), gallery.making())
     assert run_line(Gallery(bundle).now(), None) == ""
+
+
+def test_the_sessions_that_the_server_holds_are_bounded(bundle):
+    built = page.build(Models(Gallery(bundle)))
+    gr.mount_gradio_app(FastAPI(), built, "/")
+    assert built.state_holder.capacity == page.MOST_SESSIONS
+
+
+def test_a_dialogue_on_the_page_has_an_end(bundle):
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "x", "by": "Chat"}] * 200
+    (shown,) = respond(Models(Gallery(bundle)), "More", turns, "chat_model", "", 0, 1, 5)
+    assert shown[1] == turns and shown[2] == "More" and "400 messages" in shown[3]
