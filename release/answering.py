@@ -94,8 +94,8 @@ def respond(models: Models, text: str, turns: list[dict], name: str | None, syst
         yield refused(f"This dialogue has {len(turns)} messages: save it and begin a new one.", "warn")
         return
     for what, written in (("message", text), ("system prompt", system)):
-        if len(written) > chat.MAX_CHARACTERS:
-            yield refused(f"That {what} has {len(written):,} characters; the limit is {chat.MAX_CHARACTERS:,}.")
+        if told := chat.refusal(what, written):
+            yield refused(told)
             return
     try:
         version = models.gallery.now().version(name)

@@ -59,6 +59,17 @@ class Answer:
     verdict: Verdict | None = None  # of the guard, on what it judged last
 
 
+def refusal(what: str, text: str) -> str | None:
+    """Returns why a message or a system prompt is not read, or None."""
+    if len(text) > MAX_CHARACTERS:
+        return f"That {what} has {len(text):,} characters; the limit is {MAX_CHARACTERS:,}."
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON can spell it, a tokenizer cannot read it
+        return f"That {what} holds half a character: remove it."
+    return None
+
+
 def read_prompt(loaded: Loaded, messages: list[dict], max_new_tokens: int) -> tuple[list[int], int]:
     """Returns the token ids of the dialogue and the number of its earliest question-answer pairs that were left out.
 

@@ -79,8 +79,8 @@ def compare(
     """
     if not text.strip():
         raise ValueError("Write something first.")
-    if len(text) > chat.MAX_CHARACTERS:
-        raise ValueError(f"That message has {len(text):,} characters; the limit is {chat.MAX_CHARACTERS:,}.")
+    if told := chat.refusal("message", text):
+        raise ValueError(told)
     if not first or not second or first == second:
         raise ValueError("Choose two different versions.")
     bundle = models.gallery.now()

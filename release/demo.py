@@ -90,6 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
         opened, users = gallery.now(), Users.from_environment()
         memory_bound()
         guard.threshold()
+        if given.store is None:
+            Models(gallery).guard_now()  # nothing will be made that could guard
         second_opinions.share()
         share_controls.days()
         if given.host not in LOOPBACK and users is None:

@@ -1,7 +1,8 @@
 """An optional guard: a safety reward model judges each message and each whole answer before a person reads the answer.
 
 CRIA_GUARD is its threshold: a probability of being safe below which it withholds. Unset, there is no guard. With it,
-nothing is answered without a judgement: where no safety reward model is made, there are no answers. Answers are judged
+nothing is answered without a judgement: where there is no safety reward model, there are no answers. It is that of the
+last round in the store, or, of a release alone, in the folder beside it. Answers are judged
 whole, because the model was trained on whole answers, so none of them streams.
 
 A message alone is judged with the answer COMPLIES after it, because the model reads its score at the end of an answer.
@@ -30,7 +31,10 @@ LINES = {
     MESSAGE: "The guard did not let this message through.",
     ANSWER: "The guard withheld this answer.",
 }
-NO_MODEL = "the guard is on (CRIA_GUARD), but no safety reward model is made yet: wait for a round of RLHF, or unset it"
+NO_MODEL = (
+    "the guard is on (CRIA_GUARD), and there is no safety reward model: wait for a round of RLHF, serve a release in the "
+    "store that made it, or unset CRIA_GUARD"
+)
 
 
 class GuardError(BundleError):

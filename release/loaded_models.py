@@ -68,7 +68,8 @@ class Models:
 
     def guard_now(self) -> guard.Source | None:
         """What guards the answers now, None without a guard. Raises GuardError if it cannot judge."""
-        return None if self.threshold is None else guard.source(self.gallery.folder, self.threshold)
+        scale = self.gallery.folder or self.gallery.bundle.parent
+        return None if self.threshold is None else guard.source(scale, self.threshold)
 
     def held(self) -> int:
         """Bytes of the weights that are loaded or about to be."""

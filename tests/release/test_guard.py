@@ -15,7 +15,7 @@ from modeling.rlhf.ratings.store import Store
 from modeling.rlhf.reward_accuracy import ScoredPair
 from release import chat, demo, guard, history, page_texts, second_opinions
 from release.gallery import Gallery
-from release.guard import ANSWER, LINES, MESSAGE, GuardError, Judge, Verdict
+from release.guard import ANSWER, LINES, MESSAGE, Judge, Verdict
 from release.loaded_models import Models
 from tests.modeling import toy_rlhf
 from tests.modeling.rlhf.ratings.test_store import vote as a_vote
@@ -213,10 +213,14 @@ def test_a_threshold_that_is_no_probability_is_an_error_that_names_the_setting(m
     assert guard.SETTING in capsys.readouterr().err
 
 
-def test_a_release_alone_has_no_guard(bundle, monkeypatch):
+def test_a_release_is_guarded_by_the_model_beside_it_or_not_served(bundle, world, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv(guard.SETTING, "0.15")
-    with pytest.raises(GuardError, match="CRIA_GUARD"):
-        Models(Gallery(bundle)).lease("chat_model")
+    assert demo.main(["--bundle", str(bundle), "--port", "1"]) == 1
+    assert "no safety reward model" in capsys.readouterr().err
+    (tmp_path / "rlhf_v1").symlink_to(world / "rlhf_v1")
+    (tmp_path / "bundle").symlink_to(bundle)
+    with Models(Gallery(tmp_path / "bundle")).lease("chat_model") as lease:
+        assert lease.ready(60) and lease.judge.source.round == 1
 
 
 def test_the_guards_weights_count_and_are_shared(gallery, monkeypatch):

@@ -154,6 +154,12 @@ def test_the_sessions_that_the_server_holds_are_bounded(bundle):
     assert built.state_holder.capacity == page.MOST_SESSIONS
 
 
+@pytest.mark.parametrize("text, system", [("\ud800", ""), ("Hi", "a\udfff")])
+def test_half_a_character_is_a_line(bundle, text, system):
+    (shown,) = respond(Models(Gallery(bundle)), text, [], "chat_model", system, 0, 1, 5)
+    assert shown[2] == text and "half a character" in shown[3]
+
+
 def test_a_dialogue_on_the_page_has_an_end(bundle):
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "x", "by": "Chat"}] * 200
     (shown,) = respond(Models(Gallery(bundle)), "More", turns, "chat_model", "", 0, 1, 5)
