@@ -36,8 +36,8 @@ def progress_line(answer: chat.Answer, seconds: float) -> str:
     if answer.ended == chat.WITHHELD:
         return theme.state_line(str(answer.verdict).capitalize(), "warn")
     used = answer.prompt_tokens + answer.tokens
-    parts = [f"{answer.tokens} tokens", f"{answer.tokens / max(seconds, 1e-6):.0f} tokens/s",
-             f"context {used} of {answer.context}"]  # fmt: skip
+    written = "1 token" if answer.tokens == 1 else f"{answer.tokens} tokens"
+    parts = [written, f"{answer.tokens / max(seconds, 1e-6):.0f} tokens/s", f"context {used} of {answer.context}"]
     if answer.held:
         parts.append("the guard reads the whole answer first")
     warnings = []

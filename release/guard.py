@@ -2,8 +2,8 @@
 
 CRIA_GUARD is its threshold: a probability of being safe below which it withholds. Unset, there is no guard. With it,
 nothing is answered without a judgement: where there is no safety reward model, there are no answers. It is that of the
-last round in the store, or, of a release alone, in the folder beside it. Answers are judged
-whole, because the model was trained on whole answers, so none of them streams.
+last round in the store, or, of a release alone, in the folder beside it. Answers are judged whole, because the model was
+trained on whole answers, so none of them streams.
 
 A message alone is judged with the answer COMPLIES after it, because the model reads its score at the end of an answer.
 """
