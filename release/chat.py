@@ -85,7 +85,7 @@ def read_prompt(loaded: Loaded, messages: list[dict], max_new_tokens: int) -> tu
 def latest(tokenizer, messages: list[dict], limit: int) -> tuple[list[dict], int]:
     """Returns (the system prompt and the latest turns that fit, or the last one, how many earlier pairs are left out).
 
-    Encodes about twice as much as fits, however long the dialogue is.
+    Encodes a few times what fits, however long the dialogue is: fit_prompt alone would encode all of it for each pair.
     """
     turns = [message for message in messages if message["role"] != "system"]
     before, pairs = messages[: len(messages) - len(turns)], len(turns) // 2

@@ -60,6 +60,11 @@ class Source:
     threshold: float
     found: tuple[Found, ...]  # at every threshold that its stage measured
 
+    @property
+    def key(self) -> tuple[Path, str]:
+        """What it is among the loaded models (release/loaded_models.py)."""
+        return self.folder, self.content
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -159,9 +159,7 @@ class Lease:
         bundle = models.gallery.now()
         self.offered = {version.name: (version.path, version.content) for version in bundle.offered}
         self.versions = [bundle.version(name) for name in names]
-        keys = [self.offered[name] for name in names] + (
-            [(self.guard.folder, self.guard.content)] if self.guard else []
-        )
+        keys = [self.offered[name] for name in names] + ([self.guard.key] if self.guard else [])
         self.sizes = {key: weight_bytes(key[0]) for key in keys}
 
     def __enter__(self) -> "Lease":
@@ -179,14 +177,13 @@ class Lease:
     def ready(self, patience: float) -> bool:
         """Whether there was room within `patience` seconds; then the models are in `loaded`, in the order of the names.
 
-        With a guard, `judge` is it.
-
-        Raises BundleError if the weights are damaged or were replaced meanwhile, OSError if they cannot be read.
+        With a guard, `judge` is it. Raises BundleError if the weights are damaged or were replaced meanwhile, OSError if
+        they cannot be read.
         """
         if not self.models.grant(self, patience):
             return False
         self.loaded = [self.models.load(self.offered[version.name], version.name) for version in self.versions]
-        self.judge = self.models.judge((self.guard.folder, self.guard.content)) if self.guard else None
+        self.judge = self.models.judge(self.guard.key) if self.guard else None
         return True
 
 
