@@ -15,7 +15,7 @@ export MALLOC_MMAP_THRESHOLD_ := 67108864
 export MALLOC_TRIM_THRESHOLD_ := 100000000000
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 
-.PHONY: help setup cluster demo run ui chat bench-chat bench-corpus gguf test arithmetics ablations seeds lint lineage why verify results inbox follow retract promote rollback diff plan
+.PHONY: help setup cluster demo run ui chat bench-chat bench-corpus gguf test arithmetics ablations seeds lint lineage why verify results pictures inbox follow retract promote rollback diff plan
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -88,6 +88,9 @@ verify: setup ## every file of the store against its record, read in full; FILE=
 
 results: setup ## the tables of README.md and docs/results.md of SCALE, from the records
 	@store="$(STORE)" && $(RUN) -m release.results --store "$$store" --scale $(SCALE)
+
+pictures: setup ## the pictures of README.md, docs/chat.png and docs/comparison.png, from SCALE's release; needs Chromium
+	@$(RUN) -m release.screenshots --bundle "$(BUNDLE)"
 
 inbox: setup ## make a snapshot of what was dropped into the inbox (as the sensor inbox_files does)
 	@$(RUN) -m orchestration.inbox

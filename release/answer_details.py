@@ -7,44 +7,23 @@ loaded one at a time, for this question alone, and only one person's answer is s
 import html
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
 from safetensors import SafetensorError
 
 from data_cleaning import paths
-from data_cleaning.store_layout import RECORD
 from modeling.core import sampling
-from modeling.core.verdicts import has_weights
 from modeling.rlhf import scoring
 from modeling.rlhf.pairs import KINDS
 from release import page_scripts, theme
 from release.gallery import Gallery
+from release.reward_models import RewardModels, last_reward_models
 
 NONE = "No reward model is at hand: a release holds none, and the store of this chat has no finished round."
 FAILED = "The reward models of round {} gave no score ({}): try again."
 NO_SCORE = (ValueError, RuntimeError, OSError, SafetensorError)  # a run may replace the reward models at any time
 ONE_AT_A_TIME = {"concurrency_limit": 1, "concurrency_id": "details"}  # settings of the events that load them
 NOTE = "They are what RLHF was trained for, no person's judgement; they read the dialogue without its system prompt."
-
-
-@dataclass(frozen=True)
-class RewardModels:
-    """Both reward models of a round."""
-
-    round: int
-    folders: tuple[Path, ...]  # in the order of KINDS
-
-
-def last_reward_models(scale: Path | None) -> RewardModels | None:
-    """Returns those of the last round of which both are finished. `scale`: its folder in a store, if there is one."""
-    rounds = scale.glob("rlhf_v*") if scale else ()
-    for number in sorted((int(path.name.removeprefix("rlhf_v")) for path in rounds), reverse=True):
-        folders = tuple(scale / f"rlhf_v{number}" / f"{kind}_reward_model" for kind in KINDS)
-        if all((folder / RECORD).is_file() and has_weights(folder) for folder in folders):
-            return RewardModels(number, folders)
-    return None
 
 
 class Scorer:
@@ -83,6 +62,8 @@ def describe(scorer: Scorer, turns: Sequence[dict]) -> str:
         return theme.state_line("There is no answer yet.", "warn")
     answer = turns[-1]
     lines = [f"Answer {len(turns) // 2} of this dialogue, by {answer['by']}: {speed(answer)}."]
+    if "guard" in answer:
+        lines.append(f"{answer['guard'].capitalize()}.")
     lines.append(scorer.line([{name: turn[name] for name in ("role", "content")} for turn in turns]))
     return f'<div class="about">{"<br>".join(map(html.escape, lines))}<br>{origin(scorer.gallery, answer)}</div>'
 

@@ -9,6 +9,7 @@ import gradio as gr
 from modeling.core.continuous_batching import LineFullError
 from modeling.core.sampling import PromptTooLongError
 from release import chat, theme
+from release.fair_share import OwnShareError
 from release.loaded_models import Models
 
 SHOW_EVERY = 0.05  # seconds between two updates of the page: a small model generates faster than a page can redraw
@@ -32,9 +33,13 @@ def view(turns: list[dict], unread: int = 0) -> list[dict]:
 
 def progress_line(answer: chat.Answer, seconds: float) -> str:
     """Returns the state line: tokens, speed, context used, turns left out, and why the answer was cut."""
+    if answer.ended == chat.WITHHELD:
+        return theme.state_line(str(answer.verdict).capitalize(), "warn")
     used = answer.prompt_tokens + answer.tokens
-    parts = [f"{answer.tokens} tokens", f"{answer.tokens / max(seconds, 1e-6):.0f} tokens/s",
-             f"context {used} of {answer.context}"]  # fmt: skip
+    written = "1 token" if answer.tokens == 1 else f"{answer.tokens} tokens"
+    parts = [written, f"{answer.tokens / max(seconds, 1e-6):.0f} tokens/s", f"context {used} of {answer.context}"]
+    if answer.held:
+        parts.append("the guard reads the whole answer first")
     warnings = []
     if answer.dropped_turns:
         which = "turn was" if answer.dropped_turns == 1 else f"{answer.dropped_turns} turns were"
@@ -63,8 +68,10 @@ def waiting_for_memory(ahead: int) -> str:
 
 
 def respond(models: Models, text: str, turns: list[dict], name: str | None, system: str,
-            temperature: float, top_p: float, max_new_tokens: float) -> Iterator[tuple]:  # fmt: skip
+            temperature: float, top_p: float, max_new_tokens: float, user: str = "") -> Iterator[tuple]:  # fmt: skip
     """One turn of the dialogue: yields (messages shown, dialogue kept, text box, state line, text with no answer yet).
+
+    `user`: the name of the login, if there is one.
 
     The text box is cleared once and then left alone, so that a user can write the next message during the answer. The
     text returns to the box if there is no answer.
@@ -83,9 +90,12 @@ def respond(models: Models, text: str, turns: list[dict], name: str | None, syst
     if not name:
         yield refused("No version is made yet.", "warn")
         return
+    if len(turns) >= chat.MAX_MESSAGES:
+        yield refused(f"This dialogue has {len(turns)} messages: save it and begin a new one.", "warn")
+        return
     for what, written in (("message", text), ("system prompt", system)):
-        if len(written) > chat.MAX_CHARACTERS:
-            yield refused(f"That {what} has {len(written):,} characters; the limit is {chat.MAX_CHARACTERS:,}.")
+        if told := chat.refusal(what, written):
+            yield refused(told)
             return
     try:
         version = models.gallery.now().version(name)
@@ -95,10 +105,11 @@ def respond(models: Models, text: str, turns: list[dict], name: str | None, syst
         messages = [{"role": "system", "content": system}] if system else []
         messages += [{"role": turn["role"], "content": turn["content"]} for turn in asked]
         begun = shown = time.monotonic()
-        with models.lease(name) as lease:
+        with models.shares.one_more(user), models.lease(name) as lease:
             while not lease.ready(chat.PATIENCE_S):
                 yield waits(waiting_for_memory(lease.ahead))
-            for answer in chat.stream(*lease.loaded, messages, settings):
+            answers = chat.stream(*lease.loaded, messages, settings)
+            for answer in chat.guarded(lease.judge, version, messages, answers):
                 now = time.monotonic()
                 if answer.waits:
                     begun = begun if answer.tokens else now
@@ -107,10 +118,17 @@ def respond(models: Models, text: str, turns: list[dict], name: str | None, syst
                 if answer.ended is None and answer.tokens > 1 and now - shown < SHOW_EVERY:
                     continue
                 shown = now
+                if answer.held:
+                    yield gr.skip(), gr.skip(), gr.skip(), progress_line(answer, now - begun), gr.skip()
+                    continue
                 made = {"content": answer.text, "by": version.title, "version_content": version.content,
                         "tokens": answer.tokens, "seconds": round(now - begun, 3)}  # fmt: skip
+                if answer.verdict:
+                    made["guard"] = str(answer.verdict)
                 kept = [*asked, {"role": "assistant", **made}]
                 yield view(kept, 2 * answer.dropped_turns), kept, gr.skip(), progress_line(answer, now - begun), ""
+    except OwnShareError as error:
+        yield refused(f"Not sent: {error}.", "warn")
     except LineFullError as error:
         yield refused(f"Too many people are asking: {error}. Send the message again in a while.", "warn")
     except PromptTooLongError:

@@ -1,25 +1,30 @@
-"""Streams the answers of a released version token by token.
+"""Streams the answers of a released version token by token; with a guard (release/guard.py), whole.
 
 Answers to several people are generated together (modeling/core/continuous_batching.py). An answer's row is free as soon
 as the caller stops reading, and the caller gets its errors.
 """
 
+import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from transformers import AutoTokenizer
 
 from modeling.core import dialog, sampling
 from modeling.core.continuous_batching import Place
+from release import guard
 from release.bundle import Version
+from release.guard import Judge, Verdict
 from release.loaded_models import Loaded
 
 MAX_TEMPERATURE = 2.0
 ANSWER_TOKENS = 256  # an evaluation may allow fewer to save time; a reader wants the end of a sentence
 MAX_CHARACTERS = 20_000  # limit of a message or system prompt, checked before tokenization
+MAX_MESSAGES = 400  # of a dialogue on the page, which shows all of them again with each word
 ROOM_FOR_ANSWER = 4  # at least 1/4 of the context stays free for the answer, however long the dialogue
 PATIENCE_S = 0.5  # how often a reader that waits looks whether the answer is still wanted
+WITHHELD = "withheld"  # how an answer ended that the guard did not let through
 UNFINISHED_CHARACTER = "\ufffd"  # stands for a character whose bytes are incomplete
 
 
@@ -48,8 +53,21 @@ class Answer:
     prompt_tokens: int
     context: int
     dropped_turns: int  # earliest question-answer pairs of the dialogue, left out because they did not fit
-    ended: str | None  # None until the end; then "closed" by the model or cut by "length" or "context"
+    ended: str | None  # None until the end; then "closed" by the model, cut by "length" or "context", or WITHHELD
     waits: Place | None = None  # there is no new token: how long the request has to wait
+    held: bool = False  # the text is held back until the guard has judged it
+    verdict: Verdict | None = None  # of the guard, on what it judged last
+
+
+def refusal(what: str, text: str) -> str | None:
+    """Returns why a message or a system prompt is not read, or None."""
+    if len(text) > MAX_CHARACTERS:
+        return f"That {what} has {len(text):,} characters; the limit is {MAX_CHARACTERS:,}."
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON can spell it, a tokenizer cannot read it
+        return f"That {what} holds half a character: remove it."
+    return None
 
 
 def read_prompt(loaded: Loaded, messages: list[dict], max_new_tokens: int) -> tuple[list[int], int]:
@@ -59,8 +77,33 @@ def read_prompt(loaded: Loaded, messages: list[dict], max_new_tokens: int) -> tu
     sampling.PromptTooLongError if the last message alone does not fit, ValueError if roles do not alternate.
     """
     limit = prompt_limit(sampling.context_length(loaded.model), max_new_tokens)
-    fitted = sampling.fit_prompt(loaded.tokenizer, messages, limit)
-    return fitted.ids, fitted.dropped_turns
+    shorter, dropped = latest(loaded.tokenizer, messages, limit)
+    fitted = sampling.fit_prompt(loaded.tokenizer, shorter, limit)
+    return fitted.ids, dropped + fitted.dropped_turns
+
+
+def latest(tokenizer, messages: list[dict], limit: int) -> tuple[list[dict], int]:
+    """Returns (the system prompt and the latest turns that fit, or the last one, how many earlier pairs are left out).
+
+    Encodes a few times what fits, however long the dialogue is: fit_prompt alone would encode all of it for each pair.
+    """
+    turns = [message for message in messages if message["role"] != "system"]
+    before, pairs = messages[: len(messages) - len(turns)], len(turns) // 2
+
+    def with_pairs(number: int) -> list[dict]:
+        return [*before, *turns[len(turns) - 1 - 2 * number :]]
+
+    def fits(number: int) -> bool:
+        return len(dialog.encode_prompt(tokenizer, with_pairs(number))) <= limit
+
+    kept, beyond = 0, 1
+    while beyond <= pairs and fits(beyond):
+        kept, beyond = beyond, 2 * beyond
+    beyond = min(beyond, pairs + 1)
+    while beyond - kept > 1:
+        middle = (kept + beyond) // 2
+        kept, beyond = (middle, beyond) if fits(middle) else (kept, middle)
+    return (with_pairs(kept), pairs - kept) if len(turns) % 2 else (messages, 0)
 
 
 def prompt_limit(context: int, max_new_tokens: int) -> int:
@@ -112,3 +155,27 @@ def stream(loaded: Loaded, messages: list[dict], settings: Settings) -> Iterator
                 return
     finally:
         loaded.scheduler.cancel(request)
+
+
+def guarded(judge: Judge | None, version: Version, messages: list[dict], answers: Iterator[Answer]) -> Iterator[Answer]:
+    """Yields a version's answers to a dialogue: with a judge, no text before the last, and its line for what it withholds.
+
+    Nothing is generated for a message that is withheld.
+    """
+    if judge is None:
+        yield from answers
+        return
+    verdict = judge.message(messages)
+    if verdict.withholds:
+        last = Answer("", 0, 0, version.context, 0, None)
+    else:
+        with contextlib.closing(answers):  # frees its row before the judgement
+            for last in answers:
+                if last.ended:
+                    break
+                yield replace(last, text="", held=True)
+        verdict = judge.answer(messages, last.text)
+    if verdict.withholds:
+        guard.log(verdict, version.name)
+        last = replace(last, text=verdict.line, ended=WITHHELD)
+    yield replace(last, verdict=verdict)

@@ -9,21 +9,24 @@ import gradio as gr
 
 from data_cleaning.markdown import literal
 from modeling.rlhf.ratings.store import RatingsError, Store
-from release import answer_details, page_scripts, second_opinions, theme, vote_disagreements, vote_results
+from release import answer_details, page_scripts, raters, second_opinions, theme, vote_disagreements, vote_results
 from release.bundle import Bundle
-from release.comparing import VERDICTS, Comparison, compare
-from release.http_guard import USER
+from release.comparing import VERDICTS, Comparison, compare, passes
+from release.examples import EXAMPLES
+from release.http_guard import user_of
 from release.loaded_models import Models
-from release.raters import rater_name
+from release.reward_models import last_reward_models
 
 EXPLAINED = (
     "Two versions answer the same message, in random order and without names. Say which answer is better; the names "
-    "appear after your vote. **Votes are stored** on this server, with both answers and a random name of your browser, or the "
+    "appear after your vote.\n\n**Votes are stored** on this server, with both answers and a random name of your browser, or the "
     "name with which you logged in. The next training learns from them. Now and then you see what another person asked, and "
     "others see what you asked, without a name. “Results” shows everyone your reason, the beginning of your name, and, where "
     "a reward model disagrees, the message with both answers. Do not write personal data."
 )
 ANOTHER = "Another person asked this. Which answer is better? “Compare” then answers your message."
+ENDS = "Newest against oldest"
+MOST_EXAMPLES = 3
 HIDDEN = '<div class="by">Answer {}</div>'
 
 
@@ -63,7 +66,7 @@ def build(models: Models, rater: gr.BrowserState, answering: dict, at_once: dict
     opened = models.gallery.now()
     begin = pair_of(opened)
     gr.Markdown(EXPLAINED)
-    with gr.Row():
+    with gr.Row(elem_classes="ask"):
         first, second = (
             gr.Dropdown(
                 choices(opened), value=name, label=label, filterable=False, interactive=True, elem_id=identifier
@@ -72,13 +75,16 @@ def build(models: Models, rater: gr.BrowserState, answering: dict, at_once: dict
                 begin, ("One version", "Another version"), ("first", "second"), strict=True
             )
         )
+        ends = gr.Button(ENDS, size="sm", scale=0, min_width=150, elem_id="ends")
     with gr.Row(elem_classes="write"):
         box = gr.Textbox(label="Message for both", show_label=False, container=False, placeholder="Write a message for both",
                          lines=1, max_lines=6, scale=8, elem_id="both")  # fmt: skip
         go = gr.Button("Compare", variant="primary", scale=1, min_width=110, elem_id="compare")
-    state = gr.HTML(theme.state_line(""), padding=False)
+    with gr.Row(elem_classes="tools"):
+        offered = [gr.Button(example, size="sm") for example in EXAMPLES[:MOST_EXAMPLES]]
+    state = gr.HTML(theme.state_line(""), padding=False, elem_id="compare-state")
     question = gr.HTML("", padding=False, elem_id="asked")
-    with gr.Row(equal_height=True):
+    with gr.Row(equal_height=True, elem_classes="answers"):
         panels = [gr.HTML(panel("", side), elem_classes="answer", elem_id=f"answer-{side}") for side in "AB"]
     with gr.Column(visible=False) as ballot:
         verdict = gr.Radio(list(VERDICTS), label="Which answer is better?", elem_id="verdict")
@@ -99,17 +105,22 @@ def build(models: Models, rater: gr.BrowserState, answering: dict, at_once: dict
         if own or not text.strip():
             return None
         try:
-            return second_opinions.drawn(Store.here(), models.gallery.now(), request.headers.get(USER) or who, shuffle)
+            who = raters.of_request(request, who)
+            found = second_opinions.drawn(Store.here(), models.gallery.now(), who, shuffle)
+            return found if found and passes(models, found) else None
         except RatingsError:  # the person can still compare, and the vote says what is wrong
             return None
 
     def answers(text, who, one, other, own, request: gr.Request):
         try:
             found = another(text, who, own, request)
-            steps = [(found, ANOTHER)] if found else compare(models, text, one, other, shuffle)
+            steps = (
+                [(found, ANOTHER)] if found else compare(models, text, one, other, shuffle, user_of(request.headers))
+            )
             for now, line in steps:
                 shown = [panel(text, side) for text, side in zip(now.answers, "AB", strict=True)]
-                yield now, asked(now), *shown, theme.state_line(line), gr.Column(visible=now.ended), bool(now.of)
+                ballot = gr.Column(visible=now.ended and not now.withheld)
+                yield now, asked(now), *shown, theme.state_line(line), ballot, bool(now.of)
         except (ValueError, RuntimeError, OSError, LookupError) as error:  # loading and running a model raise these
             told = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
             empty = (panel("", side) for side in "AB")
@@ -119,9 +130,9 @@ def build(models: Models, rater: gr.BrowserState, answering: dict, at_once: dict
         skipped = (gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
         if now is None:
             return theme.state_line("Compare two answers first.", "warn"), gr.skip(), "", *skipped
-        who = rater_name(who)
+        who = raters.rater_name(who)
         try:
-            vote = now.vote(request.headers.get(USER) or who, says or "", bool(bad_a), bool(bad_b), reason or "")
+            vote = now.vote(raters.of_request(request, who), says or "", bool(bad_a), bool(bad_b), reason or "")
             identifier = Store.here().add(vote)
         except RatingsError as error:
             return theme.state_line(f"The vote is not stored: {error}", "fail"), who, "", *skipped
@@ -133,12 +144,15 @@ def build(models: Models, rater: gr.BrowserState, answering: dict, at_once: dict
 
     def withdrawn(identifier, who, request: gr.Request):
         try:
-            gone = bool(identifier) and Store.here().withdraw(identifier, request.headers.get(USER) or who)
+            gone = bool(identifier) and Store.here().withdraw(identifier, raters.of_request(request, who))
         except RatingsError as error:
             return theme.state_line(f"The vote is not withdrawn: {error}", "fail"), identifier, gr.skip()
         told = "The vote is withdrawn." if gone else "There is no vote to withdraw."
         return theme.state_line(told), "", gr.Button(visible=False)
 
+    ends.click(lambda: pair_of(models.gallery.now()), None, [first, second], api_visibility="private", **at_once)
+    for button in offered:
+        button.click(lambda example=button.value: example, None, box, api_visibility="private", **at_once)
     ballot_parts = [ballot, undo, verdict, unsafe_a, unsafe_b, why]
     gr.on([box.submit, go.click], begins, None, ballot_parts, api_name="ballot", **at_once).then(
         answers, [box, rater, first, second, due], [made, question, *panels, state, ballot, due],
@@ -163,8 +177,9 @@ def build_results(models: Models, tab: gr.Tab, at_once: dict) -> None:
         gr.Markdown("What people preferred in “Compare”, without knowing which version answered.")
         again = gr.Button("Refresh", size="sm", scale=0, min_width=110, elem_id="again")
     table = gr.Markdown("", elem_classes="paper", latex_delimiters=[], elem_id="standings")
-    compared = gr.Button("Where reward models disagree", size="sm", scale=0, elem_id="disagree")
-    apart = gr.HTML("", padding=False, elem_id="disagreements")
+    with gr.Row(elem_classes="paper"):
+        compared = gr.Button("Where reward models disagree", size="sm", scale=0, elem_id="disagree")
+    apart = gr.HTML("", padding=False, elem_id="disagreements", elem_classes="paper")
 
     def counted():
         bundle = models.gallery.now()
@@ -175,7 +190,7 @@ def build_results(models: Models, tab: gr.Tab, at_once: dict) -> None:
             return literal(str(error))
 
     def disagreements():
-        found, bundle = answer_details.last_reward_models(models.gallery.folder), models.gallery.now()
+        found, bundle = last_reward_models(models.gallery.folder), models.gallery.now()
         if found is None:
             return theme.state_line(answer_details.NONE)
         try:

@@ -11,7 +11,7 @@ from modeling.rlhf.labels import BETTER, NEGLIGIBLE, SIGNIFICANT, SLIGHT
 from modeling.rlhf.ratings.store import Vote
 from release import chat
 from release.answering import SHOW_EVERY, waiting, waiting_for_memory
-from release.loaded_models import Loaded, Models
+from release.loaded_models import Lease, Models
 
 SIDES = ("a", "b")
 # What a person can say, in the order of the page: (side, degree) by label.
@@ -25,6 +25,7 @@ VERDICTS = {
     "B is better": ("b", BETTER),
     "B is significantly better": ("b", SIGNIFICANT),
 }
+WITHHELD = "the guard withheld an answer, so there is nothing to vote on"
 MOST_REASON = 2000  # characters
 
 
@@ -47,12 +48,15 @@ class Comparison:
     sampling: dict  # by side
     answers: tuple[str, str] = ("", "")
     ended: bool = False
+    withheld: bool = False  # the guard took an answer out: there is nothing to vote on
     of: str = ""  # the id of the vote that began it; "": this one does (release/second_opinions.py)
 
     def vote(self, rater: str, verdict: str, unsafe_a: bool, unsafe_b: bool, reason: str) -> Vote:
         """What the person said. Raises ValueError if there is no verdict, or the answers are not complete."""
         if not self.ended:
             raise ValueError("wait for both answers")
+        if self.withheld:
+            raise ValueError(WITHHELD)
         if verdict not in VERDICTS:
             raise ValueError("choose which answer is better")
         preferred, degree = VERDICTS[verdict]
@@ -66,17 +70,17 @@ class Comparison:
 
 
 def compare(
-    models: Models, text: str, first: str, second: str, shuffle: random.Random
+    models: Models, text: str, first: str, second: str, shuffle: random.Random, user: str = ""
 ) -> Iterator[tuple[Comparison, str]]:
     """Yields (comparison so far, state line), the last with `ended`. Both answers grow token by token together.
 
-    Each version answers at its own best temperature. Raises ValueError with a line for the person if there is nothing to
-    compare, and what loading and running a model raise.
+    `user`: the name of the login, if there is one. Each version answers at its own best temperature. Raises ValueError
+    with a line for the person if there is nothing to compare, and what loading and running a model raise.
     """
     if not text.strip():
         raise ValueError("Write something first.")
-    if len(text) > chat.MAX_CHARACTERS:
-        raise ValueError(f"That message has {len(text):,} characters; the limit is {chat.MAX_CHARACTERS:,}.")
+    if told := chat.refusal("message", text):
+        raise ValueError(told)
     if not first or not second or first == second:
         raise ValueError("Choose two different versions.")
     bundle = models.gallery.now()
@@ -93,24 +97,36 @@ def compare(
     now = Comparison(bundle.scale, messages, tuple(Named(v.name, v.title, v.content) for v in versions), sampling)
     yield now, "Reading with both versions …"
     try:
-        with models.lease(*names) as lease:
+        with models.shares.one_more(user), models.lease(*names) as lease:
             while not lease.ready(chat.PATIENCE_S):
                 yield now, waiting_for_memory(lease.ahead)
-            yield from _together(now, lease.loaded, settings)
+            yield from _together(now, lease, settings)
     except PromptTooLongError:
         raise ValueError(f"Too long: these versions read {min(v.context for v in versions)} tokens.") from None
     except LineFullError as error:
         raise ValueError(f"Too many people are asking: {error}. Compare again in a while.") from None
 
 
-def _together(
-    now: Comparison, loaded: Sequence[Loaded], settings: Sequence[chat.Settings]
-) -> Iterator[tuple[Comparison, str]]:
+def passes(models: Models, found: Comparison) -> bool:
+    """Whether the guard would let an earlier comparison through now. Raises BundleError if it cannot judge."""
+    with models.lease() as lease:
+        while not lease.ready(chat.PATIENCE_S):
+            pass
+        judge, messages = lease.judge, list(found.messages)
+        said = (
+            [] if judge is None else [judge.message(messages), *(judge.answer(messages, one) for one in found.answers)]
+        )
+    return not any(verdict.withholds for verdict in said)
+
+
+def _together(now: Comparison, lease: Lease, settings: Sequence[chat.Settings]) -> Iterator[tuple[Comparison, str]]:
     """Yields (comparison so far, state line) while both sides are generated, the last with `ended`."""
+    messages = list(now.messages)
     streams = {
-        place: chat.stream(one, list(now.messages), how)
-        for place, (one, how) in enumerate(zip(loaded, settings, strict=True))
+        place: chat.guarded(lease.judge, version, messages, chat.stream(one, messages, how))
+        for place, (one, how, version) in enumerate(zip(lease.loaded, settings, lease.versions, strict=True))
     }
+    withheld = False
     texts, tokens, begun = ["", ""], 0, time.monotonic()
     shown = begun
     try:
@@ -123,6 +139,7 @@ def _together(
                     yield now, waiting(answer)
                 else:
                     texts[place], tokens = answer.text, tokens + 1
+                    withheld |= answer.ended == chat.WITHHELD
             at = time.monotonic()
             if streams and at - shown >= SHOW_EVERY:
                 shown = at
@@ -131,4 +148,5 @@ def _together(
     finally:
         for stream in streams.values():
             stream.close()
-    yield replace(now, answers=tuple(texts), ended=True), "Which answer is better?"
+    told = f"{WITHHELD.capitalize()}." if withheld else "Which answer is better?"
+    yield replace(now, answers=tuple(texts), ended=True, withheld=withheld), told

@@ -19,7 +19,17 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from release import corpus_routes, openai_api, page, second_opinions, share_controls, shared_page, theme
+from release import (
+    corpus_routes,
+    guard,
+    openai_api,
+    page,
+    page_texts,
+    second_opinions,
+    share_controls,
+    shared_page,
+    theme,
+)
 from release.bundle import BundleError
 from release.gallery import Gallery
 from release.http_guard import LOOPBACK, Guard
@@ -79,6 +89,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         opened, users = gallery.now(), Users.from_environment()
         memory_bound()
+        guard.threshold()
+        if given.store is None:
+            Models(gallery).guard_now()  # nothing will be made that could guard
         second_opinions.share()
         share_controls.days()
         if given.host not in LOOPBACK and users is None:
@@ -93,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: port {given.port} of {given.host} is taken: end the program that holds it, or choose another "
               f"with --port {given.port + 1}", file=sys.stderr)  # fmt: skip
         return 1
-    print(f"{page.title(opened)}: http://{given.host}:{given.port}  (Ctrl+C ends it)", flush=True)
+    print(f"{page_texts.title(opened)}: http://{given.host}:{given.port}  (Ctrl+C ends it)", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         server(gallery, given.host, given.port, users).run()
     return 0

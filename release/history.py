@@ -22,6 +22,7 @@ TURNS = (  # fields of a question and of an answer, with the largest number of c
     {"role": 9, "content": chat.MAX_CHARACTERS},
     {"role": 9, "content": MAX_ANSWER, "by": 200, "version_content": 200},
 )
+VERDICT = {"guard": 200}  # of an answer, if there was a guard: what it said (release/guard.py)
 FIGURES = {"tokens": int, "seconds": float}  # of an answer; one that was saved before they were kept has neither
 MAX_FIGURE = 1_000_000
 
@@ -87,6 +88,8 @@ def is_turn(turn: object, answer: int) -> bool:
     fields = TURNS[answer]
     if not isinstance(turn, dict) or turn.get("role") != ("user", "assistant")[answer]:
         return False
+    if answer and "guard" in turn:
+        fields = fields | VERDICT
     others = turn.keys() - fields.keys()
     if fields.keys() - turn.keys() or (others and not (answer and has_figures(turn, others))):
         return False
@@ -138,6 +141,7 @@ def document(dialogue: Dialogue, title: str, version: Version, settings: dict, a
         "messages": [
             {"role": turn["role"], "content": turn["content"]}
             | ({"version": turn["by"], "version_content": turn["version_content"]} if "by" in turn else {})
+            | ({"guard": turn["guard"]} if "guard" in turn else {})
             for turn in dialogue.turns
         ],
     }
@@ -164,6 +168,7 @@ def as_markdown(exported: dict) -> str:
         by = "User"
         if message["role"] == "assistant":
             by = f"{literal(message['version'])} (content {literal(message['version_content'][:12])})"
+            by += f", {literal(message['guard'])}" if "guard" in message else ""
         parts += [f"## {by}", fenced(message["content"])]
     return "\n\n".join(parts) + "\n"
 

@@ -10,18 +10,20 @@ import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 
-from starlette.concurrency import run_in_threadpool
+import anyio
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modeling.rlhf.ratings.shared_dialogues import ID as SHARED_ID
-from release.users import Users, UsersError
+from release.users import TooManyTriesError, Users, UsersError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HOSTS = "CRIA_CHAT_HOSTS"
 MAX_BODY_BYTES = 1 << 20
+BODY_S = 30.0  # a client that takes longer to send its request holds memory and a connection
 USER = "x-cria-user"  # the header in which the page finds who asks; the guard sets it and nobody else
 MODELS, COMPLETIONS = "/v1/models", "/v1/chat/completions"
 READ = re.compile(
@@ -34,7 +36,7 @@ WRITE = re.compile(rf"{COMPLETIONS}|/gradio_api/(queue/join|run/[^/]+|cancel|res
 # A page may load nothing from other hosts, such as the fonts of the framework.
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
-    "object-src 'none'; base-uri 'self'; form-action 'self'"
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
 HEADERS = [(b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"no-referrer"),
            (b"x-content-type-options", b"nosniff")]  # fmt: skip
@@ -67,9 +69,11 @@ class Guard:
         if refused is None:
             scope, refused = await self.named_user(scope)
         if refused is None and scope["method"] == "POST":
-            body = await read_body(receive)
-            refused = body_refusal(body, scope["path"])
-            receive = replayed(body, receive)
+            body = None
+            with anyio.move_on_after(BODY_S):
+                body = await read_body(receive)
+            refused = (408, "The request came too slowly.") if body is None else body_refusal(body, scope["path"])
+            receive = replayed(body or b"", receive)
         answer = self.app if refused is None else refusal_response(scope["path"], *refused)
         await answer(scope, receive, send_with_headers)
 
@@ -98,7 +102,9 @@ class Guard:
         if self.users is None:
             return scope | {"headers": others}, None
         try:
-            name = await run_in_threadpool(self.users.name, Headers(scope=scope))
+            name = await self.users.named(Headers(scope=scope))
+        except TooManyTriesError:
+            return scope, (429, "Too many people log in at this moment. Try again in a while.")
         except UsersError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
             return scope, (
@@ -117,6 +123,11 @@ class Guard:
         except ValueError:
             return False
         return self.by_address or address.is_loopback
+
+
+def user_of(headers: Mapping[str, str]) -> str:
+    """Returns the name that the guard wrote into the header USER of a request, "" without a login."""
+    return headers.get(USER, "").encode("latin-1").decode()  # headers are read as Latin-1; names are UTF-8
 
 
 def host_name(authority: str) -> str:

@@ -1,4 +1,4 @@
-"""The models that are loaded, shared by the page and the API. Their weights stay within a bound on memory.
+"""The models that are loaded, the guard's too, shared by the page and the API. Their weights stay within a bound on memory.
 
 A model is loaded when it is first asked for. If the bound leaves no room, idle models go, the least recently used first.
 If those that answer now leave no room, the request waits until they are idle. What one request needs is always loaded
@@ -20,7 +20,9 @@ from transformers import AutoTokenizer
 
 from modeling.core import runtime, sampling
 from modeling.core.continuous_batching import Scheduler, ThreadedScheduler
+from release import guard
 from release.bundle import BundleError
+from release.fair_share import Shares
 from release.gallery import Gallery
 
 MEMORY = "CRIA_CHAT_MEMORY"  # GB
@@ -43,18 +45,19 @@ class Entry:
 
     size: int  # bytes
     users: int = 0
-    loaded: Loaded | None = None
+    loaded: Loaded | guard.Judge | None = None
     loading: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Models:
-    """Lends the models of a gallery to those who answer."""
+    """Lends the models of a gallery to those who answer, and with them the guard's, if there is a guard."""
 
     def __init__(self, gallery: Gallery, bound: int | None = None) -> None:
-        """`bound`: bytes; None: that of the settings. Raises ValueError if the setting is no number."""
-        self.gallery = gallery
+        """`bound`: bytes; None: that of the settings. Raises ValueError if a setting is no number."""
+        self.gallery, self.threshold = gallery, guard.threshold()
         self.bound = memory_bound() if bound is None else bound
         self.scheduler = ThreadedScheduler()
+        self.shares = Shares()
         self._changed = threading.Condition()
         self._entries: dict[Key, Entry] = {}  # the least recently used first
         self._waiting: list[Lease] = []
@@ -62,6 +65,11 @@ class Models:
     def lease(self, *names: str) -> "Lease":
         """Asks for versions as the gallery holds them now. Raises BundleError if it lacks one or cannot be read."""
         return Lease(self, names)
+
+    def guard_now(self) -> guard.Source | None:
+        """What guards the answers now, None without a guard. Raises GuardError if it cannot judge."""
+        scale = self.gallery.folder or self.gallery.bundle.parent
+        return None if self.threshold is None else guard.source(scale, self.threshold)
 
     def held(self) -> int:
         """Bytes of the weights that are loaded or about to be."""
@@ -92,7 +100,7 @@ class Models:
         in_use = sum(entry.size for entry in others.values() if entry.users)
         if in_use and in_use + wanted > self.bound:
             return False
-        offered = set(lease.offered.values())
+        offered = {*lease.offered.values(), *lease.sizes}
         held = wanted + sum(entry.size for entry in others.values())
         for key, entry in sorted(others.items(), key=lambda item: item[0] in offered):  # outdated ones first
             if not entry.users and (held > self.bound or key not in offered):
@@ -117,6 +125,18 @@ class Models:
                 entry.loaded = loaded
             return entry.loaded
 
+    def judge(self, key: Key) -> guard.Judge:
+        """Returns the guard for which room is reserved. Raises BundleError if its model cannot be read or was replaced."""
+        entry = self._entries[key]
+        with entry.loading:
+            if entry.loaded is None:
+                with _damage_told(key[0]):
+                    loaded = guard.Judge(self.guard_now())
+                if self.guard_now().content != key[1]:
+                    raise BundleError("the guard was made anew while it was being read: send the message again")
+                entry.loaded = loaded
+            return entry.loaded
+
     def release(self, lease: "Lease") -> None:
         with self._changed:
             if lease in self._waiting:
@@ -135,10 +155,12 @@ class Lease:
 
     def __init__(self, models: Models, names: tuple[str, ...]) -> None:
         self.models, self.loaded, self.evicted = models, [], False
+        self.guard, self.judge = models.guard_now(), None
         bundle = models.gallery.now()
         self.offered = {version.name: (version.path, version.content) for version in bundle.offered}
         self.versions = [bundle.version(name) for name in names]
-        self.sizes = {self.offered[name]: weight_bytes(self.offered[name][0]) for name in names}
+        keys = [self.offered[name] for name in names] + ([self.guard.key] if self.guard else [])
+        self.sizes = {key: weight_bytes(key[0]) for key in keys}
 
     def __enter__(self) -> "Lease":
         self.models.queue(self)
@@ -155,11 +177,13 @@ class Lease:
     def ready(self, patience: float) -> bool:
         """Whether there was room within `patience` seconds; then the models are in `loaded`, in the order of the names.
 
-        Raises BundleError if the weights are damaged or were replaced meanwhile, OSError if they cannot be read.
+        With a guard, `judge` is it. Raises BundleError if the weights are damaged or were replaced meanwhile, OSError if
+        they cannot be read.
         """
         if not self.models.grant(self, patience):
             return False
         self.loaded = [self.models.load(self.offered[version.name], version.name) for version in self.versions]
+        self.judge = self.models.judge(self.guard.key) if self.guard else None
         return True
 
 

@@ -4,12 +4,17 @@ Every version that the gallery offers is a model. Requests are answered together
 same line; while that is full, the status is 503 with Retry-After. Generation stops when the client disconnects. Fields
 that would change the meaning of a request but are not supported are refused; other unknown fields are ignored. There are
 no API keys: an Authorization header is ignored.
+
+With a guard (release/guard.py), an answer comes in one piece, its choice says what the guard said ("guard"), and one that
+it withholds ends with the reason "content_filter".
 """
 
+import contextlib
 import json
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import anyio
@@ -24,7 +29,8 @@ from modeling.core import dialog
 from modeling.core.continuous_batching import LINE, MOST_ROWS, LineFullError
 from release import chat
 from release.bundle import Bundle, BundleError, Version
-from release.http_guard import COMPLETIONS, MODELS, error_body
+from release.fair_share import OwnShareError
+from release.http_guard import COMPLETIONS, MODELS, error_body, user_of
 from release.loaded_models import Models
 
 RETRY_AFTER_S = 5
@@ -45,7 +51,7 @@ class Refused(Exception):
     def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         kind = "server_error" if status >= 500 else "invalid_request_error"
-        headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else None
         self.response = JSONResponse(error_body(message, kind, param, code), status, headers)
 
 
@@ -122,6 +128,18 @@ def visible(text: str, ended: str | None, stops: Sequence[str]) -> tuple[str, st
     return text[: len(text) - held], None
 
 
+def until_stop(answers: Iterator[chat.Answer], stops: Sequence[str]) -> Iterator[chat.Answer]:
+    """Yields the answers with the text to show; `ended` becomes the finish reason, and a stop string ends them."""
+    with contextlib.closing(answers):
+        for answer in answers:
+            if not answer.waits:
+                text, ended = visible(answer.text, answer.ended, stops)
+                answer = replace(answer, text=text, ended=ended)
+            yield answer
+            if answer.ended:
+                return
+
+
 class Events:
     """Writes the server-sent events of one answer, None as the last. Calls `leave` if the client has stopped reading."""
 
@@ -148,7 +166,8 @@ class Completions:
         self.threads = anyio.CapacityLimiter(MOST_ROWS + LINE + SPARE_THREADS)  # an answer holds one, in line too
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await Request(scope, receive).body()
+        request = Request(scope, receive)
+        body, user = await request.body(), user_of(request.headers)
 
         async def leave_with_client() -> None:
             await receive()  # after the body there is only the disconnect
@@ -158,7 +177,7 @@ class Completions:
             tasks.start_soon(leave_with_client)
             events = Events(send, tasks.cancel_scope.cancel)
             try:
-                response = await self.answer(body, events)
+                response = await self.answer(body, events, user)
             except Refused as refused:
                 response = refused.response
             if response and events.begun:
@@ -168,17 +187,19 @@ class Completions:
                 await response(scope, receive, send)
             tasks.cancel_scope.cancel()
 
-    async def answer(self, body: bytes, events: Events) -> JSONResponse | None:
+    async def answer(self, body: bytes, events: Events, user: str) -> JSONResponse | None:
         """Returns the completion, or None once it is written as events. Raises Refused."""
         asked = read(body)
         try:
             bundle = await run_in_threadpool(self.models.gallery.now)
             version = chosen(bundle, asked.model)
-            steps = self.steps(asked, version, asked.settings(bundle, version))
+            steps = self.steps(asked, version, asked.settings(bundle, version), user)
             try:
                 return await self.write(steps, asked, version, events)
             finally:
                 steps.close()
+        except OwnShareError as error:
+            raise Refused(429, f"Not answered: {error}.", None, "rate_limit_exceeded") from error
         except LineFullError as error:
             raise Refused(503, f"Try again later: {error}.", None, "overloaded") from error
         except (ValueError, RuntimeError, OSError, LookupError) as error:  # loading and running a model raise these
@@ -186,12 +207,12 @@ class Completions:
             status = 503 if isinstance(error, BundleError) else 500
             raise Refused(status, f"No answer: {type(error).__name__}: {told}") from error
 
-    def steps(self, asked: Asked, version: Version, settings: chat.Settings) -> Iterator[chat.Answer | None]:
+    def steps(self, asked: Asked, version: Version, settings: chat.Settings, user: str) -> Iterator[chat.Answer | None]:
         """Yields the answer as it grows, and None while it waits for the memory of its model.
 
         Unlike the page it drops no early turns: raises Refused if they do not all fit.
         """
-        with self.models.lease(version.name) as lease:
+        with self.models.shares.one_more(user), self.models.lease(version.name) as lease:
             while not lease.ready(chat.PATIENCE_S):
                 yield None
             (loaded,) = lease.loaded
@@ -203,7 +224,8 @@ class Completions:
             if size > (limit := chat.prompt_limit(version.context, settings.max_new_tokens)):
                 told = f"The messages take {size} tokens; of the {version.context} that {version.name} reads, {limit} are free."
                 raise Refused(400, f"{told} Shorten them or lower max_tokens.", "messages", "context_length_exceeded")
-            yield from chat.stream(loaded, messages, settings)
+            answers = until_stop(chat.stream(loaded, messages, settings), asked.stop)
+            yield from chat.guarded(lease.judge, version, messages, answers)
 
     async def write(
         self, steps: Iterator[chat.Answer | None], asked: Asked, version: Version, events: Events
@@ -213,8 +235,8 @@ class Completions:
                 "created": int(time.time()), "model": version.name, "system_fingerprint": version.content[:12]}  # fmt: skip
         counted = (asked.stream_options or {}).get("include_usage") is True
 
-        async def chunk(delta: dict, finish: str | None = None) -> None:
-            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        async def chunk(delta: dict, finish: str | None = None, said: dict | None = None) -> None:
+            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish} | (said or {})
             await events.write(head | {"choices": [choice]} | ({"usage": None} if counted else {}))
 
         sent, finish = 0, None
@@ -222,17 +244,18 @@ class Completions:
             answer = await anyio.to_thread.run_sync(next, steps, limiter=self.threads)
             if answer is None or answer.waits:
                 continue
-            text, finish = visible(answer.text, answer.ended, asked.stop)
+            text, finish = answer.text, "content_filter" if answer.ended == chat.WITHHELD else answer.ended
             if asked.stream and (len(text) > sent or not events.begun):
                 await chunk(({} if events.begun else {"role": "assistant"}) | {"content": text[sent:]})
                 sent = len(text)
+        said = {"guard": answer.verdict.as_json()} if answer.verdict else {}
         usage = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.tokens,
                  "total_tokens": answer.prompt_tokens + answer.tokens}  # fmt: skip
         if not asked.stream:
             message = {"role": "assistant", "content": text, "refusal": None}
-            choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+            choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish} | said
             return JSONResponse(head | {"choices": [choice], "usage": usage})
-        await chunk({}, finish)
+        await chunk({}, finish, said)
         if counted:
             await events.write(head | {"choices": [], "usage": usage})
         await events.write(None)

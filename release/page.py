@@ -1,10 +1,7 @@
 """The page of the chat. It follows the gallery: versions appear in its menu as they are made, without a reload."""
 
-import html
-
 import gradio as gr
 
-from data_cleaning.markdown import literal
 from modeling.core import system_prompts
 from modeling.core.continuous_batching import LINE, MOST_ROWS
 from release import (
@@ -14,6 +11,7 @@ from release import (
     history,
     history_controls,
     page_scripts,
+    page_texts,
     raters,
     share_controls,
     theme,
@@ -22,72 +20,22 @@ from release.answering import respond, view
 from release.bundle import Bundle
 from release.examples import FOLLOW_UP, SYSTEM_PROMPTS
 from release.history_controls import Talk, keep_when
+from release.http_guard import user_of
 from release.loaded_models import Models
 
 LOOK_AGAIN_S = 3.0
 ANSWERS = MOST_ROWS + LINE  # each holds a thread, in line too; all may be asked for at one moment
+MOST_SESSIONS = 1000  # pages whose dialogues the server holds; the browser keeps that of a page that is dropped
 SPARE_THREADS = 16  # for what is quick
-PLACEHOLDER = "### Say something\nPick an example or write below. Enter sends, Shift+Enter starts a new line."
 CAUTION = (
     "A research model: it makes things up, and its safety was measured only as the model card says. Check answers."
 )
-
-
-def title(bundle: Bundle) -> str:
-    return f"{bundle.name} · {bundle.scale}"
-
-
-def masthead(bundle: Bundle, name: str | None) -> str:
-    badge = f"Research model · {bundle.version(name).title}" if name else "Research model"
-    return theme.masthead(title(bundle), badge)
-
-
-def describe(bundle: Bundle, name: str | None) -> str:
-    if not name:
-        return ""
-    version = bundle.version(name)
-    return (
-        f'<div class="about">{html.escape(version.about)} Context: {version.context} tokens.<br>'
-        f"<code>{html.escape(version.artifact)}</code> content <code>{html.escape(version.content[:12])}</code>"
-        f"{all_versions(bundle)}</div>"
-    )
-
-
-def all_versions(bundle: Bundle) -> str:
-    """Returns one line on each version of the menu, collapsed."""
-    lines = (f"<li><b>{html.escape(one.title)}</b>: {html.escape(one.about)}</li>" for one in bundle.offered)
-    return f"<details><summary>What each version is</summary><ul>{''.join(lines)}</ul></details>"
-
-
-def run_line(bundle: Bundle, making: str | None) -> str:
-    """Returns the line on the run that fills the store; empty once the release is there and no run is alive."""
-    if making is not None:
-        now = f": {making}" if making else ""
-        return theme.state_line(f"The graph is being made{now}. Versions appear in the menu by themselves; until the end, "
-                                "answers are slower.")  # fmt: skip
-    if bundle.card:
-        return ""
-    return theme.state_line("The release is not made yet, and no run is making it now: make demo continues.", "warn")
-
-
-def placeholder(bundle: Bundle, making: str | None) -> str:
-    if bundle.offered:
-        return PLACEHOLDER
-    now = f"Now: {literal(making)}. " if making else ""
-    return f"### The first version is not made yet\n{now}This page fills by itself."
 
 
 def length_slider(bundle: Bundle) -> dict:
     """Returns maximum and value of the longest answer, which takes half of the largest context at most."""
     longest = max((version.context for version in bundle.offered), default=2 * bundle.sampling.max_new_tokens) // 2
     return {"maximum": longest, "value": min(max(bundle.sampling.max_new_tokens, chat.ANSWER_TOKENS), longest)}
-
-
-def lineage(bundle: Bundle) -> str:
-    missing = [version for version in bundle.versions if version.path is None]
-    names = ", ".join(f"{literal(version.title)} ({literal(version.content[:12])})" for version in missing)
-    note = f"Too large to bundle, named by content hash: {names}.\n\n" if missing else ""
-    return note + (bundle.lineage or "The release is not made yet.")
 
 
 def system_prompt(bundle: Bundle, name: str | None, length: float, label: str, text: str) -> tuple:
@@ -112,14 +60,16 @@ def build(models: Models) -> gr.Blocks:
     def wait():
         return theme.state_line("Waiting for its turn …"), gr.Button(visible=False), gr.Button(visible=True)
 
-    def answer(text, turns, name, system, temperature, top_p, max_new_tokens):
-        yield from respond(models, text, turns, name, system, temperature, top_p, max_new_tokens)
+    def answer(text, turns, name, system, temperature, top_p, max_new_tokens, request: gr.Request):
+        user = user_of(request.headers)
+        yield from respond(models, text, turns, name, system, temperature, top_p, max_new_tokens, user)
 
-    def again(turns, name, system, temperature, top_p, max_new_tokens):
+    def again(turns, name, system, temperature, top_p, max_new_tokens, request: gr.Request):
         last = max((place for place, turn in enumerate(turns) if turn["role"] == "user"), default=None)
         if last is not None:
             question = turns[last]["content"]
-            yield from respond(models, question, turns[:last], name, system, temperature, top_p, max_new_tokens)
+            user = user_of(request.headers)
+            yield from respond(models, question, turns[:last], name, system, temperature, top_p, max_new_tokens, user)
 
     def ready(pending, written):
         """Returns a message without an answer to the text box, before any text written there since."""
@@ -142,34 +92,36 @@ def build(models: Models) -> gr.Blocks:
     def switched(name, tuned):
         bundle = gallery.now()
         begin = gr.skip() if tuned or not name else bundle.temperature(name)
-        return masthead(bundle, name), describe(bundle, name), begin
+        return page_texts.masthead(bundle, name), page_texts.describe(bundle, name), begin
 
     def refresh(seen, name, turns, chosen, tuned):
         """Returns what changed since the page last looked. The newest version is chosen until a user chose or asked."""
-        bundle, making = gallery.now(), gallery.making()
+        bundle, making, protected = gallery.now(), gallery.making(), page_texts.guard_line(models)
         names = [version.name for version in bundle.offered]
         kept = name in names and (chosen or turns)
         now = name if kept else next(iter(names), None)
-        look = (bundle, making, now, bool(turns))
+        look = (bundle, making, now, bool(turns), protected)
         changed = {}
         if look == seen:
             return changed | {held: gr.skip()}
         if seen is None or seen[:2] != look[:2]:
             changed[messages] = gr.Chatbot(
-                placeholder=placeholder(bundle, making),
+                placeholder=page_texts.placeholder(bundle, making),
                 examples=[{"text": example} for example in bundle.examples] if names else [],
             )
-            changed[run] = run_line(bundle, making)
+            changed[run] = page_texts.run_line(bundle, making)
+        if seen is None or seen[4] != protected:
+            changed[guarded] = protected
         if seen is None or seen[0] != bundle or now != name:
             slider = length_slider(bundle)
             changed |= {
                 choice: gr.Dropdown(choices=[(v.title, v.name) for v in bundle.offered], value=now),
-                top: masthead(bundle, now),
-                about: describe(bundle, now),
+                top: page_texts.masthead(bundle, now),
+                about: page_texts.describe(bundle, now),
                 send: gr.Button(interactive=bool(names)),
                 length: gr.Slider(maximum=slider["maximum"]) if tuned else gr.Slider(**slider),
                 card: bundle.card or "The release is not made yet.",
-                ancestry: lineage(bundle),
+                ancestry: page_texts.lineage(bundle),
             }
             begun = seen is not None and None not in compare_tab.pair_of(seen[0])
             for menu, name in zip((first_menu, second_menu), compare_tab.pair_of(bundle), strict=True):
@@ -181,15 +133,16 @@ def build(models: Models) -> gr.Blocks:
             changed[box] = gr.Textbox(placeholder=f"Follow up: “{FOLLOW_UP}”" if turns else "Write a message")
         return changed | {held: look}
 
-    with gr.Blocks(title=title(opened), analytics_enabled=False, fill_height=True) as page:
+    with gr.Blocks(title=page_texts.title(opened), analytics_enabled=False, fill_height=True) as page:
         rater = raters.browser_state()
-        top = gr.HTML(masthead(opened, first), padding=False)
+        top = gr.HTML(page_texts.masthead(opened, first), padding=False)
         run = gr.HTML("", padding=False, elem_id="run")
+        guarded = gr.HTML(page_texts.guard_line(models), padding=False, elem_id="guard")
         with gr.Tab("Chat"), gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=320, elem_classes="talk"):
                 messages = gr.Chatbot(
-                    label="Dialogue", show_label=False, height=None, placeholder=PLACEHOLDER, layout="bubble", elem_id="dialogue",
-                    buttons=[], latex_delimiters=[], allow_tags=False, group_consecutive_messages=False,
+                    label="Dialogue", show_label=False, height=None, placeholder=page_texts.PLACEHOLDER, layout="bubble",
+                    elem_id="dialogue", buttons=[], latex_delimiters=[], allow_tags=False, group_consecutive_messages=False,
                     examples=[{"text": example} for example in opened.examples] if first else [],
                 )  # fmt: skip
                 state = gr.HTML(theme.state_line(""), padding=False, elem_id="state")
@@ -207,7 +160,7 @@ def build(models: Models) -> gr.Blocks:
                     [(version.title, version.name) for version in opened.offered], value=first, label="Version",
                     filterable=False, interactive=True, elem_id="version",
                 )  # fmt: skip
-                about = gr.HTML(describe(opened, first), padding=False)
+                about = gr.HTML(page_texts.describe(opened, first), padding=False)
                 clear = gr.Button("New dialogue", size="md", elem_id="clear")
                 line = gr.HTML(history_controls.kept_line(), padding=False, elem_id="kept")
                 with gr.Accordion("System prompt", open=False, elem_id="system-part"):
@@ -232,7 +185,7 @@ def build(models: Models) -> gr.Blocks:
         with gr.Tab("Model card"):
             card = gr.Markdown(opened.card, elem_classes="paper", latex_delimiters=[], elem_id="card")
         with gr.Tab("Lineage", elem_id="lineage"):
-            ancestry = gr.Markdown(lineage(opened), elem_classes="paper", latex_delimiters=[])
+            ancestry = gr.Markdown(page_texts.lineage(opened), elem_classes="paper", latex_delimiters=[])
 
         turns, pending, held = gr.State([]), gr.State(""), gr.State(None)
         chosen, tuned, saved, left_out = gr.State(False), gr.State(False), history_controls.browser_state(), gr.State(0)
@@ -261,7 +214,7 @@ def build(models: Models) -> gr.Blocks:
         begins = [box.submit, send.click, messages.retry, clear.click, *(button.click for button in tools[:2])]
         answer_details.connect(asking, details, gallery, turns, begins)
         emptied = [*shown, send, stop, saved, left_out, line]
-        gr.on([clear.click, messages.clear], cleared, None, emptied, cancels=[asked, retried], api_name="clear")
+        clear.click(cleared, None, emptied, cancels=[asked, retried], api_name="clear")
         messages.example_select(picked, None, box, api_visibility="private")
         filled = [preset.click(default_prompt, [choice, length], [system, state], api_name="preset", **at_once)]
         for button, text in presets.items():
@@ -277,8 +230,8 @@ def build(models: Models) -> gr.Blocks:
         gr.on([temperature.input, length.input], lambda: True, None, tuned, api_name="tune", **at_once)
         looks = {
             "fn": refresh, "inputs": [held, choice, turns, chosen, tuned],
-            "outputs": [held, messages, run, choice, top, about, send, length, temperature, card, ancestry, box, first_menu,
-                        second_menu],
+            "outputs": [held, messages, run, guarded, choice, top, about, send, length, temperature, card, ancestry, box,
+                        first_menu, second_menu],
             **at_once,
         }  # fmt: skip
         gr.Timer(LOOK_AGAIN_S).tick(**looks, api_name="refresh")  # first: the other would take this name from it
@@ -286,6 +239,7 @@ def build(models: Models) -> gr.Blocks:
         taken_up = share_controls.take_up(restored, gallery, talk, at_once)
         taken_up.then(**looks, api_visibility="private")  # after it: the first look keeps the version of a dialogue
         page.load(None, js=page_scripts.ANNOUNCE)
+    page.state_session_capacity = MOST_SESSIONS
     page.max_threads = ANSWERS + SPARE_THREADS
     page.queue(max_size=ANSWERS, default_concurrency_limit=4)
     return page

@@ -46,8 +46,17 @@ FOCUS_IF_LOST = """() => {
   return [];
 }"""
 
-# Screen readers say what the state line says (release/theme.py tells them when not to).
-ANNOUNCE = "() => { document.querySelector('#state')?.setAttribute('role', 'status'); return []; }"
+# Screen readers say what the state lines say (release/theme.py tells them when not to), and whether a part is open.
+ANNOUNCE = """() => {
+  for (const head of document.querySelectorAll('button.label-wrap')) {
+    const say = () => head.setAttribute('aria-expanded', head.classList.contains('open'));
+    say();
+    new MutationObserver(say).observe(head, {attributes: true, attributeFilter: ['class']});
+    head.querySelector('.icon')?.setAttribute('aria-hidden', 'true');
+  }
+  document.querySelectorAll('#compare-state, #state').forEach(line => line.setAttribute('role', 'status'));
+  return [];
+}"""
 
 # Opens the tab "Lineage" at the row of the artifact that made the last answer. On a narrow page, the tab is in a menu.
 OPEN_LINEAGE = """() => {

@@ -6,6 +6,7 @@ import uuid
 import gradio as gr
 
 from release import page_scripts
+from release.http_guard import user_of
 
 NAME = re.compile(page_scripts.RATER)
 
@@ -18,3 +19,8 @@ def browser_state() -> gr.BrowserState:
 def rater_name(kept: object) -> str:
     """Returns the random name that a browser keeps; a new one if it keeps none, or anything but such a name."""
     return kept if isinstance(kept, str) and NAME.fullmatch(kept) else uuid.uuid4().hex
+
+
+def of_request(request: gr.Request, kept: str) -> str:
+    """Returns the name of the login, else the one that the browser keeps."""
+    return user_of(request.headers) or kept

@@ -12,12 +12,10 @@ from gradio.events import Dependency
 
 from modeling.rlhf.ratings.database import RatingsError
 from modeling.rlhf.ratings.shared_dialogues import SharedDialogues
-from release import history, history_controls, page_scripts, shared_page, theme
+from release import history, history_controls, page_scripts, raters, shared_page, theme
 from release.gallery import Gallery
 from release.history import Dialogue
 from release.history_controls import Talk
-from release.http_guard import USER
-from release.raters import rater_name
 
 DAYS, DEFAULT_DAYS, MOST_DAYS = "CRIA_SHARE_DAYS", 30.0, 3650.0
 EXPLAINED = (
@@ -80,8 +78,8 @@ def connect(placed: Sharing, talk: Talk, rater: gr.BrowserState, at_once: dict) 
     def shared(turns, who, left_out, name, system, request: gr.Request):
         if not turns:
             return "", gr.skip(), gr.skip(), theme.state_line("There is nothing to share yet.", "warn")
-        who = rater_name(who)
-        owner = request.headers.get(USER) or who
+        who = raters.rater_name(who)
+        owner = raters.of_request(request, who)
         copy, _ = history.saved(Dialogue(name or "", system or "", turns, left_out))
         try:
             identifier = SharedDialogues.here().add(owner, copy, days())
@@ -92,7 +90,7 @@ def connect(placed: Sharing, talk: Talk, rater: gr.BrowserState, at_once: dict) 
         return shared_page.PATH + identifier, who, links, told
 
     def withdrawn(identifier, who, request: gr.Request):
-        owner = request.headers.get(USER) or who
+        owner = raters.of_request(request, who)
         try:
             gone = bool(identifier) and SharedDialogues.here().withdraw(identifier, owner)
             links = menu(owner)
@@ -103,7 +101,7 @@ def connect(placed: Sharing, talk: Talk, rater: gr.BrowserState, at_once: dict) 
 
     def opened(_, who, request: gr.Request):
         try:
-            return menu(request.headers.get(USER) or who), gr.skip()
+            return menu(raters.of_request(request, who)), gr.skip()
         except RatingsError as error:
             return gr.skip(), theme.state_line(str(error), "fail")
 

@@ -18,7 +18,9 @@ from release.history import Dialogue
 PATH = "/shared/"
 GONE = "There is no such dialogue: it was withdrawn, or its time is over."
 HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+    "content-security-policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
     "cache-control": "no-store",
     "x-robots-tag": "noindex",
 }

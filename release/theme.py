@@ -15,7 +15,8 @@ FUR = gr.themes.Color(
 )  # fmt: skip
 
 ICON = (
-    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='8' fill='{fill}'/>"
+    "<svg xmlns='http://www.w3.org/2000/svg' aria-hidden='true' viewBox='0 0 32 32'>"
+    "<rect width='32' height='32' rx='8' fill='{fill}'/>"
     "<path d='M10 26V11l-1.5-5 3 2h3l3-2-1 5v3h6a2 2 0 0 1 2 2v10h-3v-5h-8v5z' fill='white'/></svg>"
 )
 
@@ -30,9 +31,10 @@ MARKDOWN = (
 CSS = """
 :root { --fur: #a25a33; --fur-soft: rgba(162, 90, 51, .10); }
 .dark { --fur: #dbb08e; --fur-soft: rgba(219, 176, 142, .12); }
-.gradio-container { max-width: min(1160px, 100vw) !important; margin: 0 auto !important; }
+.gradio-container { width: 100%; max-width: min(1160px, 100vw) !important; margin: 0 auto !important; }
 .gradio-container > .main { padding: 10px clamp(10px, 3vw, 32px) 8px !important; }
 .html-container { padding: 0 !important; }
+:is(#run, #guard, #asked, #details, #disagreements):not(:has(.state, .about, .answer)) { display: none; }
 .masthead { display: flex; align-items: center; gap: 13px; padding: 2px; }
 .masthead svg { width: 38px; height: 38px; flex: none; }
 .masthead h1 { font-size: 1.3rem; font-weight: 650; margin: 0; line-height: 1.2; letter-spacing: -.01em; }
@@ -41,6 +43,7 @@ CSS = """
   border-radius: 999px; color: var(--fur); background: var(--fur-soft); white-space: nowrap; }
 #dialogue { height: calc(100vh - 328px) !important; min-height: 300px; }
 #dialogue .message-row, #dialogue .message { overflow-wrap: anywhere; min-width: 0; }
+#dialogue .top-panel { display: none; }
 #dialogue .icon-button { min-width: 24px; min-height: 24px; }
 #dialogue .placeholder-content { align-items: center; text-align: center; }
 .side, .talk { gap: 10px !important; }
@@ -48,6 +51,10 @@ CSS = """
 .write button { border-radius: var(--radius-lg); font-size: .92rem; height: 42px; max-width: 120px; }
 .tools { gap: 6px !important; }
 .tools button { font-size: .8rem; min-height: 30px; flex-grow: 1; min-width: max-content !important; padding: 4px 8px; }
+button.sm { background: transparent; border: 1px solid var(--border-color-primary); min-height: 30px; }
+button.sm:hover { background: var(--fur-soft); }
+#links input { text-overflow: ellipsis; padding-right: 30px; }
+.ask { align-items: center; gap: 10px !important; }
 :is(button, [role=tab], input, summary):focus-visible { outline: 2px solid var(--fur) !important; outline-offset: 2px; }
 .prose .about { font-size: .84rem; color: var(--body-text-color-subdued); line-height: 1.45; padding: 0 3px; }
 .about code { font-size: .76rem; }
@@ -59,11 +66,14 @@ CSS = """
 .by { font-size: .72rem; color: var(--body-text-color-subdued); margin-top: 6px; }
 .answer { padding: 12px 16px !important; border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg);
   background: var(--block-background-fill); }
+.answer .answer { padding: 0 !important; border: none; background: none; }
+:is(#vote, #withdraw) { max-width: 220px; }
 .cut { text-align: center; font-size: .78rem; color: var(--body-text-color-subdued);
   border-top: 1px dashed var(--border-color-primary); padding-top: 5px; }
 .paper { width: 100%; max-width: 920px; margin: 0 auto; font-size: .92rem; border: none !important; }
 .paper .prose h1 { font-size: 1.5rem; } .paper .prose h2 { font-size: 1.12rem; margin-top: 1.6em; }
-.paper table { display: block; overflow-x: auto; font-size: .8rem; border: none !important; border-collapse: collapse; }
+.paper table { display: block; padding: 0 !important; overflow-x: auto; font-size: .8rem; border: none !important;
+  border-collapse: collapse; }
 .paper .prose :is(thead, tbody, tr) { border: none !important; }
 .paper .prose th, .paper .prose td { border: none !important; border-bottom: 1px solid var(--border-color-primary) !important;
   padding: 6px 14px 6px 2px !important; text-align: left; vertical-align: top; overflow-wrap: normal; word-break: normal; }
@@ -71,7 +81,7 @@ CSS = """
 .paper .prose thead tr:not(:has(th:not(:empty))) { display: none; }
 .paper table code { white-space: nowrap; }
 @media (max-width: 640px) { .masthead .badge, .prose .masthead p { display: none; } #dialogue { height: 52vh !important; }
-  .tools button { flex-basis: 40%; } }
+  .tools button { flex-basis: 40%; } .answers { flex-direction: column; } }
 """
 
 

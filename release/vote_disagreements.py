@@ -13,7 +13,7 @@ from modeling.rlhf.labels import DEGREES, NEGLIGIBLE
 from modeling.rlhf.pairs import KINDS, of_kind, score_pairs
 from modeling.rlhf.ratings.stage import compared, pairs_of
 from release import theme
-from release.answer_details import RewardModels
+from release.reward_models import RewardModels
 
 MOST_SCORED, MOST_SHOWN, MOST_CHARACTERS = 50, 10, 600
 

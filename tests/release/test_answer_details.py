@@ -9,8 +9,9 @@ from gradio_client import Client
 from modeling.rlhf import scoring
 from modeling.rlhf.pairs import KINDS
 from release import answer_details
-from release.answer_details import Scorer, describe, last_reward_models
+from release.answer_details import Scorer, describe
 from release.gallery import Gallery
+from release.reward_models import last_reward_models
 from tests.modeling import toy_rlhf
 from tests.release.conftest import served
 from tests.release.test_demo import say

@@ -90,6 +90,30 @@ def test_the_oldest_turns_go_first_and_are_counted(final):
     assert f"question {dropped - 1}" not in text
 
 
+@pytest.mark.parametrize("pairs", [0, 1, 2, 3, 7, 8, 20])
+@pytest.mark.parametrize("system", [[], [{"role": "system", "content": "Be brief."}]])
+def test_the_turns_that_are_read_are_those_that_fit(final, pairs, system):
+    turns = [turn for place in range(pairs) for turn in (*user(f"question {place}"),
+             {"role": "assistant", "content": "the sea " * (place % 5)})]  # fmt: skip
+    messages = [*system, *turns, *user("last")]
+    wanted = sampling.fit_prompt(final.tokenizer, messages, chat.prompt_limit(toy_store.CONTEXT, 20))
+    assert chat.read_prompt(final, messages, 20) == (wanted.ids, wanted.dropped_turns)
+
+
+def test_a_dialogue_of_thousands_of_messages_is_not_encoded_again_and_again(final, monkeypatch):
+    encoded, encode = [], dialog.encode_prompt
+
+    def counts(tokenizer, messages):
+        encoded.append(len(messages))
+        return encode(tokenizer, messages)
+
+    monkeypatch.setattr(dialog, "encode_prompt", counts)
+    turns = [*user("question"), {"role": "assistant", "content": "the sea"}] * 2000
+    _, dropped = chat.read_prompt(final, [*turns, *user("last")], 20)
+    kept = 2 * (2000 - dropped) + 1
+    assert dropped > 1900 and sum(encoded) < 10 * kept
+
+
 def test_a_single_message_that_does_not_fit_is_refused(final):
     with pytest.raises(sampling.PromptTooLongError, match="shorten it"):
         chat.read_prompt(final, user("sea " * 400), 20)

@@ -60,6 +60,7 @@ def test_the_sides_are_shuffled(models):
 @pytest.mark.parametrize(
     ("text", "first", "second", "told"),
     [("  ", "chat_model", "sft_model", "Write something"), ("x" * 20_001, "chat_model", "sft_model", "20,001 characters"),
+     ("\ud800", "chat_model", "sft_model", "half a character"),
      ("Hi", "chat_model", "chat_model", "two different"), ("Hi", None, "sft_model", "two different"),
      ("sea " * 2000, "chat_model", "sft_model", "Too long")],
 )  # fmt: skip

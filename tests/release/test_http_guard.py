@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 from gradio_client import Client
 
+from release import http_guard
+from release.gallery import Gallery
 from release.http_guard import Guard
 from tests.conftest import ROOT
-from tests.release.conftest import free_port
+from tests.release.conftest import free_port, served
 
 STRANGERS = "evil.example"
 
@@ -136,6 +139,20 @@ def test_the_api_is_open_to_programs_and_to_pages_of_this_server_only(server):
 def test_large_requests_to_the_api_are_refused_in_its_own_form(server):
     status, _, told = server.ask("POST", "/v1/chat/completions", b" " * ((1 << 20) + 1))
     assert status == 413 and json.loads(told)["error"]["type"] == "invalid_request_error"
+
+
+def test_a_page_of_another_server_cannot_frame_the_chat(server):
+    for path in ("/", "/v1/models", "/shared/x"):
+        assert "frame-ancestors 'self'" in server.ask("GET", path)[1]["content-security-policy"]
+
+
+def test_a_request_that_comes_too_slowly_ends(bundle, monkeypatch):
+    monkeypatch.setattr(http_guard, "BODY_S", 0.3)
+    with served(Gallery(bundle)) as address:
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
+            slow.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+            assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
 FILES = (

@@ -3,13 +3,17 @@
 import shutil
 from dataclasses import replace
 
+import gradio as gr
 import pytest
+from fastapi import FastAPI
 from gradio_client import Client
 
 from data_cleaning.run_notice import announcing
-from release import history
+from release import history, page
+from release.answering import respond
 from release.gallery import Gallery
-from release.page import describe, placeholder, run_line
+from release.loaded_models import Models
+from release.page_texts import describe, placeholder, run_line
 from tests.release.conftest import served
 from tests.release.test_demo import say, texts
 from tests.release.test_gallery import LISTED
@@ -142,3 +146,21 @@ def test_the_line_on_the_run_says_what_is_made_and_when_nothing_is(live, bundle)
         assert "sft_model" in placeholder(gallery.now(), gallery.making()).replace("\\", "")
     assert "no run is making it" in run_line(gallery.now(), gallery.making())
     assert run_line(Gallery(bundle).now(), None) == ""
+
+
+def test_the_sessions_that_the_server_holds_are_bounded(bundle):
+    built = page.build(Models(Gallery(bundle)))
+    gr.mount_gradio_app(FastAPI(), built, "/")
+    assert built.state_holder.capacity == page.MOST_SESSIONS
+
+
+@pytest.mark.parametrize("text, system", [("\ud800", ""), ("Hi", "a\udfff")])
+def test_half_a_character_is_a_line(bundle, text, system):
+    (shown,) = respond(Models(Gallery(bundle)), text, [], "chat_model", system, 0, 1, 5)
+    assert shown[2] == text and "half a character" in shown[3]
+
+
+def test_a_dialogue_on_the_page_has_an_end(bundle):
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "x", "by": "Chat"}] * 200
+    (shown,) = respond(Models(Gallery(bundle)), "More", turns, "chat_model", "", 0, 1, 5)
+    assert shown[1] == turns and shown[2] == "More" and "400 messages" in shown[3]

@@ -8,16 +8,20 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from gradio_client import Client
 from starlette.datastructures import Headers
 
+from modeling.rlhf.ratings.shared_dialogues import SharedDialogues
 from modeling.rlhf.ratings.store import Store
-from release import demo, users
+from release import demo, fair_share, users
 from release.gallery import Gallery
+from release.loaded_models import Models
 from release.users import Users, UsersError
 from tests.conftest import ROOT
+from tests.release.api_client import wait_for
 from tests.release.conftest import free_port
 from tests.release.test_http_guard import Server
 
@@ -108,8 +112,57 @@ def test_other_machines_are_let_in_only_with_users(bundle):
     assert ended.returncode == 1 and "name the users in CRIA_USERS" in ended.stderr and "Traceback" not in ended.stderr
 
 
+def test_guesses_of_passwords_keep_nobody_out_who_is_in(server):
+    known = {"Authorization": basic("ada")}
+    assert server.ask("GET", "/v1/models", **known)[0] == 200
+    with ThreadPoolExecutor(40) as pool:
+        guesses = [
+            pool.submit(server.ask, "GET", "/v1/models", Authorization=basic("ada", f"guess {n}")) for n in range(40)
+        ]
+        assert server.ask("GET", "/v1/models", **known)[0] == 200
+        assert {guess.result()[0] for guess in guesses} == {401, 429}
+    assert server.ask("GET", "/v1/models", Authorization=basic("ada", "guess again"))[0] == 401
+
+
+def test_a_user_alone_cannot_fill_the_line(server, held, file, shares):
+    users.put(file, "bo", PASSWORD)
+    asked, go = held
+    body = json.dumps({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2})
+
+    def ask(name: str) -> tuple[int, dict, bytes]:
+        return server.ask("POST", "/v1/chat/completions", body, Authorization=basic(name))
+
+    with ThreadPoolExecutor(4) as pool:
+        first = [pool.submit(ask, "ada") for _ in range(2)]
+        wait_for(lambda: shares() == {"ada": 2})
+        status, headers, told = ask("ada")
+        assert status == 429 and int(headers["retry-after"]) > 0 and b"2 of your answers are under way" in told
+        client = Client(f"http://127.0.0.1:{server.port}", verbose=False, headers={"Authorization": basic("ada")})
+        shown = client.predict("Hi", "chat_model", "", 0, 1, 5, api_name="/chat")
+        assert "2 of your answers are under way" in shown[2]
+        other = pool.submit(ask, "bo")
+        wait_for(lambda: shares() == {"ada": 2, "bo": 1})
+        go.set()
+        assert [answer.result()[0] for answer in (*first, other)] == [200, 200, 200]
+    assert shares() == {}
+
+
 @pytest.fixture
-def server(bundle, file, tmp_path, monkeypatch):
+def shares(monkeypatch):
+    """Function that returns how many answers of each user are under way on the server of this test."""
+    made = []
+
+    def make(gallery):
+        made.append(Models(gallery))
+        return made[-1]
+
+    monkeypatch.setattr(demo, "Models", make)
+    return lambda: dict(made[-1].shares._under_way)
+
+
+@pytest.fixture
+def server(bundle, file, shares, tmp_path, monkeypatch):
+    monkeypatch.setattr(fair_share, "MOST_OF_ONE", 2)
     monkeypatch.setenv("CRIA_RATINGS", f"sqlite:///{tmp_path / 'ratings.sqlite'}")
     port = free_port()
     running = demo.server(Gallery(bundle, None, ()), "127.0.0.1", port, Users.from_environment())
@@ -137,3 +190,13 @@ def test_strangers_see_nothing_and_a_vote_bears_its_users_name(server, bundle):
     client.predict("", "A is better", False, False, "", api_name="/vote")
     (vote,) = Store.here().counted(Gallery(bundle, None, ()).now().scale)
     assert vote["rater"] == "ada"
+
+
+def test_a_name_with_an_accent_is_the_one_that_can_be_forgotten(server, bundle, file):
+    users.put(file, "zoë", PASSWORD)
+    client = Client(f"http://127.0.0.1:{server.port}", verbose=False, headers={"Authorization": basic("zoë")})
+    client.predict("Tell me about the sea.", "", "chat_model", "sft_model", api_name="/compare")
+    client.predict("", "A is better", False, False, "", api_name="/vote")
+    client.predict("Hi", "chat_model", "", 0, 1, 5, api_name="/chat")
+    client.predict("", "chat_model", "", api_name="/share")
+    assert Store.here().forget("zoë") == (1, 0) and SharedDialogues.here().forget("zoë") == 1

@@ -4,8 +4,8 @@ import pytest
 from gradio_client import Client
 
 from modeling.rlhf.ratings.store import Store
-from release.answer_details import last_reward_models
 from release.gallery import Gallery
+from release.reward_models import last_reward_models
 from release.vote_disagreements import MOST_CHARACTERS, MOST_SHOWN, listed, probabilities, to_score
 from tests.modeling.rlhf.ratings.test_store import vote
 from tests.release.browser import hostile

@@ -1,8 +1,6 @@
 """A real browser on a real server: the chat of a small release whose versions recite known texts."""
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from modeling.rlhf.ratings.store import Store
 from release import export, second_opinions
 from release.gallery import Gallery
+from release.screenshots import ScreenshotError, chromium
 from tests.conftest import MemoryLog
 from tests.release import toy_store
 from tests.release.browser import hostile
@@ -21,9 +20,6 @@ from tests.release.browser.reciters import save_reciter
 from tests.release.browser.steps import opened
 from tests.release.conftest import served
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--no-proxy-server"]  # fmt: skip
 PATIENCE_MS = 15_000  # for a step of a page on a busy machine
 SAID = {
     "chat_model": ["A cria", " is a **young**", " llama."],
@@ -73,12 +69,12 @@ def address(release, votes) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if found is None:
-        pytest.skip(f"there is no browser: none of {', '.join(CHROMIUM)} is on the path")
-    flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]  # Chromium has no sandbox for root
+    try:
+        settings = chromium()
+    except ScreenshotError as error:
+        pytest.skip(str(error))
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found, args=flags)
+        opened = playwright.chromium.launch(**settings)
         yield opened
         opened.close()
 

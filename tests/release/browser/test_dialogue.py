@@ -116,3 +116,48 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser, address):
         tab(page, "Chat")
         page.locator("#to-lineage").click()
         expect(page.locator("#lineage")).to_be_visible()
+
+
+def test_the_parts_of_the_page_tell_a_screen_reader_their_names_and_whether_they_are_open(page):
+    part = page.get_by_role("button", name="System prompt", exact=True)
+    expect(part).to_have_attribute("aria-expanded", "false")
+    part.click()
+    expect(part).to_have_attribute("aria-expanded", "true")
+    page.get_by_role("button", name="For a child").click()
+    expect(page.locator("#system textarea")).to_have_value(re.compile("child of eight"))
+    tab(page, "Compare")
+    expect(page.locator("#compare-state")).to_have_attribute("role", "status")
+    unnamed = """() => [...document.querySelectorAll('button, input, textarea, a')].filter(one => one.checkVisibility()
+      && !(one.getAttribute('aria-label') || one.innerText.trim() || one.labels?.length)).map(one => one.outerHTML)"""
+    for name in ("Compare", "Results", "Model card", "Chat"):
+        tab(page, name)
+        assert page.evaluate(unnamed) == []
+
+
+def test_the_keyboard_alone_asks_and_compares_the_newest_with_the_oldest(page):
+    box(page).focus()
+    page.keyboard.type("What is a cria?")
+    page.keyboard.press("Enter")
+    expect(answers(page)).to_have_count(1)
+    expect(page.locator("#send")).to_be_visible()
+    page.get_by_role("tab", name="Chat", exact=True).focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    choose(page, "first", "SFT")
+    page.locator("#ends").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#first input")).to_have_value("Chat")
+    expect(page.locator("#second input")).to_have_value("Base")
+    page.keyboard.press("Tab")
+    page.keyboard.type("What is a cria?")
+    page.keyboard.press("Enter")
+    expect(page.locator("#verdict")).to_be_visible()
+
+
+def test_every_tab_has_the_same_width(page):
+    widths = set()
+    for name in ("Chat", "Compare", "Results", "Model card", "Lineage"):
+        tab(page, name)
+        expect(page.get_by_role("tabpanel")).to_be_visible()
+        widths.add(page.locator(".masthead").bounding_box()["width"])
+    assert len(widths) == 1
