@@ -124,7 +124,7 @@ class Tally:
         self.threshold = threshold
         self.sums: Counter = Counter()
         self.curve = best_of_n.Curve()
-        self.shown: list[list[dict]] = []  # candidates of the first SHOWN prompts of each kind
+        self.shown: list[list[dict]] = []  # best and worst candidate of the first SHOWN prompts of each kind
 
     def add(self, group: list[dict]) -> None:
         """The ranked candidates of a prompt."""
@@ -137,7 +137,8 @@ class Tally:
         kind = group[0]["kind"]
         self.sums["prompts", kind] += 1
         if self.sums["prompts", kind] <= SHOWN:
-            self.shown.append(group)
+            ranked = sorted(group, key=lambda row: row["rank"])
+            self.shown.append([ranked[0], ranked[-1]])
 
 
 def answered(prompts: Sequence[dict], files: Sequence[Path]) -> Iterator[tuple[dict, list[sampling.Answer]]]:
