@@ -99,7 +99,7 @@ def results(work: Work, todo: Iterable[Chunk], count: int, log) -> Iterator[tupl
         return
     if ray_shards.wanted():
         ray = ray_shards.library()
-        with ray_shards.connected(ray, Path(__file__).parents[1]):
+        with ray_shards.connected(ray, Path(ray_shards.__file__).parent, Path(__file__).parents[1]):
             if gpus := _cluster_gpus(ray):
                 log.info(f"{count} chunks on the {gpus} GPUs of the Ray cluster at {os.environ[ray_shards.ADDRESS]}")
                 yield from shared(lambda: _Actor(ray, work), lambda: _cluster_gpus(ray), todo, count, log)
@@ -149,11 +149,11 @@ def shared(
                 error = worker.error(future)
                 if isinstance(error, LostError):
                     worker.end()
-                    number = chunk[0] if chunk else None
-                    losses[number] += 1
-                    log.info(f"{error}; another one makes its chunk")
-                    if losses[number] > LOST_WORKERS:
-                        failed = RuntimeError(f"a chunk ended {losses[number]} processes; the last time: {error}")
+                    what = f"chunk {chunk[0]}" if chunk else "the start"
+                    losses[what] += 1
+                    log.info(f"{error} at {what}; another one takes its place")
+                    if losses[what] > LOST_WORKERS:
+                        failed = RuntimeError(f"{what} ended {losses[what]} processes; the last time: {error}")
                     lost += [chunk] if chunk else []
                 elif error is not None:
                     log.info(f"a replica failed ({error}); the others finish their chunks")

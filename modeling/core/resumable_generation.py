@@ -88,7 +88,7 @@ def answer_all(
 def answer_files(
     model_dir: Path, prompts: list[list[dict]], recipe: SamplingRecipe, samples: int, purpose: str, scratch: Path, log
 ) -> list[Path]:
-    """As `answer_all`: the files of all chunks, in the order of the prompts, for those whom all answers would overwhelm."""
+    """As `answer_all`: the files of all chunks, in the order of the prompts, for stages that cannot hold all answers."""
     make = functools.partial(_answer, recipe, samples, purpose)
     work = Work(model_dir, sampling.load, make)
     size = max(1, CHUNK_ANSWERS // samples)

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,7 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))  # the functions of toy_replicas
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("CUDA_VISIBLE_DEVICES", "GPU-declared")  # Ray may declare one; CUDA finds none
         started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         try:
             for _ in range(2):
@@ -50,6 +52,8 @@ def test_a_cluster_that_loses_a_worker_makes_the_rows_of_one_process(cluster, tm
     assert any("6 chunks on the 2 GPUs of the Ray cluster" in line for line in log.lines)
     assert any("a worker of the cluster or its machine ended" in line for line in log.lines)
     assert not ray.is_initialized()
+    ((_, files),) = replicas.results(Work(policy, sampling.load, toy_replicas.code), [(0, [1])], 1, log)
+    assert not any(Path(file).is_relative_to(ROOT) for file in files), "workers are sent the code"
     # An error in its own words, and a worker that does not see the store.
     broken = Work(policy, sampling.load, toy_replicas.broken)
     with pytest.raises(ValueError, match="^chunk 0 is broken$"):

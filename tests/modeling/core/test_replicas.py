@@ -12,8 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
-from modeling.core import replicas
+from modeling.core import replicas, runtime
 from tests.conftest import ROOT
 from tests.modeling import toy_rlhf
 from tests.modeling.core import toy_replicas
@@ -135,7 +136,7 @@ def test_a_chunk_that_ends_every_process_is_given_up(log):
 
     found, workers, error = share(make, 4, log)
     assert isinstance(error, RuntimeError)
-    assert "ended 4 processes; the last time: the process was killed" in str(error)
+    assert "chunk 1 ended 4 processes; the last time: the process was killed" in str(error)
     assert 1 not in found and len(workers) >= replicas.LOST_WORKERS + 1
 
 
@@ -167,3 +168,23 @@ def test_chunks_are_read_when_a_replica_is_free(log):
         done.append(1)
         assert len(read) - len(done) <= 3
     assert len(done) == 40
+
+
+@pytest.mark.trains
+def test_a_process_of_a_training_generates_alone(policy, notes, tmp_path, log, monkeypatch):
+    """The other processes hold the other devices."""
+    expected = toy_replicas.alone(policy, tmp_path, log)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert toy_replicas.answers(policy, tmp_path / "trained", notes, ["", " "], log) == expected
+    assert {said.split()[0] for said in toy_replicas.processes(notes)} == {str(os.getpid())}
+
+
+@pytest.mark.parametrize(
+    ("stated", "count", "names"), [(None, 2, ["0", "1"]), ("5,3", 2, ["5", "3"]), ("", 0, []), ("7,-1,2", 1, ["7"])]
+)
+def test_gpus_are_named_as_cuda_visible_devices_names_them(stated, count, names, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    if stated is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", stated)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    assert runtime.gpus() == names

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from data_cleaning import ray_shards
 from modeling.core import resumable_generation, runtime
 from modeling.core.recipes import SamplingRecipe
 from modeling.core.resumable_generation import _answer as answer
@@ -33,6 +34,10 @@ def noted_answer(notes: Path, recipe, samples, purpose, model, tokenizer, number
         time.sleep(0.05)
     log.info(f"made chunk {number}")
     return answer(recipe, samples, purpose, model, tokenizer, number, prompts, log)
+
+
+def code(model, tokenizer, number: int, items, log) -> list:
+    return [ray_shards.__file__, resumable_generation.__file__]
 
 
 def broken(model, tokenizer, number: int, items, log) -> list:
