@@ -41,10 +41,10 @@ def test_two_processes_one_of_them_killed_make_the_rows_of_one(policy, notes, tm
     expected = toy_replicas.alone(policy, tmp_path, log)
     (notes / "kill").touch()
     (notes / "processes").write_text("2")
-    rows = toy_replicas.answers(policy, tmp_path / "two", notes, ["", " "], log)
+    rows = toy_replicas.answers(policy, tmp_path / "two", notes, ["a", "b"], log)
     assert rows == expected and len({answer.text for row in rows for answer in row}) > 20
     assert str(os.getpid()) not in {said.split()[0] for said in toy_replicas.processes(notes)}
-    assert {said.partition(" ")[2] for said in toy_replicas.processes(notes)} == {"", " "}
+    assert {said.split(" ")[1] for said in toy_replicas.processes(notes)} == {"a", "b"}
     assert toy_replicas.made(notes) == {number: 1 + (number == 1) for number in range(CHUNKS)}
     assert any("was killed" in line for line in log.lines)
     assert {f"made chunk {number}" for number in range(CHUNKS)} <= set(log.lines)
@@ -175,7 +175,7 @@ def test_a_process_of_a_training_generates_alone(policy, notes, tmp_path, log, m
     """The other processes hold the other devices."""
     expected = toy_replicas.alone(policy, tmp_path, log)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert toy_replicas.answers(policy, tmp_path / "trained", notes, ["", " "], log) == expected
+    assert toy_replicas.answers(policy, tmp_path / "trained", notes, ["a", "b"], log) == expected
     assert {said.split()[0] for said in toy_replicas.processes(notes)} == {str(os.getpid())}
 
 

@@ -23,7 +23,9 @@ def noted_answer(notes: Path, recipe, samples, purpose, model, tokenizer, number
 
     Kills its process once in chunk 1 and waits in chunk 3 as long as the notes ask for it.
     """
-    (notes / f"chunk-{number}-{time.monotonic_ns()}").write_text(f"{os.getpid()} {os.environ['CUDA_VISIBLE_DEVICES']}")
+    (notes / f"chunk-{number}-{time.monotonic_ns()}").write_text(
+        f"{os.getpid()} {os.environ['CUDA_VISIBLE_DEVICES']} {ray_shards.__file__} {resumable_generation.__file__}"
+    )
     wanted = notes / "processes"
     while wanted.exists() and len(processes(notes)) < int(wanted.read_text()):
         time.sleep(0.05)
@@ -36,8 +38,9 @@ def noted_answer(notes: Path, recipe, samples, purpose, model, tokenizer, number
     return answer(recipe, samples, purpose, model, tokenizer, number, prompts, log)
 
 
-def code(model, tokenizer, number: int, items, log) -> list:
-    return [ray_shards.__file__, resumable_generation.__file__]
+def nothing(model_dir: Path) -> tuple[None, None]:
+    """A model that needs no loading."""
+    return None, None
 
 
 def broken(model, tokenizer, number: int, items, log) -> list:
@@ -50,8 +53,8 @@ def made(notes: Path) -> Counter:
 
 
 def processes(notes: Path) -> set[str]:
-    """Their ids, each with the GPU that it sees."""
-    return {path.read_text() for path in notes.glob("chunk-*")}
+    """Their ids, each with the GPU that it sees and the files of its code."""
+    return {said for path in notes.glob("chunk-*") if (said := path.read_text())}
 
 
 def answers(policy: Path, scratch: Path, notes: Path, gpus: list[str], log) -> list:
@@ -80,4 +83,4 @@ def set_back(monkeypatch) -> None:
 
 if __name__ == "__main__":  # a stage that a test kills
     folder, scratch, notes = map(Path, sys.argv[1:])
-    answers(folder, scratch, notes, ["", " "], MemoryLog())
+    answers(folder, scratch, notes, ["a", "b"], MemoryLog())

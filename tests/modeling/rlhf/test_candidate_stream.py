@@ -75,7 +75,7 @@ def test_two_devices_score_as_one(inputs, tmp_path, log, monkeypatch, in_small_c
     metrics = made(RECIPE, inputs, tmp_path / "one", log)
     for name in ("answers", "safety"):  # one model of three is enough to start processes for
         shutil.copytree(tmp_path / "one" / "_scratch" / name, tmp_path / "two" / "_scratch" / name)
-    monkeypatch.setattr(runtime, "gpus", lambda: ["", " "])
+    monkeypatch.setattr(runtime, "gpus", lambda: ["a", "b"])
     assert made(RECIPE, inputs, tmp_path / "two", log) == metrics
     assert "3 chunks on 2 GPUs" in log.lines
     for name in FILES:
