@@ -1,4 +1,4 @@
-"""Chunks on a real Ray cluster of two nodes on this machine, each of which declares a GPU: the rows of one process."""
+"""Chunks on a real Ray cluster on this machine, which declares two GPUs: the rows of one process."""
 
 import os
 import secrets
@@ -27,12 +27,10 @@ def cluster():
         patch.setenv("PYTHONPATH", str(ROOT))  # the functions of toy_replicas
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")  # at Ray's 15, importing torch takes minutes on a busy machine
-        patch.setenv("CUDA_VISIBLE_DEVICES", "GPU-declared")  # Ray may declare one; CUDA finds none
-        started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        patch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")  # Ray may declare them; CUDA finds none
+        head = {"num_cpus": 2, "num_gpus": 2, "include_dashboard": False}
+        started = Cluster(initialize_head=True, head_node_args=head)
         try:
-            for _ in range(2):
-                started.add_node(num_cpus=1, num_gpus=1)
-            started.wait_for_nodes()
             yield started
         finally:
             started.shutdown()
@@ -48,6 +46,7 @@ def test_a_cluster_that_loses_a_worker_makes_the_rows_of_one_process(cluster, tm
     (notes / "processes").write_text("2")
     assert toy_replicas.answers(policy, tmp_path / "ray", notes, [], log) == expected
     assert toy_replicas.made(notes) == {number: 1 + (number == 1) for number in range(6)}
+    assert {said.split(" ")[1] for said in toy_replicas.processes(notes)} == {"GPU-a", "GPU-b"}
     assert str(os.getpid()) not in {said.split()[0] for said in toy_replicas.processes(notes)}
     assert any("6 chunks on the 2 GPUs of the Ray cluster" in line for line in log.lines)
     assert any("a worker of the cluster or its machine ended" in line for line in log.lines)
