@@ -76,7 +76,10 @@ def prepare_environment() -> bool:
 
 
 def launcher_name(stage: Stage, partition: str | None) -> str:
-    """Returns the launcher: only stages of modeling leave this process, only those with a Trainer use all devices."""
+    """Returns the launcher: only stages of modeling leave this process, and torchrun starts those with a Trainer.
+
+    Stages that generate use all devices from one process (modeling/core/replicas.py).
+    """
     name = os.environ.get("CRIA_LAUNCHER", BY_SCALE.get(partition or "", "inline"))
     if name not in ("inline", "subprocess", "torchrun"):
         raise execution.StageError(f"CRIA_LAUNCHER={name}: use inline, subprocess or torchrun")

@@ -1,17 +1,18 @@
 """Generates answers to many prompts in chunks that survive a kill, for all stages that sample from a chat model."""
 
+import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 from transformers import AutoConfig, AutoTokenizer
 
 from data_cleaning.files import write_json
-from modeling.core import sampling
+from modeling.core import replicas, sampling
 from modeling.core.hashing import mix, unit_hash
 from modeling.core.recipes import SamplingRecipe
+from modeling.core.replicas import Work
 from modeling.core.sampling import Answer
 
 # Answers between two saves: a few seconds of work on two cores, so a kill loses little. It is a constant because each
@@ -76,38 +77,55 @@ def kept(path: Path, make: Callable[[], list]) -> list:
 def answer_all(
     model_dir: Path, prompts: list[list[dict]], recipe: SamplingRecipe, samples: int, purpose: str, scratch: Path, log
 ) -> list[list[Answer]]:
-    """`samples` answers to each prompt. Finished chunks in `scratch` are reused; the model loads if one is missing.
+    """`samples` answers to each prompt. All devices share the work; finished chunks in `scratch` are reused.
 
     `purpose` is part of the seed, so two uses of one recipe draw different random numbers.
     """
+    files = answer_files(model_dir, prompts, recipe, samples, purpose, scratch, log)
+    return [row for path in files for row in read_answers(path)]
+
+
+def answer_files(
+    model_dir: Path, prompts: list[list[dict]], recipe: SamplingRecipe, samples: int, purpose: str, scratch: Path, log
+) -> list[Path]:
+    """As `answer_all`: the files of all chunks, in the order of the prompts, for stages that cannot hold all answers."""
+    make = functools.partial(_answer, recipe, samples, purpose)
+    work = Work(model_dir, sampling.load, make)
     size = max(1, CHUNK_ANSWERS // samples)
-
-    def make(model, tokenizer, number: int, part: range) -> list[list[Answer]]:
-        asked, seed = [prompts[index] for index in part], mix(recipe.seed, purpose, number)
-        return sampling.generate(model, tokenizer, asked, recipe, samples, seed, log)
-
-    rows = in_chunks(model_dir, len(prompts), size, make, scratch, log, unit="prompt")
-    return [[Answer(*one) for one in row] for row in rows]
+    return complete(work, in_parts(prompts, size), len(prompts), size, scratch, log, unit="prompt")
 
 
-def in_chunks(
-    model_dir: Path, total: int, size: int, make: Callable[[Any, Any, int, range], list], scratch: Path, log, unit: str
-) -> list:
-    """The rows of `make(model, tokenizer, number of the chunk, its places)` for `total` places, `size` at a time.
+def read_answers(path: Path) -> list[list[Answer]]:
+    """The answers to the prompts of a chunk."""
+    return [[Answer(*one) for one in row] for row in json.loads(path.read_text())]
 
-    Finished chunks in `scratch` are reused; the model loads if one is missing.
+
+def _answer(
+    recipe: SamplingRecipe, samples: int, purpose: str, model, tokenizer, number: int, prompts: list[list[dict]], log
+) -> list[list[Answer]]:
+    return sampling.generate(model, tokenizer, prompts, recipe, samples, mix(recipe.seed, purpose, number), log)
+
+
+def in_parts(items: Sequence, size: int) -> Iterator[Sequence]:
+    return (items[part.start : part.stop] for part in chunks(len(items), size))
+
+
+def complete(work: Work, parts: Iterable[Sequence], total: int, size: int, scratch: Path, log, unit: str) -> list[Path]:
+    """The files of all chunks: a list each, the result of `work` for a part of `total` items, `size` at a time.
+
+    Makes those that `scratch` does not have, on all devices (replicas.py). The model loads only if one is missing.
     """
-    loaded, rows = None, []
-    for number, part in enumerate(chunks(total, size)):
-
-        def made(number: int = number, part: range = part) -> list:
-            nonlocal loaded
-            loaded = loaded or sampling.load(model_dir)
-            return make(*loaded, number, part)
-
-        rows += kept(scratch / f"{number:05d}.json", made)
-        log.progress(part.stop, total, unit=unit)
-    if loaded is not None:
-        loaded = None
-        sampling.free_memory()
-    return rows
+    spans = chunks(total, size)
+    files = [scratch / f"{number:05d}.json" for number in range(len(spans))]
+    missing = {number for number, path in enumerate(files) if not path.exists()}
+    done = total - sum(len(spans[number]) for number in missing)
+    scratch.mkdir(parents=True, exist_ok=True)
+    if done:
+        log.progress(done, total, unit=unit)
+    if missing:
+        todo = ((number, part) for number, part in enumerate(parts) if number in missing)
+        for number, rows in replicas.results(work, todo, len(missing), log):
+            write_json(files[number], rows, indent=None)
+            done += len(spans[number])
+            log.progress(done, total, unit=unit)
+    return files

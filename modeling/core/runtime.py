@@ -34,6 +34,13 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
+def gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; [] without any."""
+    count = torch.cuda.device_count()
+    stated = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return stated[:count] or [str(number) for number in range(count)]
+
+
 def bfloat16_products(where: torch.device) -> bool:
     """Whether bfloat16 matrix products are fast: on accelerators and AVX-512 CPUs. Others emulate them, 4x slower."""
     return where.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -13,6 +13,8 @@ left out is counted by reason. Near-duplicates belong to the same part of the sp
 """
 
 import collections
+import functools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +23,8 @@ import pyarrow.parquet as pq
 
 from data_cleaning.markdown import literal
 from modeling.core import dialog, dialogue_tables, hashing, reporting, resumable_generation, sampling
-from modeling.core.recipes import SyntheticRequestsRecipe
+from modeling.core.recipes import SamplingRecipe, SyntheticRequestsRecipe
+from modeling.core.replicas import Work
 from modeling.core.sampling import Answer
 from modeling.core.verdicts import has_weights
 from modeling.dialogues import adversarial_prompts, answer_rules, everyday, splits
@@ -87,23 +90,27 @@ def drawn(config: SyntheticRequestsRecipe, model_dir: Path, alike: Sequence[str]
 
     `alike`: first words of attacks.
     """
-
-    def make(model, tokenizer, number: int, part: range) -> list[list]:
-        opening = dialog.encode_opening(tokenizer)
-        if opening is None:
-            log.info("the chat template does not close a user's message as it closes an answer: no synthetic requests")
-            return []
-        seed = hashing.mix(config.sampling.seed, SOURCE, number)
-        begun = [tokenizer(first_words(place, alike), add_special_tokens=False).input_ids for place in part]
-        asked = [opening + words for words in begun]
-        rows = sampling.generate_ids(model, tokenizer, asked, config.sampling, 1, seed, log)
-        closing = dialog.closing_token_id(tokenizer)
-        whole = [words + ids for words, (ids,) in zip(begun, rows, strict=True)]
-        return [[dialog.decode_answer(tokenizer, ids), closing in ids] for ids in whole]
-
+    work = Work(model_dir, sampling.load, functools.partial(_draw, config.sampling, alike))
     total, size = round(config.requests * DRAWN), resumable_generation.CHUNK_ANSWERS
-    rows = resumable_generation.in_chunks(model_dir, total, size, make, scratch, log, unit="request")
-    return [Answer(*row) for row in rows]
+    parts = resumable_generation.chunks(total, size)
+    files = resumable_generation.complete(work, parts, total, size, scratch, log, unit="request")
+    return [Answer(*row) for path in files for row in json.loads(path.read_text())]
+
+
+def _draw(
+    recipe: SamplingRecipe, alike: Sequence[str], model, tokenizer, number: int, places: Sequence[int], log
+) -> list[list]:
+    opening = dialog.encode_opening(tokenizer)
+    if opening is None:
+        log.info("the chat template does not close a user's message as it closes an answer: no synthetic requests")
+        return []
+    seed = hashing.mix(recipe.seed, SOURCE, number)
+    begun = [tokenizer(first_words(place, alike), add_special_tokens=False).input_ids for place in places]
+    asked = [opening + words for words in begun]
+    rows = sampling.generate_ids(model, tokenizer, asked, recipe, 1, seed, log)
+    closing = dialog.closing_token_id(tokenizer)
+    whole = [words + ids for words, (ids,) in zip(begun, rows, strict=True)]
+    return [[dialog.decode_answer(tokenizer, ids), closing in ids] for ids in whole]
 
 
 def first_words(place: int, alike: Sequence[str]) -> str:

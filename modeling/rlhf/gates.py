@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,14 +80,17 @@ def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
 
     Some other candidate must be worse by the same order; otherwise all answers or all rewards are equal.
     """
-    candidates = pq.read_table(artifact / "candidates.parquet").to_pylist()
     best: dict[str, dict] = {}
-    for row in candidates:
+    top: dict[str, dict] = {}
+    total, count = 0.0, 0
+    for row in _candidates(artifact):
         known = best.setdefault(row["prompt_id"], row)
         if rejection_sampling.order(row) < rejection_sampling.order(known):
             best[row["prompt_id"]] = row
-    top = {row["prompt_id"]: row for row in candidates if row["rank"] == 0}
-    mean, chosen = (float(np.mean([row["reward"] for row in rows])) for rows in (candidates, top.values()))
+        if row["rank"] == 0:
+            top[row["prompt_id"]] = row
+        total, count = total + row["reward"], count + 1
+    mean, chosen = total / count, float(np.mean([row["reward"] for row in top.values()]))
     figures = {"mean_reward": mean, "best_reward": chosen, "prompts": len(best)}
     if best.keys() != top.keys() or any(
         rejection_sampling.order(top[key]) != rejection_sampling.order(best[key]) for key in best
@@ -96,14 +100,21 @@ def best_of_k(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:
         mine = row["round"] == recipe.round
         if mine and row["messages"][-1]["content"] != top[row["prompt_id"]]["response"]:
             return False, f"the sample of {row['prompt_id']} is not its first-ranked answer", figures
-    worse = [
-        rejection_sampling.order(top[row["prompt_id"]]) < rejection_sampling.order(row)
-        for row in candidates
-        if row["rank"]
-    ]
-    share = float(np.mean(worse)) if worse else 1.0  # with one candidate a prompt, there is nothing to compare
+    others = worse = 0
+    for row in _candidates(artifact):
+        others += row["rank"] > 0
+        worse += row["rank"] > 0 and rejection_sampling.order(top[row["prompt_id"]]) < rejection_sampling.order(row)
+    share = worse / others if others else 1.0  # with one candidate a prompt, there is nothing to compare
     why = f"{share:.0%} of the other candidates are worse; reward {chosen:.3f}, of all candidates {mean:.3f}"
     return share > 0, why, figures | {"worse": share, "margin": share}
+
+
+def _candidates(artifact: Path) -> Iterator[dict]:
+    """Yields the candidates without their prompts; the rows of one batch are in memory."""
+    columns = ["prompt_id", "response", "ended", "fault", "reward", "rank"]
+    with pq.ParquetFile(artifact / "candidates.parquet") as file:
+        for batch in file.iter_batches(columns=columns):
+            yield from batch.to_pylist()
 
 
 def learned_its_samples(artifact: Path, inputs: dict[str, Path], recipe: Any) -> Verdict:

@@ -10,13 +10,15 @@ whose answers all refuse, or disobey a constraint that rules check (faults.py). 
 policy to stop there, so it counts as the best only if no answer to the prompt is finished.
 """
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modeling.core import dialog, dialogue_tables, reporting, resumable_generation, sampling
-from modeling.rlhf import best_of_n, scoring
+from modeling.rlhf import best_of_n, rewards
 from modeling.rlhf.faults import FAULTS, fault
 from modeling.rlhf.recipes import RejectionRecipe
 
@@ -47,14 +49,15 @@ SAMPLES = pa.schema(
         ("category", pa.string()),
     ]
 )
-SCORE_CHUNK = 2048  # answers between two saves
+SHOWN = 4
 
 
 def run(config: RejectionRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     """Write candidates.parquet, samples.parquet, examples.md and plots/best_of_n.png.
 
     Inputs: chat, helpfulness_reward_model, safety_reward_model, prompts, and earlier_<round> with earlier_rounds.
-    Returns counts, mean rewards and the best-of-N curve. Raises ValueError if no prompt fits in the context.
+    Returns counts, mean rewards and the best-of-N curve. Candidates are read, judged and written a chunk at a time: of
+    all that are drawn, memory holds the best one of each prompt. Raises ValueError if no prompt fits in the context.
     """
     everything = resumable_generation.read_prompts(inputs["prompts"])
     fitting = resumable_generation.fitting(inputs["chat"], everything, config.sampling)
@@ -62,46 +65,86 @@ def run(config: RejectionRecipe, inputs: dict[str, Path], out: Path, log) -> dic
     if not prompts:
         raise ValueError(f"no prompt of {inputs['prompts']} fits: lower max_new_tokens or add prompts")
     scratch = out / "_scratch"
-    texts = [row["messages"] for row in prompts]
-    answers = resumable_generation.answer_all(
-        inputs["chat"], texts, config.sampling, config.samples, f"rejection {config.round}", scratch / "answers", log
+    texts, purpose = [row["messages"] for row in prompts], f"rejection {config.round}"
+    files = resumable_generation.answer_files(
+        inputs["chat"], texts, config.sampling, config.samples, purpose, scratch / "answers", log
     )
     earlier = read_earlier(inputs) if config.earlier_rounds else []
-    rows = [candidate(prompt, answer) for prompt, drawn in zip(prompts, answers, strict=True) for answer in drawn]
-    add_rewards(rows + earlier, inputs, config.safety_threshold, scratch, log)
 
-    groups = [rows[index : index + config.samples] for index in range(0, len(rows), config.samples)]
-    for group in groups:
-        for rank, row in enumerate(sorted(group, key=order)):  # stable: the first drawn wins ties
-            row["rank"] = rank
-    top = [sample(config.round, row) for row in rows if row["rank"] == 0]
+    def dialogs() -> Iterator[list[dict]]:
+        for prompt, answers in answered(prompts, files):
+            yield from (dialog.with_answer(prompt["messages"], answer.text) for answer in answers)
+        yield from (row["messages"] for row in earlier)
+
+    total = len(prompts) * config.samples
+    found = rewards.probabilities(inputs, dialogs, total + len(earlier), scratch, log)
+    tally, top = Tally(config.safety_threshold), []
+    with dialogue_tables.writing(CANDIDATES, out / "candidates.parquet") as write:
+        for prompt, answers in answered(prompts, files):
+            group = [candidate(prompt, answer) for answer in answers]
+            rewards.add(group, found, config.safety_threshold)
+            for rank, row in enumerate(sorted(group, key=order)):  # stable: the first drawn wins ties
+                row["rank"] = rank
+            top += [sample(config.round, row) for row in group if row["rank"] == 0]
+            tally.add(group)
+            write(group)
+    rewards.add(earlier, found, config.safety_threshold)
     best = best_per_prompt(top + earlier)
     unsafe = {row["id"] for row in best if row["kind"] == "safety" and row["safety"] < config.least_safety}
     samples = [row for row in best if not row["fault"] and row["id"] not in unsafe]
 
-    dialogue_tables.write_rows(rows, CANDIDATES, out / "candidates.parquet")
     dialogue_tables.write_rows(samples, SAMPLES, out / "samples.parquet")
-    curve = best_of_n.curve([[row["reward"] for row in group] for group in groups])
+    curve = tally.curve.points()
     best_of_n.plot(out / "plots" / "best_of_n.png", curve)
-    reporting.write_text(out / "examples.md", examples(groups))
+    reporting.write_text(out / "examples.md", examples(tally.shown))
     return {
         "prompts": len(prompts),
         "prompts_safety": sum(row["kind"] == "safety" for row in prompts),
         "prompts_too_long": len(everything) - len(fitting),
-        "candidates": len(rows),
+        "candidates": total,
         "samples": len(samples),
         "prompts_without_a_safe_answer": len(unsafe),
         **{f"prompts_where_every_answer_{fault}": sum(row["fault"] == fault for row in best) for fault in FAULTS},
         "samples_cut_off": sum(not row["ended"] for row in samples),
         "samples_earlier_rounds": sum(row["round"] != config.round for row in samples),
-        "cut_off": round(_mean(not row["ended"] for row in rows), 4),
-        "reward_mean": round(_mean(row["reward"] for row in rows), 4),
+        "cut_off": round(tally.sums["cut off"] / total, 4),
+        "reward_mean": round(tally.sums["reward"] / total, 4),
         "reward_top": round(_mean(row["reward"] for row in top), 4),
-        "safety_overrules": round(_mean(overruled(row, config.safety_threshold) for row in rows), 4),
-        "words_mean": round(_mean(len(row["response"].split()) for row in rows), 1),
+        "safety_overrules": round(tally.sums["overruled"] / total, 4),
+        "words_mean": round(tally.sums["words"] / total, 1),
         "words_top": round(_mean(len(row["messages"][-1]["content"].split()) for row in top), 1),
         "best_of_n": curve,
     }
+
+
+class Tally:
+    """What the report says of all candidates, from one prompt's after the other's."""
+
+    def __init__(self, threshold: float) -> None:
+        self.threshold = threshold
+        self.sums: Counter = Counter()
+        self.curve = best_of_n.Curve()
+        self.shown: list[list[dict]] = []  # best and worst candidate of the first SHOWN prompts of each kind
+
+    def add(self, group: list[dict]) -> None:
+        """The ranked candidates of a prompt."""
+        for row in group:
+            self.sums["cut off"] += not row["ended"]
+            self.sums["reward"] += row["reward"]
+            self.sums["overruled"] += overruled(row, self.threshold)
+            self.sums["words"] += len(row["response"].split())
+        self.curve.add([row["reward"] for row in group])
+        kind = group[0]["kind"]
+        self.sums["prompts", kind] += 1
+        if self.sums["prompts", kind] <= SHOWN:
+            ranked = sorted(group, key=lambda row: row["rank"])
+            self.shown.append([ranked[0], ranked[-1]])
+
+
+def answered(prompts: Sequence[dict], files: Sequence[Path]) -> Iterator[tuple[dict, list[sampling.Answer]]]:
+    """(prompt, its answers), in order; the answers of one file are in memory."""
+    answers = (row for path in files for row in resumable_generation.read_answers(path))
+    return zip(prompts, answers, strict=True)
 
 
 def order(row: dict) -> tuple[bool, bool, float]:
@@ -138,37 +181,6 @@ def read_earlier(inputs: dict[str, Path]) -> list[dict]:
     return list(rows.values())
 
 
-def add_rewards(rows: list[dict], inputs: dict[str, Path], threshold: float, scratch: Path, log) -> None:
-    """Add helpfulness and safety (probabilities: sigmoid of the raw scores) and the piecewise reward to the rows."""
-    dialogs = [
-        row["messages"] if row["messages"][-1]["role"] == "assistant" else sample(0, row)["messages"] for row in rows
-    ]
-    probabilities = {
-        kind: scoring.sigmoid(_scores(inputs[f"{kind}_reward_model"], dialogs, scratch / kind, log)).tolist()
-        for kind in ("helpfulness", "safety")
-    }
-    adversarial = [row["kind"] == "safety" for row in rows]
-    rewards = scoring.piecewise(probabilities["safety"], probabilities["helpfulness"], adversarial, threshold).tolist()
-    for index, row in enumerate(rows):
-        row["helpfulness"], row["safety"] = probabilities["helpfulness"][index], probabilities["safety"][index]
-        row["reward"] = rewards[index]
-
-
-def _scores(model_dir: Path, dialogs: list[list[dict]], scratch: Path, log) -> list[float]:
-    loaded = None
-    scores: list[float] = []
-    for number, part in enumerate(resumable_generation.chunks(len(dialogs), SCORE_CHUNK)):
-
-        def make(part: range = part) -> list[float]:
-            nonlocal loaded
-            loaded = loaded or scoring.load(model_dir)
-            return scoring.score(*loaded, [dialogs[index] for index in part])
-
-        scores += resumable_generation.kept(scratch / f"{number:05d}.json", make)
-        log.progress(len(scores), len(dialogs), unit="answer")
-    return scores
-
-
 def overruled(row: dict, threshold: float) -> bool:
     """Whether the safety score replaces helpfulness as the reward on a prompt that is not adversarial."""
     return row["kind"] != "safety" and row["safety"] < threshold
@@ -183,11 +195,11 @@ def best_per_prompt(samples: list[dict]) -> list[dict]:
     return sorted(best.values(), key=lambda row: row["prompt_id"])
 
 
-def examples(groups: list[list[dict]], count: int = 4) -> str:
-    """examples.md: the best and the worst candidate of up to `count` prompts of each kind."""
+def examples(groups: list[list[dict]]) -> str:
+    """examples.md: the best and the worst candidate of up to SHOWN prompts of each kind."""
     parts = ["# Best and worst answers to read\n"]
     for kind in sorted({group[0]["kind"] for group in groups}):
-        for group in [group for group in groups if group[0]["kind"] == kind][:count]:
+        for group in [group for group in groups if group[0]["kind"] == kind][:SHOWN]:
             ranked = sorted(group, key=lambda row: row["rank"])
             parts.append(f"## {kind}\n\n**Prompt**\n{reporting.quoted_prompt(ranked[0]['messages'])}\n")
             for name, row in (("Best", ranked[0]), ("Worst", ranked[-1])):

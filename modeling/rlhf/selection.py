@@ -13,12 +13,12 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
-from modeling.core import reporting, resumable_generation, runtime
+from modeling.core import dialog, reporting, resumable_generation, runtime
 from modeling.core.atomic_folders import filling, model_files
 from modeling.core.hashing import unit_hash
 from modeling.core.recipes import SamplingRecipe
 from modeling.finetuning import sft
-from modeling.rlhf import comparison, rejection_sampling, scoring
+from modeling.rlhf import comparison, rejection_sampling, rewards, scoring
 from modeling.rlhf.comparison import Difference
 from modeling.rlhf.recipes import SelectedRecipe
 
@@ -65,7 +65,9 @@ def compare(
         ]
         refused[name] = comparison.refusals(rows, [answer.text for (answer,) in answers])
     everything = [row for answers in answered.values() for row in answers]
-    rejection_sampling.add_rewards(everything, inputs, scoring.SAFETY_THRESHOLD, scratch / "scores", log)
+    dialogs = [dialog.with_answer(row["messages"], row["response"]) for row in everything]
+    found = rewards.probabilities(inputs, lambda: dialogs, len(dialogs), scratch / "scores", log)
+    rewards.add(everything, found, scoring.SAFETY_THRESHOLD)
     return Selection(
         reward=comparison.paired(*([row["reward"] for row in answered[name]] for name in (BEFORE, CANDIDATE))),
         refusals=comparison.paired(refused[BEFORE], refused[CANDIDATE]),

@@ -7,7 +7,7 @@ import pytest
 
 from modeling.core import resumable_generation
 from modeling.core.recipes import SamplingRecipe
-from modeling.rlhf import best_of_n, comparison, rejection_sampling, scoring
+from modeling.rlhf import best_of_n, comparison, rejection_sampling, rewards, scoring
 from modeling.rlhf.recipes import RejectionRecipe
 from tests.modeling import toy_rlhf
 
@@ -146,7 +146,7 @@ def test_resumes_after_a_kill_with_the_same_bytes(inputs, tmp_path, log, monkeyp
     whole.mkdir()
     parts.mkdir()
     monkeypatch.setattr(resumable_generation, "CHUNK_ANSWERS", 36)
-    monkeypatch.setattr(rejection_sampling, "SCORE_CHUNK", 50)
+    monkeypatch.setattr(rewards, "SCORE_CHUNK", 50)
     rejection_sampling.run(RECIPE, inputs, whole, log)
 
     class KilledError(Exception):
