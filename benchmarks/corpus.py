@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import corpus_texts  # noqa: E402
+from benchmarks import corpus_texts, pii_accuracy  # noqa: E402
 from data_cleaning.contamination import stage as contamination  # noqa: E402
 from data_cleaning.dedup import stage as dedup  # noqa: E402
 from data_cleaning.documents import shard_paths  # noqa: E402
@@ -158,7 +158,7 @@ def page(record: dict) -> str:
 
     lines = ["# Speed and memory of the corpus steps", "", "`make bench-corpus` writes this page.", ""]
     if not record["rows"]:
-        return "\n".join([*lines, "Nothing is measured yet.", ""])
+        return "\n".join([*lines, "Nothing is measured yet.", "", pii_accuracy.section()])
     lines += [
         f"{record['processor']}, {record['cores']} cores, {record['workers']} workers; documents of {SIZE:,} characters.",
         "`dedup` follows `signatures`; datatrove and text-dedup do both.",
@@ -178,7 +178,7 @@ def page(record: dict) -> str:
          f"{row['documents'] / row['seconds']:,.0f}", f"{row['process_mb']:,}", f"{row['worker_mb'] or '-'}")
         for row in record["rows"]
     )  # fmt: skip
-    return "\n".join([*lines, reporting.table(head, rows)])
+    return "\n".join([*lines, reporting.table(head, rows), pii_accuracy.section()])
 
 
 def main() -> None:
