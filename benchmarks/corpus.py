@@ -150,7 +150,9 @@ def measure_all(
 
     def add(step: str, read: set[str], left: set[str], found: dict, same: set[str] | None = None) -> None:
         row = {"made": count, "step": step, "documents": len(read), "kept": len(left), **found}
-        if same is not None:  # what we keep: the share of documents with the same fate
+        if step.endswith("dedup"):
+            row["repeats"] = sum(corpus_texts.repeats(int(one.partition(":")[2])) for one in read)
+        elif same is not None:  # what we keep: the share of documents with the same fate
             row["agreement"] = round(1 - len(left ^ same) / len(read), 4)
         rows.append(row)
         log(json.dumps(row))
@@ -194,7 +196,7 @@ def page(record: dict) -> str:
         *("Peak of the process, MB", "Of a worker, MB"),
     )
     rows = (
-        (f"{row['made']:,}", row["step"], f"{row['documents']:,}", f"{row['kept']:,}",
+        (f"{row['made']:,}", row["step"], f"{row['documents']:,}", f"{row.get('repeats', '-')}", f"{row['kept']:,}",
          reporting.percent(row["agreement"]) if "agreement" in row else "-", f"{row['seconds']:.1f}",
          f"{row['core_seconds']:.1f}", f"{row['documents'] / row['core_seconds']:,.0f}", f"{row['process_mb']:,}",
          f"{row['worker_mb'] or '-'}")
@@ -207,6 +209,7 @@ def page(record: dict) -> str:
         "",
         reporting.table(head, rows),
         "`dedup` follows `signatures`; the other tools do both. They have the same thresholds, shingles, bands and rows.",
+        "Repeats are the documents made from another one; pages of a template are none, and only we verify candidates.",
         "Same fate: the share of documents that the other tool and we both keep or both drop.",
         "",
     ]

@@ -20,6 +20,11 @@ def test_the_documents_are_real_sentences_with_the_stated_copies(tmp_path):
     pages = [text for text in texts if sum(text[:500] == other[:500] for other in texts) >= 15]
     assert len(pages) == 15, "5 of 100 are pages of the template"
     assert sum(bool(re.search(r"\bword\d", text)) for text in texts) == 30, "10 of 100 have words replaced"
+    earlier: set[str] = set()
+    for number, text in enumerate(texts):
+        copied = text.lower() in earlier or re.search(r"\bword\d", text) is not None
+        assert corpus_texts.repeats(number) == copied
+        earlier.add(text.lower())
     corpus_texts.write(known, tmp_path / "again", 300, 2000)
     assert read_documents(tmp_path / "again")["text"].to_pylist() == texts
 
@@ -46,14 +51,15 @@ def row(step: str, core_seconds: float, **other: object) -> dict:
 def test_the_page_states_rates_memory_and_how_much_faster_than_the_other_tools():
     ours = [row(step, 1.0) for step in ("language", "quality", "pii", "signatures", "dedup")]
     others = [
-        row("datatrove cleaning", 45.0),
-        row("datatrove dedup", 10.0, agreement=0.875),
+        row("datatrove cleaning", 45.0, agreement=0.875),
+        row("datatrove dedup", 10.0, repeats=90),
         row("text-dedup dedup", 4.0),
     ]
     record = {"processor": "A", "cores": 2, "workers": 2, "versions": {"datatrove": "0.10.0"}, "bytes": {"1000": 4e6}}
     page = corpus.page(record | {"rows": ours + others})
-    assert "| 1,000 | pii | 900 | 800 | - | 2.0 | 1.0 | 900 | 150 | - |" in page
-    assert "| 1,000 | datatrove dedup | 900 | 800 | 87.5 % | 2.0 | 10.0 | 90 | 150 | - |" in page
+    assert "| 1,000 | pii | 900 | - | 800 | - | 2.0 | 1.0 | 900 | 150 | - |" in page
+    assert "| 1,000 | datatrove dedup | 900 | 90 | 800 | - | 2.0 | 10.0 | 90 | 150 | - |" in page
+    assert "| 1,000 | datatrove cleaning | 900 | - | 800 | 87.5 % | 2.0 | 45.0 | 20 |" in page
     assert "1,000 (4 MB)" in page and "datatrove 0.10.0" in page
     assert "| 1,000 | cleaning + dedup | datatrove | 55.0 | 5.0 | 11.0× |" in page
     assert "| 1,000 | dedup | text-dedup | 4.0 | 2.0 | 2.0× |" in page
