@@ -1,13 +1,14 @@
-"""Documents per second and peak memory of each corpus step, and of datatrove's and text-dedup's deduplication.
+"""Documents per core-second and peak memory of each corpus step, beside datatrove and text-dedup on the same documents.
 
     make bench-corpus                                        # the store of this checkout: docs/corpus.md
     python benchmarks/corpus.py STORE --documents 500        # another store; prints the record, writes nothing else
     python benchmarks/corpus.py STORE --datatrove A/bin/python --text-dedup B/bin/python --write
 
 STORE holds the snapshot "base" and the benchmarks. Every step runs in a process of its own with CRIA_WORKERS workers
-and gets what the step before it kept. Memory is the peak of resident memory: of the step's process, and the largest of
-its workers. A and B are virtual environments: `pip install "datatrove[io,processing]" spacy pyarrow`, and
-`pip install text-dedup`.
+and gets what the step before it kept. Core-seconds are those of the process and all below it, so another load on the
+machine matters little. Memory is the peak of resident memory: of the step's process, and the largest of its workers.
+A and B are virtual environments: `pip install "datatrove[io,processing]==0.10.0" spacy pyarrow`, and
+`pip install text-dedup==0.4.0`.
 """
 
 import argparse
@@ -22,7 +23,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -31,7 +33,8 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import corpus_texts  # noqa: E402
+from benchmarks import corpus_texts, pii_accuracy  # noqa: E402
+from benchmarks.corpus_others import OTHERS, OURS, Other, version  # noqa: E402
 from data_cleaning.contamination import stage as contamination  # noqa: E402
 from data_cleaning.dedup import stage as dedup  # noqa: E402
 from data_cleaning.documents import shard_paths  # noqa: E402
@@ -43,7 +46,7 @@ from orchestration.thresholds import corpus  # noqa: E402
 
 RECORD, PAGE = ROOT / "docs" / "corpus.json", ROOT / "docs" / "corpus.md"
 SIZE = 4000  # characters of a document
-POLL_S = 0.05
+POLL_S = 0.2
 # Step → the role of its parent, and the folder whose documents it reads.
 STEPS = {
     "language": ("documents", "documents"),
@@ -53,7 +56,6 @@ STEPS = {
     "dedup": ("pii", "pii"),
     "contamination": ("deduplicated", "dedup"),
 }
-OTHERS = {"datatrove": "pii", "text-dedup": "pii"}
 
 
 class Quiet:
@@ -85,27 +87,21 @@ def run_step(step: str, store: Path, folder: Path) -> None:
     function(config, inputs, folder / step, Quiet())
 
 
-def command_of(step: str, store: Path, folder: Path, pythons: dict[str, str]) -> list[str]:
-    """Returns the command that runs a step, or another tool, on what lies in `folder`."""
-    out, parent = folder / step, folder / "pii" / "documents"
-    if step == "datatrove":
-        script = str(ROOT / "benchmarks" / "datatrove_dedup.py")
-        return [pythons[step], script, str(parent), str(out), str(default_workers())]
-    if step == "text-dedup":
-        data = ["--path", "parquet", "--data_files", f"{parent}/*.parquet", "--split", "train", "--column", "text"]
-        files = ["--cache_dir", str(folder / "cache"), "--output", str(out), "--num_proc", str(default_workers())]
-        bands = ["--ngram", "5", "--num_perm", "112", "--b", "14", "--r", "8", "--hash_func", "xxh3"]
-        return [pythons[step], "-m", "text_dedup.minhash", *data, *files, *bands]
-    return [sys.executable, __file__, str(store), "--step", step, "--folder", str(folder)]
+@dataclass
+class Used:
+    """What a process used until it was last looked at."""
+
+    peak_kb: int = 0
+    core_seconds: float = 0.0
 
 
 def measure(command: list[str]) -> dict[str, float]:
-    """Runs a command. Returns its seconds, and the peak memory (MB) of its process and of the largest below it."""
-    peaks: dict[int, int] = {}
+    """Runs a command. Returns its seconds, its core-seconds, and the peak memory (MB) of it and of the largest below it."""
+    used: dict[int, Used] = {}
     started = time.monotonic()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, cwd=tempfile.gettempdir())
-        watcher = threading.Thread(target=_watch, args=(process, peaks))
+        watcher = threading.Thread(target=_watch, args=(process, used))
         watcher.start()
         code = process.wait()
         seconds = time.monotonic() - started
@@ -115,41 +111,66 @@ def measure(command: list[str]) -> dict[str, float]:
             raise RuntimeError(
                 f"{' '.join(command)} ended with {code}:\n{said.read().decode(errors='replace')[-4000:]}"
             )
-    own = peaks.pop(process.pid, 0)
+    core_seconds = sum(one.core_seconds for one in used.values())
+    own = used.pop(process.pid, Used())
     return {
         "seconds": round(seconds, 2),
-        "process_mb": own // 1024,
-        "worker_mb": max(peaks.values(), default=0) // 1024,
+        "core_seconds": round(core_seconds, 2),
+        "process_mb": own.peak_kb // 1024,
+        "worker_mb": max((one.peak_kb for one in used.values()), default=0) // 1024,
     }
 
 
-def _watch(process: subprocess.Popen, peaks: dict[int, int]) -> None:
-    """Notes the peak memory (kB) of the process and of all below it until it ends."""
+def _watch(process: subprocess.Popen, used: dict[int, Used]) -> None:
+    """Notes what the process and all below it use until it ends; pools whose workers nobody waits for are counted too."""
     while process.poll() is None:
         with contextlib.suppress(psutil.NoSuchProcess):
             parent = psutil.Process(process.pid)
             for one in (parent, *parent.children(recursive=True)):
-                with contextlib.suppress(OSError):  # it has ended
+                with contextlib.suppress(OSError, psutil.NoSuchProcess):  # it has ended
+                    now = used.setdefault(one.pid, Used())
+                    times = one.cpu_times()
+                    now.core_seconds = max(now.core_seconds, times.user + times.system)
                     status = Path(f"/proc/{one.pid}/status").read_text()  # psutil knows no peak on Linux
                     if found := re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE):
-                        peaks[one.pid] = max(peaks.get(one.pid, 0), int(found[1]))
+                        now.peak_kb = max(now.peak_kb, int(found[1]))
         time.sleep(POLL_S)
 
 
-def measure_all(store: Path, count: int, pythons: dict[str, str], log: Callable[[str], None]) -> list[dict]:
-    """Returns one row per step: documents read, seconds, memory."""
-    rows = []
+def ids(folder: Path) -> set[str]:
+    """Returns the ids of the documents that a step kept."""
+    return {one for shard in shard_paths(folder) for one in pq.read_table(shard, columns=["id"])["id"].to_pylist()}
+
+
+def measure_all(
+    store: Path, count: int, others: list[tuple[Other, str]], log: Callable[[str], None]
+) -> tuple[list[dict], int]:
+    """Returns one row per step and per other tool (with the Python that has it), and the bytes of the documents."""
+    rows: list[dict] = []
+
+    def add(step: str, read: set[str], left: set[str], found: dict, same: set[str] | None = None) -> None:
+        row = {"made": count, "step": step, "documents": len(read), "kept": len(left), **found}
+        if step.endswith("dedup"):
+            row["repeats"] = sum(corpus_texts.repeats(int(one.partition(":")[2])) for one in read)
+        elif same is not None:  # what we keep: the share of documents with the same fate
+            row["agreement"] = round(1 - len(left ^ same) / len(read), 4)
+        rows.append(row)
+        log(json.dumps(row))
+
     with tempfile.TemporaryDirectory(prefix="corpus-") as name:
         folder = Path(name)
         size = corpus_texts.write(place(store, "documents", "base"), folder / "documents", count, SIZE)
         log(f"{count:,} documents, {size / 1e6:.0f} MB")
-        for step in [*STEPS, *pythons]:
-            parent = folder / (OTHERS.get(step) or STEPS[step][1])
-            documents = sum(pq.read_metadata(shard).num_rows for shard in shard_paths(parent))
-            found = measure(command_of(step, store, folder, pythons))
-            rows.append({"made": count, "step": step, "documents": documents, **found})
-            log(json.dumps(rows[-1]))
-    return rows
+        for step, (_, parent) in STEPS.items():
+            found = measure([sys.executable, __file__, str(store), "--step", step, "--folder", str(folder)])
+            read = ids(folder / parent)
+            add(step, read, read if step == "signatures" else ids(folder / step), found)
+        model = language.model_path(place(store, "sources", "base")).resolve()
+        for other, python in others:
+            out = folder / other.name.replace(" ", "-")
+            found = measure(other.command(python, folder / other.reads / "documents", out, model))
+            add(other.name, ids(folder / other.reads), other.kept(python, out), found, ids(folder / other.beside))
+    return rows, size
 
 
 def page(record: dict) -> str:
@@ -158,27 +179,57 @@ def page(record: dict) -> str:
 
     lines = ["# Speed and memory of the corpus steps", "", "`make bench-corpus` writes this page.", ""]
     if not record["rows"]:
-        return "\n".join([*lines, "Nothing is measured yet.", ""])
-    lines += [
-        f"{record['processor']}, {record['cores']} cores, {record['workers']} workers; documents of {SIZE:,} characters.",
-        "`dedup` follows `signatures`; datatrove and text-dedup do both.",
-        "",
-    ]
+        return "\n".join([*lines, "Nothing is measured yet.", "", pii_accuracy.section()])
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    sizes = ", ".join(f"{int(count):,} ({size / 1e6:,.0f} MB)" for count, size in record["bytes"].items())
     head = (
-        "Documents made",
-        "Step",
-        "Documents read",
-        "Seconds",
-        "Documents/s",
-        "Peak of the process, MB",
-        "Of a worker, MB",
+        *(
+            "Documents made",
+            "Step",
+            "Read",
+            "Kept",
+            "Same fate",
+            "Seconds",
+            "Core-seconds",
+            "Documents per core-second",
+        ),
+        *("Peak of the process, MB", "Of a worker, MB"),
     )
     rows = (
-        (f"{row['made']:,}", row["step"], f"{row['documents']:,}", f"{row['seconds']:.1f}",
-         f"{row['documents'] / row['seconds']:,.0f}", f"{row['process_mb']:,}", f"{row['worker_mb'] or '-'}")
+        (f"{row['made']:,}", row["step"], f"{row['documents']:,}", f"{row.get('repeats', '-')}", f"{row['kept']:,}",
+         reporting.percent(row["agreement"]) if "agreement" in row else "-", f"{row['seconds']:.1f}",
+         f"{row['core_seconds']:.1f}", f"{row['documents'] / row['core_seconds']:,.0f}", f"{row['process_mb']:,}",
+         f"{row['worker_mb'] or '-'}")
         for row in record["rows"]
     )  # fmt: skip
-    return "\n".join([*lines, reporting.table(head, rows)])
+    lines += [
+        f"{record['processor']}, {record['cores']} cores, {record['workers']} workers. Documents of {SIZE:,} characters: "
+        f"{sizes}.",
+        f"Versions: {versions}.",
+        "",
+        reporting.table(head, rows),
+        "`dedup` follows `signatures`; the other tools do both. They have the same thresholds, shingles, bands and rows.",
+        "Repeats are the documents made from another one; pages of a template are none, and only we verify candidates.",
+        "Same fate: the share of documents that the other tool and we both keep or both drop.",
+        "",
+    ]
+    if compared := list(comparisons(record["rows"])):
+        head = ("Documents made", "Work", "Tool", "Core-seconds", "Ours", "Ours is faster by")
+        lines += [reporting.table(head, compared)]
+    return "\n".join([*lines, pii_accuracy.section()])
+
+
+def comparisons(rows: list[dict]) -> Iterator[tuple[str, ...]]:
+    """Yields (documents made, work, tool, core-seconds, ours, ratio), also for cleaning and dedup together."""
+    used = {(row["made"], row["step"]): row["core_seconds"] for row in rows}
+    for made in dict.fromkeys(row["made"] for row in rows):
+        works = {(other.package, other.does): OURS[other.does] for other in OTHERS}
+        works["datatrove", "cleaning + dedup"] = OURS["cleaning"] + OURS["dedup"]
+        for (package, work), steps in works.items():
+            theirs = [used.get((made, f"{package} {part}")) for part in work.split(" + ")]
+            if None not in theirs:
+                ours = sum(used[made, step] for step in steps)
+                yield f"{made:,}", work, package, f"{sum(theirs):.1f}", f"{ours:.1f}", f"{sum(theirs) / ours:.1f}×"
 
 
 def main() -> None:
@@ -187,6 +238,9 @@ def main() -> None:
     parser.add_argument("--documents", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--datatrove", help="a Python that has datatrove")
     parser.add_argument("--text-dedup", help="a Python that has text-dedup")
+    parser.add_argument(
+        "--most-for-others", type=int, default=100_000, help="the other tools run up to so many documents"
+    )
     parser.add_argument("--write", action="store_true", help="write docs/corpus.json and docs/corpus.md")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)  # in a process of its own
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -194,10 +248,22 @@ def main() -> None:
     if given.step:
         run_step(given.step, given.store, given.folder)
         return
-    pythons = {name: path for name, path in (("datatrove", given.datatrove), ("text-dedup", given.text_dedup)) if path}
-    record = {"processor": processor(), "cores": os.cpu_count(), "workers": default_workers(), "rows": []}
+    pythons = {"datatrove": given.datatrove, "text-dedup": given.text_dedup}
+    others = [(other, pythons[other.package]) for other in OTHERS if pythons[other.package]]
+    record = {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "workers": default_workers(),
+        "versions": {"Python": platform.python_version()}
+        | {other.package: version(python, other.package) for other, python in others},
+        "bytes": {},
+        "rows": [],
+    }
     for count in given.documents:
-        record["rows"] += measure_all(given.store.resolve(), count, pythons, lambda text: print(text, flush=True))
+        beside = others if count <= given.most_for_others else []
+        rows, size = measure_all(given.store.resolve(), count, beside, lambda text: print(text, flush=True))
+        record["rows"] += rows
+        record["bytes"][str(count)] = size
     if given.write:
         write_json(RECORD, record)
         write_text(PAGE, page(record))

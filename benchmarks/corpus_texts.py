@@ -33,6 +33,11 @@ def sentences(documents: Path) -> list[str]:
     return found
 
 
+def repeats(number: int) -> bool:
+    """Returns whether a document repeats an earlier one, but for case or some words."""
+    return number % 20 == 1 or number % 10 == 2
+
+
 def texts(known: list[str], count: int, size: int, seed: int) -> Iterator[str]:
     """Yields documents of about `size` characters."""
     rng = random.Random(seed)

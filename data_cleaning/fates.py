@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_cleaning.dedup import apart
+from data_cleaning.dedup.bands import Bands
 from data_cleaning.deliveries import last_deliveries, retracting, superseding
 from data_cleaning.recipes import MixtureRecipe
 
@@ -56,12 +57,14 @@ def decide(
     parts: Sequence[pa.Table],
     scan: pa.Table,
     by_person: dict[int, str],
+    bands: tuple[Bands, Bands],
     load: apart.Load,
     log,
 ) -> pa.Table:
     """Returns the fate of each document of the scan, with the `value` and `detail` of those that are dropped.
 
-    by_person: row → detail of each document that a person retracted. load: loads the shingle set of a row.
+    by_person: row → detail of each document that a person retracted. bands: those of the recipe, and fine ones
+    (apart.FINE_ROWS). load: loads the shingle set of a row. Memory: the columns of the scan, and one band at a time.
     """
     ids, sources = scan["id"].to_pylist(), scan["source"].to_pylist()
     counts = [part.num_rows for part in parts]
@@ -73,17 +76,13 @@ def decide(
     values: list[float | None] = [None] * len(ids)
     details = [names[number] if number >= 0 else None for number in np.maximum(superseded, retracted).tolist()]
 
-    width = recipe.dedup.bands * recipe.dedup.rows
-    signed = np.concatenate([np.frombuffer(_bytes_of(part["signature"]), np.uint32) for part in parts])
-    signed = signed.reshape(-1, width)
-
     def drop(found: apart.Found, fate: int) -> None:
         for row, (kept, similarity) in found.items():
             fates[row], values[row], details[row] = fate, similarity, ids[kept]
 
     if len(names) > 1:
         sizes = scan["bytes"].to_numpy()
-        drop(apart.across_snapshots(signed, numbers, sizes, ids, fates == TRAIN, load, recipe.dedup), DUPLICATE)
+        drop(apart.across_snapshots(bands[0], numbers, sizes, ids, fates == TRAIN, load, recipe.dedup), DUPLICATE)
     outdated, digests = fates, scan["digest"].to_pylist()
     fates = choose(ids, sources, digests, outdated, recipe)
     once_held = np.array([row for row in by_person if fates[row] == HELDOUT], int)
@@ -92,13 +91,9 @@ def decide(
             outdated[row], values[row], details[row] = RETRACTED, None, detail
         fates = choose(ids, sources, digests, outdated, recipe)
     held, train = np.flatnonzero(fates == HELDOUT), np.flatnonzero(fates == TRAIN)
-    drop(apart.copies_of(np.concatenate([held, once_held]), train, signed, load, recipe.dedup), COPY)
+    drop(apart.copies_of(np.concatenate([held, once_held]), train, bands[1], load, recipe.dedup), COPY)
     log.info(", ".join(f"{reason}: {int((fates == fate).sum()):,}" for fate, reason in REASONS.items()))
     return pa.table({"fate": fates, "value": pa.array(values, pa.float64()), "detail": pa.array(details, pa.string())})
-
-
-def _bytes_of(column: pa.ChunkedArray) -> bytes:
-    return b"".join(column.to_pylist())
 
 
 def choose(

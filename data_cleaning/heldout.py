@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from data_cleaning.dedup import apart
+from data_cleaning.dedup.bands import BandsInMemory
 from data_cleaning.dedup.minhash import Shingles, shingles, signatures
 from data_cleaning.documents import shard_paths
 from data_cleaning.filters.words import normalised
@@ -52,5 +53,6 @@ def near_copies_of_heldout(mixture: Path, recipe: DedupRecipe) -> int:
             return kept_sets[document] if document < first else sets.of(document - first)
 
         others = np.arange(first, first + len(values))
-        count += len(apart.copies_of(np.arange(first), others, np.concatenate([kept_NP, values]), load, recipe))
+        bands = BandsInMemory(np.concatenate([kept_NP, values]), apart.FINE_ROWS)
+        count += len(apart.copies_of(np.arange(first), others, bands, load, recipe))
     return count

@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
+from data_cleaning.dedup.apart import FINE_ROWS
+from data_cleaning.dedup.bands import BandFiles, write_bands
 from data_cleaning.dedup.minhash import shingles, signatures
 from data_cleaning.dedup.sets import SetReader, write_sets
 from data_cleaning.documents import DROPPED_FIELDS, add_up, shard_paths, text_bytes, write_shard
@@ -62,25 +64,23 @@ class SourceShare:
 
 
 def scan_shard(recipe: DedupRecipe, retractions: Sequence[Retraction], snapshot: str, shard: Path, out: Path) -> dict:
-    """Writes a line about each document of a shard, and its shingles (8 bytes a word), to `_scratch/scan/`.
+    """Writes a line about each document of a shard, its band keys and its shingles (8 bytes a word), to `_scratch/scan/`.
 
-    The line has id, source, bytes, text hash, MinHash signature, and the numbers of the retractions that the document meets.
+    The line has id, source, bytes, text hash, and the numbers of the retractions that the document meets.
     """
     table = pq.read_table(shard, columns=["id", "source", "text", "meta"])
-    texts, size = normalised(table["text"]), recipe.bands * recipe.rows
+    texts = normalised(table["text"])
     sets = shingles(texts, recipe.shingle_words)
-    signed = signatures(sets, size, recipe.seed)
+    signed = signatures(sets, recipe.bands * recipe.rows, recipe.seed)
     columns = {
         "id": table["id"],
         "source": table["source"],
         "bytes": pc.cast(pc.binary_length(table["text"]), pa.int64()),
         "digest": pa.array(word_digests(texts), pa.binary(16)),
-        "signature": pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(4 * size), len(signed), [None, pa.py_buffer(signed.tobytes())]
-        ),
         "retractions": matching(retractions, table, texts),
     }
     write_shard(pa.table(columns), out / "_scratch" / "scan" / f"{snapshot}-{shard.name}")
+    write_bands(signed, (recipe.rows, FINE_ROWS), out / "_scratch" / "scan" / f"{snapshot}-{shard.stem}.bands")
     write_sets(sets, out / "_scratch" / "scan" / f"{snapshot}-{shard.stem}.sets")
     return {"documents_in": table.num_rows}
 
@@ -245,7 +245,11 @@ def run(config: MixtureRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     by_person = retracted_by_people(retractions, inputs, deliveries, parts, out, log) if retractions else {}
     starts = np.cumsum([0, *(part.num_rows for part in parts)])
     load = SetReader([out / "_scratch" / "scan" / f"{delivery.name}.sets" for delivery in deliveries], starts)
-    decided = decide(config, inputs, names, deliveries, parts, scan, by_person, load, log)
+    keys = [out / "_scratch" / "scan" / f"{delivery.name}.bands" for delivery in deliveries]
+    coarse = config.dedup.bands
+    fine = coarse * config.dedup.rows // FINE_ROWS
+    bands = BandFiles(keys, starts, 0, coarse), BandFiles(keys, starts, coarse, fine)
+    decided = decide(config, inputs, names, deliveries, parts, scan, by_person, bands, load, log)
     fates = decided["fate"].to_numpy()
     for folder in ("train", "heldout", "dropped"):
         (out / folder).mkdir(exist_ok=True)

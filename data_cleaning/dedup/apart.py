@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from data_cleaning.dedup.bands import Bands
 from data_cleaning.dedup.clusters import Forest
-from data_cleaning.dedup.minhash import band_keys, buckets
+from data_cleaning.dedup.minhash import equal_keys
 from data_cleaning.dedup.partitions import runs
 from data_cleaning.dedup.similar import Similar
 from data_cleaning.recipes import DedupRecipe
@@ -22,7 +23,7 @@ Found = dict[int, tuple[int, float]]  # dropped document → (document kept, the
 
 
 def across_snapshots(
-    signed: np.ndarray,
+    bands: Bands,
     snapshots: np.ndarray,
     sizes: np.ndarray,
     ids: Sequence[str],
@@ -32,14 +33,15 @@ def across_snapshots(
 ) -> Found:
     """Returns the documents that go because an earlier snapshot has a near-duplicate, of the `present` (bool) ones.
 
-    signed: signatures, uint32 [documents, bands × rows]; snapshots: number of each document's snapshot, the oldest 0.
+    bands: of recipe.rows values; snapshots: number of each document's snapshot, the oldest 0.
     Documents of one snapshot are not compared. An earlier snapshot stays, then the longest text, then the smallest id.
     """
     rows = np.flatnonzero(present)
     ranks = np.argsort(np.argsort(np.array(ids, object)[rows], kind="stable"), kind="stable")
     rows = rows[np.lexsort((ranks, -sizes[rows], snapshots[rows]))]
-    mine, of = signed[rows], snapshots[rows]
-    mixed = (bucket for bucket in buckets(mine, recipe.bands, recipe.rows) if of[bucket[0]] != of[bucket[-1]])
+    of = snapshots[rows]
+    found_buckets = (bucket for band in range(bands.count) for bucket in equal_keys(bands.keys(band)[rows]))
+    mixed = (bucket for bucket in found_buckets if of[bucket[0]] != of[bucket[-1]])
     found: Found = {}
     gone: set[int] = set()
     for group in _groups(len(rows), mixed):
@@ -51,7 +53,7 @@ def across_snapshots(
                 stays = [
                     (value, -one)
                     for value, one in alike
-                    if one not in gone and _share_a_band(mine[[one, place]], recipe.rows)
+                    if one not in gone and bands.share(int(rows[one]), int(rows[place]))
                 ]
                 if stays:
                     value, kept = max(stays)
@@ -62,14 +64,14 @@ def across_snapshots(
     return found
 
 
-def copies_of(kept: np.ndarray, others: np.ndarray, signed: np.ndarray, load: Load, recipe: DedupRecipe) -> Found:
+def copies_of(kept: np.ndarray, others: np.ndarray, bands: Bands, load: Load, recipe: DedupRecipe) -> Found:
     """Returns the `others` that are near-duplicates of one of the `kept` documents (both numbers of documents).
 
-    Of several with the same similarity, the kept document with the smallest number is named.
+    bands: of FINE_ROWS values. Of several with the same similarity, the kept document with the smallest number is named.
     """
     documents = np.concatenate([np.sort(kept), others])
     found: Found = {}
-    for group in _groups(len(documents), _buckets_of_both(signed, documents, len(kept))):
+    for group in _groups(len(documents), _buckets_of_both(bands, documents, len(kept))):
         held, candidates = documents[group[group < len(kept)]], documents[group[group >= len(kept)]]
         similar = Similar(load, recipe.min_jaccard, documents[group].tolist())
         for document in held.tolist():
@@ -77,23 +79,17 @@ def copies_of(kept: np.ndarray, others: np.ndarray, signed: np.ndarray, load: Lo
         for other in candidates.tolist():
             for at, value in similar.alike(other):
                 document = similar.documents[at]
-                if value > found.get(other, (0, 0.0))[1] and _share_a_band(signed[[document, other]], FINE_ROWS):
+                if value > found.get(other, (0, 0.0))[1] and bands.share(document, other):
                     found[other] = document, value
     return found
 
 
-def _buckets_of_both(signed: np.ndarray, documents: np.ndarray, kept: int) -> Iterator[np.ndarray]:
-    """Yields the buckets of the fine bands that hold one of the first `kept` documents and one of the others."""
-    for start in range(0, signed.shape[1] - FINE_ROWS + 1, FINE_ROWS):
-        for bucket in buckets(signed[documents, start : start + FINE_ROWS], 1, FINE_ROWS):
+def _buckets_of_both(bands: Bands, documents: np.ndarray, kept: int) -> Iterator[np.ndarray]:
+    """Yields the buckets that hold one of the first `kept` documents and one of the others."""
+    for band in range(bands.count):
+        for bucket in equal_keys(bands.keys(band)[documents]):
             if bucket[0] < kept <= bucket[-1]:
                 yield bucket
-
-
-def _share_a_band(signed: np.ndarray, rows: int) -> bool:
-    """Returns whether two signatures, uint32 [2, values], are equal in a band of so many values."""
-    starts = range(0, signed.shape[1] - rows + 1, rows)
-    return any(keys[0] == keys[1] for keys in (band_keys(signed[:, start : start + rows]) for start in starts))
 
 
 def _groups(count: int, found: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

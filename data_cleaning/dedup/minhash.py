@@ -76,12 +76,16 @@ def signatures(sets: Shingles, permutations: int, seed: int) -> np.ndarray:
 def buckets(signed: np.ndarray, bands: int, rows: int) -> Iterator[np.ndarray]:
     """Step 2: yields one array per bucket: at least two documents (ascending) whose rows are equal in a band."""
     for band in range(bands):
-        keys = band_keys(signed[:, band * rows : (band + 1) * rows])
-        order = np.argsort(keys, kind="stable")
-        edges = np.flatnonzero(np.diff(keys[order], prepend=keys[order][:1] ^ np.uint64(1), append=~keys[order][-1:]))
-        wide = np.diff(edges) > 1
-        for start, end in zip(edges[:-1][wide].tolist(), edges[1:][wide].tolist(), strict=True):
-            yield order[start:end]
+        yield from equal_keys(band_keys(signed[:, band * rows : (band + 1) * rows]))
+
+
+def equal_keys(keys: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields the places (ascending) of each key that occurs at least twice, in the order of keys."""
+    order = np.argsort(keys, kind="stable")
+    edges = np.flatnonzero(np.diff(keys[order], prepend=keys[order][:1] ^ np.uint64(1), append=~keys[order][-1:]))
+    wide = np.diff(edges) > 1
+    for start, end in zip(edges[:-1][wide].tolist(), edges[1:][wide].tolist(), strict=True):
+        yield order[start:end]
 
 
 def band_keys(values: np.ndarray) -> np.ndarray:

@@ -4,41 +4,54 @@ Precision comes before recall: a number without a country code counts only in a 
 (`(415) 555-2671`), or after a word that announces a telephone number.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 
 import phonenumbers
 from phonenumbers import NumberParseException, ValidationResult
 
+from data_cleaning.filters.phone_words import announced_in
+from data_cleaning.filters.scripts import WORD
+
 NEAR = 32  # characters of context before a number
 MIN_DIGITS, MAX_DIGITS = 8, 15  # E.164 allows 15; shorter digit runs are too common in text
 POSSIBLE, VALID = 1, 2
 
 _BLANKS = " \u00a0\u202f"
-_BEFORE = r"(?<![\w.,/@=$€£%+-])"  # not inside a longer number, a price, a path or an address
-_AFTER = r"(?![\w@%€$£]|[-./:,]\d)"
+_DASHES = "\u2010-\u2013-"  # the last one is the sign of the keyboard
+_BEFORE = rf"(?<![\d.,/@=$€£%+-])(?<!{WORD})"  # not inside a longer number, a price, a path or an address
+_AFTER = rf"(?!{WORD}|[\d@%€$£]|[-./:,]\d)"
 # One digit per repetition: each run of digits matches in one way only, so matching takes linear time.
-SUSPECT = re.compile(rf"{_BEFORE}\(?(?:\+[1-9]|\d)(?:[{_BLANKS}.()/\u2010-\u2013-]{{0,2}}\d){{6,17}}{_AFTER}")
-HINT = rf"\p{{Nd}}(?:[{_BLANKS}.()/\x{{2010}}-\x{{2013}}-]{{0,2}}\p{{Nd}}){{6}}"  # in every suspect (RE2)
+_SEPARATORS = rf"[{_BLANKS}.()/\uff0d{_DASHES}]{{0,2}}"
+# The first character comes before the look at what is before it: so matching passes over other characters fast.
+SUSPECT = re.compile(
+    rf"[(+\d](?<![\d.,/@=$€£%+-][(+\d])(?<!{WORD}[(+\d])(?:(?<=\()(?:\+[1-9]|\d)|(?<=\+)[1-9]|(?<=\d))"
+    rf"(?:{_SEPARATORS}\d){{6,17}}{_AFTER}"
+)
+HINT = rf"\p{{Nd}}(?:[{_BLANKS}.()/\x{{ff0d}}\x{{2010}}-\x{{2013}}-]{{0,2}}\p{{Nd}}){{6}}"  # in every suspect (RE2)
 FORMS = {
     # (415) 555-2671, 415-555-2671, 1-800-555-0199: North America, area and exchange begin with 2 to 9
     "US": re.compile(
-        rf"{_BEFORE}(?:1[{_BLANKS}.-])?(?:\([2-9]\d\d\)[{_BLANKS}-]?|[2-9]\d\d([.-]))[2-9]\d\d(?(1)\1|[{_BLANKS}.-])\d{{4}}"
-        rf"{_AFTER}"
+        rf"{_BEFORE}(?:1[{_BLANKS}.{_DASHES}])?(?:\([2-9]\d\d\)[{_BLANKS}{_DASHES}]?|[2-9]\d\d([.{_DASHES}]))[2-9]\d\d"
+        rf"(?(1)\1|[{_BLANKS}.{_DASHES}])\d{{4}}{_AFTER}"
     ),
     # 01.42.68.53.00; with dashes, not the start of a MAC address
     "FR": re.compile(rf"{_BEFORE}0[1-9](?:([{_BLANKS}.-])\d\d)(?:\1\d\d){{3}}{_AFTER}(?!-[0-9A-Fa-f]{{2}}\b)"),
+    # not in a table of numbers: 020 7946 0123, 0207 946 0123, (0161) 496 0123, 01632 960123, 07700 900123
+    "GB": re.compile(
+        rf"{_BEFORE}(?<!\d[{_BLANKS}])(?:02\d[{_BLANKS}]\d{{4}}[{_BLANKS}]\d{{4}}|020[378][{_BLANKS}]\d{{3}}[{_BLANKS}]\d{{4}}"
+        rf"|(\()?01(?:1\d|\d1)(?(1)\))[{_BLANKS}]\d{{3}}[{_BLANKS}]\d{{4}}|0[17]\d{{3}}[{_BLANKS}]\d{{6}}){_AFTER}(?![{_BLANKS}]\d)"
+    ),
 }
+# Years, or numbers of two digits: 2010-2011, 10 20 30 40
+SMALL_NUMBERS = re.compile(r"(?:1[5-9]|20)\d\d(?:\D+(?:1[5-9]|20)\d\d)*|[1-9]\d?(?:\D+\d{1,2})*")
 ANY_NUMBERS = re.compile(rf"0\d(?:[{_BLANKS}]\d\d){{4}}")  # 07 14 21 33 42
 # +48.858222 (a coordinate); +12 345 678 (an amount)
 QUANTITY = re.compile(rf"\+\d{{1,3}}\.\d{{4}}.*|\+\d{{2,3}}(?:[{_BLANKS}.]\d{{3}}){{2}}")
-CALLED = re.compile(
-    r"\b(?:(?:tele)?(?:phone|mobile|cell|fax|call|contact)s?|t[ée]l(?:[ée](?:phone|fono))?s?|telefon|m[óo]vil|sms|whatsapp"
-    r"|portable|appele[rz](?: au| le)?|rufnummer|handy|mobil|fon)[\s.:]*$"
-)
 OTHER = re.compile(
     r"(?:isbn|issn|doi|oclc|pmid|arxiv|lccn|\b(?:order|invoice|part|item|article|serial|model|ticket|case|claim|account|patent"
-    r"|reference|ref|sku)(?: number| id| code)?|(no\.|nr\.|#))[-\d\s:.]*$"
+    r"|reference|ref|sku)(?: number| id| code| no| nr)?|(no\.|nr\.|#))[-\d\s:.]*$"
 )
 # After a number: "ext. 23", "x104", "Durchwahl 12"
 EXTENSION = re.compile(
@@ -62,10 +75,14 @@ def _number(text: str, start: int, end: int, regions: Sequence[str]) -> tuple[in
     """Returns (start, end) of the number inside a suspect, or None."""
     before = text[max(start - NEAR, 0) : start].lower()
     other = OTHER.search(before)
-    called = CALLED.search(before[: other.start()] if other else before) is not None
+    countries = announced_in(before[: other.start()] if other else before)
+    called = countries is not None
     if other and not (other[1] and called):  # but "Phone no." announces a telephone number
         return None
-    if before.endswith(":") and not called:  # a time, a verse, a port
+    if before.endswith((":", "：")) and not called:  # a time, a verse, a port
+        return None
+    beside = text[max(start - 1, 0) : start] + text[end : end + 1]
+    if not called and text[start] != "+" and any(map(str.isalpha, beside)):  # 共415-555-2671元
         return None
     if text[start] == "(" and text.count("(", start, end) > text.count(")", start, end):  # closed later
         start += 1
@@ -74,7 +91,7 @@ def _number(text: str, start: int, end: int, regions: Sequence[str]) -> tuple[in
         found = _international(suspect)
         found = None if found and QUANTITY.fullmatch(found) and not called else found
     elif called:
-        found = _national(suspect, regions)
+        found = _national(suspect, (*regions, *countries))
     if found:
         return start, start + len(found)
     for region in regions:
@@ -98,8 +115,24 @@ def _international(suspect: str) -> str | None:
 
 def _national(suspect: str, regions: Sequence[str]) -> str | None:
     """Returns the longest number that a suspect begins with and that is valid in one of the regions, or None."""
-    numbers = _beginnings(suspect)
-    return next((number for number in numbers if any(_standing(number, region) == VALID for region in regions)), None)
+    for number in _beginnings(suspect):
+        if SMALL_NUMBERS.fullmatch(number):
+            continue
+        if any(_is_whole(number, region) and _standing(number, region) == VALID for region in regions):
+            return number
+    return None
+
+
+def _is_whole(number: str, region: str) -> bool:
+    """Returns whether a short number has the 0 that begins numbers of its country: others are numbers of things."""
+    digits = [int(character) for character in number if character.isdecimal()]
+    return len(digits) >= 10 or digits[0] == 0 or prefix_of(region) != "0"
+
+
+@functools.cache
+def prefix_of(region: str) -> str | None:
+    """Returns the digits that begin numbers within a country."""
+    return phonenumbers.ndd_prefix_for_region(region, True)
 
 
 def _beginnings(suspect: str) -> Iterator[str]:

@@ -11,9 +11,7 @@ so dates, verse numbers, ISBNs, years and version numbers stay.
 """
 
 import functools
-import ipaddress
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_cleaning.documents import add_up, shard_paths, split_shard, text_bytes, write_shard
-from data_cleaning.filters import phones
+from data_cleaning.filters import cards, emails, ip_addresses, phones
 from data_cleaning.recipes import EVERY_PII, PiiRecipe
 from data_cleaning.shards import map_shards
 
@@ -33,11 +31,6 @@ REPLACEMENT_SCHEMA = pa.schema(
     [("id", pa.string()), ("field", pa.string()), ("kind", pa.string()), ("start", pa.int64()), ("length", pa.int64())]
 )
 FIELDS = ("title", "text")  # training uses both; the texts of `meta` are cleaned too
-SMALL = 32  # an IPv4 address whose four parts are below this looks like a section or version number
-ADDRESSED = re.compile(
-    r"\b(?:ip(?:v4)?s?|add?resse?s?|hosts?|hostname|dns|nameservers?|resolvers?|ping|traceroute|whois)\b|://$"
-)
-NEAR = 40  # characters of context around a number
 
 
 @dataclass(frozen=True)
@@ -50,120 +43,10 @@ class Kind:
     spans: Callable[[str], Iterator[tuple[int, int]]]  # (start, end) in order, without overlap
 
 
-def _matches(pattern: re.Pattern, holds: Callable[[re.Match], bool], text: str) -> Iterator[tuple[int, int]]:
-    return (match.span() for match in pattern.finditer(text) if holds(match))
-
-
-def is_email(match: re.Match) -> bool:
-    """Returns whether the last part of a mail address is not a file suffix (`icon@2x.png`)."""
-    return match[0].rsplit(".", 1)[1].lower() not in {
-        "png",
-        "jpg",
-        "jpeg",
-        "gif",
-        "svg",
-        "webp",
-        "js",
-        "css",
-        "html",
-        "py",
-    }
-
-
-def is_public_ip(match: re.Match) -> bool:
-    """Returns whether a match is a global IP address and not a version or section number.
-
-    Four small numbers count only after a word that announces an address, or in a list next to an address with larger
-    ones.
-    """
-    text = match[0]
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    if address.version == 6:
-        return address.is_global and address in ipaddress.ip_network("2000::/3")  # "::" alone also occurs in code
-    before = match.string[max(match.start() - NEAR, 0) : match.start()].lower()
-    version = re.search(r"(?:\bv|version|release|section|chapter|\bjava|\bj[rd][ek]|firmware|driver|§)[ .:]*$", before)
-    if not address.is_global or address.is_multicast or version:
-        return False
-    beside = _LISTED_BEFORE.search(before), _LISTED_AFTER.match(match.string, match.end())
-    listed = any(other and not _small(other[1]) for other in beside)
-    return not _small(text) or listed or ADDRESSED.search(before) is not None
-
-
-def _small(quad: str) -> bool:
-    return all(int(part) < SMALL for part in quad.split("."))
-
-
-def is_card(match: re.Match) -> bool:
-    """Returns whether length and first digits fit a card scheme and the Luhn check digit is right (ISO/IEC 7812-1)."""
-    digits = re.sub(r"\D", "", match[0])
-    first = int(digits[:4])
-    scheme = (
-        (
-            len(digits) == 16 and (4000 <= first < 5000 or 5100 <= first < 5600 or 2221 <= first <= 2720)
-        )  # Visa, Mastercard
-        or (len(digits) == 16 and (first == 6011 or 6440 <= first < 6600 or 3528 <= first <= 3589))  # Discover, JCB
-        or (len(digits) == 15 and first // 100 in (34, 37))  # American Express
-        or (len(digits) == 14 and (3000 <= first <= 3059 or first // 100 in (36, 38)))  # Diners Club
-    )
-    return scheme and luhn(digits)
-
-
-def luhn(digits: str) -> bool:
-    """Returns whether the last digit is the Luhn check digit of the others."""
-    doubled = [int(digit) for digit in reversed(digits)]
-    doubled[1::2] = [2 * digit - 9 * (digit > 4) for digit in doubled[1::2]]
-    return sum(doubled) % 10 == 0
-
-
-_V4 = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_QUAD, _LINK = rf"((?:{_V4}\.){{3}}{_V4})", r"\W{1,3}(?:(?:and|or|then|to|via)\s)?"
-_LISTED_BEFORE, _LISTED_AFTER = re.compile(rf"(?<![\w.]){_QUAD}{_LINK}$"), re.compile(rf"{_LINK}{_QUAD}(?!\w|\.\d)")
-_BEFORE = r"(?<![\w.,:/@=$€£%+-])"  # not inside a longer number, a price, a path or an address
-_AFTER = r"(?![\w@%€$£]|[-./:,]\d)"
 PATTERNS = (
-    Kind(
-        "email",
-        "|||EMAIL_ADDRESS|||",
-        r"@[\p{L}\p{N}]",
-        functools.partial(
-            _matches,
-            re.compile(
-                # letters of any script, in the names of hosts too (RFC 6531, RFC 5890)
-                r"(?<![\w.+@-])[^\W_][\w.+-]{0,63}(?<![.+-])@(?:[^\W_](?:[^\W_]|-){0,62}(?<!-)\.){1,8}"
-                r"(?:[^\W\d_]{2,24}|xn--[A-Za-z0-9-]{2,59})(?![\w@])"
-            ),
-            is_email,
-        ),
-    ),
-    Kind(
-        "ip",
-        "|||IP_ADDRESS|||",
-        r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]::|(?:[0-9A-Fa-f]{1,4}:){7}",
-        functools.partial(
-            _matches,
-            re.compile(
-                rf"(?<![\w.:-])(?:{_V4}\.){{3}}{_V4}(?![\w-]|\.\d)"
-                r"|(?<![\w.:])(?:(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}"
-                r"|(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6}|(?:[0-9A-Fa-f]{1,4}:){1,7}:)(?![\w:])"
-            ),
-            is_public_ip,
-        ),
-    ),
-    Kind(
-        "card",
-        "|||CARD_NUMBER|||",
-        r"\p{Nd}{4}[ -]?\p{Nd}{4}",  # \d matches the digits of all scripts in re, but only ASCII digits in RE2
-        functools.partial(
-            _matches,
-            re.compile(
-                rf"{_BEFORE}(?:\d{{4}}([ -]?)\d{{4}}\1\d{{4}}\1\d{{4}}|\d{{4}}([ -]?)\d{{6}}\2\d{{4,5}}){_AFTER}"
-            ),
-            is_card,
-        ),
-    ),
+    Kind("email", "|||EMAIL_ADDRESS|||", emails.HINT, emails.email_spans),
+    Kind("ip", "|||IP_ADDRESS|||", ip_addresses.HINT, ip_addresses.ip_spans),
+    Kind("card", "|||CARD_NUMBER|||", cards.HINT, cards.card_spans),
 )
 
 

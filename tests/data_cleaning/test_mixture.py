@@ -13,6 +13,7 @@ import pytest
 from data_cleaning import heldout as heldout_texts
 from data_cleaning import mixture
 from data_cleaning.dedup import apart
+from data_cleaning.dedup.bands import BandsInMemory
 from data_cleaning.dedup.minhash import jaccard, shingles, signatures
 from data_cleaning.documents import read_documents, text_bytes
 from data_cleaning.filters.words import normalised
@@ -160,7 +161,7 @@ def test_the_far_end_of_a_chain_stays(log):
     assert jaccard(every[0], every[1]) > 0.7 < jaccard(every[1], every[2]) and jaccard(every[0], every[2]) < 0.7
     signed = np.zeros((3, recipe.bands * recipe.rows), np.uint32)  # all are candidates
     found = apart.across_snapshots(
-        signed,
+        BandsInMemory(signed, recipe.rows),
         np.arange(3),
         np.ones(3),
         ["a", "b", "c"],
@@ -201,7 +202,7 @@ def test_the_copies_found_are_those_of_all_pairs(log):
     found = apart.copies_of(
         pa.array(held).to_numpy(),
         pa.array(others).to_numpy(),
-        signed,
+        BandsInMemory(signed, apart.FINE_ROWS),
         all_sets.__getitem__,
         recipe,
     )
