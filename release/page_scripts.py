@@ -51,7 +51,7 @@ ANNOUNCE = """() => {
   for (const head of document.querySelectorAll('button.label-wrap')) {
     const say = () => head.setAttribute('aria-expanded', head.classList.contains('open'));
     say();
-    new MutationObserver(say).observe(head, {attributes: true, attributeFilter: ['class']});
+    head.addEventListener('click', () => setTimeout(say, 50));  // after the page has opened or closed it
     head.querySelector('.icon')?.setAttribute('aria-hidden', 'true');
   }
   document.querySelectorAll('#compare-state, #state').forEach(line => line.setAttribute('role', 'status'));
