@@ -47,15 +47,12 @@ def results(
     Raises the exception of a shard's function, which is never retried; RuntimeError if a shard lost too many workers or
     its files do not appear here; ValueError if Ray is not installed; ConnectionError if the cluster does not answer.
     """
-    try:
-        import ray
-    except ImportError:
-        raise ValueError(f"{ADDRESS} is set, but Ray is not installed: `make cluster` installs it") from None
+    ray = library()
     attempts = out / ATTEMPTS
     shutil.rmtree(attempts, ignore_errors=True)
     attempts.mkdir(parents=True)
     made: list[Path] = []
-    with _connected(ray):
+    with connected(ray, Path(__file__).parent):
         cpus = ray.cluster_resources().get("CPU", 0)
         log.info(f"{len(shards)} shards as Ray tasks, on {cpus:g} CPUs now, at {os.environ[ADDRESS]}")
         task = ray.remote(num_cpus=1, max_retries=LOST_WORKERS, retry_exceptions=False)(_attempt)
@@ -72,16 +69,29 @@ def results(
     _wait_until_seen(made)
 
 
+def library():
+    """Returns the module ray. Raises ValueError if it is not installed."""
+    try:
+        import ray
+    except ImportError:
+        raise ValueError(f"{ADDRESS} is set, but Ray is not installed: `make cluster` installs it") from None
+    return ray
+
+
 @contextmanager
-def _connected(ray) -> Iterator[None]:
-    """Connects this process to the cluster at RAY_ADDRESS, and ends its tasks when it leaves."""
-    package, before = Path(__file__).parent, signal.getsignal(signal.SIGTERM)
+def connected(ray, *packages: Path) -> Iterator[None]:
+    """Connects this process to the cluster at RAY_ADDRESS, and ends its tasks when it leaves.
+
+    Workers run the code of these packages. Raises ConnectionError if the cluster does not answer.
+    """
+    before = signal.getsignal(signal.SIGTERM)
     talk = logging.getLogger("ray._private.worker")  # of how it connects; it speaks again when a node is lost
     talk.setLevel(logging.ERROR)
     try:
         # As their working directory: of modules alone, a checkout at this path on the worker's machine would go first.
         with tempfile.TemporaryDirectory() as sent:
-            shutil.copytree(package, Path(sent) / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+            for package in packages:
+                shutil.copytree(package, Path(sent) / package.name, ignore=shutil.ignore_patterns("__pycache__"))
             _connect(ray, sent)
     finally:
         talk.setLevel(logging.NOTSET)
@@ -125,14 +135,9 @@ def _attempt(
     """
     refuse_other(packages)
     pa.set_cpu_count(1)  # the cluster is the parallelism
+    refuse_unseen(out / ATTEMPTS)
     attempts = out / ATTEMPTS / shard.stem
-    try:
-        attempts.mkdir(exist_ok=True)
-    except FileNotFoundError:
-        raise RuntimeError(
-            f"{platform.node()} does not see {out}: the store (CRIA_STORE) must lie on a file system that all nodes "
-            "of the cluster mount under the same path"
-        ) from None
+    attempts.mkdir(exist_ok=True)
     if (lost := len(os.listdir(attempts))) > LOST_WORKERS:  # Ray repeats without end what ran out of memory
         raise RuntimeError(f"{shard.name}: its worker or its node ended {lost} times")
     folder = Path(tempfile.mkdtemp(dir=attempts))
@@ -151,15 +156,24 @@ def _attempt(
     return result, [*(out / path.relative_to(folder) for path in files), mark]
 
 
-def installed() -> dict[str, str | None]:
-    """Returns the versions of PACKAGES in this environment; None for one that is not installed."""
-    found = {distribution.name.lower(): distribution.version for distribution in importlib.metadata.distributions()}
-    return {name: found.get(name) for name in PACKAGES}
+def refuse_unseen(folder: Path) -> None:
+    """Raises RuntimeError if this machine does not see a folder of the store."""
+    if not folder.is_dir():
+        raise RuntimeError(
+            f"{platform.node()} does not see {folder}: the store (CRIA_STORE) must lie on a file system that all nodes "
+            "of the cluster mount under the same path"
+        )
+
+
+def installed(names: Iterable[str] = PACKAGES) -> dict[str, str | None]:
+    """Returns the packages' versions in this environment, without the kind of build; None for one not installed."""
+    found = {one.name.lower(): one.version.partition("+")[0] for one in importlib.metadata.distributions()}
+    return {name: found.get(name) for name in names}
 
 
 def refuse_other(packages: dict[str, str | None]) -> None:
     """Raises ValueError if this environment has other versions: the same stage would make other bytes here."""
-    here = installed()
+    here = installed(packages)
     other = [f"{name} {here[name]} instead of {version}" for name, version in packages.items() if here[name] != version]
     if other:
         raise ValueError(

@@ -101,10 +101,10 @@ def _finish(function: Callable[[Path, Path], dict], shard: Path, out: Path, mark
 
 def _as_worker() -> None:
     pa.set_cpu_count(1)  # the pool is the parallelism; nested threads would compete for the same cores
-    threading.Thread(target=_end_with_the_stage, daemon=True).start()
+    threading.Thread(target=end_with_the_stage, daemon=True).start()
 
 
-def _end_with_the_stage() -> None:
+def end_with_the_stage() -> None:
     """Ends this worker with its stage: the workers of a killed stage would write beside the run that continues it."""
     multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
