@@ -32,7 +32,7 @@ from orchestration.store import CHECKOUT, store
 CODE = ("assets", "data_cleaning", "modeling", "orchestration", "release")
 TABLES = "tables"  # of sources: they travel with the code, for a stage reads them to know its recipe
 LOOK_AGAIN_S = 1.0
-SETTLE_S = 10.0  # how soon Ray notices the death by which a worker's peers failed
+SETTLE_S = 30.0  # how soon Ray notices the death of a node, by which the other workers failed
 END_S = 10.0
 
 
