@@ -8,7 +8,8 @@ import dagster as dg
 from data_cleaning.report.units import duration
 from orchestration import catalog, execution, metadata, tables
 from orchestration.console import StageLog
-from orchestration.launchers import WorkerKilledError, materialize
+from orchestration.launchers import materialize
+from orchestration.listening import WorkerKilledError
 from orchestration.partitions import BY_AXIS, asset_key, partition_of
 from orchestration.pools import pool_of
 from orchestration.source_code import code_version

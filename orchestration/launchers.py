@@ -1,25 +1,24 @@
-"""Where a stage runs: in this process, in a process of its own, or under torchrun. No recipe contains it.
+"""Where a stage runs: in this process, in a process of its own, under torchrun, or on a Ray cluster. No recipe contains it.
 
-`CRIA_LAUNCHER` overrides the choice of the scale: inline | subprocess | torchrun. A worker that neither prints a line nor
-trains a step for `CRIA_HEARTBEAT_MINUTES` counts as hung and is ended.
+`CRIA_LAUNCHER` overrides the choice of the scale: inline | subprocess | torchrun | ray. A worker that neither prints a
+line nor trains a step for `CRIA_HEARTBEAT_MINUTES` counts as hung and is ended.
 """
 
 import os
 import queue
-import signal
 import subprocess
 import sys
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_cleaning import ray_shards
 from data_cleaning.paths import path_from
 from data_cleaning.store_layout import HEARTBEAT
 from orchestration import execution, records
-from orchestration.processes import environment_of_a_worker, kill_with_children
+from orchestration.listening import Listener
+from orchestration.processes import environment_of_a_worker, kill_with_children, lines_of
 from orchestration.stage import Gate, Stage
 from orchestration.store import CHECKOUT
 
@@ -50,15 +49,8 @@ TRAINERS = {
     "modeling.safety.chat_model",
 }
 BY_SCALE = {"gpu": "subprocess", "7b": "torchrun", "13b": "torchrun", "34b": "torchrun", "70b": "torchrun"}
-LAST_LINES = 20  # of a failed worker's output
 LOOK_AGAIN_S = 1.0
-# Longer than the silence between two lines of any stage, and than processes of one training wait for each other
-# (modeling/core/runtime.py: LONGEST_WAIT).
-HEARTBEAT_MINUTES = 180.0
-
-
-class WorkerKilledError(Exception):
-    """A signal ended the worker, or it hung. A retry continues it; the user need not correct anything."""
+SEEN_WITHIN_S = 120.0  # an NFS client may show an old folder for a minute
 
 
 def prepare_environment() -> bool:
@@ -75,14 +67,22 @@ def prepare_environment() -> bool:
     return missing
 
 
+def stated_launcher(partition: str | None) -> str:
+    """Returns the launcher of a scale, or the one that CRIA_LAUNCHER states. Raises StageError if that is none."""
+    name = os.environ.get("CRIA_LAUNCHER", BY_SCALE.get(partition or "", "inline"))
+    if name not in ("inline", "subprocess", "torchrun", "ray"):
+        raise execution.StageError(f"CRIA_LAUNCHER={name}: use inline, subprocess, torchrun or ray")
+    if name == "ray" and not ray_shards.wanted():
+        raise execution.StageError("CRIA_LAUNCHER=ray needs a cluster: set RAY_ADDRESS to its address")
+    return name
+
+
 def launcher_name(stage: Stage, partition: str | None) -> str:
     """Returns the launcher: only stages of modeling leave this process, and torchrun starts those with a Trainer.
 
     Stages that generate use all devices from one process (modeling/core/replicas.py).
     """
-    name = os.environ.get("CRIA_LAUNCHER", BY_SCALE.get(partition or "", "inline"))
-    if name not in ("inline", "subprocess", "torchrun"):
-        raise execution.StageError(f"CRIA_LAUNCHER={name}: use inline, subprocess or torchrun")
+    name = stated_launcher(partition)
     if not stage.module.startswith("modeling."):
         return "inline"
     return "subprocess" if name == "torchrun" and stage.module not in TRAINERS else name
@@ -106,7 +106,7 @@ def materialize(
     record = execution.settle(planned, log)  # a worker's processes must agree on whether there is work
     if record is not None:
         return record, True
-    return _in_a_process(planned, log, torchrun=name == "torchrun"), False
+    return _by_a_worker(planned, log, name), False
 
 
 def worker_command(stage: Stage, partition: str | None, torchrun: bool) -> list[str]:
@@ -117,25 +117,35 @@ def worker_command(stage: Stage, partition: str | None, torchrun: bool) -> list[
     return [*start, "orchestration.worker", stage.key, *([partition] if partition else [])]
 
 
-def _in_a_process(planned: execution.Plan, log: Any, torchrun: bool) -> dict:
+def _by_a_worker(planned: execution.Plan, log: Any, launcher: str) -> dict:
     """Runs the worker and returns the record it published: an exit code of 0 alone proves nothing."""
-    command = worker_command(planned.stage, planned.partition, torchrun)
-    last = follow(planned.stage.key, command, log, planned.work / HEARTBEAT)
-    record = records.read(planned.final)
-    if record is None or record["fingerprint"] != planned.fingerprint:
-        raise execution.StageError(
-            f"{planned.stage.key}: the worker ended without publishing what was asked for{_tail(last)}"
-        )
+    stage, heartbeat = planned.stage, planned.work / HEARTBEAT
+    command = worker_command(stage, planned.partition, launcher == "torchrun")
+    if launcher == "ray":
+        from orchestration import ray_workers
+
+        team = ray_workers.team(stage.module in TRAINERS, planned.partition in BY_SCALE)
+        last = ray_workers.follow(stage.key, command, team, {**ALLOCATOR, **QUIET}, log, heartbeat)
+        record = _published(planned, SEEN_WITHIN_S)
+    else:
+        last = follow(stage.key, command, log, heartbeat)
+        record = _published(planned)
+    if record is None:
+        said = "\nIts last lines:\n" + "\n".join(last) if last else ""
+        raise execution.StageError(f"{stage.key}: the worker ended without publishing what was asked for{said}")
     return record
 
 
-def heartbeat_seconds() -> float:
-    """Returns how long a worker may be silent, from CRIA_HEARTBEAT_MINUTES. Raises StageError if that is no number."""
-    stated = os.environ.get("CRIA_HEARTBEAT_MINUTES", HEARTBEAT_MINUTES)
-    try:
-        return 60 * float(stated)
-    except ValueError:
-        raise execution.StageError(f"CRIA_HEARTBEAT_MINUTES={stated}: use a number of minutes") from None
+def _published(planned: execution.Plan, patience_s: float = 0.0) -> dict | None:
+    """Returns the record of what was asked for once it appears here, within `patience_s`; else None."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        record = records.read(planned.final)
+        if record is not None and execution.matches(planned, record):
+            return record
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(LOOK_AGAIN_S)
 
 
 def follow(key: str, command: list[str], log: Any, heartbeat: Path | None = None) -> list[str]:
@@ -144,63 +154,23 @@ def follow(key: str, command: list[str], log: Any, heartbeat: Path | None = None
     The worker touches the file `heartbeat` while it works without a word. Raises WorkerKilledError if a signal ended it
     or it hung, StageError if it failed. Both name its last lines.
     """
-    bound = heartbeat_seconds()
-    last: deque[str] = deque(maxlen=LAST_LINES)
+    listener = Listener(key, log, heartbeat)
     with subprocess.Popen(
         command, cwd=CHECKOUT, env=environment_of_a_worker(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace",
     ) as process:  # fmt: skip
-        hung = False
-        for line in _lines(process, heartbeat, bound):
-            hung = line is None
-            if line:
-                last.append(line)
-                log.info(line)
-        if hung:
-            kill_with_children(process.pid)
-    said = last[-1] if last else ""
-    if hung:
-        raise WorkerKilledError(
-            f"{key}: the worker hung: no line and no step for {bound / 60:g} minutes (CRIA_HEARTBEAT_MINUTES). "
-            f"It was ended; started again, it continues. It said last: {said}{_tail(last)}"
-        )
-    if process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
-        raise WorkerKilledError(
-            f"{key}: {name} ended the worker; started again, it continues. It said last: {said}{_tail(last)}"
-        )
+        lines = lines_of(process)
+        while True:
+            try:
+                line = lines.get(timeout=LOOK_AGAIN_S)
+            except queue.Empty:
+                if listener.hung():
+                    kill_with_children(process.pid)
+                    raise listener.hung_error() from None
+                continue
+            if line is None:
+                break
+            listener.hear(line)
     if process.returncode:
-        raise execution.StageError(f"{key}: the worker stopped with {process.returncode}: {said}{_tail(last)}")
-    return list(last)
-
-
-def _lines(process: subprocess.Popen, heartbeat: Path | None, bound: float) -> Iterator[str | None]:
-    """Yields the lines of a process until it ends its output; None and no more after `bound` silent seconds."""
-    lines: queue.Queue[str | None] = queue.Queue()
-
-    def read() -> None:
-        for line in process.stdout:
-            lines.put(line.rstrip())
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    heard = time.time()
-    while True:
-        try:
-            line = lines.get(timeout=LOOK_AGAIN_S)
-        except queue.Empty:
-            if heartbeat is not None and heartbeat.exists():
-                heard = max(heard, heartbeat.stat().st_mtime)
-            if time.time() - heard > bound:
-                yield None
-                return
-            continue
-        if line is None:
-            return
-        heard = time.time()
-        yield line
-
-
-def _tail(last: Sequence[str]) -> str:
-    """Returns the last lines as a block under a message; nothing if the message names the only one."""
-    return "\nIts last lines:\n" + "\n".join(last) if len(last) > 1 else ""
+        raise listener.error(process.returncode)
+    return list(listener.last)

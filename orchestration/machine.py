@@ -9,6 +9,7 @@ import dagster as dg
 
 from data_cleaning.run_notice import announcing
 from orchestration import devices, pools, preflight, records
+from orchestration.launchers import stated_launcher
 from orchestration.processes import tags_of_this_process
 from orchestration.stage import SCALE, Stage
 from orchestration.store import artifact, store
@@ -47,7 +48,8 @@ class Machine:
             f"run {self._run.run_id[:8]} ({' '.join(filter(None, (stage.axis, partition)))}, process {os.getpid()})"
         )
         self._held.enter_context(pools.slot(self._instance, pool, holder, log))
-        if pool == pools.GPU:
+        # On a Ray cluster, each worker holds its GPU itself (orchestration/ray_member.py): this machine may be a node.
+        if pool == pools.GPU and stated_launcher(partition) != "ray":
             self._held.enter_context(devices.held(devices.visible_gpus(), holder, log))
         self._pools.add(pool)
 

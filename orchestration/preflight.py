@@ -9,12 +9,12 @@ from pathlib import Path
 
 import psutil
 
-from data_cleaning import retractions
+from data_cleaning import ray_shards, retractions
 from data_cleaning.sources import fetch
 from modeling.core.recipes import AdoptRecipe
 from modeling.planning.sizes import parameters
-from orchestration import execution, records, scales
-from orchestration.launchers import BY_SCALE
+from orchestration import execution, ray_workers, records, scales
+from orchestration.launchers import BY_SCALE, stated_launcher
 from orchestration.sources import SourceError, snapshots, sources
 from orchestration.stage import PLANNED, SCALE, SNAPSHOT, Stage
 from orchestration.store import store
@@ -65,7 +65,10 @@ def check_variables(scale: str, stages: Iterable[Stage]) -> None:
 
 
 def check_fit(scale: str) -> None:
-    """Raises StageError if the models of a scale do not fit this machine, unless CRIA_ALLOW_SCALE names the scale."""
+    """Raises StageError if the models of a scale do not fit this machine, or the Ray cluster that is to train them.
+
+    Does not look if CRIA_ALLOW_SCALE names the scale.
+    """
     if scale in os.environ.get("CRIA_ALLOW_SCALE", "").replace(" ", "").split(","):
         return
     model = scales.scale(scale).base.model
@@ -75,12 +78,16 @@ def check_fit(scale: str) -> None:
         count = parameters(model)
         needed, what = TRAINING_BYTES * count, f"to train {count / 1e9:,.1f} billion parameters takes"
     on_gpus = scale in BY_SCALE  # only these have a launcher of their own
-    there = gpu_bytes() if on_gpus else psutil.virtual_memory().total
+    if stated_launcher(scale) == "ray":
+        where, (gpus, ram) = "the Ray cluster", ray_workers.capacity(os.environ[ray_shards.ADDRESS])
+    else:
+        where, gpus, ram = "this machine", gpu_bytes(), psutil.virtual_memory().total
+    there = gpus if on_gpus else ram
     if not there or there < needed:
         kind = "GPU memory" if on_gpus else "memory"
-        found = f"this machine has {_gigabytes(there)}" if there else "this machine has no GPU"
+        found = f"{where} has {_gigabytes(there)}" if there else f"{where} has no GPU"
         raise execution.StageError(
-            f"scale {scale} does not fit this machine: {what} {_gigabytes(needed)} of {kind}, and {found}. "
+            f"scale {scale} does not fit {where}: {what} {_gigabytes(needed)} of {kind}, and {found}. "
             f"Choose a smaller scale, or set CRIA_ALLOW_SCALE={scale} to start it all the same"
         )
 

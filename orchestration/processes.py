@@ -7,6 +7,8 @@ tick.
 import contextlib
 import os
 import platform
+import queue
+import subprocess
 import threading
 import time
 from collections.abc import Mapping
@@ -62,6 +64,19 @@ def end_with_the_launcher() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def lines_of(process: subprocess.Popen) -> queue.Queue[str | None]:
+    """Returns the queue that gets each line of a process's output as it comes, and None at the end of its output."""
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        for line in process.stdout:
+            lines.put(line.rstrip())
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
 
 
 def kill_with_children(pid: int) -> None:

@@ -2,9 +2,7 @@
 
 import functools
 import os
-import secrets
 import signal
-import socket
 import sys
 import threading
 import time
@@ -18,38 +16,19 @@ from data_cleaning.dedup import stage as dedup
 from data_cleaning.filters import quality
 from data_cleaning.shards import map_shards
 from orchestration.thresholds import corpus
+from tests import on_ray as rays
 from tests.conftest import ROOT
 from tests.data_cleaning import samples
 from tests.data_cleaning.dedup import oracle
-
-# Ray reads these when it is imported; its workers inherit them.
-os.environ.setdefault("RAY_AUTH_MODE", "token")
-os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-ray = pytest.importorskip("ray", reason="Ray is not installed: make cluster")
-from ray.cluster_utils import Cluster  # noqa: E402
+from tests.on_ray import ray
 
 SHARDS, HELD = 24, "s05"
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A head without processors and three nodes with one each. Programs outside connect to `client`, all with a token."""
-    with pytest.MonkeyPatch.context() as patch, socket.socket() as probe:
-        patch.setenv("PYTHONPATH", str(ROOT))  # the functions of this file
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        head = {"num_cpus": 0, "include_dashboard": False, "ray_client_server_port": port}
-        started = Cluster(initialize_head=True, head_node_args=head)
-        started.client = f"ray://127.0.0.1:{port}"
-        try:
-            for _ in range(3):
-                started.add_node(num_cpus=1)
-            started.wait_for_nodes()
-            yield started
-        finally:
-            started.shutdown()
+    with rays.cluster(3) as started:
+        yield started
 
 
 @pytest.fixture

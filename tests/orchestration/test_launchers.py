@@ -8,7 +8,8 @@ import psutil
 import pytest
 
 from orchestration.execution import StageError
-from orchestration.launchers import LAST_LINES, WorkerKilledError, follow, heartbeat_seconds
+from orchestration.launchers import follow
+from orchestration.listening import LAST_LINES, WorkerKilledError, heartbeat_seconds
 from orchestration.store import CHECKOUT
 
 # What the tests run under may ignore a signal (nohup does), and children inherit that.
