@@ -5,6 +5,7 @@ second (orchestration/processes.py). Only NVIDIA GPUs are known.
 """
 
 import contextlib
+import functools
 import os
 import subprocess
 import tempfile
@@ -14,6 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.pools import LOOK_AGAIN_S, try_lock
+
+GPU_DRIVERS = (Path("/proc/driver/nvidia/gpus"), Path("/dev/kfd"))
+
+
+@functools.cache
+def gpu_bytes() -> float:
+    """Returns the memory of all GPUs together, without loading torch: 0 without a GPU, infinite if no tool can tell."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        return sum(float(line) for line in said.split()) * 2**20
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return float("inf") if any(driver.exists() for driver in GPU_DRIVERS) else 0.0
 
 
 def visible_gpus() -> list[str]:

@@ -1,9 +1,7 @@
 """Checks before any work, from the command line and from the UI: sources, memory and devices, disk."""
 
-import functools
 import os
 import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from data_cleaning.sources import fetch
 from modeling.core.recipes import AdoptRecipe
 from modeling.planning.sizes import parameters
 from orchestration import execution, ray_workers, records, scales
+from orchestration.devices import gpu_bytes
 from orchestration.launchers import BY_SCALE, stated_launcher
 from orchestration.sources import SourceError, snapshots, sources
 from orchestration.stage import PLANNED, SCALE, SNAPSHOT, Stage
@@ -27,18 +26,6 @@ CORPUS_DISK_BYTES = 1e9
 # models of float32 and two checkpoints of weights and moments.
 TRAINING_BYTES = 16
 KEPT_BYTES = 19 * 4 + 2 * 12
-GPU_DRIVERS = (Path("/proc/driver/nvidia/gpus"), Path("/dev/kfd"))
-
-
-@functools.cache
-def gpu_bytes() -> float:
-    """Returns the memory of all GPUs together, without loading torch: 0 without a GPU, infinite if no tool can tell."""
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-        return sum(float(line) for line in said.split()) * 2**20
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return float("inf") if any(driver.exists() for driver in GPU_DRIVERS) else 0.0
 
 
 def _gigabytes(size: float) -> str:

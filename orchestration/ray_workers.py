@@ -23,6 +23,7 @@ from data_cleaning import ray_shards
 from data_cleaning.sources import follow as followed
 from data_cleaning.sources import inbox
 from orchestration import records, sources
+from orchestration.devices import gpu_bytes
 from orchestration.execution import StageError
 from orchestration.listening import Listener
 from orchestration.processes import LAUNCHED_BY
@@ -267,6 +268,4 @@ def capacity(address: str) -> tuple[float, float]:
 
 
 def _memory() -> tuple[float, int]:
-    from orchestration.preflight import gpu_bytes
-
     return gpu_bytes(), psutil.virtual_memory().total

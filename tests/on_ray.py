@@ -19,6 +19,11 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # 15 by default: beside other
 ray = pytest.importorskip("ray", reason="Ray is not installed: make cluster")
 from ray.cluster_utils import Cluster  # noqa: E402
 
+# Ray's own time limits for the start of a node end these tests on a busy machine.
+on_a_quiet_machine = pytest.mark.skipif(
+    "CRIA_TEST_CLUSTER" not in os.environ, reason="takes minutes on a quiet machine: set CRIA_TEST_CLUSTER=1"
+)
+
 
 @contextmanager
 def cluster(nodes: int) -> Iterator[Cluster]:

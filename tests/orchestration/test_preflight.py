@@ -10,7 +10,7 @@ import pytest
 
 from assets import STAGES
 from data_cleaning.files import write_json
-from orchestration import execution, preflight, records
+from orchestration import devices, execution, preflight, records
 from orchestration.definitions import defs
 from orchestration.execution import StageError
 from orchestration.sources import snapshots
@@ -76,19 +76,19 @@ def nvidia_smi(folder, script: str) -> None:
 def test_gpus_are_counted_by_the_driver_without_torch(script, size, tmp_path, monkeypatch):
     nvidia_smi(tmp_path, script)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(preflight, "GPU_DRIVERS", (tmp_path,))
-    preflight.gpu_bytes.cache_clear()
+    monkeypatch.setattr(devices, "GPU_DRIVERS", (tmp_path,))
+    devices.gpu_bytes.cache_clear()
     try:
-        assert preflight.gpu_bytes() == size
+        assert devices.gpu_bytes() == size
         (tmp_path / "nvidia-smi").unlink()
-        preflight.gpu_bytes.cache_clear()
+        devices.gpu_bytes.cache_clear()
         monkeypatch.setenv("PATH", str(tmp_path))
-        assert preflight.gpu_bytes() == float("inf"), "a driver without its tool"
-        monkeypatch.setattr(preflight, "GPU_DRIVERS", ())
-        preflight.gpu_bytes.cache_clear()
-        assert preflight.gpu_bytes() == 0
+        assert devices.gpu_bytes() == float("inf"), "a driver without its tool"
+        monkeypatch.setattr(devices, "GPU_DRIVERS", ())
+        devices.gpu_bytes.cache_clear()
+        assert devices.gpu_bytes() == 0
     finally:
-        preflight.gpu_bytes.cache_clear()
+        devices.gpu_bytes.cache_clear()
 
 
 def from_the_ui(job: str, partition: str, only: str | None = None):

@@ -17,6 +17,7 @@ from modeling.core.replicas import Work  # noqa: E402
 from tests.conftest import ROOT  # noqa: E402
 from tests.modeling import toy_rlhf  # noqa: E402
 from tests.modeling.core import toy_replicas  # noqa: E402
+from tests.on_ray import on_a_quiet_machine  # noqa: E402
 
 pytestmark = [pytest.mark.trains, pytest.mark.timeout(600)]
 
@@ -36,6 +37,7 @@ def cluster():
             started.shutdown()
 
 
+@on_a_quiet_machine
 def test_a_cluster_that_loses_a_worker_makes_the_rows_of_one_process(cluster, tmp_path, log, monkeypatch):
     toy_replicas.set_back(monkeypatch)
     policy, notes = toy_rlhf.build(tmp_path / "world")["policy"], tmp_path / "notes"
@@ -54,6 +56,7 @@ def test_a_cluster_that_loses_a_worker_makes_the_rows_of_one_process(cluster, tm
     assert not any(str(ROOT) in said for said in toy_replicas.processes(notes)), "workers are sent the code"
 
 
+@on_a_quiet_machine
 def test_an_error_is_told_in_its_own_words(cluster, tmp_path, log, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     broken = Work(tmp_path, toy_replicas.nothing, toy_replicas.broken)
