@@ -54,7 +54,9 @@ ANNOUNCE = """() => {
     head.addEventListener('click', () => setTimeout(say, 50));  // after the page has opened or closed it
     head.querySelector('.icon')?.setAttribute('aria-hidden', 'true');
   }
-  document.querySelectorAll('#compare-state, #state').forEach(line => line.setAttribute('role', 'status'));
+  const lines = () => document.querySelectorAll('#compare-state, #state').forEach(one => one.setAttribute('role', 'status'));
+  lines();
+  document.addEventListener('click', () => setTimeout(lines, 200));  // a tab is made when it is first opened
   return [];
 }"""
 
