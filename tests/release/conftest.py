@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from gradio_client import Client
 
 from modeling.core.continuous_batching import ThreadedScheduler
-from release import answering, demo, export, loaded_models
+from release import answering, export, loaded_models, screenshots
 from release.gallery import Gallery
 from tests.conftest import MemoryLog
 from tests.release import toy_store
@@ -51,16 +50,9 @@ def opened(bundle):
 @contextlib.contextmanager
 def served(gallery: Gallery, every_token: bool = True) -> Iterator[str]:
     """The address of a chat on this gallery that shows every token, or as many as it shows people."""
-    port = free_port()
     show_every, answering.SHOW_EVERY = answering.SHOW_EVERY, 0.0 if every_token else answering.SHOW_EVERY
-    server = demo.server(gallery, "127.0.0.1", port)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(timeout=20)
+    with screenshots.served(gallery) as address:
+        yield address
     answering.SHOW_EVERY = show_every
 
 

@@ -1,23 +1,16 @@
 """Chunks on a real Ray cluster on this machine, which declares two GPUs: the rows of one process."""
 
 import os
-import secrets
 
 import pytest
 
-# Ray reads these when it is imported; its workers inherit them.
-os.environ.setdefault("RAY_AUTH_MODE", "token")
-os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-ray = pytest.importorskip("ray", reason="Ray is not installed: make cluster")
-from ray.cluster_utils import Cluster  # noqa: E402
-
-from data_cleaning import ray_shards  # noqa: E402
-from modeling.core import replicas  # noqa: E402
-from modeling.core.replicas import Work  # noqa: E402
-from tests.conftest import ROOT  # noqa: E402
-from tests.modeling import toy_rlhf  # noqa: E402
-from tests.modeling.core import toy_replicas  # noqa: E402
-from tests.on_ray import on_a_quiet_machine  # noqa: E402
+from data_cleaning import ray_shards
+from modeling.core import replicas
+from modeling.core.replicas import Work
+from tests.conftest import ROOT
+from tests.modeling import toy_rlhf
+from tests.modeling.core import toy_replicas
+from tests.on_ray import Cluster, on_a_quiet_machine, ray
 
 pytestmark = [pytest.mark.trains, pytest.mark.timeout(600)]
 
@@ -27,7 +20,6 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))  # the functions of toy_replicas
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_worker_niceness", "0")  # at Ray's 15, importing torch takes minutes on a busy machine
         patch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")  # Ray may declare them; CUDA finds none
         head = {"num_cpus": 2, "num_gpus": 2, "include_dashboard": False}
         started = Cluster(initialize_head=True, head_node_args=head)
