@@ -57,7 +57,7 @@ def asked(now: Comparison) -> str:
 
 
 def build(models: Models, rater: gr.BrowserState, answering: dict, at_once: dict) -> tuple[gr.Dropdown, gr.Dropdown]:
-    """Adds the tab's elements to the page. Returns the two menus, which the page keeps up to date.
+    """Adds the tab's elements to the page. Returns the two menus, which the page opens and keeps up to date.
 
     `rater`: the random name of the browser; `answering`: settings of events that generate; `at_once`: of those that do
     not wait for them.
@@ -69,7 +69,7 @@ def build(models: Models, rater: gr.BrowserState, answering: dict, at_once: dict
     with gr.Row(elem_classes="ask"):
         first, second = (
             gr.Dropdown(
-                choices(opened), value=name, label=label, filterable=False, interactive=True, elem_id=identifier
+                choices(opened), value=name, label=label, filterable=False, interactive=False, elem_id=identifier
             )
             for name, label, identifier in zip(
                 begin, ("One version", "Another version"), ("first", "second"), strict=True

@@ -95,7 +95,10 @@ def build(models: Models) -> gr.Blocks:
         return page_texts.masthead(bundle, name), page_texts.describe(bundle, name), begin
 
     def refresh(seen, name, turns, chosen, tuned):
-        """Returns what changed since the page last looked. The newest version is chosen until a user chose or asked."""
+        """Returns what changed since the page last looked. The newest version is chosen until a user chose or asked.
+
+        Menus open with the first look: it would take back what a user chose before it.
+        """
         bundle, making, protected = gallery.now(), gallery.making(), page_texts.guard_line(models)
         names = [version.name for version in bundle.offered]
         kept = name in names and (chosen or turns)
@@ -115,7 +118,7 @@ def build(models: Models) -> gr.Blocks:
         if seen is None or seen[0] != bundle or now != name:
             slider = length_slider(bundle)
             changed |= {
-                choice: gr.Dropdown(choices=[(v.title, v.name) for v in bundle.offered], value=now),
+                choice: gr.Dropdown(choices=[(v.title, v.name) for v in bundle.offered], value=now, interactive=True),
                 top: page_texts.masthead(bundle, now),
                 about: page_texts.describe(bundle, now),
                 send: gr.Button(interactive=bool(names)),
@@ -126,7 +129,7 @@ def build(models: Models) -> gr.Blocks:
             begun = seen is not None and None not in compare_tab.pair_of(seen[0])
             for menu, name in zip((first_menu, second_menu), compare_tab.pair_of(bundle), strict=True):
                 value = {} if begun else {"value": name}
-                changed[menu] = gr.Dropdown(choices=compare_tab.choices(bundle), **value)
+                changed[menu] = gr.Dropdown(choices=compare_tab.choices(bundle), interactive=True, **value)
             if now and not tuned:
                 changed[temperature] = bundle.temperature(now)
         if seen is None or seen[3] != bool(turns):
@@ -158,7 +161,7 @@ def build(models: Models) -> gr.Blocks:
             with gr.Column(scale=3, min_width=250, elem_classes="side"):
                 choice = gr.Dropdown(
                     [(version.title, version.name) for version in opened.offered], value=first, label="Version",
-                    filterable=False, interactive=True, elem_id="version",
+                    filterable=False, interactive=False, elem_id="version",
                 )  # fmt: skip
                 about = gr.HTML(page_texts.describe(opened, first), padding=False)
                 clear = gr.Button("New dialogue", size="md", elem_id="clear")

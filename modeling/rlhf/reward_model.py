@@ -65,7 +65,7 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     plot_scores(out / "plots" / "scores.png", [pair for pair in scored if pair.kind == config.kind], config.kind)
     kept = len(train) - len(contrasted)
     counts = {"pairs_train": kept, "pairs_left_out": len(mixed) - kept, "pairs_own": own, "contrasts": len(contrasted)}
-    return {**counts, **trained, **headline(report, config.kind), **agreement(train, test, scored)}
+    return {**counts, **trained, **headline(report, config.kind), **agreement(train, test, scored, config.kind)}
 
 
 def check_people(pairs: list[dict], pool: list[dict], config: RewardRecipe) -> None:
@@ -85,13 +85,16 @@ def check_people(pairs: list[dict], pool: list[dict], config: RewardRecipe) -> N
         )
 
 
-def agreement(train: list[dict], test: list[dict], scored: list[ScoredPair]) -> dict:
-    """Metrics on people's votes: how many pairs were trained on, and the share of held-out ones ranked as people did."""
+def agreement(train: list[dict], test: list[dict], scored: list[ScoredPair], kind: str) -> dict:
+    """Metrics on people's votes: how many pairs were trained on, and the share of held-out ones ranked as people did.
+
+    Held-out votes of the other kind do not count: this model was not made to rank them.
+    """
     voted = sum(pair["annotator"] == preference_pairs.PEOPLE_IN_CHAT for pair in train)
     right = [
         one.chosen > one.rejected
         for pair, one in zip(test, scored, strict=True)
-        if pair["annotator"] == preference_pairs.PEOPLE_IN_CHAT
+        if pair["annotator"] == preference_pairs.PEOPLE_IN_CHAT and of_kind(pair, kind)
     ]
     held_out = {"accuracy_votes": round(sum(right) / len(right), 4)} if right else {}
     return {"pairs_voted": voted, "pairs_voted_test": len(right), **held_out}

@@ -93,7 +93,7 @@ def test_a_client_that_reads_nothing_loses_its_turn(bundle, monkeypatch):
                 await anyio.sleep_forever()
 
         with anyio.fail_after(30):
-            await completions({"type": "http"}, receive, send)
+            await completions({"type": "http", "headers": []}, receive, send)
 
     anyio.run(ask_and_read, 3)
     assert len(sent) == 3

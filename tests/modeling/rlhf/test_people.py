@@ -69,7 +69,7 @@ def test_a_round_has_no_pairs_of_its_own(voted):
 
 
 def test_both_reward_models_learn_what_people_prefer(voted, tmp_path, log):
-    inputs = voted(80)
+    inputs = voted(160)
     models = {}
     for kind, recipe in RECIPES.items():
         models[kind] = tmp_path / kind
