@@ -182,7 +182,9 @@ def test_a_worker_with_other_packages_is_refused(tmp_path, files):
 
 
 def test_a_worker_that_does_not_see_the_store_says_so(tmp_path, files):
-    with pytest.raises(RuntimeError, match="does not see .*out/.*: the store .* must lie on a file system that all nodes"):
+    with pytest.raises(
+        RuntimeError, match="does not see .*out/.*: the store .* must lie on a file system that all nodes"
+    ):
         attempt(tmp_path, files, ray_shards.installed())
 
 

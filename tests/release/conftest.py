@@ -1,6 +1,7 @@
 """One small release for all tests of this folder, made by the real stage from a real store."""
 
 import contextlib
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from gradio_client import Client
 
 from modeling.core.continuous_batching import ThreadedScheduler
-from release import answering, export, loaded_models, screenshots
+from release import answering, loaded_models, screenshots
 from release.gallery import Gallery
 from tests.conftest import MemoryLog
 from tests.release import toy_store
@@ -23,11 +24,17 @@ def store(tmp_path_factory) -> toy_store.ToyStore:
     return toy_store.evaluated(tmp_path_factory.mktemp("store"))
 
 
+@pytest.fixture
+def copied(store, tmp_path) -> toy_store.ToyStore:
+    """The store once more, to be spoiled."""
+    shutil.copytree(store.root, tmp_path / "store")
+    return toy_store.ToyStore(tmp_path / "store")
+
+
 @pytest.fixture(scope="session")
 def bundle_metrics(store, tmp_path_factory) -> tuple[Path, dict]:
     out = tmp_path_factory.mktemp("release") / "bundle"
-    out.mkdir()
-    metrics = export.run(toy_store.RECIPE, toy_store.inputs(store, list(toy_store.EVALUATIONS)), out, MemoryLog())
+    metrics = toy_store.release(store, out, MemoryLog())
     return out, metrics
 
 

@@ -20,6 +20,7 @@ from modeling.pretraining import tokenizer as tokenizers
 from modeling.rlhf.reward_accuracy import ScoredPair
 from orchestration import identity as identities
 from orchestration import records
+from release import export
 from release.recipes import ReleaseRecipe
 from tests.conftest import MemoryLog
 from tests.modeling.toy_evaluation import scored, write_scored
@@ -170,6 +171,12 @@ def inputs(store: ToyStore, evaluations: list[str]) -> dict[str, Path]:
              "ppo_policy": "rlhf_v5/ppo_policy", "base_model": "base_model"} | {name: name for name in evaluations}  # fmt: skip
     report = {"corpus_report/base": store.folder("corpus_report", "base")}
     return report | {role: store.folder(asset, store.scale) for role, asset in roles.items()}
+
+
+def release(store: ToyStore, out: Path, log, recipe: ReleaseRecipe = RECIPE) -> dict:
+    """The metrics of the release that is made in the new folder `out`."""
+    out.mkdir()
+    return export.run(recipe, inputs(store, list(EVALUATIONS)), out, log)
 
 
 def reward_report_files(folder: Path) -> dict:
