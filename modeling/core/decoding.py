@@ -1,10 +1,9 @@
 """The decoding loop: one batch of prompts to answers, with a cache that is written in place.
 
-The prompts' common beginning (system prompt, template) runs once for all of them, each prompt once for all its
-samples. A row that ends leaves the batch: a row from the end takes its place, so a step costs what its live rows cost.
+Each prompt runs once for all its samples (prefill.py). A row that ends leaves the batch: a row from the end takes its
+place, so a step costs what its live rows cost.
 """
 
-import os
 from collections.abc import Callable
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from modeling.core.nucleus import sample_tokens
+from modeling.core.prefill import run_prompts
 from modeling.core.recipes import SamplingRecipe
 
 COLUMNS = 32  # places by which the cache grows
@@ -83,7 +83,9 @@ def answer_batch(
     of max_new_tokens.
     """
     where = model.device
-    logits_BV, prompt_cache, mask_BP = run_prompts(model, prompts, pad)
+    states_BD, prompt_cache, mask_BP = run_prompts(model, prompts, pad)
+    # Of a slice (B, 1, D), torch copies a head that does not learn B times: gigabytes. Of (B, D), it does not.
+    logits_BV = model.get_output_embeddings()(states_BD)
     logits_RV = logits_BV.repeat_interleave(samples, 0)
     cache = RowCache(prompt_cache, samples)
     positions_R = mask_BP.sum(1).repeat_interleave(samples)  # of the next token
@@ -118,28 +120,3 @@ def answer_batch(
         positions_R += 1
         progressed(len(tokens_RT) - rows * (1 - (step + 1) / recipe.max_new_tokens))
     return [row[: row.index(closing) + 1] if closing in row else row for row in tokens_RT.tolist()]
-
-
-def run_prompts(model: PreTrainedModel, prompts: list[list[int]], pad: int) -> tuple[Tensor, DynamicCache, Tensor]:
-    """(logits after each prompt (B, V), the prompts' cache, its mask (B, P): 1 at tokens, 0 at padding)."""
-    where = model.device
-    shared = min(len(os.path.commonprefix(prompts)), min(map(len, prompts)) - 1) if len(prompts) > 1 else 0
-    cache = DynamicCache(config=model.config)
-    if shared:
-        model.get_decoder()(torch.tensor([prompts[0][:shared]], device=where), past_key_values=cache, use_cache=True)
-        cache.batch_repeat_interleave(len(prompts))
-    rests = [ids[shared:] for ids in prompts]
-    width = max(len(ids) for ids in rests)
-    # Padding lies between the common beginning and the rest.
-    ids_BW = torch.tensor([[pad] * (width - len(ids)) + ids for ids in rests], device=where)
-    own_BW = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in rests], device=where)
-    mask_BP = torch.cat([own_BW.new_ones(len(prompts), shared), own_BW], 1)
-    hidden_BWD = model.get_decoder()(
-        input_ids=ids_BW,
-        attention_mask=mask_BP,
-        position_ids=(mask_BP.cumsum(1) - 1).clamp(min=0)[:, shared:],
-        past_key_values=cache,
-        use_cache=True,
-    ).last_hidden_state
-    # Of a slice (B, 1, D), torch copies a head that does not learn B times: gigabytes. Of (B, D), it does not.
-    return model.get_output_embeddings()(hidden_BWD[:, -1]), cache, mask_BP

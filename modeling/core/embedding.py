@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import BertModel, BertTokenizerFast
 
-from modeling.core import runtime, sampling
+from modeling.core import batching, runtime
 
 MAX_TOKENS = 96  # per text: the judge reads the first 70 words or so of an answer
 BATCH_TOKENS = 4_096
@@ -54,7 +54,7 @@ def embed(encoder: Encoder, texts: Sequence[str], log=None) -> Embedded:
     ]
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
     done = 0
-    for batch in sampling.batches([len(rows[index]) for index in order], 0, 1, BATCH_TOKENS):
+    for batch in batching.batches([len(rows[index]) for index in order], 0, 1, BATCH_TOKENS):
         chosen = [order[place] for place in batch]
         meaning_BD, wording_BD = _encode(encoder, [rows[index] for index in chosen])
         for index, meaning_D, wording_D in zip(chosen, meaning_BD, wording_BD, strict=True):

@@ -75,7 +75,7 @@ class Group:
     def __init__(self, model: PreTrainedModel) -> None:
         self.batch = LiveBatch(model)
         self.requests: list[Request] = []
-        self.budget = token_budget(model)
+        self.budget = sampling.token_budget(model)
 
     def read(self, request: Request) -> int:
         """Reads the next chunk of a prompt. After the last one the request has its first token and a row.
@@ -125,14 +125,6 @@ class Group:
                 return [error]
         alone = [slice(row, row + 1) for row in range(len(requests))]
         return [self._outcomes(row, uniforms_R2[row])[0] for row in alone]
-
-
-def token_budget(model: PreTrainedModel) -> int:
-    """Most tokens, rows × the longest row, that the cache of a model may hold."""
-    if model.device.type == "cpu":
-        return sampling.CPU_TOKEN_BUDGET
-    free, _ = torch.cuda.mem_get_info(model.device)
-    return int(sampling.CUDA_MEMORY_SHARE * free / sampling.cache_bytes_per_token(model.config, model.dtype.itemsize))
 
 
 @torch.inference_mode()

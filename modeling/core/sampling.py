@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_cleaning import heap
 from modeling.core import decoding, dialog, runtime, unused_ids
+from modeling.core.batching import batches
 from modeling.core.hashing import mix
 from modeling.core.recipes import SamplingRecipe
 
@@ -166,7 +167,7 @@ def generate_ids(
         if log is not None:
             log.progress(done + int(batch_answers), len(places) * samples, unit="answer")
 
-    for batch in batches([len(prompts[index]) for index in order], recipe.max_new_tokens, samples, _budget(model)):
+    for batch in batches([len(prompts[index]) for index in order], recipe.max_new_tokens, samples, token_budget(model)):
         chosen = [order[position] for position in batch]
         asked, uniforms_RT2 = [prompts[index] for index in chosen], uniforms[chosen].flatten(0, 1)
         rows = decoding.answer_batch(model, asked, uniforms_RT2, recipe, samples, closing, pad, progressed)
@@ -178,19 +179,8 @@ def generate_ids(
     return answers
 
 
-def batches(lengths: list[int], new_tokens: int, samples: int, budget: int) -> list[list[int]]:
-    """Group ascending prompt lengths so that rows × (longest prompt + new tokens) stays within the budget."""
-    groups: list[list[int]] = []
-    for position, length in enumerate(lengths):
-        if groups and (len(groups[-1]) + 1) * samples * (length + new_tokens) <= budget:
-            groups[-1].append(position)
-        else:
-            groups.append([position])
-    return groups
-
-
-def _budget(model) -> int:
-    """Most tokens that all rows of a batch may have together."""
+def token_budget(model) -> int:
+    """Most tokens that all rows of a batch may have together in the KV cache."""
     if model.device.type == "cpu":
         return CPU_TOKEN_BUDGET
     free, _ = torch.cuda.mem_get_info(model.device)

@@ -26,7 +26,7 @@ import torch
 from matplotlib.figure import Figure
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from modeling.core import dialog, dialogue_tables, hashing, reporting, runtime, sampling
+from modeling.core import batching, dialog, dialogue_tables, hashing, reporting, runtime
 from modeling.core.recipes import EvaluationRecipe
 from modeling.core.verdicts import has_weights
 from modeling.pretraining.tokenizer import copies, document_tokens
@@ -153,7 +153,7 @@ def score_rows(model, rows: Sequence[Sequence[int]]) -> np.ndarray:
     ]
     spans.sort(key=lambda span: len(span[0]))
     nats_D = np.zeros(len(rows))
-    for group in sampling.batches([len(ids) for ids, _, _ in spans], 0, 1, BATCH_TOKENS):
+    for group in batching.batches([len(ids) for ids, _, _ in spans], 0, 1, BATCH_TOKENS):
         chosen = [spans[place] for place in group]
         np.add.at(nats_D, [number for _, _, number in chosen], _batch_nats(model, chosen))
     return nats_D

@@ -9,10 +9,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from modeling.core import dialog, runtime, sampling
-
-# Tokens (padding included) in one forward pass: a runtime setting, never part of an artifact's identity.
-CPU_BATCH_TOKENS = 8_192
-CUDA_BATCH_TOKENS = 131_072
+from modeling.core.last_states import last_states
 
 # Below this safety probability the reward is safety alone: precision 0.89, recall 0.55 on the paper's test set.
 SAFETY_THRESHOLD = 0.15
@@ -50,31 +47,15 @@ def score(
 
 @torch.inference_mode()
 def score_ids(model: PreTrainedModel, rows: Sequence[Sequence[int]], log=None) -> list[float]:
-    """Raw score at the last token of each row of ids. Rows of similar length share a batch; padding has no effect."""
-    scores = [0.0] * len(rows)
-    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
-    budget = CPU_BATCH_TOKENS if model.device.type == "cpu" else CUDA_BATCH_TOKENS
-    done = 0
-    for batch in sampling.batches([len(rows[index]) for index in order], 0, 1, budget):
-        chosen = [order[position] for position in batch]
-        for index, value in zip(chosen, _score_batch(model, [rows[index] for index in chosen]).tolist(), strict=True):
-            scores[index] = value
-        done += len(chosen)
+    """Raw score at the last token of each row of ids."""
+
+    def progressed(done: int) -> None:
         if log is not None:
             log.progress(done, len(rows), unit="answer")
-    return scores
 
-
-def _score_batch(model: PreTrainedModel, rows: Sequence[Sequence[int]]) -> Tensor:
-    width = max(len(row) for row in rows)
-    # Right padding under a causal mask: no scored token attends to padding, so any id will do and no mask is needed.
-    ids_BT = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=model.device)
-    last_B = torch.tensor([len(row) - 1 for row in rows], device=model.device)
-    with runtime.autocast(model.device):
-        hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-    hidden_BD = hidden_BTD[torch.arange(len(rows), device=model.device), last_B]
+    states_ND = last_states(model, rows, progressed)
     # The head runs in float32: bfloat16 would round scores to steps of a percent, which makes ties.
-    return (hidden_BD.float() @ model.score.weight.float().T).squeeze(-1)
+    return (states_ND @ model.score.weight.float().T).squeeze(-1).tolist()
 
 
 def sigmoid(scores: Sequence[float] | Tensor) -> Tensor:

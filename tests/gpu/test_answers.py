@@ -74,7 +74,7 @@ def test_scores_are_those_of_the_cpu(world):
 
 
 def test_the_free_memory_bounds_a_batch(chat):
-    assert sampling._budget(chat[0]) >= 1000
+    assert sampling.token_budget(chat[0]) >= 1000
 
 
 def test_ppo_starts_with_ratio_one_and_improves_its_loss(where, world, log):

@@ -7,7 +7,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from modeling.core import decoding, dialog, runtime, sampling
+from modeling.core import batching, decoding, dialog, prefill, runtime, sampling
 from modeling.core.recipes import SamplingRecipe
 from tests.modeling import toy_chat
 
@@ -66,10 +66,34 @@ def test_the_common_beginning_of_prompts_changes_no_logit(chat, alike):
     rests = [[11], [12, 13, 14, 15, 16], [17, 18]]
     prompts = [[*range(20, 20 + alike), *rest] for rest in rests]
     with torch.inference_mode():
-        logits, cache, mask = decoding.run_prompts(model, prompts, pad=0)
+        states, cache, mask = prefill.run_prompts(model, prompts, pad=0)
+        logits = model.lm_head(states)
         alone = torch.stack([model(input_ids=torch.tensor([ids])).logits[0, -1] for ids in prompts])
     torch.testing.assert_close(logits, alone, atol=1e-3, rtol=1e-4)
     assert mask.sum(1).tolist() == [len(ids) for ids in prompts] and cache.get_seq_length() == alike + 5
+
+
+@torch.inference_mode()
+def test_prompts_of_unlike_length_share_no_padding(chat, monkeypatch):
+    model, _ = chat
+    prompts = [[20, 21, *range(30, 30 + length)] for length in (40, 3, 5, 41, 4, 1)]
+    whole, joined, mask = prefill.run_prompts(model, prompts, pad=0)
+    monkeypatch.setattr(batching, "CPU_TOKENS", 90)
+    read = []
+    with model.model.embed_tokens.register_forward_hook(lambda module, given, out: read.append(given[0].numel())):
+        states, cache, parted = prefill.run_prompts(model, prompts, pad=0)
+    assert read == [2, 4 * 5, 2 * 41] and torch.equal(mask, parted)
+    torch.testing.assert_close(states, whole, atol=1e-3, rtol=1e-4)
+    own = mask.bool()[:, None, :, None]
+    for one, other in zip(cache.layers, joined.layers, strict=True):
+        for name in ("keys", "values"):
+            torch.testing.assert_close(
+                *(getattr(layer, name).where(own, 0) for layer in (one, other)), atol=1e-3, rtol=1e-4
+            )
+    uniforms = torch.rand(len(prompts) * 2, GREEDY.max_new_tokens, 2)
+    answers = decoding.answer_batch(model, prompts, uniforms, GREEDY, 2, closing=1, pad=0)
+    monkeypatch.undo()
+    assert answers == decoding.answer_batch(model, prompts, uniforms, GREEDY, 2, closing=1, pad=0)
 
 
 def one_that_comes_early_and_late(answers) -> int:
@@ -98,7 +122,7 @@ def test_answers_end_at_the_closing_token_and_finished_rows_disturb_nobody(chat,
 
 
 def test_batches_hold_the_budget_and_every_prompt_once():
-    groups = sampling.batches([4, 5, 9, 30, 31], new_tokens=10, samples=2, budget=80)
+    groups = batching.batches([4, 5, 9, 30, 31], new_tokens=10, samples=2, budget=80)
     assert [place for group in groups for place in group] == [0, 1, 2, 3, 4]
     assert groups == [[0, 1], [2], [3], [4]]
 
@@ -165,8 +189,9 @@ def test_a_head_that_does_not_learn_is_not_copied_for_every_prompt():
                          num_attention_heads=2, max_position_embeddings=32)  # fmt: skip
     model = LlamaForCausalLM(config).bfloat16().eval().requires_grad_(False)
     prompts = [[number, *range(number, number + 8)] for number in range(1, 51)]
-    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        logits_BV, _, _ = decoding.run_prompts(model, prompts, pad=0)
+    first = dataclasses.replace(GREEDY, max_new_tokens=1)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        answers = decoding.answer_batch(model, prompts, torch.zeros(50, 1, 2), first, 1, closing=0, pad=0)
     allocated = sum(max(0, event.self_cpu_memory_usage) for event in profiled.key_averages())
     head_bytes = model.lm_head.weight.nbytes
-    assert logits_BV.shape == (50, 20_000) and allocated < 10 * head_bytes, "fifty copies of the head"
+    assert len(answers) == 50 and allocated < 10 * head_bytes, "fifty copies of the head"

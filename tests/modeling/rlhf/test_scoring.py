@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from modeling.core import dialog
+from modeling.core import batching, dialog
 from modeling.rlhf import scoring
 from tests.modeling import toy_rlhf
 
@@ -33,7 +33,7 @@ def test_a_score_does_not_depend_on_its_batch(world, monkeypatch):
     assert len(set(alone)) == 3
     assert scoring.score(model, tokenizer, DIALOGS) == pytest.approx(alone, abs=1e-6)
     assert scoring.score(model, tokenizer, DIALOGS[::-1]) == pytest.approx(alone[::-1], abs=1e-6)
-    monkeypatch.setattr(scoring, "CPU_BATCH_TOKENS", 1)
+    monkeypatch.setattr(batching, "CPU_TOKENS", 1)
     assert scoring.score(model, tokenizer, DIALOGS) == pytest.approx(alone, abs=1e-6)
 
 
