@@ -34,40 +34,40 @@ def laptop() -> Scale:
     big = scratch()
     checkpoint = AdoptRecipe(source="smollm2", context=512)
     base = replace(
-        big.base, model=checkpoint, batch_tokens=2048, steps=40, frozen_layers=15,
+        big.base, model=checkpoint, batch_tokens=2048, steps=20, frozen_layers=15,
         # Of 5e-5, 1e-4 and 2e-4, the highest gives the fewest bits per byte (LOG.md).
-        optimizer=replace(big.base.optimizer, learning_rate=2e-4, warmup_steps=4),
+        optimizer=replace(big.base.optimizer, learning_rate=2e-4, warmup_steps=2),
     )  # fmt: skip
     asked = replace(big.own_answers.sampling, temperature=0.5)
     forms = tuple(kind for kind in big.ghost.kinds if kind != "language")
     scale = replace(
         big, tokenizer=checkpoint, base=base, tokens=replace(big.tokens, title_share=0.0),
         # A checkpoint's own requests are of the forms that a small model would else refuse (LOG.md).
-        synthetic_requests=replace(big.synthetic_requests, requests=900),
-        own_answers=replace(big.own_answers, prompts=200, requests=900, samples=1, sampling=asked),
-        demonstrations=replace(big.demonstrations, max_definitions=90, max_conversations=70, max_everyday=110,
-                               max_safety=700, max_twins=60, multi_turn_share=0.32, after_refusal_share=0.25,
+        synthetic_requests=replace(big.synthetic_requests, requests=500),
+        own_answers=replace(big.own_answers, prompts=120, requests=500, samples=1, sampling=asked),
+        demonstrations=replace(big.demonstrations, max_definitions=60, max_conversations=50, max_everyday=110,
+                               max_safety=450, max_twins=60, multi_turn_share=0.32, after_refusal_share=0.25,
                                max_answer_words=60, preprompts=EXPLICIT_PREPROMPTS),
-        prompts=replace(big.prompts, helpfulness=250, safety=150, harmless=100, test_helpfulness=240, test_safety=200,
-                        test_harmless=160, everyday_share=0.5, verifiable_share=0.4, borderline_share=0.5,
+        prompts=replace(big.prompts, helpfulness=250, safety=150, harmless=100, test_helpfulness=140, test_safety=140,
+                        test_harmless=110, everyday_share=0.5, verifiable_share=0.4, borderline_share=0.5,
                         after_refusal_share=0.4, validation=60, multi_turn_share=0.32),
         open_preferences=replace(big.open_preferences, pairs=200, max_answer_words=150),
         # At 1e-4 a veto keeps the policy back after three iterations, and without a penalty for faults PPO teaches to refuse
         # ordinary prompts (LOG.md).
-        ppo=replace(big.ppo, iterations=6, batch=32, mini_batch=8, evaluate_every=3, evaluation_samples=1, frozen_layers=15,
+        ppo=replace(big.ppo, iterations=4, batch=32, mini_batch=8, evaluate_every=2, evaluation_samples=1, frozen_layers=15,
                     fault_penalty=2.0,
                     optimizer=replace(big.ppo.optimizer, learning_rate=8e-5)),
         # The checkpoint's French is none. Told to be a person or to enjoy a hobby, it answers beside the question.
-        ghost=replace(big.ghost, dialogues=80, composed=200, turns=4, samples=1, unchecked_share=0.05, kinds=forms,
+        ghost=replace(big.ghost, dialogues=40, composed=120, turns=4, samples=1, unchecked_share=0.05, kinds=forms,
                       sampling=replace(big.ghost.sampling, temperature=0.5)),
         # As many tokens as training's answers have: in fewer, an answer cannot end as the instruction asks.
-        ghost_evaluation=replace(ghost_evaluation(big, 80, ((4, 20), (6, 4)), control_dialogues=4), kinds=forms),
-        distillation=replace(big.distillation, prompts=40, preprompts=EXPLICIT_PREPROMPTS, templates=EXPLICIT_TEMPLATES,
+        ghost_evaluation=replace(ghost_evaluation(big, 80, ((4, 16), (6, 4)), control_dialogues=4), kinds=forms),
+        distillation=replace(big.distillation, prompts=32, preprompts=EXPLICIT_PREPROMPTS, templates=EXPLICIT_TEMPLATES,
                              least_safety=0.5),
         # Base, SFT and Chat answer all test prompts, the versions between them the same quarter.
-        evaluation=replace(big.evaluation, prompts=300, safety_prompts=200, harmless_prompts=160, round_share=0.25,
-                           temperatures=(0.1, 0.4, 0.8), temperature_prompts=48, benchmark_limit=60,
-                           bits_per_byte_documents=20),
+        evaluation=replace(big.evaluation, prompts=180, safety_prompts=140, harmless_prompts=110, round_share=0.25,
+                           temperatures=(0.1, 0.4, 0.8), temperature_prompts=24, benchmark_limit=40,
+                           bits_per_byte_documents=10),
         release=replace(big.release, max_version_bytes=600_000_000),
     )  # fmt: skip
     # With 20 of the 30 layers frozen a step is cheaper and the model no worse. Small batches at a high rate, many safety
@@ -77,7 +77,7 @@ def laptop() -> Scale:
     scale = replace(
         scale,
         # A third of the start's weights keeps what the checkpoint knows and gives refusals reasons that fit (LOG.md).
-        sft=replace(scale.sft, max_steps=0, epochs=2.0, start_share=0.3),
+        sft=replace(scale.sft, max_steps=0, epochs=1.0, start_share=0.3),
         distillation=replace(
             scale.distillation,
             finetune=changed(
@@ -89,29 +89,29 @@ def laptop() -> Scale:
     scale = each_round(
         scale,
         # Pairs of two chat models are safe on both sides: safety models learnt little from them (LOG.md).
-        preferences={"prompts": 48, "safety_share": 0.4, "base_share": 0.5, "sampling_b": {"temperature": 0.7}},
+        preferences={"prompts": 36, "safety_share": 0.4, "base_share": 0.5, "sampling_b": {"temperature": 0.7}},
         reward={
             "context": 512,
             "batch_pairs": 4,
             "frozen_layers": 15,
-            "recent_pairs": 56,
+            "recent_pairs": 44,
             "optimizer": {"learning_rate": 3e-4},
         },
         # The safety model does without: a misplaced refusal is no less safe, and it would no longer tell refusals apart.
         helpfulness={"contrast_share": 1.0},
         # The best of so few answers may be unsafe, and the next policy must not learn it.
         rejection={
-            "prompts": 80,
+            "prompts": 56,
             "samples": 3,
             "safety_share": 0.35,
             "sampling": {"temperature": 0.5},
             "least_safety": 0.5,
         },
         # So few steps from the base model make no chat model: each policy goes on from the one before.
-        policy={"start": "before", "max_steps": 32, "optimizer": {"learning_rate": 2e-4}},
+        policy={"start": "before", "max_steps": 20, "optimizer": {"learning_rate": 2e-4}},
     )
     # An instruction lasts only after many examples (LOG.md): V4 learns it, V5 and Chat keep it.
-    lasting = {4: {"max_steps": 96, "ghost_share": 0.5}, 5: {"ghost_share": 0.3}}
+    lasting = {4: {"max_steps": 56, "ghost_share": 0.5}, 5: {"ghost_share": 0.3}}
     rounds = (replace(r, policy=changed(r.policy, lasting.get(n, {}))) for n, r in enumerate(scale.rounds, 1))
     scale = answers(selecting(replace(scale, rounds=tuple(rounds)), 24, temperature=0.1), 80)
     longer = replace(scale.own_answers.sampling, max_new_tokens=96)
