@@ -71,7 +71,8 @@ def laptop() -> Scale:
         release=replace(big.release, max_version_bytes=600_000_000),
     )  # fmt: skip
     # With 20 of the 30 layers frozen a step is cheaper and the model no worse. Small batches at a high rate, many safety
-    # demonstrations, two epochs and a weight for openings tell attacks from everyday requests best (LOG.md).
+    # demonstrations and a weight for openings tell attacks from everyday requests best. A second epoch helps too, but it
+    # would take a fifth of the time of the whole run (LOG.md).
     scale = finetuning(scale, context=512, batch_sequences=2, learning_rate=4e-4, max_steps=24, frozen_layers=20,
                        opening_weight=5.0)  # fmt: skip
     scale = replace(
@@ -89,12 +90,12 @@ def laptop() -> Scale:
     scale = each_round(
         scale,
         # Pairs of two chat models are safe on both sides: safety models learnt little from them (LOG.md).
-        preferences={"prompts": 36, "safety_share": 0.4, "base_share": 0.5, "sampling_b": {"temperature": 0.7}},
+        preferences={"prompts": 44, "safety_share": 0.4, "base_share": 0.5, "sampling_b": {"temperature": 0.7}},
         reward={
             "context": 512,
             "batch_pairs": 4,
             "frozen_layers": 15,
-            "recent_pairs": 44,
+            "recent_pairs": 64,
             "optimizer": {"learning_rate": 3e-4},
         },
         # The safety model does without: a misplaced refusal is no less safe, and it would no longer tell refusals apart.
