@@ -282,4 +282,4 @@ def test_a_lost_node_and_the_same_stage_again_end_with_the_bytes_of_torchrun(two
     record, reused = launchers.materialize(toys.STAGE, "tiny", log)
     assert not reused and any(f"Continuing from checkpoint-{worker.HELD_STEP}" in line for line in log.lines)
     assert record["content"] == expected["content"]
-    assert (record["git_commit"], record["git_dirty"]) == tuple(records.git_state().values())
+    assert record["git"] == records.git_state()
