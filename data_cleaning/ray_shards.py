@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -27,6 +28,7 @@ ADDRESS = "RAY_ADDRESS"
 ATTEMPTS = Path("_scratch") / "attempts"  # under `out`
 LOST_WORKERS = 3  # a shard may lose this many workers: one that ends every worker must not be retried for ever
 CONNECTION_TRIES = 3
+ANSWERS_WITHIN_S = 10.0  # the head of a cluster
 LOOK_AGAIN_S = 1.0
 SEEN_WITHIN_S = 120.0  # an NFS client may show an old list of a folder's files for a minute
 # The packages that the bytes of documents depend on. Ray itself compares its own version and Python's.
@@ -84,6 +86,7 @@ def connected(ray, *packages: Path) -> Iterator[None]:
 
     Workers run the code of these packages. Raises ConnectionError if the cluster does not answer.
     """
+    _refuse_silent(os.environ[ADDRESS])
     before = signal.getsignal(signal.SIGTERM)
     talk = logging.getLogger("ray._private.worker")  # of how it connects; it speaks again when a node is lost
     talk.setLevel(logging.ERROR)
@@ -101,6 +104,19 @@ def connected(ray, *packages: Path) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _refuse_silent(address: str) -> None:
+    """Raises ConnectionError if nothing listens at a stated HOST:PORT: Ray itself would try for five minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():  # Ray looks for a cluster itself, as at "auto"
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN_S).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionError(
+            f"no Ray cluster answers at {address} ({error}): set {ADDRESS} to the address of one"
+        ) from error
 
 
 def _connect(ray, folder: str) -> None:

@@ -226,7 +226,6 @@ def test_a_run_on_ray_leaves_the_gpus_of_its_machine_to_the_workers(launcher, fr
         assert (try_lock(lock, "the other run") is not None) == free
 
 
-@rays.on_a_quiet_machine
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
