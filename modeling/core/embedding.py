@@ -52,16 +52,14 @@ def embed(encoder: Encoder, texts: Sequence[str], log=None) -> Embedded:
     rows = [
         encoder.tokenizer(text, truncation=True, max_length=MAX_TOKENS, padding=False)["input_ids"] for text in distinct
     ]
-    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
     done = 0
-    for batch in batching.batches([len(rows[index]) for index in order], 0, 1, BATCH_TOKENS):
-        chosen = [order[place] for place in batch]
+    for chosen in batching.of_like_length(rows, BATCH_TOKENS):
         meaning_BD, wording_BD = _encode(encoder, [rows[index] for index in chosen])
         for index, meaning_D, wording_D in zip(chosen, meaning_BD, wording_BD, strict=True):
             encoder.known[distinct[index]] = meaning_D, wording_D
         done += len(chosen)
         if log is not None:
-            log.progress(done, len(order), unit="text")
+            log.progress(done, len(rows), unit="text")
     width = encoder.model.config.hidden_size
     vectors = [encoder.known[text] for text in texts]
     return Embedded(

@@ -151,9 +151,8 @@ def score_rows(model, rows: Sequence[Sequence[int]]) -> np.ndarray:
         for number, row in enumerate(rows)
         for begin, end, first in windows(len(row), context)
     ]
-    spans.sort(key=lambda span: len(span[0]))
     nats_D = np.zeros(len(rows))
-    for group in batching.batches([len(ids) for ids, _, _ in spans], 0, 1, BATCH_TOKENS):
+    for group in batching.of_like_length([ids for ids, _, _ in spans], BATCH_TOKENS):
         chosen = [spans[place] for place in group]
         np.add.at(nats_D, [number for _, _, number in chosen], _batch_nats(model, chosen))
     return nats_D

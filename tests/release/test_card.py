@@ -13,6 +13,13 @@ from tests.release import toy_store
 from tests.release.toy_store import release
 
 
+def state(copied, asset, partition="tiny", **recipe):
+    path = copied.folder(asset, partition) / "RECORD.json"
+    record = json.loads(path.read_text())
+    record["recipe"] |= recipe
+    path.write_text(json.dumps(record))
+
+
 def test_the_card_says_what_the_records_say(store, bundle):
     text = (bundle / "MODEL_CARD.md").read_text()
     assert text == (bundle / "README.md").read_text()
@@ -37,14 +44,8 @@ def test_the_card_says_what_the_records_say(store, bundle):
 def test_what_the_table_of_sources_says_is_no_markup_in_card_or_lineage(copied, tmp_path, log):
     hostile = "\\`<img src=x onerror=alert(1)>\\` | ![a](http://evil.example/x.png) [a](http://evil.example) <b>x</b>"
     listed = [toy_store.source("wiki", "corpus", hostile) | {"uri": f"https://host.org/{hostile}"}]
-    for asset, partition, stated in (
-        ("sources", "base", {"sources": listed}),
-        ("rlhf_v1/preferences", "tiny", {"annotator": f"judge:{hostile}"}),
-    ):
-        path = copied.folder(asset, partition) / "RECORD.json"
-        record = json.loads(path.read_text())
-        record["recipe"] |= stated
-        path.write_text(json.dumps(record))
+    state(copied, "sources", "base", sources=listed)
+    state(copied, "rlhf_v1/preferences", annotator=f"judge:{hostile}")
     release(copied, tmp_path / "out", log)
     for name in (bundles.CARD, bundles.LINEAGE_MARKDOWN):
         page = shown(bundles.without_header((tmp_path / "out" / name).read_text()))
@@ -77,13 +78,6 @@ def test_the_card_links_the_report_of_every_snapshot_and_the_bundle_holds_it(cop
     assert listed["corpus/2026-12.html"]["from"] == "2026-12/corpus_report"
 
 
-def state(copied, asset, **recipe):
-    path = copied.folder(asset, "tiny") / "RECORD.json"
-    record = json.loads(path.read_text())
-    record["recipe"] |= recipe
-    path.write_text(json.dumps(record))
-
-
 def test_votes_beside_the_labels_of_a_program_are_said(copied, tmp_path, log):
     state(copied, "ratings", votes=20)
     release(copied, tmp_path / "out", log)
@@ -106,10 +100,7 @@ def test_people_who_labelled_are_not_called_a_program(copied, tmp_path, log):
     ("public", "a public preference set"),
 ])  # fmt: skip
 def test_a_card_discloses_whoever_labelled_and_was_no_person(copied, tmp_path, log, name, told):
-    path = copied.folder("rlhf_v1/preferences", "tiny") / "RECORD.json"
-    record = json.loads(path.read_text())
-    record["recipe"]["annotator"] = name
-    path.write_text(json.dumps(record))
+    state(copied, "rlhf_v1/preferences", annotator=name)
     release(copied, tmp_path / "out", log)
     text = (tmp_path / "out" / "MODEL_CARD.md").read_text()
     assert f"Preferences were given by {told}." in text
