@@ -1,5 +1,6 @@
 """Shared fixtures: one thread (threads that share cores with a busy process slow down tenfold) and a log that remembers."""
 
+import gc
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -37,3 +38,10 @@ class MemoryLog:
 @pytest.fixture
 def log() -> MemoryLog:
     return MemoryLog()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_search_of_modules() -> None:
+    """Stages collect garbage (data_cleaning/heap.py). What is loaded by now is none: unfrozen, it costs most of their time."""
+    gc.collect()
+    gc.freeze()

@@ -90,12 +90,14 @@ def laptop() -> Scale:
     scale = each_round(
         scale,
         # Pairs of two chat models are safe on both sides: safety models learnt little from them (LOG.md).
-        preferences={"prompts": 44, "safety_share": 0.4, "base_share": 0.5, "sampling_b": {"temperature": 0.7}},
+        preferences={"prompts": 72, "safety_share": 0.4, "base_share": 0.5, "sampling_b": {"temperature": 0.7}},
         reward={
             "context": 512,
             "batch_pairs": 4,
             "frozen_layers": 15,
-            "recent_pairs": 64,
+            "recent_pairs": 56,
+            # From the chat model anew, 40 pairs teach a reward model nothing (LOG.md).
+            "start": "before",
             "optimizer": {"learning_rate": 3e-4},
         },
         # The safety model does without: a misplaced refusal is no less safe, and it would no longer tell refusals apart.

@@ -1,78 +1,21 @@
 """Rows that join and leave at any time get the tokens that they get alone, and no row harms another."""
 
-import gc
-import threading
-import weakref
-from dataclasses import dataclass
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
+from transformers import DynamicCache
 
-from modeling.core import request_rows, sampling
-from modeling.core.continuous_batching import LineFullError, Scheduler, ThreadedScheduler
+from modeling.core import sampling
+from modeling.core.continuous_batching import LineFullError, Scheduler
 from modeling.core.live_batch import PLACES, LiveBatch
 from modeling.core.request_rows import CHUNK
-
-VOCABULARY, CLOSING, POISON = 64, 1, 63
-
-
-def made(seed: int = 0, dtype: torch.dtype = torch.float64) -> LlamaForCausalLM:
-    """A model with random weights. In float64 rounding decides no draw, so that equality can be asked for."""
-    config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=1024,
-    )  # fmt: skip
-    torch.manual_seed(seed)
-    model = LlamaForCausalLM(config)
-    for weight in model.parameters():
-        weight.data *= 3  # else all rows would draw from nearly the same distribution
-    return model.to(dtype).eval()
+from tests.modeling.core.crowds import CLOSING, POISON, Asked, alone, drained, made, received
 
 
 @pytest.fixture(scope="module")
 def model():
     return made()
-
-
-@dataclass(frozen=True)
-class Asked:
-    prompt: int = 5  # tokens
-    temperature: float = 1.0
-    top_p: float = 0.9
-    most: int = 8
-    seed: int = 0
-
-    def submit(self, scheduler: Scheduler, model, ids=None):
-        generator = torch.Generator().manual_seed(self.seed)
-        ids = ids or self.ids()
-        return scheduler.submit(model, ids, self.temperature, self.top_p, self.most, CLOSING, generator)
-
-    def ids(self) -> list[int]:
-        return torch.randint(2, POISON, (self.prompt,), generator=torch.Generator().manual_seed(self.seed)).tolist()
-
-
-def received(request) -> list[int]:
-    """The tokens that were made until now. Raises the error that ended the row."""
-    tokens = []
-    for token in request.tokens(0):
-        if token is None:
-            return tokens
-        tokens.append(token)
-
-
-def drained(scheduler: Scheduler) -> None:
-    while scheduler.turn():
-        pass
-
-
-def alone(model, asked: Asked) -> list[int]:
-    scheduler = Scheduler()
-    request = asked.submit(scheduler, model)
-    drained(scheduler)
-    return received(request)
 
 
 def test_an_answer_is_that_of_transformers(model):
@@ -94,7 +37,7 @@ ASKED = st.builds(
 CROWD = st.lists(st.tuples(st.integers(0, 6), ASKED, st.none() | st.integers(0, 5)), min_size=2, max_size=12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(CROWD, st.integers(1, 12))
 def test_tokens_in_a_crowd_are_those_alone(model, crowd, rows):
     scheduler = Scheduler(rows, line=len(crowd))
@@ -266,59 +209,3 @@ def test_two_models_answer_at_once(model):
     assert all(request.made for request in asked)
     drained(scheduler)
     assert [received(request) for request in asked] == [alone(which, one) for which, one in requests]
-
-
-def test_nothing_holds_a_model_after_its_last_row():
-    model, scheduler = made(), ThreadedScheduler()
-    request = Asked().submit(scheduler, model)
-    finish(request)
-    wait_until_idle(scheduler)
-    gone = weakref.ref(model)
-    del model, request
-    gc.collect()
-    assert gone() is None
-
-
-def finish(request) -> list[int]:
-    tokens = []
-    for token in request.tokens(10):
-        assert token is not None, "no token for ten seconds"
-        tokens.append(token)
-        if token == CLOSING or len(tokens) == request.most:
-            return tokens
-
-
-def wait_until_idle(scheduler: ThreadedScheduler) -> None:
-    for thread in threading.enumerate():
-        if thread is scheduler._thread:
-            thread.join(10)
-    assert scheduler.busy() == (0, 0)
-
-
-def test_threads_that_ask_at_once_all_get_their_own_tokens(model):
-    scheduler, found = ThreadedScheduler(rows=3), {}
-
-    def ask(seed):
-        found[seed] = finish(Asked(seed=seed, most=5).submit(scheduler, model))
-
-    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert found == {seed: alone(model, Asked(seed=seed, most=5)) for seed in range(12)}
-
-
-def test_a_fault_of_the_scheduler_is_told_to_all_and_the_next_request_is_answered(model, monkeypatch):
-    def broken(self):
-        raise KeyError("a fault")
-
-    scheduler = ThreadedScheduler()
-    with monkeypatch.context() as patch:
-        patch.setattr(request_rows.Group, "step", broken)
-        requests = [Asked(seed=seed, most=3).submit(scheduler, model) for seed in range(2)]
-        for request in requests:
-            with pytest.raises(KeyError, match="a fault"):
-                finish(request)
-    wanted = alone(model, Asked(seed=5))
-    assert finish(Asked(seed=5).submit(scheduler, model)) == wanted
