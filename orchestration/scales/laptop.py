@@ -113,9 +113,14 @@ def laptop() -> Scale:
         # So few steps from the base model make no chat model: each policy goes on from the one before.
         policy={"start": "before", "max_steps": 20, "optimizer": {"learning_rate": 2e-4}},
     )
+    # Demonstrations go on with SFT, and with its refusals of harmless requests (LOG.md): from V3 on there are fewer.
     # An instruction lasts only after many examples (LOG.md): V4 learns it, V5 and Chat keep it.
-    lasting = {4: {"max_steps": 56, "ghost_share": 0.5}, 5: {"ghost_share": 0.3}}
-    rounds = (replace(r, policy=changed(r.policy, lasting.get(n, {}))) for n, r in enumerate(scale.rounds, 1))
+    later = {
+        3: {"demonstration_share": 0.3},
+        4: {"demonstration_share": 0.3, "max_steps": 56, "ghost_share": 0.7},
+        5: {"demonstration_share": 0.3, "ghost_share": 0.5},
+    }
+    rounds = (replace(r, policy=changed(r.policy, later.get(n, {}))) for n, r in enumerate(scale.rounds, 1))
     scale = answers(selecting(replace(scale, rounds=tuple(rounds)), 24, temperature=0.1), 80)
     longer = replace(scale.own_answers.sampling, max_new_tokens=96)
     return replace(scale, own_answers=replace(scale.own_answers, sampling=longer))
