@@ -1,6 +1,6 @@
-"""Where a stage runs: in this process, in a process of its own, under torchrun, or on a Ray cluster. No recipe contains it.
+"""Where a stage runs: in this process, in a process of its own, under torchrun, on a Ray cluster, or as a Kubernetes Job.
 
-`CRIA_LAUNCHER` overrides the choice of the scale: inline | subprocess | torchrun | ray. A worker that neither prints a
+No recipe contains it. `CRIA_LAUNCHER` overrides the choice of the scale: one of LAUNCHERS. A worker that neither prints a
 line nor trains a step for `CRIA_HEARTBEAT_MINUTES` counts as hung and is ended.
 """
 
@@ -49,6 +49,8 @@ TRAINERS = {
     "modeling.safety.chat_model",
 }
 BY_SCALE = {"gpu": "subprocess", "7b": "torchrun", "13b": "torchrun", "34b": "torchrun", "70b": "torchrun"}
+LAUNCHERS = ("inline", "subprocess", "torchrun", "ray", "k8s")
+ELSEWHERE = ("ray", "k8s")  # these give a stage its GPUs themselves
 LOOK_AGAIN_S = 1.0
 SEEN_WITHIN_S = 120.0  # an NFS client may show an old folder for a minute
 
@@ -70,10 +72,14 @@ def prepare_environment() -> bool:
 def stated_launcher(partition: str | None) -> str:
     """Returns the launcher of a scale, or the one that CRIA_LAUNCHER states. Raises StageError if that is none."""
     name = os.environ.get("CRIA_LAUNCHER", BY_SCALE.get(partition or "", "inline"))
-    if name not in ("inline", "subprocess", "torchrun", "ray"):
-        raise execution.StageError(f"CRIA_LAUNCHER={name}: use inline, subprocess, torchrun or ray")
+    if name not in LAUNCHERS:
+        raise execution.StageError(f"CRIA_LAUNCHER={name}: use one of {', '.join(LAUNCHERS)}")
     if name == "ray" and not ray_shards.wanted():
         raise execution.StageError("CRIA_LAUNCHER=ray needs a cluster: set RAY_ADDRESS to its address")
+    if name == "k8s":
+        from orchestration import k8s_jobs
+
+        k8s_jobs.launchable()
     return name
 
 
@@ -121,7 +127,15 @@ def _by_a_worker(planned: execution.Plan, log: Any, launcher: str) -> dict:
     """Runs the worker and returns the record it published: an exit code of 0 alone proves nothing."""
     stage, heartbeat = planned.stage, planned.work / HEARTBEAT
     command = worker_command(stage, planned.partition, launcher == "torchrun")
-    if launcher == "ray":
+    if launcher == "k8s":
+        from orchestration import k8s_jobs, k8s_manifest
+
+        asked = k8s_manifest.stated_resources()
+        if stage.module in TRAINERS and k8s_manifest.gpus(asked) > 1:
+            command = worker_command(stage, planned.partition, torchrun=True)
+        last = k8s_jobs.follow(stage.key, command, asked, {**ALLOCATOR, **QUIET}, log, heartbeat)
+        record = _published(planned, SEEN_WITHIN_S)
+    elif launcher == "ray":
         from orchestration import ray_workers
 
         team = ray_workers.team(stage.module in TRAINERS, planned.partition in BY_SCALE)

@@ -9,7 +9,7 @@ import dagster as dg
 
 from data_cleaning.run_notice import announcing
 from orchestration import devices, pools, preflight, records
-from orchestration.launchers import stated_launcher
+from orchestration.launchers import ELSEWHERE, stated_launcher
 from orchestration.processes import tags_of_this_process
 from orchestration.stage import SCALE, Stage
 from orchestration.store import artifact, store
@@ -49,7 +49,7 @@ class Machine:
         )
         self._held.enter_context(pools.slot(self._instance, pool, holder, log))
         # On a Ray cluster, each worker holds its GPU itself (orchestration/ray_member.py): this machine may be a node.
-        if pool == pools.GPU and stated_launcher(partition) != "ray":
+        if pool == pools.GPU and stated_launcher(partition) not in ELSEWHERE:
             self._held.enter_context(devices.held(devices.visible_gpus(), holder, log))
         self._pools.add(pool)
 

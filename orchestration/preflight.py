@@ -11,7 +11,7 @@ from data_cleaning import ray_shards, retractions
 from data_cleaning.sources import fetch
 from modeling.core.recipes import AdoptRecipe
 from modeling.planning.sizes import parameters
-from orchestration import execution, ray_workers, records, scales
+from orchestration import execution, k8s_manifest, ray_workers, records, scales
 from orchestration.devices import gpu_bytes
 from orchestration.launchers import BY_SCALE, stated_launcher
 from orchestration.sources import SourceError, snapshots, sources
@@ -65,7 +65,12 @@ def check_fit(scale: str) -> None:
         count = parameters(model)
         needed, what = TRAINING_BYTES * count, f"to train {count / 1e9:,.1f} billion parameters takes"
     on_gpus = scale in BY_SCALE  # only these have a launcher of their own
-    if stated_launcher(scale) == "ray":
+    launcher = stated_launcher(scale)
+    if launcher == "k8s":
+        asked = k8s_manifest.stated_resources()  # of what size its GPUs are, only Kubernetes knows
+        where, gpus = "a stage's pod", float("inf") if k8s_manifest.gpus(asked) else 0.0
+        ram = k8s_manifest.memory_bytes(asked)
+    elif launcher == "ray":
         where, (gpus, ram) = "the Ray cluster", ray_workers.capacity(os.environ[ray_shards.ADDRESS])
     else:
         where, gpus, ram = "this machine", gpu_bytes(), psutil.virtual_memory().total

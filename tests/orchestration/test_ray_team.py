@@ -39,7 +39,7 @@ def test_the_workers_of_a_node_are_numbered_and_share_its_gpus():
     ("variables", "said"),
     [
         ({"RAY_ADDRESS": ""}, "CRIA_LAUNCHER=ray needs a cluster: set RAY_ADDRESS to its address"),
-        ({"CRIA_LAUNCHER": "slurm"}, "CRIA_LAUNCHER=slurm: use inline, subprocess, torchrun or ray"),
+        ({"CRIA_LAUNCHER": "slurm"}, "CRIA_LAUNCHER=slurm: use one of inline, subprocess, torchrun, ray, k8s"),
     ],
 )
 def test_a_launcher_that_cannot_be_is_named(variables, said, monkeypatch):
