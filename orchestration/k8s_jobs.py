@@ -53,11 +53,14 @@ def launchable() -> None:
 
 
 def here() -> Place:
-    """Returns this pod's place."""
+    """Returns this pod's place. Raises StageError if the pod has no token for the API."""
     from kubernetes import client, config
 
     configuration = client.Configuration()
-    config.load_incluster_config(client_configuration=configuration)
+    try:
+        config.load_incluster_config(client_configuration=configuration)
+    except config.ConfigException as error:
+        raise StageError(f"CRIA_LAUNCHER=k8s needs the API of Kubernetes in the run's pod: {error}") from error
     namespace = Path(k8s_manifest.TOKEN, "namespace").read_text(encoding="utf-8").strip()
     return Place(configuration, namespace, platform.node())
 
@@ -127,7 +130,9 @@ def _listen(pods, namespace: str, job: str, listener: Listener, log: Any) -> Non
             told = why
         if state is not None and state.waiting and state.waiting.reason in HOPELESS:
             raise StageError(f"{job}: its pod cannot start: {why}")
-        if reader is None and state is not None and (state.running or state.terminated):
+        if state is None or state.waiting:
+            listener.hear("")  # to wait for a node or an image is no silence of the worker
+        elif reader is None:
             reader = threading.Thread(target=_read, args=(pods, namespace, pod.metadata.name, said), daemon=True)
             reader.start()
         if pod is not None and pod.status.phase in ENDED:
@@ -163,11 +168,13 @@ def _state(pod):
 
 
 def _waits_for(pod, state) -> str:
-    """Returns why the pod does not run yet, in Kubernetes' words; "" if it runs or nothing is said."""
+    """Returns why the pod does not run yet, in Kubernetes' words where it has some; "" if it runs."""
     if state is not None:
         waiting = state.waiting
         return f"{waiting.reason}: {waiting.message or ''}".rstrip(": ") if waiting and waiting.reason else ""
-    for condition in (pod.status.conditions or []) if pod is not None else []:
+    if pod is None:
+        return "Kubernetes has not made its pod yet"
+    for condition in pod.status.conditions or []:
         if condition.type == "PodScheduled" and condition.status == "False":
             return condition.message or condition.reason or ""
     return ""
@@ -228,14 +235,11 @@ def _judge(pod, state, listener: Listener) -> None:
 def _end(jobs, namespace: str, name: str) -> None:
     """Removes the Job and waits until its pod is gone: two workers of one stage would write the same files."""
     from kubernetes.client import ApiException
+    from urllib3.exceptions import HTTPError
 
-    with contextlib.suppress(ApiException):
-        jobs.delete_namespaced_job(name, namespace, propagation_policy="Foreground")
-    deadline = time.monotonic() + GONE_WITHIN_S
-    while time.monotonic() < deadline:
-        try:
-            jobs.read_namespaced_job(name, namespace)
-        except ApiException as error:
-            if error.status == 404:
-                return
-        time.sleep(LOOK_AGAIN_S)
+    with contextlib.suppress(ApiException, HTTPError):
+        _asked(jobs.delete_namespaced_job, name, namespace, propagation_policy="Foreground")
+        deadline = time.monotonic() + GONE_WITHIN_S
+        while time.monotonic() < deadline:
+            _asked(jobs.read_namespaced_job, name, namespace)  # once it is gone, this is refused with 404
+            time.sleep(LOOK_AGAIN_S)
