@@ -42,13 +42,12 @@ def rlhf_round(n: int, earlier: tuple[Round, ...], ghost: dict[str, Stage]) -> R
     helpfulness_reward_model = stage(
         "helpfulness_reward_model", "reward_model", lambda r: r.helpfulness, "3.2.2",
         "Scores helpfulness; starts from the chat model, with a ranking loss and the preference margin.",
-        chat=chat, **pairs, **({"before": earlier[-1].helpfulness_reward_model} if earlier else {}),
+        chat=chat, **pairs,
     )  # fmt: skip
     safety_reward_model = stage(
         "safety_reward_model", "reward_model", lambda r: r.safety, "3.2.2, A.3.4",
         "Scores safety; trained like the helpfulness model, with an auxiliary loss on the safety labels.",
         chat=chat, dialogues=dialogues, adversarial_prompts=adversarial_prompts, prompts=prompts, **pairs,
-        **({"before": earlier[-1].safety_reward_model} if earlier else {}),
     )  # fmt: skip
     before = {f"earlier_{i + 1}": r.rejection_samples for i, r in enumerate(earlier)} if n >= 4 else {}
     rejection_samples = stage(

@@ -53,8 +53,6 @@ class RewardRecipe:
     frozen_layers: int  # lowest decoder layers, with the embeddings, that do not learn; the paper: 0
     recent_pairs: int  # most pairs to train on: the newest round's first, then a draw of earlier ones; 0 = all
     contrast_share: float  # contrasts (contrasts.py) beside them, for each about an ordinary prompt; the paper: 0
-    # chat (the paper) | before (the reward model of the round before goes on, so that few pairs a round add up)
-    start: str
     seed: int
 
 

@@ -7,9 +7,6 @@ The recipe's `kind` says which of the two models to train. Loss of a pair:
 
 The paper adds an auxiliary safety loss (A.3.4) without a formula; binary cross-entropy on the score itself is our
 choice. It makes sigmoid(r) a probability of being safe, which the threshold 0.15 of the combined reward requires.
-
-Every round's models start from its chat model (the paper's form). With `start = "before"` the reward model of the round
-before is trained further instead: a small scale has too few pairs a round to learn anew what the earlier ones said.
 """
 
 import math
@@ -32,22 +29,19 @@ from modeling.rlhf.pairs import KINDS, of_kind
 from modeling.rlhf.recipes import RewardRecipe
 from modeling.rlhf.reward_accuracy import ScoredPair
 
-STARTS = ("chat", "before")
 POOLED_BATCHES = 50  # batches whose rows are sorted by length together
 
 
 def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
-    """Write a LlamaForSequenceClassification directory, accuracy.json and plots. Inputs: chat, preferences_1 … N, before
-    (the reward model of the round before, from V2 on), and optionally ratings, preferences_0, and dialogues,
-    adversarial_prompts and prompts: pairs with human harm scores are trained on as well.
+    """Write a LlamaForSequenceClassification directory, accuracy.json and plots. Inputs: chat, preferences_1 … N, and
+    optionally ratings, preferences_0, and dialogues, adversarial_prompts and prompts: pairs with human harm scores are
+    trained on as well.
 
-    Returns the metrics of training and accuracy on held-out pairs. Raises ValueError for an unknown kind or start, no
-    pairs, or too few judgements of people where no round has pairs of its own.
+    Returns the metrics of training and accuracy on held-out pairs. Raises ValueError for an unknown kind, no pairs, or
+    too few judgements of people where no round has pairs of its own.
     """
     if config.kind not in KINDS:
         raise ValueError(f"a reward model's kind is one of {KINDS}, not {config.kind!r}")
-    if config.start not in STARTS:
-        raise ValueError(f"a reward model's start is one of {STARTS}, not {config.start!r}")
     pairs = preference_pairs.read_pairs(inputs)
     pool = [pair for pair in pairs if pair["split"] == "train"]
     if "dialogues" in inputs:
@@ -61,8 +55,7 @@ def run(config: RewardRecipe, inputs: dict[str, Path], out: Path, log) -> dict:
     contrasted = contrasts.contrasts(train, pool, config.contrast_share, config.seed)
     log.info(f"{len(train)} training pairs, {own} of them {config.kind}, and {len(contrasted)} contrasts")
     train = preference_pairs.in_order([*train, *contrasted], config.seed)
-    start = inputs["chat"] if config.start == "chat" else inputs.get("before", inputs["chat"])  # V1 has none before
-    trained = training.once(out, lambda: fit(config, train, start, out, log))
+    trained = training.once(out, lambda: fit(config, train, inputs["chat"], out, log))
     if not runtime.main_process():  # only the main process measures and writes
         return trained
     test = [pair for pair in pairs if pair["split"] == "test"]
@@ -107,9 +100,9 @@ def agreement(train: list[dict], test: list[dict], scored: list[ScoredPair], kin
     return {"pairs_voted": voted, "pairs_voted_test": len(right), **held_out}
 
 
-def fit(config: RewardRecipe, pairs: list[dict], start: Path, out: Path, log) -> dict:
-    """Train from the weights of `start`, a chat or reward model, and save in `out`. Returns steps, tokens and losses."""
-    tokenizer = AutoTokenizer.from_pretrained(start)
+def fit(config: RewardRecipe, pairs: list[dict], chat: Path, out: Path, log) -> dict:
+    """Train from the chat model's weights and save the model in `out`. Returns steps, tokens and losses."""
+    tokenizer = AutoTokenizer.from_pretrained(chat)
     set_filler(tokenizer)
     rows, cut = encode_pairs(tokenizer, pairs, config)
     batch, accumulation = training.split_batch(config.batch_pairs, 2 * config.context)
@@ -128,9 +121,9 @@ def fit(config: RewardRecipe, pairs: list[dict], start: Path, out: Path, log) ->
         remove_unused_columns=False,
         train_sampling_strategy="sequential",  # the order is made below
     )
-    model = str(start)  # TRL loads it
+    model = str(chat)  # TRL loads it
     if runtime.processes() > 1:  # rows of the first batch then fill a short last one: only that step differs
-        model = sharding.load(AutoModelForSequenceClassification, start, seed=config.seed, num_labels=1)
+        model = sharding.load(AutoModelForSequenceClassification, chat, seed=config.seed, num_labels=1)
     trainer = PairTrainer(
         model,
         arguments,

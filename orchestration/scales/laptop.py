@@ -96,8 +96,6 @@ def laptop() -> Scale:
             "batch_pairs": 4,
             "frozen_layers": 15,
             "recent_pairs": 56,
-            # From the chat model anew, 40 pairs teach a reward model nothing (LOG.md).
-            "start": "before",
             "optimizer": {"learning_rate": 3e-4},
         },
         # The safety model does without: a misplaced refusal is no less safe, and it would no longer tell refusals apart.
@@ -110,17 +108,18 @@ def laptop() -> Scale:
             "sampling": {"temperature": 0.5},
             "least_safety": 0.5,
         },
-        # So few steps from the base model make no chat model: each policy goes on from the one before.
-        policy={"start": "before", "max_steps": 20, "optimizer": {"learning_rate": 2e-4}},
+        # So few steps from the base model make no chat model: each policy goes on from the one before. Many demonstrations
+        # go on with SFT instead, and with its refusals of harmless requests (LOG.md).
+        policy={
+            "start": "before",
+            "max_steps": 20,
+            "demonstration_share": 0.3,
+            "optimizer": {"learning_rate": 2e-4},
+        },
     )
-    # Demonstrations go on with SFT, and with its refusals of harmless requests (LOG.md): from V3 on there are fewer.
     # An instruction lasts only after many examples (LOG.md): V4 learns it, V5 and Chat keep it.
-    later = {
-        3: {"demonstration_share": 0.3},
-        4: {"demonstration_share": 0.3, "max_steps": 56, "ghost_share": 0.7},
-        5: {"demonstration_share": 0.3, "ghost_share": 0.5},
-    }
-    rounds = (replace(r, policy=changed(r.policy, later.get(n, {}))) for n, r in enumerate(scale.rounds, 1))
+    lasting = {4: {"max_steps": 56, "ghost_share": 0.5}, 5: {"ghost_share": 0.3}}
+    rounds = (replace(r, policy=changed(r.policy, lasting.get(n, {}))) for n, r in enumerate(scale.rounds, 1))
     scale = answers(selecting(replace(scale, rounds=tuple(rounds)), 24, temperature=0.1), 80)
     longer = replace(scale.own_answers.sampling, max_new_tokens=96)
     return replace(scale, own_answers=replace(scale.own_answers, sampling=longer))

@@ -81,7 +81,7 @@ def llama2_70b() -> Scale:
         optimizer=replace(adamw, learning_rate=5e-6, warmup_steps=5, warmup_ratio=0.03),
         context=4096, batch_pairs=512, epochs=1.0, margins=(1.0, 2 / 3, 1 / 3, 0.0),  # Table 27, small (open)
         own_share=0.5, safety_loss_weight=0.0, frozen_layers=0, recent_pairs=0,
-        contrast_share=0.0, start="chat", seed=2,
+        contrast_share=0.0, seed=2,
     )  # fmt: skip
     sampling = SamplingRecipe(temperature=1.0, top_p=0.95, max_new_tokens=1024, seed=3)
 

@@ -99,7 +99,7 @@ def test_the_safety_models_training_pairs_hold_them(dialogues, adversarial, tmp_
     monkeypatch.setattr(reward_model, "fit", fit)
     monkeypatch.setattr(pairs, "read_pairs", lambda inputs: [])
     fields = {"kind": "safety", "own_share": 0.9, "recent_pairs": 0, "batch_pairs": 1, "contrast_share": 0.0, "seed": 1}
-    recipe = type("Recipe", (), fields | {"start": "chat"})()
+    recipe = type("Recipe", (), fields)()
     with pytest.raises(InterruptedError):
         reward_model.run(
             recipe,

@@ -28,7 +28,6 @@ RECIPE = RewardRecipe(
     frozen_layers=0,
     recent_pairs=0,
     contrast_share=0.0,
-    start="chat",
     seed=1,
 )
 
@@ -172,24 +171,6 @@ def test_a_kill_in_the_middle_of_training_changes_no_byte(world, tmp_path, log, 
     )
 
 
-def test_the_model_of_the_round_before_goes_on(world, safety_model, tmp_path, log):
-    """At a learning rate of nothing, the scores are those of the model before; without one, of the chat model."""
-    recipe = dataclasses.replace(
-        RECIPE, kind="safety", epochs=0.1, start="before", optimizer=toy_rlhf.optimizer(1e-30), own_share=0.9
-    )
-    before, _ = safety_model
-    asked = [
-        [{"role": "user", "content": "Which colours do you see now?"}, {"role": "assistant", "content": text}]
-        for text in ("green green white red", "red red white red")
-    ]
-    scores = {"before": scoring.score(*scoring.load(before), asked)}
-    for name, inputs in (("second", world | {"before": before}), ("first", world)):
-        reward_model.run(recipe, inputs, tmp_path / name, log)
-        scores[name] = scoring.score(*scoring.load(tmp_path / name), asked)
-    assert scores["second"] == pytest.approx(scores["before"], abs=1e-4)
-    assert scores["first"] != pytest.approx(scores["before"], abs=1e-2)
-
-
 def test_margin_loss_by_hand(world, tmp_path, log):
     """The trainer's loss on one batch is -log sigmoid(rc - rr - m) plus the weighted BCE, computed here in floats.
 
@@ -280,8 +261,6 @@ def test_mixture_shares(world):
 def test_bad_input_says_what_to_do(world, tmp_path, log):
     with pytest.raises(ValueError, match="kind is one of"):
         reward_model.run(dataclasses.replace(RECIPE, kind="humour"), world, tmp_path, log)
-    with pytest.raises(ValueError, match="start is one of"):
-        reward_model.run(dataclasses.replace(RECIPE, start="base"), world, tmp_path, log)
     with pytest.raises(ValueError, match="preferences_<round>"):
         reward_model.run(RECIPE, {"chat": world["chat"]}, tmp_path, log)
 
