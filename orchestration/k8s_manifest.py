@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from orchestration.execution import StageError
 
@@ -21,10 +22,8 @@ POD_FIELDS = (
 )  # fmt: skip
 CONTAINER_FIELDS = ("image", "imagePullPolicy", "env", "envFrom", "volumeMounts", "securityContext", "workingDir")
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
-SHARED = {
-    "name": "cria-shm",
-    "mountPath": "/dev/shm",
-}  # the default 64 MB are too few for processes that train together
+# The default 64 MB are too few for processes that train together.
+SHARED = {"name": "cria-shm", "mountPath": "/dev/shm"}
 
 
 def stated_resources() -> dict[str, str]:
@@ -32,14 +31,12 @@ def stated_resources() -> dict[str, str]:
 
     Empty if it is unset. Raises StageError unless it is a JSON object of quantities.
     """
-    from kubernetes.utils.quantity import parse_quantity
-
     text = os.environ.get(RESOURCES, "")
     try:
         stated = json.loads(text or "{}")
         asked = {name: str(quantity) for name, quantity in stated.items()}
         for quantity in asked.values():
-            parse_quantity(quantity)
+            _quantity(quantity)
     except (AttributeError, ValueError) as error:
         raise StageError(
             f"{RESOURCES}={text}: use a JSON object of Kubernetes quantities, for example "
@@ -48,19 +45,22 @@ def stated_resources() -> dict[str, str]:
     return asked
 
 
+def _quantity(text: str) -> Decimal:
+    """Returns a quantity as Kubernetes writes it, such as 1500m or 64Gi. Raises ValueError if it is none."""
+    from kubernetes.utils.quantity import parse_quantity  # an optional package
+
+    return parse_quantity(text)
+
+
 def gpus(resources: Mapping[str, str]) -> int:
     """Returns how many GPUs the resources hold, of any maker; a part of a GPU (MIG) counts as one."""
-    from kubernetes.utils.quantity import parse_quantity
-
     devices = (name for name in resources if name.endswith("/gpu") or "/mig-" in name)
-    return sum(int(parse_quantity(resources[name])) for name in devices)
+    return sum(int(_quantity(resources[name])) for name in devices)
 
 
 def memory_bytes(resources: Mapping[str, str]) -> float:
     """Returns the memory that the resources hold; infinite if they do not say."""
-    from kubernetes.utils.quantity import parse_quantity
-
-    return float(parse_quantity(resources["memory"])) if "memory" in resources else float("inf")
+    return float(_quantity(resources["memory"])) if "memory" in resources else float("inf")
 
 
 def job_name(key: str, pod: Mapping, attempt: int) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from data_cleaning import ray_shards
 from data_cleaning.paths import path_from
 from data_cleaning.store_layout import HEARTBEAT
-from orchestration import execution, records
+from orchestration import execution, k8s_jobs, k8s_manifest, records
 from orchestration.listening import Listener
 from orchestration.processes import environment_of_a_worker, kill_with_children, lines_of
 from orchestration.stage import Gate, Stage
@@ -77,8 +77,6 @@ def stated_launcher(partition: str | None) -> str:
     if name == "ray" and not ray_shards.wanted():
         raise execution.StageError("CRIA_LAUNCHER=ray needs a cluster: set RAY_ADDRESS to its address")
     if name == "k8s":
-        from orchestration import k8s_jobs
-
         k8s_jobs.launchable()
     return name
 
@@ -126,13 +124,10 @@ def worker_command(stage: Stage, partition: str | None, torchrun: bool) -> list[
 def _by_a_worker(planned: execution.Plan, log: Any, launcher: str) -> dict:
     """Runs the worker and returns the record it published: an exit code of 0 alone proves nothing."""
     stage, heartbeat = planned.stage, planned.work / HEARTBEAT
-    command = worker_command(stage, planned.partition, launcher == "torchrun")
+    asked = k8s_manifest.stated_resources() if launcher == "k8s" else {}
+    several = stage.module in TRAINERS and k8s_manifest.gpus(asked) > 1
+    command = worker_command(stage, planned.partition, several or launcher == "torchrun")
     if launcher == "k8s":
-        from orchestration import k8s_jobs, k8s_manifest
-
-        asked = k8s_manifest.stated_resources()
-        if stage.module in TRAINERS and k8s_manifest.gpus(asked) > 1:
-            command = worker_command(stage, planned.partition, torchrun=True)
         last = k8s_jobs.follow(stage.key, command, asked, {**ALLOCATOR, **QUIET}, log, heartbeat)
         record = _published(planned, SEEN_WITHIN_S)
     elif launcher == "ray":

@@ -37,7 +37,7 @@ ASKED = st.builds(
 CROWD = st.lists(st.tuples(st.integers(0, 6), ASKED, st.none() | st.integers(0, 5)), min_size=2, max_size=12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(CROWD, st.integers(1, 12))
 def test_tokens_in_a_crowd_are_those_alone(model, crowd, rows):
     scheduler = Scheduler(rows, line=len(crowd))
